@@ -1,0 +1,1 @@
+"""From the layers of a fine-tuning run to an official Hugging Face folder."""

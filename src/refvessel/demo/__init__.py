@@ -1,0 +1,1 @@
+"""Synthetic angiograms and the very small Sa2VA that was trained on them."""

@@ -1,0 +1,129 @@
+"""Files that appear whole or not at all, their hashes, and room on the disk."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from refvessel.errors import UserError
+
+_HASH_BLOCK = 1 << 22  # bytes
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on failure removed.
+
+    Raises UserError where the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        with _full_disk_is_a_user_error(path):
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary directory beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    An existing `path` is replaced only once the new directory is complete.
+    Raises UserError where the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        with _full_disk_is_a_user_error(path):
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            for entry in sorted(temporary.rglob("*")):
+                _sync(entry)
+            _sync(temporary)
+            if path.exists():
+                retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+                path.replace(retired)
+                temporary.replace(path)
+                shutil.rmtree(retired)
+            else:
+                temporary.replace(path)
+            _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; raises UserError where it is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the path.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); repair or replace the file.") from None
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with Path(path).open("rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def require_free_space(path: Path, needed: int) -> None:
+    """Raise UserError unless the file system that will hold `path` has `needed` bytes free."""
+    existing = next(parent for parent in [Path(path).absolute(), *Path(path).absolute().parents] if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise UserError(
+            f"{path} needs {needed / 1e9:.2f} GB but its disk has {free / 1e9:.2f} GB free; "
+            "free some space or choose another output."
+        )
+
+
+@contextmanager
+def _full_disk_is_a_user_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{path} could not be written: the disk is full; free some space and run again."
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

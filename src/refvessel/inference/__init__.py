@@ -1,0 +1,1 @@
+"""From a model and a tree to one prediction record an expression."""

@@ -1,0 +1,1 @@
+"""From predicted and true masks to scores and their summaries."""

@@ -1,0 +1,1 @@
+"""Sa2VA on transformers' own modules, loading official folders directly."""

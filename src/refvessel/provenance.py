@@ -1,0 +1,44 @@
+"""What an artifact was made from: versions, file hashes, and the hash of the code that made it."""
+
+import hashlib
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from refvessel import __version__
+from refvessel.files import sha256_of_file
+
+_PACKAGES = ("numpy", "pandas", "pillow", "pycocotools", "safetensors", "scikit-image", "torch", "transformers")
+
+
+def versions() -> dict[str, str]:
+    """Versions of RefVessel, Python and the libraries that can change a number; absent ones are left out."""
+    found = {"refvessel": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def file_record(path: Path) -> dict[str, str | int]:
+    """Name (without folders: a path can identify a person), size in bytes and SHA-256 of an input file."""
+    path = Path(path)
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+
+
+def code_hash(*packages: str) -> str:
+    """SHA-256 over the sources of subpackages (and of the top-level modules), for Snakemake's `params`.
+
+    Snakemake does not notice an edited module; a parameter that carries this hash does.
+    """
+    root = Path(__file__).parent
+    sources = sorted(root.glob("*.py"))
+    for package in packages:
+        sources += sorted(path for path in (root / package).rglob("*") if path.is_file() and path.suffix != ".pyc")
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(source.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""From artifacts to tables, figures and one self-contained page."""
