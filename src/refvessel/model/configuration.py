@@ -1,0 +1,204 @@
+"""The configuration of an official Sa2VA folder, as transformers' configurations of its parts."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import InternVLConfig, InternVLVisionConfig, PreTrainedConfig, Qwen2Config, Sam2VideoConfig
+
+from refvessel.errors import UserError
+from refvessel.files import read_json
+
+LANGUAGE_MODELS = {"Qwen2ForCausalLM": Qwen2Config}
+
+# The SAM2 trunk of every released model; `grounding_encoder_config` describes another, whole or in part.
+HIERA_LARGE = {
+    "embed_dim": 144,
+    "num_heads": 2,
+    "stages": [2, 6, 36, 4],
+    "global_att_blocks": [23, 33, 43],
+    "window_spec": [8, 4, 16, 8],
+    "window_pos_embed_bkg_spatial_size": [7, 7],
+    "image_size": 1024,
+    "hidden_dim": 256,
+    "mask_decoder_mlp_dim": 2048,
+    "iou_head_hidden_dim": 256,
+    "memory_dim": 64,
+    "memory_attention_layers": 4,
+    "memory_attention_mlp_dim": 2048,
+    "memory_fuser_mlp_dim": 1024,
+}
+
+# Settings of which the official code knows other values than those built here.
+_SUPPORTED = {"ps_version": "v2", "select_layer": -1, "downsample_ratio": 0.5, "pad2square": False}
+
+
+class Sa2VAConfig(PreTrainedConfig):
+    """`config.json` of an official InternVL-kind folder.
+
+    Args:
+        vision_config: InternViT, with the official keys (`qk_normalization`, `qkv_bias`, ...).
+        llm_config: the language model; `architectures` names its kind.
+        grounding_encoder_config: where SAM2 is not Hiera-L, the keys of `HIERA_LARGE` that differ.
+        template: chat template, a key of `refvessel.model.templates.TEMPLATES`.
+        force_image_size: side of a tile in pixels.
+        min_dynamic_patch: least number of tiles.
+        max_dynamic_patch: greatest number of tiles.
+        use_thumbnail: whether the whole image follows the tiles.
+        dynamic_image_size: whether an image is cut into tiles at all.
+
+    Raises:
+        UserError: for a setting or a language model that is not supported.
+    """
+
+    model_type = "sa2va_chat"
+    sub_configs = {"vision_config": InternVLVisionConfig, "llm_config": Qwen2Config}  # noqa: RUF012
+
+    def __init__(
+        self,
+        vision_config: dict[str, Any] | None = None,
+        llm_config: dict[str, Any] | None = None,
+        grounding_encoder_config: dict[str, Any] | None = None,
+        template: str = "qwen_chat",
+        force_image_size: int = 448,
+        min_dynamic_patch: int = 1,
+        max_dynamic_patch: int = 12,
+        use_thumbnail: bool = True,
+        dynamic_image_size: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        for key, value in _SUPPORTED.items():
+            if kwargs.setdefault(key, value) != value:
+                raise UserError(f"config.json: {key} is {kwargs[key]!r}, but only {value!r} is supported.")
+        self.vision_config = _vision_config(vision_config or {})
+        self.llm_config = _language_config(llm_config or {})
+        self.grounding_encoder_config = grounding_encoder_config
+        self.template = template
+        self.force_image_size = force_image_size
+        self.min_dynamic_patch = min_dynamic_patch
+        self.max_dynamic_patch = max_dynamic_patch
+        self.use_thumbnail = use_thumbnail
+        self.dynamic_image_size = dynamic_image_size
+        # The folder's own code is never run, nor remembered.
+        for key in ("auto_map", "model_type", "transformers_version", "tie_word_embeddings"):
+            kwargs.pop(key, None)
+        super().__init__(tie_word_embeddings=False, **kwargs)
+
+    @property
+    def image_tokens_per_tile(self) -> int:
+        """Number of image tokens that one tile becomes."""
+        patches = self.force_image_size // self.vision_config.patch_size[0]
+        return int(patches * self.downsample_ratio) ** 2
+
+    def projector_config(self) -> InternVLConfig:
+        """InternVL's configuration of the projector between its image and language models."""
+        return InternVLConfig(
+            vision_config=self.vision_config.to_dict(),
+            text_config=self.llm_config.to_dict(),
+            downsample_ratio=self.downsample_ratio,
+        )
+
+    def sam2_config(self) -> Sam2VideoConfig:
+        """SAM2's configuration in transformers' terms.
+
+        Raises UserError for an unknown key of `grounding_encoder_config`.
+        """
+        stated = self.grounding_encoder_config or {}
+        if unknown := sorted(set(stated) - set(HIERA_LARGE)):
+            raise UserError(
+                f"config.json: grounding_encoder_config has unknown keys {', '.join(unknown)}; "
+                f"known are {', '.join(HIERA_LARGE)}."
+            )
+        return _sam2_config(HIERA_LARGE | stated)
+
+
+def read_config(folder: Path) -> Sa2VAConfig:
+    """Read `config.json` of an official folder, running none of the folder's code.
+
+    Raises UserError where the folder, the file or a setting is not one of a supported Sa2VA model.
+    """
+    settings = read_json(Path(folder) / "config.json")
+    if not isinstance(settings, dict) or settings.get("model_type") != Sa2VAConfig.model_type:
+        raise UserError(
+            f"{folder}/config.json: model_type is not {Sa2VAConfig.model_type!r}; give a Sa2VA Hugging Face folder."
+        )
+    try:
+        return Sa2VAConfig(**settings)
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from None
+
+
+def _vision_config(official: dict[str, Any]) -> InternVLVisionConfig:
+    if isinstance(official, InternVLVisionConfig):
+        return official
+    norm = official.get("norm_type", "layer_norm")
+    return InternVLVisionConfig(
+        hidden_size=official.get("hidden_size", 1024),
+        intermediate_size=official.get("intermediate_size", 4096),
+        num_hidden_layers=official.get("num_hidden_layers", 24),
+        num_attention_heads=official.get("num_attention_heads", 16),
+        image_size=official.get("image_size", 448),
+        patch_size=official.get("patch_size", 14),
+        hidden_act=official.get("hidden_act", "gelu"),
+        layer_norm_eps=official.get("layer_norm_eps", 1e-6),
+        attention_bias=official.get("qkv_bias", True),
+        use_qk_norm=official.get("qk_normalization", False),
+        norm_type=norm,
+    )
+
+
+def _language_config(official: dict[str, Any]) -> PreTrainedConfig:
+    if isinstance(official, PreTrainedConfig):
+        return official
+    architecture = (official.get("architectures") or ["Qwen2ForCausalLM"])[0]
+    if architecture not in LANGUAGE_MODELS:
+        raise UserError(
+            f"config.json: llm_config.architectures names {architecture}, "
+            f"but only {', '.join(LANGUAGE_MODELS)} is supported."
+        )
+    return LANGUAGE_MODELS[architecture](**{key: official[key] for key in official if key != "auto_map"})
+
+
+def _sam2_config(settings: dict[str, Any]) -> Sam2VideoConfig:
+    width, size, hidden = settings["embed_dim"], settings["image_size"], settings["hidden_dim"]
+    widths = [width * 2**stage for stage in range(4)]
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "image_size": [size, size],
+        "hidden_size": width,
+        "num_attention_heads": settings["num_heads"],
+        "blocks_per_stage": settings["stages"],
+        "embed_dim_per_stage": widths,
+        "num_attention_heads_per_stage": [settings["num_heads"] * 2**stage for stage in range(4)],
+        "window_size_per_stage": settings["window_spec"],
+        "global_attention_blocks": settings["global_att_blocks"],
+        "window_positional_embedding_background_size": settings["window_pos_embed_bkg_spatial_size"],
+    }
+    vision = {
+        "model_type": "sam2_vision_model",
+        "backbone_config": backbone,
+        "backbone_channel_list": widths[::-1],
+        "backbone_feature_sizes": [[size // stride, size // stride] for stride in (4, 8, 16)],
+        "fpn_hidden_size": hidden,
+    }
+    return Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": hidden, "image_size": size},
+        mask_decoder_config={
+            "hidden_size": hidden,
+            "mlp_dim": settings["mask_decoder_mlp_dim"],
+            "iou_head_hidden_dim": settings["iou_head_hidden_dim"],
+        },
+        image_size=size,
+        # Sa2VA carries SAM2's first release, which has neither of these two.
+        enable_occlusion_spatial_embedding=False,
+        enable_temporal_pos_encoding_for_object_pointers=False,
+        memory_attention_hidden_size=hidden,
+        memory_attention_num_layers=settings["memory_attention_layers"],
+        memory_attention_feed_forward_hidden_size=settings["memory_attention_mlp_dim"],
+        memory_attention_rope_feat_sizes=[size // 16, size // 16],
+        memory_encoder_hidden_size=hidden,
+        memory_encoder_output_channels=settings["memory_dim"],
+        mask_downsampler_embed_dim=hidden,
+        memory_fuser_embed_dim=hidden,
+        memory_fuser_intermediate_dim=settings["memory_fuser_mlp_dim"],
+    )

@@ -1,0 +1,278 @@
+"""Sa2VA of the InternVL kind: transformers' own parts, and the three things between them.
+
+tiles ---> InternViT ---> pixel shuffle, projector ---> language model ---> answer, [SEG] states
+image ---> SAM2 image encoder ------------------------> mask decoder <----- text_hidden_fcs
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import (
+    AutoModelForCausalLM,
+    DynamicCache,
+    InternVLVisionModel,
+    PreTrainedModel,
+    Sam2VideoModel,
+)
+from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector
+
+from refvessel.errors import UserError
+from refvessel.model.configuration import Sa2VAConfig, read_config
+from refvessel.model.loading import register_official_names, tensor_problems
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the language model says to one prompt.
+
+    token_ids: the generated tokens, the one that ended the answer included.
+    seg_states: (number of [SEG], hidden size), the last layer's state where a generated [SEG] was read.
+    """
+
+    token_ids: list[int]
+    seg_states: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """SAM2's features of a batch of images.
+
+    embedding: (images, hidden, size/16, size/16), the no-memory embedding added.
+    high_resolution: (images, hidden/8, size/4, size/4) and (images, hidden/4, size/8, size/8).
+    """
+
+    embedding: torch.Tensor
+    high_resolution: tuple[torch.Tensor, torch.Tensor]
+
+    def of(self, images: torch.Tensor) -> "ImageFeatures":
+        """The features of the images with these indices, in this order."""
+        return ImageFeatures(
+            self.embedding.index_select(0, images),
+            tuple(level.index_select(0, images) for level in self.high_resolution),
+        )
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The best of the decoder's three masks for each prompt.
+
+    logits: float32 (prompts, size/4, size/4).
+    iou_scores: float32 (prompts, 3), the predicted IoU of all three.
+    """
+
+    logits: torch.Tensor
+    iou_scores: torch.Tensor
+
+
+class Sa2VAModel(PreTrainedModel):
+    """A whole Sa2VA; `load` reads an official Hugging Face folder."""
+
+    config_class = Sa2VAConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+    _no_split_modules = ("InternVLVisionLayer", "Qwen2DecoderLayer", "Sam2MultiScaleBlock")
+    _keep_in_fp32_modules_strict = {"shared_image_embedding"}  # noqa: RUF012  (positions, up to 2 pi times a few)
+    _tied_weights_keys = {  # noqa: RUF012
+        "grounding_encoder.prompt_encoder.shared_embedding.positional_embedding": (
+            "grounding_encoder.shared_image_embedding.positional_embedding"
+        )
+    }
+
+    def __init__(self, config: Sa2VAConfig) -> None:
+        super().__init__(config)
+        sam2 = config.sam2_config()
+        hidden_size = config.llm_config.hidden_size
+        self.vision_model = InternVLVisionModel(config.vision_config)
+        self.multi_modal_projector = InternVLMultiModalProjector(config.projector_config())
+        self.language_model = AutoModelForCausalLM.from_config(config.llm_config)
+        self.text_hidden_fcs = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_size, sam2.vision_config.fpn_hidden_size),
+        )
+        self.grounding_encoder = Sam2VideoModel(sam2)
+        self.grounding_encoder.prompt_encoder.shared_embedding = self.grounding_encoder.shared_image_embedding
+        self.post_init()
+
+    @classmethod
+    def load(cls, folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> "Sa2VAModel":
+        """Load an official folder for inference, running none of its code.
+
+        Args:
+            folder: official Hugging Face folder (config.json and safetensors).
+            dtype: torch.float32 or torch.bfloat16.
+            device: where the weights go, straight from the file.
+
+        Raises:
+            UserError: for a tensor that is missing, not of this model, or of another shape.
+        """
+        config = read_config(folder)
+        register_official_names()
+        try:
+            model, report = cls.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype,
+                device_map={"": torch.device(device)},
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # reported below, by name
+                output_loading_info=True,
+            )
+        except OSError as error:
+            raise UserError(f"{folder}: the weights cannot be read ({error}); restore them.") from None
+        if problems := tensor_problems(report):
+            raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")
+        return model.eval()
+
+    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, language hidden size)."""
+        patches = self.vision_model(tiles).last_hidden_state[:, 1:]  # without the class token
+        return self.multi_modal_projector(_pixel_shuffle(patches))
+
+    def embed_prompts(
+        self, input_ids: torch.Tensor, image_embeds: torch.Tensor, image_token_id: int
+    ) -> torch.Tensor:
+        """Token embeddings with the images in their places.
+
+        Args:
+            input_ids: int64 (prompts, length).
+            image_embeds: (image tokens of all prompts in order, hidden size).
+            image_token_id: the token that stands for one image token.
+
+        Returns:
+            (prompts, length, hidden size)
+        """
+        embeds = self.language_model.get_input_embeddings()(input_ids)
+        places = (input_ids == image_token_id).unsqueeze(-1)
+        return embeds.masked_scatter(places, image_embeds.to(embeds))
+
+    def answer(
+        self,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor,
+        *,
+        seg_token_id: int,
+        stop_token_ids: Collection[int],
+        max_new_tokens: int = 2048,
+    ) -> list[Answer]:
+        """Greedy answers to a batch of prompts.
+
+        Args:
+            inputs_embeds: (prompts, length, hidden size), padded on the left.
+            attention_mask: int64 (prompts, length), 0 where padded.
+            seg_token_id: the token whose states are kept.
+            stop_token_ids: tokens that end an answer.
+            max_new_tokens: the longest answer; a [SEG] in the last place is never read and has no state.
+
+        Returns:
+            one Answer a prompt, in order.
+        """
+        num_prompts = len(inputs_embeds)
+        token_ids: list[list[int]] = [[] for _ in range(num_prompts)]
+        states: list[list[torch.Tensor]] = [[] for _ in range(num_prompts)]
+        cache = DynamicCache(config=self.config.llm_config)
+        positions = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+        step_input = {"inputs_embeds": inputs_embeds}
+        unfinished = set(range(num_prompts))
+        while True:
+            hidden = self.language_model.model(
+                **step_input, attention_mask=attention_mask, position_ids=positions, past_key_values=cache
+            ).last_hidden_state[:, -1]
+            for row in unfinished:
+                if token_ids[row] and token_ids[row][-1] == seg_token_id:
+                    states[row].append(hidden[row])
+            chosen = self.language_model.lm_head(hidden).argmax(-1)
+            for row, token in enumerate(chosen.tolist()):
+                if row in unfinished:
+                    token_ids[row].append(token)
+                    if token in stop_token_ids or len(token_ids[row]) == max_new_tokens:
+                        unfinished.remove(row)
+            if not unfinished:
+                break
+            step_input = {"input_ids": chosen[:, None]}
+            attention_mask = functional.pad(attention_mask, (0, 1), value=1)
+            positions = positions[:, -1:] + 1
+        no_states = inputs_embeds.new_empty(0, inputs_embeds.shape[-1])
+        return [
+            Answer(ids, torch.stack(rows) if rows else no_states)
+            for ids, rows in zip(token_ids, states, strict=True)
+        ]
+
+    def encode_images(self, images: torch.Tensor) -> ImageFeatures:
+        """SAM2's features of normalised images: (images, 3, size, size)."""
+        sam2 = self.grounding_encoder
+        fine, middle, coarse = sam2.vision_encoder(images).fpn_hidden_states
+        no_memory = sam2.no_memory_embedding.reshape(1, -1, 1, 1)
+        return ImageFeatures(
+            coarse + no_memory, (sam2.mask_decoder.conv_s0(fine), sam2.mask_decoder.conv_s1(middle))
+        )
+
+    def decode_masks(self, features: ImageFeatures, seg_states: torch.Tensor) -> Masks:
+        """The mask of each [SEG] state.
+
+        Args:
+            features: of as many images as there are states, one each.
+            seg_states: (prompts, language hidden size).
+        """
+        logits, iou_scores = self.decode_all_masks(features, seg_states)
+        best = iou_scores.argmax(-1)
+        return Masks(logits[torch.arange(len(best), device=best.device), best], iou_scores)
+
+    def decode_all_masks(
+        self, features: ImageFeatures, seg_states: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All three masks of each [SEG] state, and their predicted IoU.
+
+        Returns:
+            float32 (prompts, 3, size/4, size/4) and float32 (prompts, 3)
+        """
+        sam2 = self.grounding_encoder
+        prompts = self.text_hidden_fcs(seg_states).unsqueeze(1)  # (prompts, 1, hidden)
+        # SAM2 pads an absent point prompt to two "not a point" embeddings.
+        absent = sam2.prompt_encoder.not_a_point_embed.weight.expand(len(prompts), 2, -1)
+        sparse = torch.cat([absent, prompts], dim=1)  # (prompts, 3, hidden)
+        dense = sam2.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(features.embedding)
+        positions = sam2.get_image_wide_positional_embeddings().to(features.embedding.dtype)
+        logits, iou_scores, _, _ = sam2.mask_decoder(
+            image_embeddings=features.embedding,
+            image_positional_embeddings=positions.repeat(len(prompts), 1, 1, 1),
+            sparse_prompt_embeddings=sparse.unsqueeze(1),  # one prompt an image
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+            high_resolution_features=list(features.high_resolution),
+        )
+        return logits[:, 0].float(), iou_scores[:, 0].float()
+
+
+def upsample_logits(logits: torch.Tensor, image_size: int, height: int, width: int) -> torch.Tensor:
+    """Mask logits at the image's own size: first to SAM2's square, then to the image, bilinear both times.
+
+    Args:
+        logits: float32 (masks, size/4, size/4).
+        image_size: SAM2's input side, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+
+    Returns:
+        float32 (masks, height, width)
+    """
+    square = functional.interpolate(logits[:, None], size=(image_size, image_size), mode="bilinear")
+    return functional.interpolate(square, size=(height, width), mode="bilinear")[:, 0]
+
+
+def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:
+    """Four neighbouring patches become one token: (tiles, side^2, c) to (tiles, (side/2)^2, 4c).
+
+    InternVL's version 2: within a token the channels run over the two columns of each of the two rows.
+    """
+    tiles, count, channels = patches.shape
+    side = int(count**0.5)
+    blocks = patches.reshape(tiles, side // 2, 2, side // 2, 2, channels)  # (T, row, 2, column, 2, c)
+    return blocks.permute(0, 1, 3, 2, 4, 5).reshape(tiles, count // 4, 4 * channels)

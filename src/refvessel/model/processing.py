@@ -1,0 +1,149 @@
+"""From an image and a question to the arrays that the model reads, as the official code makes them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import Qwen2Tokenizer
+
+from refvessel.errors import UserError
+from refvessel.model.configuration import Sa2VAConfig, read_config
+from refvessel.model.templates import find_template
+
+IMAGE_PLACEHOLDER = "<image>"
+_IMAGE_TOKEN = "<IMG_CONTEXT>"
+_SEG_TOKEN = "[SEG]"
+_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+@dataclass(frozen=True)
+class ProcessedImage:
+    """An image as the two encoders read it.
+
+    tiles: uint8 (tiles, 3, side, side), for the language model's vision encoder.
+    whole: uint8 (3, size, size), for SAM2.
+    height, width: of the image itself, in pixels.
+    """
+
+    tiles: np.ndarray
+    whole: np.ndarray
+    height: int
+    width: int
+
+
+class Sa2VAProcessor:
+    """Images to tiles, questions to token ids, token ids to answers.
+
+    Args:
+        config: the model's configuration.
+        tokenizer: the model's tokenizer.
+
+    Raises:
+        UserError: where the tokenizer lacks a token that Sa2VA needs.
+    """
+
+    def __init__(self, config: Sa2VAConfig, tokenizer: Qwen2Tokenizer) -> None:
+        self._config = config
+        self._tokenizer = tokenizer
+        self._template = find_template(config.template)
+        self._sam2_size = config.sam2_config().image_size
+        self.image_token_id = self._token_id(_IMAGE_TOKEN)
+        self.seg_token_id = self._token_id(_SEG_TOKEN)
+        stop_ids = {self._token_id(token) for token in self._template.stop_tokens}
+        self.stop_token_ids = frozenset(stop_ids | {tokenizer.eos_token_id} - {None})
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> "Sa2VAProcessor":
+        """Read configuration and tokenizer of an official folder by explicit class; raises UserError."""
+        config = read_config(folder)
+        try:
+            tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{folder}: the tokenizer files cannot be read ({error}); restore them."
+            ) from None
+        return cls(config, tokenizer)
+
+    def process_image(self, image: Image.Image) -> ProcessedImage:
+        """Tile and resize one image (any PIL mode; converted to RGB)."""
+        rgb = image.convert("RGB")
+        whole = rgb.resize((self._sam2_size, self._sam2_size), Image.Resampling.BICUBIC)
+        return ProcessedImage(self._tiles(rgb), _channels_first(whole), rgb.height, rgb.width)
+
+    def prompt_ids(self, question: str, num_tiles: int) -> list[int]:
+        """Token ids of one wrapped question, the image's tokens in the place of `<image>`.
+
+        Raises UserError unless the question holds exactly one `<image>`.
+        """
+        if question.count(IMAGE_PLACEHOLDER) != 1:
+            raise UserError(f"the prompt {question!r} must hold {IMAGE_PLACEHOLDER} exactly once; add it.")
+        image_tokens = _IMAGE_TOKEN * (num_tiles * self._config.image_tokens_per_tile)
+        question = question.replace(IMAGE_PLACEHOLDER, f"<img>{image_tokens}</img>")
+        return self._tokenizer.encode(self._template.turn.format(question=question))
+
+    def answer_text(self, token_ids: list[int]) -> str:
+        """The generated text, special tokens included, as the official code returns it."""
+        return self._tokenizer.decode(token_ids, skip_special_tokens=False).strip()
+
+    def _tiles(self, image: Image.Image) -> np.ndarray:
+        side = self._config.force_image_size
+        columns, rows = self._grid(image.width, image.height)
+        resized = image.resize((side * columns, side * rows), Image.Resampling.BICUBIC)
+        tiles = [
+            resized.crop((side * column, side * row, side * (column + 1), side * (row + 1)))
+            for row in range(rows)
+            for column in range(columns)
+        ]
+        if self._config.use_thumbnail and len(tiles) > 1:
+            tiles.append(image.resize((side, side), Image.Resampling.BICUBIC))
+        return np.stack([_channels_first(tile) for tile in tiles])
+
+    def _grid(self, width: int, height: int) -> tuple[int, int]:
+        if not self._config.dynamic_image_size:
+            return 1, 1
+        return tile_grid(
+            width,
+            height,
+            least=self._config.min_dynamic_patch,
+            most=self._config.max_dynamic_patch,
+            side=self._config.force_image_size,
+        )
+
+    def _token_id(self, token: str) -> int:
+        index = self._tokenizer.get_vocab().get(token)
+        if index is None:
+            raise UserError(f"the tokenizer has no token {token}; give the tokenizer of a Sa2VA model.")
+        return index
+
+
+def tile_grid(width: int, height: int, *, least: int = 1, most: int = 12, side: int = 448) -> tuple[int, int]:
+    """Columns and rows of the grid whose aspect ratio is closest to the image's.
+
+    Grids are tried by their number of tiles; of two equally close ones the later wins only where the image has
+    more than half the pixels of its tiles.
+    """
+    grids = sorted(
+        {(i, j) for i in range(1, most + 1) for j in range(1, most + 1) if least <= i * j <= most},
+        key=lambda grid: (grid[0] * grid[1], grid),
+    )
+    ratio, best, best_difference = width / height, (1, 1), float("inf")
+    for columns, rows in grids:
+        difference = abs(ratio - columns / rows)
+        enough_pixels = width * height > 0.5 * side**2 * columns * rows
+        if difference < best_difference or (difference == best_difference and enough_pixels):
+            best, best_difference = (columns, rows), difference
+    return best
+
+
+def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """uint8 (..., 3, height, width) to ImageNet-normalised values of `dtype`, computed in float32."""
+    mean = torch.from_numpy(_IMAGENET_MEAN).to(pixels.device)[:, None, None]
+    deviation = torch.from_numpy(_IMAGENET_DEVIATION).to(pixels.device)[:, None, None]
+    return ((pixels.float() / 255 - mean) / deviation).to(dtype)
+
+
+def _channels_first(image: Image.Image) -> np.ndarray:
+    return np.array(image).transpose(2, 0, 1)
