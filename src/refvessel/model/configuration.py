@@ -3,7 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import InternVLConfig, InternVLVisionConfig, PreTrainedConfig, Qwen2Config, Sam2VideoConfig
+from transformers import (
+    InternVLConfig,
+    InternVLVisionConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Sam2VideoConfig,
+)
+from transformers.models.sam2_video.configuration_sam2_video import (
+    Sam2VideoMaskDecoderConfig,
+    Sam2VideoPromptEncoderConfig,
+)
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
@@ -66,6 +76,10 @@ class Sa2VAConfig(PreTrainedConfig):
         dynamic_image_size: bool = True,
         **kwargs: Any,
     ) -> None:
+        if kwargs.get("architectures") == ["Sa2VAChatModelQwen"]:
+            raise UserError(
+                "config.json: Sa2VA of the Qwen-VL kinds is not supported, only the InternVL kind."
+            )
         for key, value in _SUPPORTED.items():
             if kwargs.setdefault(key, value) != value:
                 raise UserError(f"config.json: {key} is {kwargs[key]!r}, but only {value!r} is supported.")
@@ -119,7 +133,7 @@ def read_config(folder: Path) -> Sa2VAConfig:
     settings = read_json(Path(folder) / "config.json")
     if not isinstance(settings, dict) or settings.get("model_type") != Sa2VAConfig.model_type:
         raise UserError(
-            f"{folder}/config.json: model_type is not {Sa2VAConfig.model_type!r}; give a Sa2VA Hugging Face folder."
+            f"{folder}/config.json: model_type is not sa2va_chat; give a Sa2VA Hugging Face folder."
         )
     try:
         return Sa2VAConfig(**settings)
@@ -130,7 +144,6 @@ def read_config(folder: Path) -> Sa2VAConfig:
 def _vision_config(official: dict[str, Any]) -> InternVLVisionConfig:
     if isinstance(official, InternVLVisionConfig):
         return official
-    norm = official.get("norm_type", "layer_norm")
     return InternVLVisionConfig(
         hidden_size=official.get("hidden_size", 1024),
         intermediate_size=official.get("intermediate_size", 4096),
@@ -142,7 +155,7 @@ def _vision_config(official: dict[str, Any]) -> InternVLVisionConfig:
         layer_norm_eps=official.get("layer_norm_eps", 1e-6),
         attention_bias=official.get("qkv_bias", True),
         use_qk_norm=official.get("qk_normalization", False),
-        norm_type=norm,
+        norm_type=official.get("norm_type", "layer_norm"),
     )
 
 
@@ -182,12 +195,12 @@ def _sam2_config(settings: dict[str, Any]) -> Sam2VideoConfig:
     }
     return Sam2VideoConfig(
         vision_config=vision,
-        prompt_encoder_config={"hidden_size": hidden, "image_size": size},
-        mask_decoder_config={
-            "hidden_size": hidden,
-            "mlp_dim": settings["mask_decoder_mlp_dim"],
-            "iou_head_hidden_dim": settings["iou_head_hidden_dim"],
-        },
+        prompt_encoder_config=Sam2VideoPromptEncoderConfig(hidden_size=hidden, image_size=size),
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(
+            hidden_size=hidden,
+            mlp_dim=settings["mask_decoder_mlp_dim"],
+            iou_head_hidden_dim=settings["iou_head_hidden_dim"],
+        ),
         image_size=size,
         # Sa2VA carries SAM2's first release, which has neither of these two.
         enable_occlusion_spatial_embedding=False,

@@ -132,7 +132,7 @@ class Sa2VAModel(PreTrainedModel):
         return model.eval()
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
-        """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, language hidden size)."""
+        """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, hidden size)."""
         patches = self.vision_model(tiles).last_hidden_state[:, 1:]  # without the class token
         return self.multi_modal_projector(_pixel_shuffle(patches))
 

@@ -1,9 +1,9 @@
 """Tensor names: the official Hugging Face folder's on one side, our modules' on the other.
 
 The table below is the whole truth about names. `#` stands for an index and `*` for `weight` or `bias`; both
-sides of a row hold the same placeholders in the same order, so each row reads in both directions. Three fusions
-are the only tensors that are not renamed one to one: InternViT's query, key and value lie in one official `qkv`,
-and the four point embeddings of SAM2 in one module tensor.
+sides of a row hold the same placeholders in the same order, so each row reads in both directions. Only two kinds
+of tensors are not renamed one to one: InternViT's query, key and value lie in one official `qkv`, and SAM2's four
+point embeddings in one module tensor.
 """
 
 import re
@@ -56,6 +56,10 @@ _SAM2_PROMPT_ENCODER = {
 }
 
 
+def _under(official: str, module: str, rows: Mapping[str, str]) -> dict[str, str]:
+    return {official + ours: module + theirs for ours, theirs in rows.items()}
+
+
 def _attention(official: str, module: str) -> dict[str, str]:
     """The four projections of one attention of SAM2's decoder or memory."""
     projections = {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "out_proj": "o_proj"}
@@ -94,6 +98,13 @@ _SAM2_MASK_DECODER = {
     **_three_layers("pred_obj_score_head", "pred_obj_score_head"),
 }
 
+# A convolution, its norm and an activation, four times; then the last convolution.
+_MASK_DOWNSAMPLER = {
+    **{f"encoder.{3 * n}.*": f"layers.{n}.conv.*" for n in range(4)},
+    **{f"encoder.{3 * n + 1}.*": f"layers.{n}.layer_norm.*" for n in range(4)},
+    "encoder.12.*": "final_conv.*",
+}
+
 _SAM2_MEMORY = {
     "maskmem_tpos_enc": "memory_temporal_positional_encoding",
     "no_mem_embed": "no_memory_embedding",
@@ -117,18 +128,8 @@ _SAM2_MEMORY = {
     "memory_encoder.fuser.layers.#.pwconv1.*": "memory_encoder.memory_fuser.layers.#.pointwise_conv1.*",
     "memory_encoder.fuser.layers.#.pwconv2.*": "memory_encoder.memory_fuser.layers.#.pointwise_conv2.*",
     "memory_encoder.fuser.layers.#.g_weight": "memory_encoder.memory_fuser.layers.#.scale",
-    # A convolution, its norm and an activation, four times; then the last convolution.
-    **{
-        f"memory_encoder.mask_downsampler.encoder.{3 * n + k}.*": f"memory_encoder.mask_downsampler.layers.{n}.{part}.*"
-        for n in range(4)
-        for k, part in enumerate(("conv", "layer_norm"))
-    },
-    "memory_encoder.mask_downsampler.encoder.12.*": "memory_encoder.mask_downsampler.final_conv.*",
+    **_under("memory_encoder.mask_downsampler.", "memory_encoder.mask_downsampler.", _MASK_DOWNSAMPLER),
 }
-
-
-def _under(official: str, module: str, rows: Mapping[str, str]) -> dict[str, str]:
-    return {official + ours: module + theirs for ours, theirs in rows.items()}
 
 
 _TABLE = {
@@ -179,8 +180,8 @@ _renamed_to_official = _Renaming({module: official for official, module in _TABL
 def to_module(official: str) -> str | None:
     """Our module's name for an official tensor name; None where the name is not of a Sa2VA model.
 
-    InternViT's fused tensors come out as `...attention.qkv.*` and the point embeddings as `...point_embed.#.weight`:
-    names that no module has until they are split or joined.
+    InternViT's fused tensors come out as `...attention.qkv.*` and the point embeddings as
+    `...point_embed.#.weight`: names that no module has until they are split or joined.
     """
     return official if official.startswith(_LANGUAGE_MODEL) else _renamed_to_module(official)
 

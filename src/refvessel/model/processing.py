@@ -122,8 +122,8 @@ class Sa2VAProcessor:
 def tile_grid(width: int, height: int, *, least: int = 1, most: int = 12, side: int = 448) -> tuple[int, int]:
     """Columns and rows of the grid whose aspect ratio is closest to the image's.
 
-    Grids are tried by their number of tiles; of two equally close ones the later wins only where the image has
-    more than half the pixels of its tiles.
+    Grids are tried by their number of tiles; of two equally close ones the later wins only where the image
+    has more than half the pixels of its tiles.
     """
     grids = sorted(
         {(i, j) for i in range(1, most + 1) for j in range(1, most + 1) if least <= i * j <= most},
