@@ -1,0 +1,71 @@
+"""Pairing each expression of the truth with its prediction, or refusing to."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from refvessel import masks
+from refvessel.errors import UserError
+from refvessel.metrics.runs import is_rle
+
+STATUSES = ("ok", "no_seg", "failed")
+
+
+def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """The truth's rows, by sent_id, each with its prediction's status, error and mask (`mask_predicted`).
+
+    Raises UserError for a missing, double or unknown expression, for other ids, phrase or image size than the
+    truth's, for a mask that is no RLE, and for a failed expression or one without [SEG] that has foreground.
+    """
+    if truth.empty:
+        raise UserError("The truth has no expression; check the split's name and the dataset.")
+    for name, table in (("truth", truth), ("predictions", predictions)):
+        _refuse(f"more than once in the {name}", table["sent_id"][table["sent_id"].duplicated()])
+    _refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))
+    _refuse("predicted but unknown to the truth", set(predictions["sent_id"]) - set(truth["sent_id"]))
+    columns = ["sent_id", "image_id", "ref_id", "phrase", "status", "error", "mask"]
+    paired = truth.sort_values("sent_id").merge(
+        predictions[columns], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
+    )
+    for row in paired.itertuples():
+        _check_pair(row)
+    return paired
+
+
+def _refuse(fault: str, sent_ids: Iterable[int]) -> None:
+    sent_ids = sorted(set(sent_ids))
+    if sent_ids:
+        shown = ", ".join(map(str, sent_ids[:5])) + (", ..." if len(sent_ids) > 5 else "")
+        raise UserError(
+            f"{len(sent_ids)} expressions are {fault} (sent_id {shown}); "
+            "score predictions that were gathered for this dataset and split."
+        )
+
+
+def _check_pair(row: Any) -> None:
+    """Raise UserError where a prediction contradicts its truth or itself."""
+    name = f"The expression with sent_id {row.sent_id}"
+    for key in ("image_id", "ref_id", "phrase"):
+        expected, found = getattr(row, key), getattr(row, f"{key}_predicted")
+        if expected != found:
+            raise UserError(
+                f"{name} has {key} {expected!r} in the truth but {found!r} in the predictions; segment again."
+            )
+    if row.status not in STATUSES:
+        raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(STATUSES)}.")
+    for source, mask in (("truth", row.mask), ("predictions", row.mask_predicted)):
+        if not is_rle(mask):
+            raise UserError(
+                f"{name} has a mask in the {source} that is not a COCO RLE; make that file again."
+            )
+        height, width = mask["size"]
+        if (height, width) != (row.height, row.width):
+            raise UserError(
+                f"{name} has a mask of {height}x{width} pixels in the {source} but its image has "
+                f"{row.height}x{row.width} (height x width); segment the images of this dataset again."
+            )
+    if row.status != "ok" and masks.area(row.mask_predicted) > 0:
+        raise UserError(
+            f"{name} has the status {row.status} and yet a mask that is not empty; segment it again."
+        )

@@ -1,0 +1,37 @@
+"""The scores of referring segmentation, as Sa2VA's official evaluator defines them."""
+
+import pandas as pd
+
+_SMOOTHING = 1e-5  # added to the union by the official evaluator
+
+PR_THRESHOLDS = (50, 60, 70, 80, 90)  # IoU in percent
+
+
+def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:
+    """What each expression adds to the scores that are means: one column a score, one row a case, float64.
+
+    giou      I / (U + 1e-5); 1 where the union U is empty
+    pr_at_k   1 where the IoU is strictly above k percent, else 0
+    n_acc     only where the truth is empty: 1 where the answer is empty too, else 0
+    t_acc     only where the truth is not empty: 1 where the answer is not empty either, else 0
+
+    NaN where an expression says nothing about a score. `cases` has tp, fp, fn, truth_pixels, predicted_pixels
+    and iou.
+    """
+    union = cases["tp"] + cases["fp"] + cases["fn"]
+    terms = {"giou": (cases["tp"] / (union + _SMOOTHING)).where(union > 0, 1.0)}
+    for percent in PR_THRESHOLDS:
+        above = cases["iou"] > percent / 100
+        terms[f"pr_at_{percent}"] = above.astype(float).where(cases["iou"].notna())
+    has_target, answered = cases["truth_pixels"] > 0, cases["predicted_pixels"] > 0
+    terms["n_acc"] = (~answered).astype(float).where(~has_target)
+    terms["t_acc"] = answered.astype(float).where(has_target)
+    return pd.DataFrame(terms)
+
+
+def cumulative_iou(counts: pd.DataFrame) -> pd.Series:
+    """cIoU: the sum of the intersections over the sum of the unions, from summed counts, one row a group.
+
+    NaN where the union is empty.
+    """
+    return counts["tp"] / (counts["tp"] + counts["fp"] + counts["fn"])

@@ -1,0 +1,116 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco
+from sklearn import metrics as sklearn
+
+from refvessel import masks
+from refvessel.metrics.overlap import COUNTS, OVERLAP_SCORES, overlap_scores, pixel_counts
+from refvessel.metrics.policy import resolve_policy
+
+POLICY = resolve_policy()
+
+
+@st.composite
+def mask_pairs(draw):
+    """Two masks of one size; sparse, dense, empty and full ones all occur."""
+    shape = draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+    fill = st.sampled_from([st.booleans(), st.just(False), st.just(True)])
+    return tuple(draw(arrays.arrays(bool, shape, elements=draw(fill))) for _ in range(2))
+
+
+def counts_of(prediction: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    return pixel_counts([masks.encode(prediction)], [masks.encode(truth)])
+
+
+@given(mask_pairs())
+def test_counts_equal_scikit_learns_confusion_matrix(pair):
+    prediction, truth = pair
+    tn, fp, fn, tp = sklearn.confusion_matrix(truth.ravel(), prediction.ravel(), labels=[False, True]).ravel()
+    assert counts_of(prediction, truth).to_dict("records") == [{"tp": tp, "fp": fp, "fn": fn, "tn": tn}]
+
+
+@given(mask_pairs())
+def test_scores_of_masks_with_foreground_equal_scikit_learns(pair):
+    prediction, truth = pair
+    prediction[0, 0] = truth[-1, -1] = True  # emptiness is the policy's subject
+    flat = truth.ravel(), prediction.ravel()
+    scores = overlap_scores(counts_of(prediction, truth), POLICY).iloc[0]
+    assert scores["dice"] == pytest.approx(sklearn.f1_score(*flat), abs=1e-12)
+    assert scores["iou"] == pytest.approx(sklearn.jaccard_score(*flat), abs=1e-12)
+    assert scores["precision"] == pytest.approx(sklearn.precision_score(*flat), abs=1e-12)
+    assert scores["recall"] == pytest.approx(sklearn.recall_score(*flat), abs=1e-12)
+    if not truth.all():
+        specificity = sklearn.recall_score(*flat, pos_label=False)
+        assert scores["specificity"] == pytest.approx(specificity, abs=1e-12)
+
+
+@given(mask_pairs())
+def test_iou_equals_pycocotools(pair):
+    prediction, truth = pair
+    truth[0, 0] = True
+    expected = coco.iou([masks.encode(prediction)], [masks.encode(truth)], [0])[0, 0]
+    assert overlap_scores(counts_of(prediction, truth), POLICY)["iou"][0] == pytest.approx(
+        expected, abs=1e-12
+    )
+
+
+@given(mask_pairs())
+def test_every_score_lies_between_0_and_1_and_counts_fill_the_image(pair):
+    prediction, truth = pair
+    counts = counts_of(prediction, truth)
+    assert counts.iloc[0].sum() == truth.size
+    scores = overlap_scores(counts, POLICY).iloc[0].dropna()
+    assert scores.between(0, 1).all()
+
+
+EMPTY, SOME = np.zeros((4, 5), bool), np.eye(4, 5, dtype=bool)
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "expected"),
+    [
+        # dice, iou, precision, recall, specificity
+        (EMPTY, EMPTY, [1, 1, 1, 1, 1]),
+        (SOME, EMPTY, [0, 0, 0, NAN, 16 / 20]),
+        (EMPTY, SOME, [0, 0, 0, 0, 0]),
+        (SOME, SOME, [1, 1, 1, 1, 1]),
+    ],
+    ids=["both empty", "truth empty", "prediction empty", "neither empty"],
+)
+def test_the_four_emptiness_cases_follow_the_definitions(prediction, truth, expected):
+    scores = overlap_scores(counts_of(prediction, truth), POLICY)
+    np.testing.assert_array_equal(scores[list(OVERLAP_SCORES)].to_numpy()[0], expected)
+
+
+def test_specificity_differs_from_scikit_learn_where_the_prediction_is_empty():
+    """Nothing answered finds no false positive, which scikit-learn rewards with 1; the policy gives 0."""
+    assert sklearn.recall_score(SOME.ravel(), EMPTY.ravel(), pos_label=False) == 1
+    assert overlap_scores(counts_of(EMPTY, SOME), POLICY)["specificity"][0] == 0
+
+
+def test_specificity_is_undefined_where_the_truth_covers_the_image():
+    full = np.ones((3, 3), bool)
+    scores = overlap_scores(counts_of(full, full), POLICY).iloc[0]
+    assert scores["dice"] == 1
+    assert np.isnan(scores["specificity"])
+
+
+def test_a_formula_in_the_policy_leaves_0_by_0_undefined_as_nnunet_does():
+    policy = resolve_policy({"dice": {"both_empty": "formula"}})
+    assert np.isnan(overlap_scores(counts_of(EMPTY, EMPTY), policy)["dice"][0])
+
+
+def test_counts_of_many_masks_keep_their_order():
+    random = np.random.default_rng(0)
+    pairs = random.random((20, 2, 9, 7)) < 0.4
+    counts = pixel_counts([masks.encode(p) for p, _ in pairs], [masks.encode(t) for _, t in pairs])
+    prediction, truth = pairs[:, 0], pairs[:, 1]
+    expected = [prediction & truth, prediction & ~truth, ~prediction & truth, ~prediction & ~truth]
+    for name, pixels in zip(COUNTS, expected, strict=True):
+        assert counts[name].tolist() == pixels.sum(axis=(1, 2)).tolist()
+        assert counts[name].dtype == np.int64

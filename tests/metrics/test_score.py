@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from refvessel import masks
+from refvessel.errors import UserError
+from refvessel.files import sha256_of_file
+from refvessel.metrics.score import CASES_SCHEMA, score
+
+
+def test_cases_have_fixed_columns_and_types_and_stand_in_order(tables, vessel_cases, tmp_path):
+    predictions, truth = tables(vessel_cases)
+    score(predictions=predictions[::-1], truth=truth.sample(frac=1, random_state=0), output=tmp_path)
+    table = pq.read_table(tmp_path / "cases.parquet")
+    assert table.schema.equals(CASES_SCHEMA)
+    assert table["sent_id"].to_pylist() == [1, 2, 3, 4, 5, 6]
+    assert table["status"].to_pylist() == ["ok", "ok", "ok", "failed", "no_seg", "ok"]
+    assert table["error"].to_pylist() == [None, None, None, "out of memory", None, None]
+    assert table["recall"].to_pylist()[5] is None
+
+
+def test_column_types_do_not_depend_on_the_values(tables, tmp_path):
+    empty = np.zeros((2, 2), bool)
+    predictions, truth = tables(
+        [{"truth": empty, "prediction": ~empty}]
+    )  # every recall and error is undefined
+    score(predictions=predictions, truth=truth, output=tmp_path)
+    assert pq.read_schema(tmp_path / "cases.parquet").equals(CASES_SCHEMA)
+
+
+def test_every_score_can_be_recomputed_from_the_masks_in_the_cases(tables, vessel_cases, tmp_path):
+    predictions, truth = tables(vessel_cases)
+    score(predictions=predictions, truth=truth, output=tmp_path)
+    for case in pd.read_parquet(tmp_path / "cases.parquet").to_dict("records"):
+        expected, found = (masks.decode(json.loads(case[name])) for name in ("truth_mask", "predicted_mask"))
+        assert case["tp"] == (expected & found).sum()
+        assert (case["truth_pixels"], case["predicted_pixels"]) == (expected.sum(), found.sum())
+        assert case["tp"] + case["fp"] + case["fn"] + case["tn"] == case["height"] * case["width"]
+
+
+def test_the_same_input_gives_the_same_bytes(tables, vessel_cases, tmp_path):
+    for name in ("first", "second"):
+        predictions, truth = tables(vessel_cases)
+        score(predictions=predictions, truth=truth, output=tmp_path / name, provenance={"split": "test"})
+    for file in ("cases.parquet", "summary.json"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_both_files_carry_what_they_were_made_from(tables, vessel_cases, tmp_path):
+    predictions, truth = tables(vessel_cases)
+    provenance = {"dataset": {"name": "dataset.json", "bytes": 3, "sha256": "ab"}}
+    returned = score(predictions=predictions, truth=truth, output=tmp_path, provenance=provenance)
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert summary == returned
+    assert summary["provenance"]["dataset"] == provenance["dataset"]
+    assert summary["provenance"]["versions"]["refvessel"]
+    assert summary["provenance"]["cases"]["sha256"] == sha256_of_file(tmp_path / "cases.parquet")
+    metadata = json.loads(pq.read_schema(tmp_path / "cases.parquet").metadata[b"refvessel"])
+    assert metadata["dataset"] == provenance["dataset"]
+
+
+def test_the_policy_in_force_is_written_and_used(tables, tmp_path):
+    empty = np.zeros((2, 2), bool)
+    predictions, truth = tables([{"truth": empty, "prediction": empty}])
+    summary = score(
+        predictions=predictions, truth=truth, output=tmp_path, policy={"dice": {"both_empty": None}}
+    )
+    assert summary["dice_mean"] is None
+    assert summary["dice_n"] == 0
+    assert summary["empty_policy"]["dice"]["both_empty"] is None
+    assert summary["empty_policy"]["iou"]["both_empty"] == 1
+
+
+def test_overlap_of_two_expressions_of_one_image_is_kept_apart(tables, tmp_path):
+    left = np.zeros((4, 4), bool)
+    left[:, :2] = True
+    predictions, truth = tables(
+        [
+            {"truth": left, "prediction": left, "image_id": "a", "phrase": "blood vessel"},
+            {"truth": ~left, "prediction": left, "image_id": "a", "phrase": "catheter"},
+        ]
+    )
+    summary = score(predictions=predictions, truth=truth, output=tmp_path)
+    assert summary["by_phrase"]["blood vessel"]["dice_mean"] == 1
+    assert summary["by_phrase"]["catheter"]["dice_mean"] == 0
+
+
+def drop_one(predictions, truth):
+    return predictions[1:], truth
+
+
+def double_one(predictions, truth):
+    return pd.concat([predictions, predictions[:1]]), truth
+
+
+def double_truth(predictions, truth):
+    return predictions, pd.concat([truth, truth[:1]])
+
+
+def add_unknown(predictions, truth):
+    return pd.concat([predictions, predictions[:1].assign(sent_id=99)]), truth
+
+
+def empty_truth(predictions, truth):
+    return predictions, truth[:0]
+
+
+def change(table: str, column: str, value):
+    """A mistake in the first expression of the predictions or of the truth."""
+
+    def changed(predictions, truth):
+        which = {"predictions": predictions, "truth": truth}[table]
+        which[column] = pd.Series([value, *which[column][1:]], index=which.index)
+        return predictions, truth
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("mistake", "named"),
+    [
+        (drop_one, r"without a prediction \(sent_id 1\)"),
+        (double_one, r"more than once in the predictions \(sent_id 1\)"),
+        (double_truth, r"more than once in the truth \(sent_id 1\)"),
+        (add_unknown, r"unknown to the truth \(sent_id 99\)"),
+        (empty_truth, "no expression"),
+        (change("predictions", "phrase", "catheter"), "sent_id 1 has phrase 'blood vessel'.*'catheter'"),
+        (change("predictions", "image_id", "other"), "sent_id 1 has image_id"),
+        (change("predictions", "ref_id", 77), "sent_id 1 has ref_id"),
+        (change("predictions", "status", "done"), "sent_id 1 has the status 'done'"),
+        (change("predictions", "mask", masks.empty(24, 31)), "24x31 pixels in the predictions.*24x32"),
+        (change("predictions", "mask", masks.empty(32, 24)), "32x24 pixels in the predictions.*24x32"),
+        (change("truth", "mask", masks.empty(24, 31)), "24x31 pixels in the truth"),
+        (change("truth", "height", 25), "25x32"),
+        (change("predictions", "mask", {"size": [24, 32], "counts": "abc"}), "not a COCO RLE"),
+        (change("predictions", "mask", None), "not a COCO RLE"),
+        (change("predictions", "status", "failed"), "status failed and yet a mask"),
+        (change("predictions", "status", "no_seg"), "status no_seg and yet a mask"),
+    ],
+)
+def test_a_mismatch_is_refused_before_anything_is_written(tables, vessel_cases, tmp_path, mistake, named):
+    predictions, truth = mistake(*tables(vessel_cases))
+    with pytest.raises(UserError, match=named):
+        score(predictions=predictions, truth=truth, output=tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
