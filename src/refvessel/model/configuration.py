@@ -77,9 +77,7 @@ class Sa2VAConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         if kwargs.get("architectures") == ["Sa2VAChatModelQwen"]:
-            raise UserError(
-                "config.json: Sa2VA of the Qwen-VL kinds is not supported, only the InternVL kind."
-            )
+            raise UserError("config.json: Sa2VA of the Qwen-VL kinds is not supported; give an InternVL one.")
         for key, value in _SUPPORTED.items():
             if kwargs.setdefault(key, value) != value:
                 raise UserError(f"config.json: {key} is {kwargs[key]!r}, but only {value!r} is supported.")

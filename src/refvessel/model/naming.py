@@ -1,9 +1,9 @@
 """Tensor names: the official Hugging Face folder's on one side, our modules' on the other.
 
 The table below is the whole truth about names. `#` stands for an index and `*` for `weight` or `bias`; both
-sides of a row hold the same placeholders in the same order, so each row reads in both directions. Only two kinds
-of tensors are not renamed one to one: InternViT's query, key and value lie in one official `qkv`, and SAM2's four
-point embeddings in one module tensor.
+sides of a row hold the same placeholders in the same order, so each row reads in both directions. Only two
+kinds of tensors are not renamed one to one: InternViT's query, key and value lie in one official `qkv`, and
+the four point embeddings of SAM2 in one module tensor.
 """
 
 import re

@@ -1,0 +1,27 @@
+"""Where a model runs, and in which precision."""
+
+import torch
+
+from refvessel.errors import UserError
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The named device, else a GPU where there is one; raises UserError for one that is not there."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"the device {name!r} is unknown; give cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("the device cuda was asked for, but PyTorch sees no GPU; give cpu.")
+    return torch.device(name)
+
+
+def choose_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """The named precision, else bfloat16 on a GPU and float32 on the CPU; raises UserError for another."""
+    if name is None:
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in _DTYPES:
+        raise UserError(f"the dtype {name!r} is unknown; give {' or '.join(_DTYPES)}.")
+    return _DTYPES[name]
