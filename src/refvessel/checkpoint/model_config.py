@@ -1,0 +1,56 @@
+"""`config.json` of the official folder, from the base model's."""
+
+from pathlib import Path
+from typing import Any
+
+from refvessel.errors import UserError
+from refvessel.files import read_json
+
+_BASE_MODEL_TYPE = "internvl_chat"
+# Remote code is never run, the dtype is that of the result, the rest tells how the base was saved.
+_DROPPED = frozenset(
+    {"auto_map", "torch_dtype", "dtype", "_commit_hash", "_name_or_path", "transformers_version"}
+)
+
+
+def read_base_config(folder: Path) -> dict[str, Any]:
+    """The base folder's `config.json`; raises UserError unless it is an InternVL's."""
+    path = Path(folder) / "config.json"
+    config = read_json(path)
+    if not isinstance(config, dict) or config.get("model_type") != _BASE_MODEL_TYPE:
+        raise UserError(
+            f"{path} is not that of an InternVL model (model_type {_BASE_MODEL_TYPE!r}); give such a folder."
+        )
+    for key in ("llm_config", "vision_config"):
+        if not isinstance(config.get(key), dict):
+            raise UserError(f"{path} has no {key}; copy the base model again.")
+    if not isinstance(config.get("grounding_encoder_config", {}), dict):
+        raise UserError(f"{path} has a grounding_encoder_config that is not an object; repair it.")
+    return config
+
+
+def official_config(
+    base: dict[str, Any],
+    *,
+    template: str,
+    vocab_size: int,
+    grounding_encoder: dict[str, Any] | None,
+    dtype: str,
+) -> dict[str, Any]:
+    """`config.json` of a Sa2VA on that base; `grounding_encoder` is left out where it is None (Hiera-L)."""
+    config = _cleaned(base) | {
+        "model_type": "sa2va_chat",
+        "architectures": ["Sa2VAChatModel"],
+        "template": template,
+        "torch_dtype": dtype,
+    }
+    config["llm_config"] |= {"vocab_size": vocab_size}
+    if grounding_encoder is not None:
+        config["grounding_encoder_config"] = grounding_encoder
+    return config
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _cleaned(item) for key, item in value.items() if key not in _DROPPED}
+    return value

@@ -1,0 +1,86 @@
+"""`conversion.json`: what a conversion read, what it wrote, and the identity of the result."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from refvessel.checkpoint.layers import Layer
+from refvessel.checkpoint.merge import Merge
+from refvessel.checkpoint.stack import Source, superseded
+from refvessel.checkpoint.training_config import TrainingConfig
+from refvessel.provenance import versions
+
+FORMAT = 1
+
+
+def conversion_report(
+    *,
+    inputs: Sequence[Mapping[str, Any]],
+    layers: Sequence[Layer],
+    merges: Mapping[str, Merge],
+    hashes: Mapping[str, str],
+    files: Mapping[str, bytes],
+    config: TrainingConfig,
+    dtype: str,
+) -> dict[str, Any]:
+    """The content of `conversion.json`; it holds no time and no path, so the same inputs give the same bytes.
+
+    `inputs` are file records with their layer; `hashes` are the SHA-256 of the written tensors' bytes, by name;
+    `files` are the configuration and the tokenizer.
+    """
+    tensors = {name: _tensor(merge, hashes[name], dtype) for name, merge in merges.items()}
+    equal = sum(merge.equals_base for merge in merges.values())
+    file_hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    sources: dict[str, Source] = {name: merge.source for name, merge in merges.items()}
+    return {
+        "format": FORMAT,
+        "identity": identity(tensors, file_hashes),
+        "dtype": dtype,
+        "parameters": sum(merge.layout.elements for merge in merges.values()),
+        "training": asdict(config),
+        "inputs": list(inputs),
+        "layers": {
+            layer.name: {"tensors": len(layer.tensors), "superseded": superseded(layer, sources)}
+            for layer in layers
+        },
+        "sources": dict(sorted(Counter(source.label for source in sources.values()).items())),
+        "equal_to_base": {"tensors": equal, "of": len(tensors), "share": equal / len(tensors)},
+        "warnings": [
+            f"The LoRA update of {name} is zero: training left no trace in it."
+            for name, merge in merges.items()
+            if merge.delta_norm == 0
+        ],
+        "tensors": tensors,
+        "files": file_hashes,
+        "versions": versions(),
+    }
+
+
+def identity(tensors: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> str:
+    """SHA-256 over every tensor's name, dtype, shape and hash and every other file's name and hash.
+
+    It depends neither on the order of tensors nor on how they are spread over shards.
+    """
+    content = {
+        "tensors": {
+            name: [entry["dtype"], entry["shape"], entry["sha256"]] for name, entry in tensors.items()
+        },
+        "files": dict(files),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _tensor(merge: Merge, sha256: str, dtype: str) -> dict[str, Any]:
+    entry = {
+        "source": merge.source.label,
+        "shape": list(merge.layout.shape),
+        "dtype": dtype,
+        "sha256": sha256,
+        "equals_base": merge.equals_base,
+    }
+    if merge.source.lora:
+        entry |= {"lora_layer": merge.source.lora.layer, "lora_delta_norm": merge.delta_norm}
+    return entry

@@ -1,0 +1,106 @@
+"""The safetensors format: lazy reading, and writing a row block at a time.
+
+A file is the length of its header (8 bytes, little-endian), the header (JSON: tensor name -> dtype, shape, offsets
+into the data), and the data.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from refvessel.checkpoint.tensors import StoredTensor, contiguous_stride
+from refvessel.errors import UserError
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_LENGTH = struct.Struct("<Q")
+
+
+class Layout(NamedTuple):
+    """What a file says about a tensor before its data."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the data."""
+        return self.elements * self.dtype.itemsize
+
+
+def read_safetensors(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a file by name, none of them read yet; raises UserError where the file is not whole."""
+    try:
+        with safe_open(path, framework="pt"):  # the library checks lengths, offsets and overlaps
+            pass
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the path.") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}); copy it again.") from None
+    with path.open("rb") as file:
+        (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise UserError(f"{path} holds {name} as {entry['dtype']}; save it as float32 or bfloat16.")
+        shape = tuple(entry["shape"])
+        start = _LENGTH.size + length + entry["data_offsets"][0]
+        tensors[name] = StoredTensor(path, start, _DTYPES[entry["dtype"]], shape, contiguous_stride(shape))
+    return tensors
+
+
+def header(layouts: Mapping[str, Layout]) -> bytes:
+    """Everything before the data, which follows in the order of `layouts`; a multiple of 8 bytes."""
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, layout in layouts.items():
+        start, end = end, end + layout.bytes
+        entries[name] = {"dtype": _NAMES[layout.dtype], "shape": layout.shape, "data_offsets": [start, end]}
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return _LENGTH.pack(len(text)) + text
+
+
+def write_safetensors(
+    path: Path, layouts: Mapping[str, Layout], data: Iterable[tuple[str, Iterator[torch.Tensor]]]
+) -> dict[str, str]:
+    """Write a file block by block; returns the SHA-256 of each tensor's bytes by name.
+
+    `data` yields, in the order of `layouts`, each tensor's name and its row blocks in that layout's dtype.
+    """
+    hashes = {}
+    with path.open("wb") as file:
+        file.write(header(layouts))
+        for name, blocks in data:
+            digest = hashlib.sha256()
+            for block in blocks:
+                content = memoryview(block.contiguous().view(-1).view(torch.uint8).numpy())
+                digest.update(content)
+                file.write(content)
+            hashes[name] = digest.hexdigest()
+    return hashes

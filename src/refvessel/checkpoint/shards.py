@@ -1,0 +1,64 @@
+"""The weights of an official folder: safetensors shards and their index."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from refvessel.checkpoint.merge import Merge
+from refvessel.checkpoint.safetensors_file import Layout, header, write_safetensors
+
+INDEX_NAME = "model.safetensors.index.json"
+MAX_SHARD_BYTES = 5_000_000_000
+
+Shards = Mapping[str, Mapping[str, Layout]]  # file name -> tensor name -> layout
+
+
+def plan_shards(layouts: Mapping[str, Layout], limit: int = MAX_SHARD_BYTES) -> Shards:
+    """Spread tensors, in the given order, over files of at most `limit` bytes of data, or of one tensor."""
+    shards: list[dict[str, Layout]] = [{}]
+    size = 0
+    for name, layout in layouts.items():
+        if shards[-1] and size + layout.bytes > limit:
+            shards.append({})
+            size = 0
+        shards[-1][name] = layout
+        size += layout.bytes
+    if len(shards) == 1:
+        return {"model.safetensors": shards[0]}
+    return {
+        f"model-{number:05}-of-{len(shards):05}.safetensors": shard for number, shard in enumerate(shards, 1)
+    }
+
+
+def shards_index(shards: Shards) -> dict[str, Any]:
+    """The content of `model.safetensors.index.json`."""
+    weight_map = {tensor: name for name, shard in shards.items() for tensor in shard}
+    return {"metadata": {"total_size": _data_bytes(shards)}, "weight_map": weight_map}
+
+
+def shards_bytes(shards: Shards) -> int:
+    """The exact size of all files together."""
+    return _data_bytes(shards) + sum(len(header(shard)) for shard in shards.values())
+
+
+def write_shards(folder: Path, shards: Shards, merges: Mapping[str, Merge]) -> dict[str, str]:
+    """Stream every tensor to its file, with a progress bar on stderr; returns the SHA-256 of each by name."""
+    hashes: dict[str, str] = {}
+    with tqdm(total=_data_bytes(shards), unit="B", unit_scale=True, desc="convert") as progress:
+        for name, shard in shards.items():
+            data = ((tensor, _watched(merges[tensor].blocks(), progress)) for tensor in shard)
+            hashes |= write_safetensors(folder / name, shard, data)
+    return hashes
+
+
+def _data_bytes(shards: Shards) -> int:
+    return sum(layout.bytes for shard in shards.values() for layout in shard.values())
+
+
+def _watched(blocks: Iterator[torch.Tensor], progress: tqdm) -> Iterator[torch.Tensor]:
+    for block in blocks:
+        yield block
+        progress.update(block.nbytes)

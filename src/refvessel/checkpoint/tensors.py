@@ -1,0 +1,64 @@
+"""Tensors that stay on disk until a few of their rows are asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+
+from refvessel.errors import UserError
+
+_BLOCK_ELEMENTS = 1 << 22  # of a tensor held at a time; 16 MB in float32
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A strided tensor inside a file, little-endian.
+
+    `start` is the byte offset of its first element in the file; `stride` counts elements.
+    Rows are read, not mapped: pages of a mapped 16 GB file would count as resident memory.
+    """
+
+    path: Path
+    start: int
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """Rows `start` to `stop` of the first axis; a scalar is its own only row.
+
+        Raises UserError where the file has shrunk since it was opened.
+        """
+        shape = (stop - start, *self.shape[1:]) if self.shape else ()
+        first = start * self.stride[0] if self.shape else 0
+        buffer = torch.empty(span(shape, self.stride), dtype=self.dtype)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.start + first * self.dtype.itemsize)
+            into = memoryview(buffer.view(torch.uint8).numpy())
+            while into and (count := file.readinto(into)):
+                into = into[count:]
+        if into:
+            raise UserError(f"{self.path} ends inside a tensor; it was truncated: copy it again.")
+        return buffer.as_strided(shape, self.stride)
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Ranges of rows (start, stop) that make up the tensor, each of about 4 million elements, or one row."""
+    count = shape[0] if shape else 1
+    step = max(1, _BLOCK_ELEMENTS // max(1, prod(shape[1:])))
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
+
+
+def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The stride, in elements, of a row-major tensor."""
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Number of stored elements from the first to the last of a strided tensor, both included."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((side - 1) * step for side, step in zip(shape, stride, strict=True))

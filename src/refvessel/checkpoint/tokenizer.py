@@ -1,0 +1,97 @@
+"""The base model's tokenizer files, extended by the tokens that Sa2VA training adds."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from refvessel.errors import UserError
+from refvessel.files import read_json
+
+_FAST, _SLOW, _ADDED, _SETTINGS = "tokenizer.json", "vocab.json", "added_tokens.json", "tokenizer_config.json"
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+_COPIED = ("merges.txt", "special_tokens_map.json", "chat_template.jinja")
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a base folder that make its tokenizer; raises UserError where they do not suffice."""
+    files = [Path(folder) / name for name in (_FAST, _SLOW, _ADDED, _SETTINGS, *_COPIED)]
+    present = {file.name for file in files if file.is_file()}
+    if _SETTINGS not in present or not (_FAST in present or {_SLOW, "merges.txt"} <= present):
+        raise UserError(
+            f"{folder} has no whole tokenizer; add {_SETTINGS}, and {_FAST} or both {_SLOW} and merges.txt."
+        )
+    return [file for file in files if file.name in present]
+
+
+def extended_tokenizer(folder: Path, tokens: Iterable[str]) -> tuple[dict[str, bytes], int]:
+    """Append `tokens` in their order, leaving out those that the tokenizer already has.
+
+    Returns the new files (name -> content) and the number of ids. Raises UserError where the files are
+    malformed, contradict each other, or leave ids out.
+    """
+    files = {file.name: file for file in tokenizer_files(folder)}
+    contents: dict[str, Any] = {name: read_json(path) for name, path in files.items() if name not in _COPIED}
+    try:
+        ids, added = _token_ids(contents, folder)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder} has malformed tokenizer files ({error!r}); copy the base model again."
+        ) from None
+    new = {}
+    for token in tokens:
+        if token not in ids:
+            new[token] = ids[token] = len(ids)
+    added |= {index: _entry(token) for token, index in new.items()}
+    extended = {name: path.read_bytes() for name, path in files.items()}
+    decoder = {str(index): entry for index, entry in sorted(added.items())}
+    settings = {key: value for key, value in contents[_SETTINGS].items() if key != "auto_map"}
+    extended[_SETTINGS] = _json(settings | {"added_tokens_decoder": decoder})
+    if _ADDED in contents:
+        extended[_ADDED] = _json(contents[_ADDED] | new, sort_keys=True)
+    if _FAST in contents:
+        entries = [{"id": index, **entry} for index, entry in sorted(added.items())]
+        extended[_FAST] = _json(contents[_FAST] | {"added_tokens": entries})
+    return extended, len(ids)
+
+
+def _token_ids(contents: dict[str, Any], folder: Path) -> tuple[dict[str, int], dict[int, dict[str, Any]]]:
+    """Token -> id over all files, and id -> settings of the added tokens."""
+    fast = contents.get(_FAST, {"model": {"vocab": {}}, "added_tokens": []})
+    added = {
+        int(index): dict(entry)
+        for index, entry in contents[_SETTINGS].get("added_tokens_decoder", {}).items()
+    }
+    for entry in fast["added_tokens"]:
+        added.setdefault(entry["id"], {key: value for key, value in entry.items() if key != "id"})
+    for token, index in contents.get(_ADDED, {}).items():
+        added.setdefault(index, _entry(token))
+    ids: dict[str, int] = {}
+    for vocabulary in (
+        fast["model"]["vocab"],
+        contents.get(_SLOW, {}),
+        contents.get(_ADDED, {}),
+        {entry["content"]: entry["id"] for entry in fast["added_tokens"]},
+        {entry["content"]: index for index, entry in added.items()},
+    ):
+        for token, index in vocabulary.items():
+            if ids.setdefault(token, index) != index:
+                raise UserError(
+                    f"{folder} has tokenizer files that give {token!r} the ids {ids[token]} and {index}; "
+                    "copy the base model again."
+                )
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise UserError(
+            f"{folder} has a tokenizer whose ids are not 0 to {len(ids) - 1}, each once; "
+            "copy the base model again."
+        )
+    return ids, added
+
+
+def _entry(token: str) -> dict[str, Any]:
+    """An added token as transformers describes one, matched whole and skipped in decoded text."""
+    return {"content": token, **dict.fromkeys(_FLAGS, False), "special": True}
+
+
+def _json(value: Any, **options: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, **options) + "\n").encode()
