@@ -1,0 +1,74 @@
+"""Images through the conversion, some at a time: read, check, draw the truth, write."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from refvessel.dataset.identities import Identified
+from refvessel.dataset.images import clean_image
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.tree import IMAGES
+from refvessel.dataset.truths import Truths, draw_truths
+from refvessel.errors import UserError
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One annotated image after conversion. Its PNG is in the tree, unless no phrase has a truth on it."""
+
+    identity: Identified
+    truths: Truths
+    width: int
+    height: int
+    pixels_sha256: str  # see CleanImage
+    file_sha256: str  # of the encoded image as it was found
+
+
+def convert_images(
+    identities: Sequence[Identified],
+    phrases: Mapping[str, str],
+    tree: Path,
+    problems: Problems,
+    *,
+    include_empty: bool,
+    jobs: int | None,
+) -> list[Converted]:
+    """Convert the images in `jobs` threads, in order; report those that fail, until there are enough problems.
+
+    Threads do, since decoding, hashing and encoding run outside Python's lock; no more than `jobs` images are in
+    memory at a time.
+    """
+    (tree / IMAGES).mkdir(parents=True)
+    converted = []
+    with ThreadPoolExecutor(jobs) as threads:
+        futures = [
+            threads.submit(_convert_image, identity, phrases, tree, include_empty) for identity in identities
+        ]
+        for future in tqdm(futures, desc="converting images", unit="image", disable=None):
+            with problems.collect():
+                converted.append(future.result())
+            if problems.enough:
+                threads.shutdown(cancel_futures=True)
+                break
+    return converted
+
+
+def _convert_image(
+    identity: Identified, phrases: Mapping[str, str], tree: Path, include_empty: bool
+) -> Converted:
+    record = identity.record
+    try:
+        content = record.load(record.path)
+    except OSError as error:
+        raise UserError(f"{record.path} cannot be read ({error.strerror}); check its permissions.") from None
+    image = clean_image(content, record.stated_size, str(record.path))
+    truths = draw_truths(record, phrases, (image.width, image.height), empty=include_empty)
+    if truths.by_phrase:
+        (tree / IMAGES / f"{identity.image_id}.png").write_bytes(image.png)
+    return Converted(
+        identity, truths, image.width, image.height, image.pixels_sha256, hashlib.sha256(content).hexdigest()
+    )

@@ -1,0 +1,39 @@
+"""Fields of untrusted JSON and pickles: there and of the right type, or an error that names them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from refvessel.errors import UserError
+
+_NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
+
+
+def require(container: Any, key: str, kind: type, where: str) -> Any:
+    """The value of `key`, an instance of `kind`; raises UserError where it is absent or of another type."""
+    if not isinstance(container, Mapping):
+        raise UserError(f"{where}: {container!r:.40} stands where an object is needed; correct the file.")
+    if key not in container:
+        raise UserError(f"{where}: the field {key!r} is missing; add it.")
+    return of_kind(container[key], kind, f"{where}: the field {key!r}")
+
+
+def of_kind(value: Any, kind: type, what: str) -> Any:
+    """`value` itself; raises UserError where it is no instance of `kind` (true and false are no numbers)."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UserError(f"{what} must be {_NAMES[kind]}, not {value!r:.40}; correct the file.")
+    return value
+
+
+def optional_size(container: Mapping, width_key: str, height_key: str, where: str) -> tuple[int, int] | None:
+    """(width, height) in pixels where both fields are there, None where neither is (or both are null).
+
+    Raises UserError where only one is there or one is not positive.
+    """
+    if container.get(width_key) is None and container.get(height_key) is None:
+        return None
+    size = require(container, width_key, int, where), require(container, height_key, int, where)
+    if min(size) < 1:
+        raise UserError(
+            f"{where}: {width_key} x {height_key} is {size[0]} x {size[1]}; state positive sizes."
+        )
+    return size

@@ -1,0 +1,62 @@
+"""Every record's place in the tree: its published name, its patient and its split, each without ambiguity."""
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from refvessel.dataset.patients import Origin, PatientPattern
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.pseudonyms import OriginalNames, Pseudonyms
+from refvessel.dataset.readers.records import Record
+from refvessel.dataset.splits import require_one_split
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A record with the names it is published under."""
+
+    record: Record
+    origin: Origin  # original names: never published
+    image_id: str
+    patient: str
+    split: str
+
+
+def identify(
+    records: Iterable[Record],
+    pattern: PatientPattern,
+    split_of: Callable[[Origin], str],
+    names: Pseudonyms | OriginalNames,
+    problems: Problems,
+) -> list[Identified]:
+    """Name every record; report images that share a name or an id, and patients that fall into two splits."""
+    identified = []
+    for record in records:
+        with problems.collect():
+            origin = pattern.origin(record.name)
+            image_id, patient = names.image(record.name, origin.patient), names.patient(origin.patient)
+            identified.append(Identified(record, origin, image_id, patient, split_of(origin)))
+    _require_distinct_names(identified, problems)
+    require_one_split(
+        "are of one patient",
+        ((item.origin.patient, item.split, item.record.name) for item in identified),
+        problems,
+    )
+    return identified
+
+
+def _require_distinct_names(identified: list[Identified], problems: Problems) -> None:
+    by_name: dict[str, Record] = {}
+    by_id: dict[str, Record] = {}
+    for item in identified:
+        record = item.record
+        # Names that one file system keeps apart are one file on another.
+        name = unicodedata.normalize("NFC", record.name).casefold()
+        twin = by_name.setdefault(name, record)
+        namesake = by_id.setdefault(item.image_id, record)
+        if twin is not record and twin.name == record.name:
+            problems.add(f"{twin.where} and {record.where} both annotate {record.name}; keep or merge one.")
+        elif twin is not record:
+            problems.add(f"{record.where}: {record.name} and {twin.name} differ by case only; rename one.")
+        elif namesake is not record:
+            problems.add(f"{record.where}: {record.name} and {namesake.name} get the same id; rename one.")

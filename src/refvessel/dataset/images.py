@@ -1,0 +1,135 @@
+"""Images on their way into a tree: read right, 8-bit, upright, and without a word of metadata.
+
+What becomes of a pixel: 8-bit grey and RGB stay as they are; black-and-white becomes grey 0/255; palette, CMYK,
+YCbCr and LAB become RGB; an alpha channel is dropped where it is opaque everywhere and is an error elsewhere;
+16-bit grey is divided by 257 and rounded, which takes 0..65535 to 0..255.
+"""
+
+import hashlib
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from refvessel.errors import UserError
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_GREY, _PNG_RGB = 0, 2  # colour types
+_TURNED = range(2, 9)  # EXIF orientations other than upright
+_TWELVE_BIT = 1 << 12
+
+
+@dataclass(frozen=True)
+class CleanImage:
+    """An image as a tree holds it."""
+
+    width: int
+    height: int
+    png: bytes  # without metadata
+    pixels_sha256: str  # of the RGB pixels, uint8, C-ordered (height, width, 3)
+
+
+def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) -> CleanImage:
+    """Decode an image file and return it as a PNG of the same pixels, by the rules of this module.
+
+    An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image.
+    Raises UserError, opening with `what`, where the image does not open or has no such form.
+    """
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+    # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
+    except Exception as error:
+        raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
+    rewrapped = None if turned or image.has_transparency_data else _rewrap_png(content)
+    if turned:
+        image = _upright(image, stated_size, what)
+    image = _as_8_bit(image, what)
+    if stated_size is not None and stated_size != image.size and stated_size == image.size[::-1]:
+        raise UserError(
+            f"{what} is {image.width} x {image.height} but its annotation states {stated_size[0]} x "
+            f"{stated_size[1]}: width and height are swapped; turn the image or correct the size."
+        )
+    return CleanImage(
+        width=image.width,
+        height=image.height,
+        png=rewrapped or _encode_png(image),
+        pixels_sha256=hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(),
+    )
+
+
+def _as_8_bit(image: Image.Image, what: str) -> Image.Image:
+    if image.mode in ("I;16", "I;16L", "I;16B"):
+        return _from_16_bit(np.asarray(image), what)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:
+            raise UserError(f"{what} is partly transparent; flatten it onto the background that you mean.")
+        return image.convert("RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "CMYK", "YCbCr", "LAB"):
+        return image.convert("RGB")
+    raise UserError(
+        f"{what} has pixels of the kind {image.mode!r}; save it as 8-bit or 16-bit grey or as RGB."
+    )
+
+
+def _from_16_bit(grey: np.ndarray, what: str) -> Image.Image:
+    if 0 < grey.max() < _TWELVE_BIT:
+        raise UserError(
+            f"{what} holds 16-bit grey that reaches only {grey.max()} of 65535 and would turn black; "
+            "rescale it to 0..65535 or to 8 bits."
+        )
+    return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _upright(image: Image.Image, stated_size: tuple[int, int] | None, what: str) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if stated_size != upright.size:
+        raise UserError(
+            f"{what} is turned by its EXIF orientation, and the annotation does not state the upright size "
+            f"{upright.width} x {upright.height}; save the image upright or state that size."
+        )
+    return upright
+
+
+def _encode_png(image: Image.Image) -> bytes:
+    image.info = {}  # Pillow would write an ICC profile from here
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _rewrap_png(content: bytes) -> bytes | None:
+    """An 8-bit grey or RGB PNG with its header and pixel chunks only; None for any other file.
+
+    `content` has been decoded before, so its chunks are in order and complete.
+    """
+    if not content.startswith(_PNG_SIGNATURE):
+        return None
+    header, pixels, offset = b"", [], len(_PNG_SIGNATURE)
+    while offset < len(content):
+        length, kind = struct.unpack_from(">I4s", content, offset)
+        if kind == b"IEND":
+            break
+        body = content[offset + 8 : offset + 8 + length]
+        if kind == b"IHDR":
+            header = body
+        elif kind == b"IDAT":
+            pixels.append(body)
+        offset += 12 + length  # length, kind, body, checksum
+    depth, colour_type = header[8], header[9]
+    if depth != 8 or colour_type not in (_PNG_GREY, _PNG_RGB):
+        return None
+    return _PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -1,0 +1,61 @@
+"""What the official evaluator reads from a tree, image by image."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from refvessel import masks
+from refvessel.dataset.tree import Expression, read_expressions
+from refvessel.errors import UserError
+
+QUESTION = "<image>\n Please segment {phrase} in this image."  # the official one; mind the blank
+
+
+class ReferringDataset:
+    """One split of a tree as a sequence of images with all their expressions, in the order of sent_id.
+
+    An item is a dict of `image` (PIL, RGB), `text` (one prompt a sentence), `gt_masks` (uint8 of shape
+    (sentences, height, width), values 0 and 1), `img_id` (the item's index as text) and `image_path` (text).
+    Raises UserError where `question` lacks `<image>` or `{phrase}`, and whatever `read_expressions` raises.
+    """
+
+    def __init__(self, root: Path, split: str, question: str = QUESTION) -> None:
+        for placeholder in ("<image>", "{phrase}"):
+            if placeholder not in question:
+                raise UserError(f"The question {question!r} has no {placeholder}; add it.")
+        self._question = question
+        by_image: dict[str, list[Expression]] = {}
+        for expression in read_expressions(root, split):
+            by_image.setdefault(expression.image_id, []).append(expression)
+        self._images = list(by_image.values())
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        expressions = self._images[index]
+        return {
+            "image": open_image(expressions[0]),
+            "text": [self._question.replace("{phrase}", expression.phrase) for expression in expressions],
+            "gt_masks": np.stack([masks.decode(expression.truth) for expression in expressions]),
+            "img_id": str(index),
+            "image_path": str(expressions[0].image_path),
+        }
+
+
+def open_image(expression: Expression) -> Image.Image:
+    """The expression's image in RGB; raises UserError where it does not open or is not of the truth's size."""
+    path = expression.image_path
+    try:
+        with Image.open(path) as stored:
+            image = stored.convert("RGB")
+    except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
+        raise UserError(f"{path} does not open as an image ({error}); replace the file.") from None
+    if image.size != (expression.width, expression.height):
+        raise UserError(
+            f"{path} is {image.width} x {image.height} pixels but instances.json says {expression.width} x "
+            f"{expression.height}; restore the image that was annotated."
+        )
+    return image

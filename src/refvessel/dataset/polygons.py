@@ -1,0 +1,70 @@
+"""Polygons and their masks, by the one rasteriser: COCO's."""
+
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from refvessel.errors import UserError
+from refvessel.masks import RLE, union
+
+RASTERISER = "coco"
+# How far a polygon may overhang the image, as a share of the image's side. Hands slip over the border, but where
+# no size is stated a longer overhang means coordinates measured on an image of another size.
+_OVERHANG_STATED, _OVERHANG_UNSTATED = 1.0, 0.1
+
+
+def as_polygon(coordinates: Any, what: str) -> np.ndarray:
+    """A polygon from untrusted JSON: a flat list [x, y, x, y, ...] or a list of pairs [[x, y], ...].
+
+    Returns float64 of shape (points, 2), columns (x, y), pixels, origin at the image's upper left corner.
+    Raises UserError, opening with `what`, for other forms, an odd number of coordinates, fewer than three
+    points and coordinates that are not finite.
+    """
+    flat = coordinates
+    if isinstance(coordinates, list) and any(isinstance(point, list) for point in coordinates):
+        if not all(isinstance(point, list) and len(point) == 2 for point in coordinates):
+            raise UserError(f"{what} has a point that is not a pair [x, y]; correct it.")
+        flat = [coordinate for point in coordinates for coordinate in point]
+    if not isinstance(flat, list) or not all(type(value) in (int, float) for value in flat):
+        raise UserError(f"{what} is not a list of numbers; correct it.")
+    if len(flat) % 2:
+        raise UserError(
+            f"{what} has an odd number of coordinates ({len(flat)}); give x and y of every point."
+        )
+    if len(flat) < 6:
+        raise UserError(f"{what} has fewer than three points ({len(flat) // 2}); redraw or remove it.")
+    polygon = np.array([float(value) if abs(value) < 1e300 else np.inf for value in flat]).reshape(-1, 2)
+    if not np.isfinite(polygon).all():
+        raise UserError(f"{what} has a coordinate that is not a finite number; redraw or remove it.")
+    return polygon
+
+
+def scale(polygon: np.ndarray, stated: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
+    """Bring a (points, 2) polygon from the `stated` to the real `size`, both (width, height), axis by axis."""
+    # Multiplying first keeps a border of the stated image exactly on the border of the real one.
+    return polygon if stated is None else polygon * np.array(size, float) / np.array(stated, float)
+
+
+def overhangs(polygon: np.ndarray, size: tuple[int, int], *, stated: bool, what: str) -> bool:
+    """Whether a polygon leaves the image of `size` (width, height), and so will be clipped.
+
+    Raises UserError where it lies outside altogether, or leaves the image by more than drawing explains.
+    """
+    width, height = size
+    low, high = polygon.min(axis=0), polygon.max(axis=0)
+    overhang = np.max([-low, high - size], axis=0) / size
+    remedy = "correct it" if stated else "state the size it was drawn at"
+    if (high <= 0).any() or (low >= size).any():
+        raise UserError(f"{what} lies outside the image of {width} x {height} pixels; {remedy}.")
+    if (overhang > (_OVERHANG_STATED if stated else _OVERHANG_UNSTATED)).any():
+        raise UserError(
+            f"{what} spans x {low[0]:g} to {high[0]:g}, y {low[1]:g} to {high[1]:g} on an image of "
+            f"{width} x {height} pixels; {remedy}."
+        )
+    return bool((overhang > 0).any())
+
+
+def rasterise(polygon: np.ndarray, height: int, width: int) -> RLE:
+    """The mask of one (points, 2) polygon in pixels by COCO's rasteriser, clipped to the image."""
+    return union(coco.frPyObjects([polygon.ravel()], height, width))

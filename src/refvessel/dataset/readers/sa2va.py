@@ -1,0 +1,91 @@
+"""Sa2VA's own annotations: `annotations.json`, a list of {"image": name, "mask": [...], "text": [...]}.
+
+`mask` holds one item a text: a polygon [x, y, x, y, ...] (the flat form) or a list of polygons (the nested form);
+points may also be pairs [x, y]. Texts may be fewer than masks: the last text then names the remaining ones too.
+`width` and `height`, where given, are the size that the coordinates refer to. Images lie in `images/` beside the
+file, or beside the file itself.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from refvessel.dataset.fields import of_kind, optional_size, require
+from refvessel.dataset.polygons import as_polygon
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, Region, locate, visible_files
+from refvessel.errors import UserError
+from refvessel.files import read_json
+
+FILE = "annotations.json"
+
+
+def read(root: Path, problems: Problems) -> Iterator[Record]:
+    """Yield a record for every entry, then one without regions for every image that no entry names."""
+    annotations = root / FILE
+    annotated = set()
+    for number, entry in enumerate(of_kind(read_json(annotations), list, str(annotations)), start=1):
+        with problems.collect():
+            record = _record(root, entry, f"{annotations}: entry {number}", problems)
+            annotated.add(record.path)
+            yield record
+    for path in visible_files(root, IMAGE_SUFFIXES):
+        with problems.collect():
+            image = locate(root, root, str(path.relative_to(root)), f"{root}: the image")
+            if image not in annotated:
+                yield Record(_name(root, image), image, annotation=None, where=str(path))
+
+
+def _record(root: Path, entry: Any, where: str, problems: Problems) -> Record:
+    image_name = require(entry, "image", str, where)
+    where = f"{where} ({image_name})"
+    masks, texts = require(entry, "mask", list, where), require(entry, "text", list, where)
+    candidates = [locate(root, folder, image_name, f"{where}: image") for folder in (root / "images", root)]
+    image = next((path for path in candidates if path.is_file()), None)
+    if image is None:
+        raise UserError(f"{where}: the image does not exist in images/ or beside {FILE}; put it there.")
+    if masks and len(texts) > len(masks):
+        raise UserError(f"{where} has {len(texts)} texts for {len(masks)} masks; give every text a mask.")
+    if masks and not texts:
+        raise UserError(f"{where} has masks but no text; name what they show.")
+    regions: list[Region] = []
+    for index, item in enumerate(masks):
+        with problems.collect():
+            text = texts[min(index, len(texts) - 1)]
+            regions += _regions(item, text, f"{where}: mask {index + 1}")
+    return Record(
+        name=_name(root, image),
+        path=image,
+        annotation=root / FILE,
+        where=where,
+        regions=tuple(regions),
+        stated_size=optional_size(entry, "width", "height", where),
+        counts={"texts_repeated": max(len(masks) - len(texts), 0)},
+    )
+
+
+def _regions(item: Any, text: Any, where: str) -> list[Region]:
+    label = of_kind(text, str, f"{where}: its text").strip()
+    if not label:
+        raise UserError(f"{where} has no text; name what it shows.")
+    polygons = [item] if _is_polygon(of_kind(item, list, where)) else item
+    return [
+        Region(label, as_polygon(polygon, f"{where}, polygon {number}"), where)
+        for number, polygon in enumerate(polygons, start=1)
+    ]
+
+
+def _is_polygon(item: list) -> bool:
+    """Whether an item is one polygon (numbers, or pairs of numbers) and not a list of polygons.
+
+    A list of polygons never looks like a list of pairs: no polygon has as few as two coordinates.
+    """
+    if not item:
+        return False
+    return not isinstance(item[0], list) or (len(item[0]) == 2 and not isinstance(item[0][0], list))
+
+
+def _name(root: Path, image: Path) -> str:
+    """The image's path as annotations name it: `images/` is a place, not a part of the name."""
+    folder = (root / "images").resolve()
+    return image.relative_to(folder if image.is_relative_to(folder) else root.resolve()).as_posix()

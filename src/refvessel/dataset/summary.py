@@ -1,0 +1,134 @@
+"""`dataset.json`: what a conversion made, and what it scaled, clipped and dropped on the way.
+
+Nothing here comes from original names unless these are what the tree publishes.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from refvessel import provenance
+from refvessel.dataset.converted import Converted
+from refvessel.dataset.identities import Identified
+from refvessel.dataset.polygons import RASTERISER
+from refvessel.files import sha256_of_file
+from refvessel.masks import area
+
+FORMAT_VERSION = 1
+
+
+def summarise(
+    identities: Sequence[Identified],
+    converted: Sequence[Converted],
+    kept: Sequence[Converted],
+    ratios: Mapping[str, float],
+) -> dict[str, Any]:
+    """Counts, warnings, splits, images, drops and provenance of a conversion, as JSON-like data.
+
+    `identities` are all images found, `converted` those that were annotated and `kept` those with an expression.
+    """
+    splits = _patients_of_splits(kept)
+    return {
+        "format_version": FORMAT_VERSION,
+        "rasteriser": RASTERISER,
+        "counts": _counts(identities, converted, kept),
+        "warnings": _warnings(kept, splits, ratios),
+        "phrases": _sorted(Counter(phrase for item in kept for phrase in item.truths.by_phrase)),
+        "splits": splits,
+        "images": _images(kept),
+        "dropped": _dropped(identities, converted),
+        "provenance": {"versions": provenance.versions(), "inputs": _inputs(converted)},
+    }
+
+
+def _counts(
+    identities: Sequence[Identified], converted: Sequence[Converted], kept: Sequence[Converted]
+) -> dict[str, int]:
+    truths = [truth for item in kept for truth in item.truths.by_phrase.values()]
+    interpreted: Counter[str] = Counter()
+    for item in converted:
+        interpreted.update(item.identity.record.counts)
+    return {
+        "patients": len({item.identity.patient for item in kept}),
+        "images": len(kept),
+        "expressions": len(truths),
+        "expressions_empty": sum(area(truth) == 0 for truth in truths),
+        "regions": sum(len(item.identity.record.regions) for item in converted),
+        "regions_clipped": sum(item.truths.regions_clipped for item in converted),
+        "regions_without_pixels": sum(item.truths.regions_without_pixels for item in converted),
+        "images_scaled": sum(item.truths.scaled for item in converted),
+        "images_dropped": len(identities) - len(kept),
+        **_sorted(interpreted),
+    }
+
+
+def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapping[str, float]) -> list[str]:
+    warnings = []
+    if any(item.identity.origin.split is None for item in kept):
+        number = len({item.identity.patient for item in kept})
+        warnings += [
+            f"No patient fell into the split {split!r} ({number} in all); check the patient pattern or the ratios."
+            for split in ratios
+            if split not in splits
+        ]
+    copies = len(kept) - len({item.pixels_sha256 for item in kept})
+    if copies:
+        warnings.append(f"{copies} images repeat the pixels of another image of their split.")
+    return warnings
+
+
+def _patients_of_splits(kept: Iterable[Converted]) -> dict[str, list[str]]:
+    patients = defaultdict(set)
+    for item in kept:
+        patients[item.identity.split].add(item.identity.patient)
+    return {split: sorted(patients[split]) for split in sorted(patients)}
+
+
+def _images(kept: Sequence[Converted]) -> dict[str, dict[str, Any]]:
+    """By image_id. `frame` counts a patient's images from 1, in the order of their frame numbers and names.
+
+    The number in the name is not published: it can be a date or a hospital number.
+    """
+    in_order = sorted(kept, key=lambda item: (item.identity.origin.frame or 0, item.identity.record.name))
+    seen: Counter[str] = Counter()
+    images = {}
+    for item in in_order:
+        seen[item.identity.patient] += 1
+        images[item.identity.image_id] = {
+            "patient": item.identity.patient,
+            "frame": seen[item.identity.patient],
+            "split": item.identity.split,
+            "width": item.width,
+            "height": item.height,
+            "pixels_sha256": item.pixels_sha256,
+        }
+    return _sorted(images)
+
+
+def _dropped(identities: Sequence[Identified], converted: Sequence[Converted]) -> dict[str, str]:
+    """Image_id -> reason."""
+    not_annotated = {item.image_id for item in identities if item.record.annotation is None}
+    without_region = {item.identity.image_id for item in converted if not item.truths.by_phrase}
+    return _sorted(
+        {image_id: "not annotated" for image_id in not_annotated}
+        | {image_id: "without a region" for image_id in without_region}
+    )
+
+
+def _inputs(converted: Sequence[Converted]) -> dict[str, dict[str, Any]]:
+    """Number and joint hash of the images and of the annotation files, without their names."""
+    annotations = {item.identity.record.annotation for item in converted}
+    return {
+        "images": _joint_hash([item.file_sha256 for item in converted]),
+        "annotations": _joint_hash([sha256_of_file(path) for path in annotations]),
+    }
+
+
+def _joint_hash(hashes: Sequence[str]) -> dict[str, Any]:
+    """The SHA-256 of the sorted hexadecimal SHA-256s, which does not depend on names."""
+    return {"files": len(hashes), "sha256": hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()}
+
+
+def _sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(sorted(mapping.items()))

@@ -1,0 +1,148 @@
+"""The official tree: RefCOCO's files as the official loader expects them, and the expressions in them.
+
+ref_seg/refcoco/instances.json                COCO: images, annotations, categories
+ref_seg/refcoco/refs(unc).p                   one ref a phrase an image
+glamm_data/images/coco2014/train2014/         images, by the `file_name` of instances.json
+dataset.json                                  ours: see `convert`
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from refvessel import masks
+from refvessel.dataset.fields import require
+from refvessel.dataset.refs import read_refs
+from refvessel.dataset.segmentation import read_segmentation
+from refvessel.errors import UserError
+from refvessel.files import read_json
+
+INSTANCES = Path("ref_seg/refcoco/instances.json")
+REFS = Path("ref_seg/refcoco/refs(unc).p")
+IMAGES = Path("glamm_data/images/coco2014/train2014")
+DATASET = Path("dataset.json")
+
+
+@dataclass(frozen=True)
+class Expression:
+    """The unit of evaluation: one image, one phrase, one truth mask."""
+
+    image_id: str  # stem of the image's file name
+    ref_id: int
+    sent_id: int
+    phrase: str
+    patient: str  # the image_id in trees that know no patients
+    height: int
+    width: int
+    truth: masks.RLE
+    image_path: Path
+
+
+def read_expressions(root: Path, split: str) -> list[Expression]:
+    """The expressions of one split, ordered by sent_id, one a sentence.
+
+    `split` selects as the official loader does: `test` takes every split with `test` in its name; `testA`,
+    `testB` and `testC` take theirs or, where none is called so, every split with that letter; any other name takes
+    the split of this name. Raises UserError where the tree is damaged, an image is absent or the split is empty.
+    """
+    root = Path(root)
+    refs = read_refs(root / REFS)
+    names = {require(ref, "split", str, f"{root / REFS}: ref {i}") for i, ref in enumerate(refs)}
+    selected = _selected(split, names)
+    if not selected:
+        raise UserError(f"{root / REFS} has no split {split!r}; choose one of: {', '.join(sorted(names))}.")
+    instances = read_json(root / INSTANCES)
+    images = _by_id(instances, "images", root / INSTANCES)
+    annotations = _by_id(instances, "annotations", root / INSTANCES)
+    expressions = [
+        expression
+        for number, ref in enumerate(refs)
+        if ref["split"] in selected
+        for expression in _expressions(root, ref, images, annotations, f"{root / REFS}: ref {number}")
+    ]
+    _require_distinct(expressions, root)
+    return sorted(expressions, key=lambda expression: expression.sent_id)
+
+
+def _selected(split: str, names: set[str]) -> set[str]:
+    if split == "test":
+        return {name for name in names if "test" in name}
+    if split in ("testA", "testB", "testC") and split not in names:
+        return {name for name in names if split[-1] in name}
+    return names & {split}
+
+
+def _by_id(instances: Any, key: str, path: Path) -> dict[int, Mapping[str, Any]]:
+    entries = require(instances, key, list, str(path))
+    return {require(entry, "id", int, f"{path}: {key} {i}"): entry for i, entry in enumerate(entries)}
+
+
+def _expressions(
+    root: Path, ref: Mapping, images: dict, annotations: dict, where: str
+) -> Iterator[Expression]:
+    image = images.get(require(ref, "image_id", int, where))
+    if image is None:
+        raise UserError(
+            f"{where}: {INSTANCES.name} has no image {ref['image_id']}; the two files do not match."
+        )
+    at_image = f"{root / INSTANCES}: image {image['id']}"
+    height, width = require(image, "height", int, at_image), require(image, "width", int, at_image)
+    image_path = _image_path(root, require(image, "file_name", str, at_image), at_image)
+    truth = _truth(ref, annotations, height, width, where)
+    for sentence in require(ref, "sentences", list, where):
+        phrase = require(sentence, "sent", str, where)
+        if not phrase.strip():
+            raise UserError(f"{where} has a sentence without text; add the phrase to its field 'sent'.")
+        yield Expression(
+            image_id=image_path.stem,
+            ref_id=require(ref, "ref_id", int, where),
+            sent_id=require(sentence, "sent_id", int, where),
+            phrase=phrase,
+            patient=require(image, "patient", str, at_image) if "patient" in image else image_path.stem,
+            height=height,
+            width=width,
+            truth=truth,
+            image_path=image_path,
+        )
+
+
+def _image_path(root: Path, name: str, where: str) -> Path:
+    # Foreign trees may spread images over folders and link to them, so the name is judged and not its target.
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+        raise UserError(f"{where}: file_name {name!r:.200} leads out of {root / IMAGES}; correct it.")
+    path = root / IMAGES / name
+    if not path.is_file():
+        raise UserError(f"{where}: {path} does not exist; put the image there.")
+    return path
+
+
+def _truth(ref: Mapping, annotations: dict, height: int, width: int, where: str) -> masks.RLE:
+    """The union of the ref's annotations: `ann_id` is one number or, in trees of others, a list of them."""
+    ids = ref["ann_id"] if isinstance(ref.get("ann_id"), list) else [require(ref, "ann_id", int, where)]
+    rles = []
+    for annotation_id in ids:
+        annotation = annotations.get(annotation_id) if isinstance(annotation_id, int) else None
+        if annotation is None:
+            raise UserError(
+                f"{where}: {INSTANCES.name} has no annotation {annotation_id!r}; the files do not match."
+            )
+        rles.append(
+            read_segmentation(
+                annotation.get("segmentation"), height, width, f"{where}: annotation {annotation_id}"
+            )
+        )
+    return masks.union(rles) if rles else masks.empty(height, width)
+
+
+def _require_distinct(expressions: list[Expression], root: Path) -> None:
+    """Predictions are found again by sent_id and shown by image_id: neither may be ambiguous."""
+    sentences, paths = set(), {}
+    for expression in expressions:
+        if expression.sent_id in sentences:
+            raise UserError(
+                f"{root / REFS} has the sent_id {expression.sent_id} twice; number the sentences anew."
+            )
+        sentences.add(expression.sent_id)
+        if paths.setdefault(expression.image_id, expression.image_path) != expression.image_path:
+            raise UserError(f"{root / INSTANCES} has two images called {expression.image_id!r}; rename one.")

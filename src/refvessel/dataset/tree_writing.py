@@ -1,0 +1,86 @@
+"""Writing the official tree: the same input gives the same bytes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco
+
+from refvessel import masks
+from refvessel.dataset.refs import write_refs
+from refvessel.dataset.tree import INSTANCES, REFS
+
+
+@dataclass(frozen=True)
+class TreeImage:
+    """One image of a tree and its truth, a mask a phrase."""
+
+    image_id: str
+    patient: str
+    split: str
+    width: int
+    height: int
+    truths: dict[str, masks.RLE]
+
+
+def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) -> None:
+    """Write `instances.json` and `refs(unc).p` for images whose files are called `<image_id>.png`.
+
+    Identifiers count from 1 in the order of image_id and, within an image, of `phrases`.
+    """
+    categories = {phrase: number for number, phrase in enumerate(phrases, start=1)}
+    coco_images, annotations, refs = [], [], []
+    for image_number, image in enumerate(sorted(images, key=lambda image: image.image_id), start=1):
+        coco_images.append(
+            {
+                "id": image_number,
+                "file_name": f"{image.image_id}.png",
+                "width": image.width,
+                "height": image.height,
+                "patient": image.patient,
+            }
+        )
+        for phrase in (phrase for phrase in phrases if phrase in image.truths):
+            number = len(refs) + 1
+            category = categories[phrase]
+            annotations.append(_annotation(number, image_number, category, image.truths[phrase]))
+            refs.append(_ref(number, image_number, category, image, phrase))
+    instances = {
+        "images": coco_images,
+        "annotations": annotations,
+        "categories": [
+            {"id": number, "name": phrase, "supercategory": ""} for phrase, number in categories.items()
+        ],
+    }
+    (root / INSTANCES).parent.mkdir(parents=True, exist_ok=True)
+    (root / INSTANCES).write_text(json.dumps(instances, ensure_ascii=False) + "\n", "utf-8")
+    write_refs(root / REFS, refs)
+
+
+def _annotation(number: int, image_number: int, category: int, truth: masks.RLE) -> dict[str, Any]:
+    return {
+        "id": number,
+        "image_id": image_number,
+        "category_id": category,
+        "segmentation": [truth],  # in a list: the official loader indexes it
+        "area": masks.area(truth),
+        "bbox": coco.toBbox(truth).tolist(),  # x, y, width, height
+        "iscrowd": 0,
+        "ignore": 0,
+    }
+
+
+def _ref(number: int, image_number: int, category: int, image: TreeImage, phrase: str) -> dict[str, Any]:
+    """The ref of the annotation of the same number, with one sentence of this number too."""
+    return {
+        "ref_id": number,
+        "ann_id": number,
+        "category_id": category,
+        "image_id": image_number,
+        "split": image.split,
+        "file_name": f"{image.image_id}.png",
+        "sent_ids": [number],
+        "sentences": [{"sent_id": number, "sent": phrase, "raw": phrase, "tokens": phrase.split()}],
+    }
