@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all that a fresh machine needs: Python 3.11 or later, make, a C compiler.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORES ?= 2
+
+.PHONY: demo test lint format benchmarks clean
+
+demo: $(READY)
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "The report is $(CURDIR)/results/report/index.html"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+clean:
+	rm -rf results .snakemake
+
+# Built beside itself and renamed, so that an interrupted installation is not taken for a whole one.
+$(READY): pyproject.toml constraints.txt
+	rm -f $(READY)
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	touch $(READY)

@@ -1,0 +1,188 @@
+"""The command line: each command names its inputs and calls one function of the package.
+
+Heavy packages are imported inside the commands, so that `refvessel --help` answers at once.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refvessel.errors import UserError
+
+app = typer.Typer(
+    name="refvessel",
+    help="Reproducible evaluation of Sa2VA on blood-vessel images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Dtype(StrEnum):
+    """Precisions of weights and computation."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Device(StrEnum):
+    """Where a model runs."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Format(StrEnum):
+    """Forms of vessel data."""
+
+    labelme = "labelme"
+    sa2va = "sa2va"
+
+
+Folder = Annotated[Path, typer.Option(file_okay=False)]
+
+
+@app.command("convert-checkpoint")
+def convert_checkpoint(
+    base_mllm: Annotated[Path, typer.Option(help="Folder of the base InternVL model.")],
+    sam2: Annotated[Path, typer.Option(help="SAM2 checkpoint, a .pt file.")],
+    checkpoint: Annotated[Path, typer.Option(help="Training checkpoint, iter_N.pth of mmengine.")],
+    output: Annotated[Path, typer.Option(help="Hugging Face folder to write.")],
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Whole Sa2VA .pth that training began from.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the written weights.")] = Dtype.bfloat16,
+) -> None:
+    """Stack the layers of a fine-tuning run into an official Hugging Face folder."""
+    from refvessel.checkpoint.convert import convert_checkpoint
+
+    convert_checkpoint(
+        base_mllm=base_mllm,
+        sam2=sam2,
+        pretrained=pretrained,
+        checkpoint=checkpoint,
+        output=output,
+        dtype=dtype.value,
+    )
+
+
+@app.command("convert-dataset")
+def convert_dataset(
+    source_format: Annotated[Format, typer.Option("--format", help="Form of the data.")],
+    root: Annotated[Path, typer.Option(help="Folder of the data.")],
+    output: Annotated[Path, typer.Option(help="RefCOCO tree to write.")],
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option(help="LABEL=PHRASE, once a label; without any, labels are phrases."),
+    ] = None,
+    patient_pattern: Annotated[
+        str | None, typer.Option(help="Regular expression on file names, with a group `patient`.")
+    ] = None,
+    split: Annotated[list[str] | None, typer.Option(help="NAME=SHARE of the patients, once a split.")] = None,
+    single_split: Annotated[str | None, typer.Option(help="Put everything into this split.")] = None,
+    include_empty: Annotated[
+        bool, typer.Option("--include-empty", help="Ask every phrase of every image, absent ones too.")
+    ] = False,
+    no_pseudonyms: Annotated[
+        bool, typer.Option("--no-pseudonyms", help="Keep file names as image ids: they will be published.")
+    ] = False,
+) -> None:
+    """Convert vessel images and their annotations to the official RefCOCO tree."""
+    from refvessel.dataset.convert import convert_dataset
+
+    convert_dataset(
+        source_format=source_format.value,
+        root=root,
+        output=output,
+        phrases=_pairs(phrase, "--phrase"),
+        patient_pattern=patient_pattern,
+        splits=_shares(split),
+        single_split=single_split,
+        include_empty=include_empty,
+        pseudonymise=not no_pseudonyms,
+    )
+
+
+@app.command()
+def segment(
+    model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
+    dataset: Annotated[Path, typer.Option(help="Official RefCOCO tree.")],
+    split: Annotated[str, typer.Option(help="Split of the tree.")],
+    output: Annotated[Path, typer.Option(help="Shard to write, JSON lines; an unfinished one is completed.")],
+    shard: Annotated[str, typer.Option(help="K/N: the K-th shard of N.")] = "1/1",
+    dtype: Annotated[Dtype | None, typer.Option(help="Default: bfloat16 on a GPU, else float32.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Default: a GPU where there is one.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 4,
+    max_failures: Annotated[int, typer.Option(help="Failed expressions that a shard may hold.")] = 0,
+) -> None:
+    """Segment every expression of one shard of a split."""
+    from refvessel.inference.run import segment_shard
+
+    segment_shard(
+        model=model,
+        dataset=dataset,
+        split=split,
+        output=output,
+        shard=shard,
+        dtype=dtype and dtype.value,
+        device=device and device.value,
+        batch_size=batch_size,
+        max_failures=max_failures,
+    )
+
+
+@app.command()
+def gather(
+    shards: Annotated[list[Path], typer.Argument(help="All shards of the split.")],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
+    split: Annotated[str, typer.Option(help="The split that was segmented.")],
+    output: Annotated[Path, typer.Option(help="Parquet table to write.")],
+) -> None:
+    """Gather the shards of a split, every expression exactly once."""
+    from refvessel.inference.gather import gather_predictions
+
+    gather_predictions(shards=shards, dataset=dataset, split=split, output=output)
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Option(help="Parquet table of `refvessel gather`.")],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
+    split: Annotated[str, typer.Option(help="The split that was segmented.")],
+    output: Annotated[Path, typer.Option(help="Folder to write cases.parquet and summary.json into.")],
+) -> None:
+    """Score predictions against the tree's truth."""
+    from refvessel.evaluation import score_split
+
+    score_split(predictions=predictions, dataset=dataset, split=split, output=output)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and status 1."""
+    try:
+        app()
+    except UserError as error:
+        print(f"refvessel: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _pairs(texts: list[str] | None, option: str) -> dict[str, str] | None:
+    if not texts:
+        return None
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    if missing := sorted(key for key, value in pairs.items() if not (key and value)):
+        raise UserError(f"{option} {missing[0]!r} is not of the form NAME=VALUE; write both sides.")
+    return pairs
+
+
+def _shares(texts: list[str] | None) -> dict[str, float] | None:
+    pairs = _pairs(texts, "--split")
+    try:
+        return pairs and {name: float(share) for name, share in pairs.items()}
+    except ValueError:
+        raise UserError(
+            f"--split {' '.join(texts or [])}: a share is not a number; write e.g. test=0.2."
+        ) from None

@@ -1,0 +1,62 @@
+"""The workflow's configuration, checked against its schema before anything starts."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError, validators
+
+from refvessel.errors import UserError
+
+
+def checked_config(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+    """The configuration with the schema's defaults filled in.
+
+    Raises UserError, naming the key and the remedy, for an unknown key, a missing one, a value of another type,
+    or an evaluation of a model or data set that is not described.
+    """
+    validator = _FillingValidator(yaml.safe_load(Path(schema).read_text("utf-8")))
+    complete = _plain(config)
+    for error in validator.iter_errors(complete):
+        raise UserError(f"config: {_sentence(error)}.")
+    _require_described(complete)
+    return complete
+
+
+def _require_described(config: dict[str, Any]) -> None:
+    for number, evaluation in enumerate(config["evaluations"]):
+        for kind in ("model", "dataset"):
+            if (name := evaluation[kind]) not in config[f"{kind}s"]:
+                raise UserError(
+                    f"config: evaluations.{number}.{kind} is {name!r}, which {kind}s does not describe."
+                )
+
+
+def _sentence(error: ValidationError) -> str:
+    where = ".".join(map(str, error.absolute_path)) or "the file"
+    if error.validator == "oneOf":
+        alternatives = " or ".join(" + ".join(each["required"]) for each in error.validator_value)
+        return f"{where} must have either {alternatives}"
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = sorted(key for key in error.instance if key not in known)
+        return f"{where} has the unknown key {unknown[0]!r}; known are {', '.join(known)}"
+    return f"{where}: {error.message}"
+
+
+def _fill_defaults(validator: Any, properties: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for key, subschema in properties.items():
+            if "default" in subschema:
+                instance.setdefault(key, subschema["default"])
+    yield from Draft202012Validator.VALIDATORS["properties"](validator, properties, instance, schema)
+
+
+_FillingValidator = validators.extend(Draft202012Validator, {"properties": _fill_defaults})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,21 @@
+"""What every Snakemake script does around its one call: a log, and one sentence for a user's mistake."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from refvessel.errors import UserError
+
+
+@contextmanager
+def logged(log: str) -> Iterator[None]:
+    """Send what is printed to the rule's log; end with status 1 and one sentence on a UserError."""
+    with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
+        try:
+            with redirect_stdout(stream), redirect_stderr(stream):
+                yield
+        except UserError as error:
+            print(error, file=stream)
+            print(f"refvessel: {error}", file=sys.stderr)
+            sys.exit(1)

@@ -1,0 +1,77 @@
+"""The workflow's configuration is checked before anything starts."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from refvessel.config import checked_config
+from refvessel.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_default_file_states_every_key_and_default_of_the_schema(config):
+    without_inference = {key: value for key, value in config.items() if key not in ("inference", "scores")}
+    filled = checked_config(without_inference, SCHEMA)
+    assert filled["inference"] == config["inference"]
+    assert filled["scores"] == config["scores"]
+
+
+def test_every_key_of_the_schema_has_a_description():
+    schema = yaml.safe_load(SCHEMA.read_text())
+
+    def undescribed(node, path=""):
+        for key, value in node.get("properties", {}).items():
+            if "description" not in value:
+                yield f"{path}.{key}"
+            yield from undescribed(value, f"{path}.{key}")
+
+    assert not list(undescribed(schema))
+    assert not [key for node in schema["$defs"].values() for key in undescribed(node)]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("inferense",), {}, "unknown key 'inferense'"),
+        (("inference", "shard"), 3, "unknown key 'shard'"),
+        (("models", "demo", "lora"), 8, "unknown key 'lora'"),
+        (("datasets", "demo", "format"), "dicom", "datasets.demo.format: 'dicom' is not one of"),
+        (("inference", "shards"), 0, "inference.shards: 0 is less than the minimum of 1"),
+        (
+            ("evaluations", 0, "model"),
+            "other",
+            "evaluations.0.model is 'other', which models does not describe",
+        ),
+        (("models", "a b"), {"folder": "x"}, "'a b' does not match"),
+        (
+            ("models", "demo", "folder"),
+            "x",
+            "models.demo must have either folder or base_mllm + sam2 + checkpoint",
+        ),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_in_one_sentence(config, path, value, sentence):
+    wrong = copy.deepcopy(config)
+    node = wrong
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    with pytest.raises(UserError) as error:
+        checked_config(wrong, SCHEMA)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_checking_leaves_the_given_configuration_as_it_was(config):
+    before = copy.deepcopy(config)
+    checked_config(config, SCHEMA)
+    assert config == before

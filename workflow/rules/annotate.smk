@@ -1,0 +1,16 @@
+rule convert_dataset:
+    input:
+        root=lambda wildcards: dataset_settings(wildcards)["root"],
+    output:
+        directory("<results>/datasets/{dataset}"),
+    log:
+        "<logs>/annotate/{dataset}.log",
+    benchmark:
+        "<benchmarks>/annotate/{dataset}.tsv"
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        settings=lambda wildcards: dataset_settings(wildcards),
+        code=code_hash("dataset"),
+    script:
+        "../scripts/convert_dataset.py"

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from refvessel.config import checked_config
+from refvessel.errors import UserError
+from refvessel.provenance import code_hash
+
+try:
+    config = checked_config(
+        config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
+    )
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
+def model_settings(wildcards):
+    return config["models"][wildcards.model]
+
+
+def model_layers(wildcards):
+    """The files that a model is converted from, by the name of their layer."""
+    settings = model_settings(wildcards)
+    layers = {name: settings[name] for name in ("base_mllm", "sam2", "checkpoint")}
+    return layers | (
+        {"pretrained": settings["pretrained"]} if settings["pretrained"] else {}
+    )
+
+
+def dataset_settings(wildcards):
+    return config["datasets"][wildcards.dataset]
+
+
+def of_evaluations(pattern):
+    """One path an evaluation; the pattern has {model}, {dataset} and {split}."""
+    return [pattern.format(**evaluation) for evaluation in config["evaluations"]]
+
+
+def evaluated(kind):
+    """The models or data sets that are evaluated, each once."""
+    return sorted({evaluation[kind] for evaluation in config["evaluations"]})
+
+
+def folder_of(model):
+    """A model's Hugging Face folder: its own where it has one, else the converted one."""
+    return config["models"][model].get("folder", f"<results>/checkpoints/{model}")

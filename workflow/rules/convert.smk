@@ -1,0 +1,16 @@
+rule convert_checkpoint:
+    input:
+        unpack(model_layers),
+    output:
+        directory("<results>/checkpoints/{model}"),
+    log:
+        "<logs>/convert/{model}.log",
+    benchmark:
+        "<benchmarks>/convert/{model}.tsv"
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        dtype=lambda wildcards: model_settings(wildcards)["dtype"],
+        code=code_hash("checkpoint", "model"),
+    script:
+        "../scripts/convert_checkpoint.py"

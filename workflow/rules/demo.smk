@@ -1,0 +1,13 @@
+rule generate_demo_angiograms:
+    output:
+        directory("<results>/demo/angiograms"),
+    log:
+        "<logs>/demo/angiograms.log",
+    benchmark:
+        "<benchmarks>/demo/angiograms.tsv"
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        code=code_hash("demo"),
+    script:
+        "../scripts/generate_demo_angiograms.py"

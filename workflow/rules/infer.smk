@@ -1,0 +1,44 @@
+rule segment_shard:
+    input:
+        model=lambda wildcards: folder_of(wildcards.model),
+        dataset="<results>/datasets/{dataset}",
+    output:
+        shard="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.jsonl",
+        run="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.run.json",
+    log:
+        "<logs>/infer/{model}/{dataset}/{split}/{scatteritem}.log",
+    benchmark:
+        "<benchmarks>/infer/{model}/{dataset}/{split}/{scatteritem}.tsv"
+    conda:
+        "../../envs/refvessel.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        # Snakemake removes the outputs of a failed job; what a killed one finished is kept here.
+        unfinished="<results>/predictions/{model}/{dataset}/{split}/unfinished/{scatteritem}.jsonl",
+        settings=config["inference"],
+        code=code_hash("inference", "model", "dataset"),
+    script:
+        "../scripts/segment_shard.py"
+
+
+rule gather_predictions:
+    input:
+        shards=gather.shards(
+            "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.jsonl"
+        ),
+        runs=gather.shards(
+            "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.run.json"
+        ),
+        dataset="<results>/datasets/{dataset}",
+    output:
+        "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet",
+    log:
+        "<logs>/gather/{model}/{dataset}/{split}.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        code=code_hash("inference", "dataset"),
+    script:
+        "../scripts/gather_predictions.py"

@@ -1,0 +1,31 @@
+rule render_report:
+    input:
+        scores=of_evaluations(
+            "<results>/scores/{model}/{dataset}/{split}/cases.parquet"
+        ),
+        summaries=of_evaluations(
+            "<results>/scores/{model}/{dataset}/{split}/summary.json"
+        ),
+        predictions=of_evaluations(
+            "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet"
+        ),
+        datasets=[f"<results>/datasets/{name}" for name in evaluated("dataset")],
+        checkpoints=[folder_of(name) for name in evaluated("model")],
+    output:
+        index=report(
+            "<results>/report/index.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+        manifest="<results>/report/manifest.json",
+    log:
+        "<logs>/report/report.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        evaluations=config["evaluations"],
+        dataset_names=evaluated("dataset"),
+        model_names=evaluated("model"),
+        code=code_hash("report", "metrics"),
+    script:
+        "../scripts/render_report.py"

@@ -1,0 +1,15 @@
+"""Rule score_cases: predictions against the truth."""
+
+from pathlib import Path
+
+from refvessel.evaluation import score_split
+from refvessel.workflow import logged
+
+with logged(snakemake.log[0]):
+    score_split(
+        predictions=Path(snakemake.input.predictions),
+        dataset=Path(snakemake.input.dataset),
+        split=snakemake.wildcards.split,
+        output=Path(snakemake.output.cases).parent,
+        policy=snakemake.params.empty_cases,
+    )
