@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from refvessel.checkpoint.layers import (
     Layer,
@@ -129,6 +130,11 @@ def _shapes(config: dict[str, Any], base_mllm: Path) -> dict[str, tuple[int, ...
         return official_shapes(config)
     except UserError as error:
         raise UserError(f"{base_mllm}: {error}") from None
+    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{base_mllm}/config.json describes no model that can be built ({reason}); copy the base model again."
+        ) from error
 
 
 def _inputs(base_mllm: Path, layers: Sequence[Layer]) -> list[tuple[str, Path]]:

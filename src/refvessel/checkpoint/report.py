@@ -40,7 +40,7 @@ def conversion_report(
         "identity": identity(tensors, file_hashes),
         "dtype": dtype,
         "parameters": sum(merge.layout.elements for merge in merges.values()),
-        "training": asdict(config),
+        "training": asdict(config) | {"special_tokens": list(config.special_tokens)},
         "inputs": list(inputs),
         "layers": {
             layer.name: {"tensors": len(layer.tensors), "superseded": superseded(layer, sources)}

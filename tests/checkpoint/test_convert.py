@@ -1,0 +1,346 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import Qwen2Tokenizer
+
+from refvessel.checkpoint import convert, shards
+from refvessel.errors import UserError
+from refvessel.files import sha256_of_file
+
+EMBEDDING = "mllm.model.language_model.base_model.model.model.embed_tokens.modules_to_save.default.weight"
+Q_PROJ = "mllm.model.language_model.base_model.model.model.layers.0.self_attn.q_proj"
+
+
+@pytest.fixture(scope="module", params=["mmengine", "peft"])
+def either_layers(request, layers, make_layers):
+    """The default layers, or those of another seed, rank and scale in peft's names."""
+    if request.param == "mmengine":
+        return layers
+    return make_layers("--seed", "3", "--lora-rank", "5", "--lora-alpha", "24", "--peft-names")
+
+
+def test_the_result_is_the_expected_model(either_layers, tmp_path):
+    report = either_layers.convert(tmp_path / "out")
+    written = load_file(tmp_path / "out/model.safetensors")
+    expected = load_file(either_layers.folder / "expected.safetensors")
+    assert written.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert written[name].dtype == torch.float32
+        torch.testing.assert_close(written[name], tensor, rtol=0, atol=1e-6)
+    sources = json.loads((either_layers.folder / "expected_sources.json").read_text())
+    assert {name: entry["source"] for name, entry in report["tensors"].items()} == sources
+
+
+def test_the_default_is_the_expected_model_in_bfloat16(layers, tmp_path):
+    layers.convert(tmp_path / "out", dtype="bfloat16")
+    written = load_file(tmp_path / "out/model.safetensors")
+    for name, tensor in load_file(layers.folder / "expected.safetensors").items():
+        assert torch.equal(written[name], tensor.bfloat16()), name
+
+
+def test_the_report_proves_the_result(layers, tmp_path):
+    report = layers.convert(tmp_path / "out")
+    assert json.loads((tmp_path / "out/conversion.json").read_text()) == report
+    names = {record["name"]: record for record in report["inputs"]}
+    for path in (layers.sam2, layers.checkpoint, *layers.base_mllm.iterdir()):
+        assert names[path.name] == {
+            "layer": names[path.name]["layer"],
+            "name": path.name,
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of_file(path),
+        }
+    base = load_file(layers.base_mllm / "model.safetensors")
+    expected = load_file(layers.folder / "expected.safetensors")
+    for name, entry in report["tensors"].items():
+        assert tuple(entry["shape"]) == expected[name].shape
+        if entry["source"] == "lora_merged":
+            norm = (expected[name] - base[name].float()).norm().item()
+            assert entry["lora_delta_norm"] == pytest.approx(norm, rel=1e-4)
+    assert report["sources"] == {"base_mllm": 62, "lora_merged": 21, "sam2": 277, "trained": 143}
+    assert report["layers"]["trained"] == {"tensors": 185, "superseded": []}
+    assert "mlp1.0.bias" in report["layers"]["base_mllm"]["superseded"]
+    assert report["equal_to_base"] == {"tensors": 62 + 277, "of": 503, "share": 339 / 503}
+    assert report["warnings"] == []
+
+
+def test_the_folder_is_an_official_one(layers, parity, tmp_path):
+    layers.convert(tmp_path / "out", dtype="bfloat16")
+    official = json.loads((parity / "config.json").read_text())
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert "auto_map" not in config
+    assert config["template"] == "internlm2_chat"
+    for key in ("model_type", "architectures", "grounding_encoder_config", "force_image_size", "hidden_size"):
+        assert config[key] == official[key]
+    assert config["llm_config"]["vocab_size"] == 383
+    with safe_open(tmp_path / "out/model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+    assert Qwen2Tokenizer.from_pretrained(tmp_path / "out").convert_tokens_to_ids("[SEG]") == 378
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_two_conversions_are_equal_in_every_byte(layers, tmp_path):
+    layers.convert(tmp_path / "one")
+    layers.convert(tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_shards_hold_the_same_model_and_have_the_same_identity(layers, tmp_path, monkeypatch):
+    single = layers.convert(tmp_path / "single")
+    monkeypatch.setattr(shards.plan_shards, "__defaults__", (20_000_000,))
+    sharded = layers.convert(tmp_path / "sharded")
+    index = json.loads((tmp_path / "sharded/model.safetensors.index.json").read_text())
+    files = sorted(set(index["weight_map"].values()))
+    assert files == [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+    merged = {}
+    for file in files:
+        part = load_file(tmp_path / "sharded" / file)
+        assert {index["weight_map"][name] for name in part} == {file}
+        merged |= part
+    whole = load_file(tmp_path / "single/model.safetensors")
+    assert merged.keys() == whole.keys()
+    assert all(torch.equal(merged[name], whole[name]) for name in whole)
+    assert sharded["identity"] == single["identity"]
+
+
+def test_one_element_of_one_tensor_changes_the_identity(layers, changed, tmp_path):
+    def nudge(content):
+        content["state_dict"]["text_hidden_fcs.0.bias"][0] += 1
+
+    before = layers.convert(tmp_path / "before")
+    after = layers.convert(tmp_path / "after", checkpoint=changed(layers.checkpoint, nudge))
+    assert before["identity"] != after["identity"]
+    differing = [name for name, entry in before["tensors"].items() if entry != after["tensors"][name]]
+    assert differing == ["text_hidden_fcs.0.bias"]
+
+
+def test_a_zero_lora_update_is_warned_of(layers, changed, tmp_path):
+    def forget(content):
+        content["state_dict"][f"{Q_PROJ}.lora_B.default.weight"].zero_()
+
+    report = layers.convert(tmp_path / "out", checkpoint=changed(layers.checkpoint, forget))
+    name = "language_model.model.layers.0.self_attn.q_proj.weight"
+    assert [name in warning for warning in report["warnings"]] == [True]
+    assert report["tensors"][name]["equals_base"]
+
+
+def test_a_pretrained_layer_lies_between_base_and_training(layers, changed, tmp_path):
+    pretrained = tmp_path / "pretrained.pth"
+    shift = load_file(layers.base_mllm / "model.safetensors")["language_model.model.norm.weight"].float() + 1
+    torch.save(
+        {
+            "mllm.model.language_model.model.norm.weight": shift,
+            "text_hidden_fcs.0.bias": torch.full((96,), 5.0),
+            "grounding_encoder.sam2_model.no_mem_embed": torch.full((1, 1, 256), 5.0),
+        },
+        pretrained,
+    )
+    report = layers.convert(tmp_path / "out", pretrained=pretrained)
+    written = load_file(tmp_path / "out/model.safetensors")
+    assert torch.equal(written["language_model.model.norm.weight"], shift)
+    assert written["grounding_encoder.sam2_model.no_mem_embed"].unique().tolist() == [5.0]
+    assert report["sources"]["pretrained"] == 2
+    assert report["layers"]["pretrained"]["superseded"] == ["text_hidden_fcs.0.bias"]
+
+
+def test_rank_stabilised_lora_is_scaled_by_the_root_of_the_rank(layers, changed, tmp_path):
+    def stabilise(content):
+        content["meta"]["cfg"] = content["meta"]["cfg"].replace("r=8,", "r=8, use_rslora=True,")
+
+    layers.convert(tmp_path / "out", checkpoint=changed(layers.checkpoint, stabilise))
+    name = "language_model.model.layers.0.self_attn.q_proj.weight"
+    base = load_file(layers.base_mllm / "model.safetensors")[name].float()
+    expected = load_file(layers.folder / "expected.safetensors")[name]
+    written = load_file(tmp_path / "out/model.safetensors")[name]
+    torch.testing.assert_close(written - base, (expected - base) * 8**0.5, rtol=1e-5, atol=1e-5)
+
+
+def test_a_stated_grounding_encoder_is_passed_through(layers, base_copy, parity, tmp_path):
+    stated = json.loads((parity / "config.json").read_text())["grounding_encoder_config"] | {"memory_dim": 64}
+    edit_config(base_copy, grounding_encoder_config=stated)
+    layers.convert(tmp_path / "out", base_mllm=base_copy)
+    assert json.loads((tmp_path / "out/config.json").read_text())["grounding_encoder_config"] == stated
+
+
+def edit_config(folder: Path, **changes) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_an_earlier_conversion_is_replaced(layers, tmp_path):
+    layers.convert(tmp_path / "out")
+    layers.convert(tmp_path / "out", dtype="bfloat16")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert json.loads((tmp_path / "out/conversion.json").read_text())["dtype"] == "bfloat16"
+
+
+# What a user can get wrong: one sentence, and nothing written.
+
+
+@pytest.fixture
+def refusal(layers, tmp_path):
+    """Convert with changes; returns the text of the error, having checked that nothing was left behind."""
+
+    def refuse(**changes) -> str:
+        place = tmp_path / "place"
+        with pytest.raises(UserError) as caught:
+            layers.convert(place / "out", **changes)
+        assert not place.exists() or not list(place.iterdir())
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return refuse
+
+
+@pytest.mark.parametrize("name", ["base_mllm", "sam2", "pretrained", "checkpoint"])
+def test_a_missing_input_is_named(name, refusal, tmp_path):
+    assert "absent" in refusal(**{name: tmp_path / "absent"})
+
+
+def test_files_in_each_others_place_are_refused(layers, refusal):
+    assert "no dict 'state_dict'" in refusal(checkpoint=layers.sam2)
+    assert "no dict 'model'" in refusal(sam2=layers.checkpoint)
+    assert "not a folder" in refusal(base_mllm=layers.sam2)
+    assert "not a file" in refusal(sam2=layers.base_mllm)
+
+
+def test_an_unknown_dtype_is_refused(refusal):
+    assert "float16" in refusal(dtype="float16")
+
+
+def without(*names):
+    return lambda content: [content["state_dict"].pop(name) for name in names]
+
+
+def with_tensors(**tensors):
+    return lambda content: content["state_dict"].update(tensors)
+
+
+def config_text(old: str, new: str):
+    def replace(content):
+        assert old in content["meta"]["cfg"]
+        content["meta"]["cfg"] = content["meta"]["cfg"].replace(old, new)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: content.pop("state_dict"), "no dict 'state_dict'"),
+        (lambda content: content["meta"].pop("cfg"), "no training config"),
+        (without(f"{Q_PROJ}.lora_B.default.weight"), "without its other LoRA factor"),
+        (without("text_hidden_fcs.0.bias"), "holds text_hidden_fcs.0.bias;"),
+        (without(EMBEDDING), "No layer supplies language_model.model.embed_tokens.weight with the 383 rows"),
+        (config_text("r=8", "r=16"), "r = 16"),
+        (config_text("'<vp>'", "'<region>'"), "<region>"),
+        (config_text("lora_alpha=16", "lora_alpha=f(16)"), "lora_alpha"),
+        (with_tensors(leftover=torch.ones(2)), "holds leftover, which has no place"),
+        (with_tensors(**{"text_hidden_fcs.0.bias": torch.ones(97)}), "of shape [97]"),
+        (with_tensors(**{EMBEDDING: torch.ones(382, 96)}), "of shape [382, 96]"),
+        (with_tensors(**{"mllm.model.mlp1.1.weight": torch.ones(96, 193)}), "of shape [96, 193]"),
+    ],
+)
+def test_a_training_checkpoint_that_does_not_fit_is_refused(change, reason, layers, changed, refusal):
+    assert reason in refusal(checkpoint=changed(layers.checkpoint, change))
+
+
+def test_a_checkpoint_that_lost_all_its_lora_factors_is_refused(layers, changed, refusal):
+    def strip(content):
+        weights = content["state_dict"]
+        content["state_dict"] = {name: tensor for name, tensor in weights.items() if "lora_" not in name}
+
+    assert "holds no LoRA factors" in refusal(checkpoint=changed(layers.checkpoint, strip))
+
+
+def test_a_pretrained_checkpoint_of_another_size_is_refused(refusal, tmp_path):
+    torch.save({"text_hidden_fcs.0.weight": torch.ones(128, 128)}, tmp_path / "other.pth")
+    assert "of shape [128, 128] where the model has [96, 96]" in refusal(pretrained=tmp_path / "other.pth")
+
+
+def test_an_unknown_trunk_is_refused(layers, changed, refusal):
+    def widen(content):
+        content["model"]["image_encoder.trunk.patch_embed.proj.weight"] = torch.ones(24, 3, 7, 7)
+
+    assert "grounding_encoder_config" in refusal(sam2=changed(layers.sam2, widen))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model_type": "llava"}, "not that of an InternVL"),
+        (
+            {"llm_config": {"architectures": ["Qwen2ForCausalLM"], "hidden_size": "wide"}},
+            "no model that can be built",
+        ),
+        ({"llm_config": {"architectures": ["GPT2LMHeadModel"]}}, "GPT2LMHeadModel"),
+        ({"grounding_encoder_config": {"unheard_of": 1}}, "unheard_of"),
+    ],
+)
+def test_a_base_configuration_that_describes_no_supported_model_is_refused(
+    changes, reason, base_copy, refusal
+):
+    edit_config(base_copy, **changes)
+    assert reason in refusal(base_mllm=base_copy)
+
+
+def test_a_truncated_file_is_refused(layers, base_copy, refusal, tmp_path):
+    for name in ("sam2", "checkpoint"):
+        whole = getattr(layers, name)
+        (tmp_path / whole.name).write_bytes(whole.read_bytes()[:-1000])
+        assert whole.name in refusal(**{name: tmp_path / whole.name})
+    weights = base_copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert weights.name in refusal(base_mllm=base_copy)
+
+
+def test_a_hostile_checkpoint_does_nothing(archive, refusal, tmp_path):
+    program = f"cos\nsystem\n(Vtouch {tmp_path}/marker\ntR.".encode()
+    assert "no dict 'state_dict'" in refusal(checkpoint=archive(program))
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_disk_without_room_is_refused_before_writing(refusal, monkeypatch):
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50_000_000))
+    assert "has 0.05 GB free" in refusal()
+
+
+def test_the_size_is_known_exactly_before_writing(layers, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(convert, "require_free_space", lambda path, needed: asked.append(needed))
+    layers.convert(tmp_path / "out")
+    written = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    assert written <= asked[0] <= written + convert._REPORT_BYTES_PER_TENSOR * 503
+
+
+def test_a_disk_that_fills_while_writing_leaves_nothing(refusal, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(convert, "write_shards", fail)
+    assert "the disk is full" in refusal()
+
+
+def test_an_output_that_would_destroy_something_is_refused(layers, base_copy, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("")
+    for output, reason in [
+        (tmp_path / "notes", "something else"),
+        (tmp_path / "file", "is a file"),
+        (base_copy, "holds the inputs"),
+        (tmp_path, "holds the inputs"),
+    ]:
+        with pytest.raises(UserError, match=reason):
+            layers.convert(output, base_mllm=base_copy)
+    assert (tmp_path / "notes/thesis.tex").exists()
+    assert (base_copy / "model.safetensors").exists()

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer, Qwen2Tokenizer
+
+from refvessel.checkpoint.tokenizer import extended_tokenizer
+from refvessel.errors import UserError
+
+TOKENS = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
+TEXT = "<|im_start|>user\nPlease segment vessel.<|im_end|>Sure, [SEG] and <p>it</p>."
+
+
+def written(files: dict[str, bytes], folder: Path) -> Path:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def edit(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_the_extended_files_are_those_of_the_official_conversion(layers, parity):
+    files, count = extended_tokenizer(layers.base_mllm, TOKENS)
+    assert count == 383
+    for name in (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "added_tokens.json",
+        "vocab.json",
+        "special_tokens_map.json",
+    ):
+        assert json.loads(files[name]) == json.loads((parity / name).read_text()), name
+    assert files["merges.txt"] == (parity / "merges.txt").read_bytes()
+
+
+def without_decoder(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    edit(folder / "tokenizer_config.json", lambda settings: settings.pop("added_tokens_decoder"))
+
+
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        lambda folder: None,
+        lambda folder: (folder / "tokenizer.json").unlink(),
+        lambda folder: (folder / "added_tokens.json").unlink(),
+        lambda folder: [
+            (folder / name).unlink() for name in ("vocab.json", "merges.txt", "added_tokens.json")
+        ],
+        without_decoder,
+    ],
+    ids=["all files", "slow only", "no added_tokens.json", "fast only", "slow without decoder"],
+)
+@pytest.mark.parametrize("loader", [Qwen2Tokenizer, AutoTokenizer])
+def test_transformers_gives_the_official_ids(loader, reduce, base_copy, parity, tmp_path):
+    reduce(base_copy)
+    files, count = extended_tokenizer(base_copy, TOKENS)
+    tokenizer = loader.from_pretrained(written(files, tmp_path / "extended"))
+    assert len(tokenizer) == count == 383
+    assert tokenizer.convert_tokens_to_ids(list(TOKENS)) == [378, 379, 380, 381, 382]
+    assert tokenizer.encode(TEXT) == Qwen2Tokenizer.from_pretrained(parity).encode(TEXT)
+
+
+def test_the_order_of_the_tokens_is_the_order_of_their_ids(layers, tmp_path):
+    files, _ = extended_tokenizer(layers.base_mllm, TOKENS[::-1])
+    tokenizer = Qwen2Tokenizer.from_pretrained(written(files, tmp_path / "extended"))
+    assert tokenizer.convert_tokens_to_ids(list(TOKENS)) == [382, 381, 380, 379, 378]
+
+
+def test_a_token_that_the_base_has_keeps_its_id(parity):
+    files, count = extended_tokenizer(parity, TOKENS)
+    assert count == 383
+    assert json.loads(files["tokenizer.json"]) == json.loads((parity / "tokenizer.json").read_text())
+
+
+def test_remote_code_is_not_carried_over(base_copy):
+    edit(
+        base_copy / "tokenizer_config.json",
+        lambda settings: settings.update(auto_map={"AutoTokenizer": ["x.X", None]}),
+    )
+    files, _ = extended_tokenizer(base_copy, TOKENS)
+    assert "auto_map" not in json.loads(files["tokenizer_config.json"])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("vocab.json", lambda content: content.update(extra=400), "not 0 to"),
+        ("vocab.json", lambda content: content.update({"<img>": 3}), "the ids"),
+        ("added_tokens.json", lambda content: content.update({"<img>": 3}), "the ids"),
+        ("tokenizer.json", lambda content: content.pop("model"), "malformed"),
+        ("tokenizer.json", lambda content: content["added_tokens"].append(1), "malformed"),
+        ("vocab.json", lambda content: content.update(extra="400"), "malformed"),
+    ],
+)
+def test_files_that_contradict_each_other_are_refused(name, change, reason, base_copy):
+    edit(base_copy / name, change)
+    with pytest.raises(UserError, match=reason):
+        extended_tokenizer(base_copy, TOKENS)
+
+
+@pytest.mark.parametrize(
+    "names", [["tokenizer_config.json"], ["tokenizer.json", "vocab.json"], ["tokenizer.json", "merges.txt"]]
+)
+def test_files_that_make_no_tokenizer_are_refused(names, base_copy):
+    for name in names:
+        (base_copy / name).unlink()
+    with pytest.raises(UserError, match="no whole tokenizer"):
+        extended_tokenizer(base_copy, TOKENS)
