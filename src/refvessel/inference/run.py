@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
+from transformers import logging as transformers_logging
 
 from refvessel.dataset.loader import QUESTION
 from refvessel.dataset.tree import Expression, read_expressions
@@ -78,6 +79,9 @@ def segment_shard(
     )
     processor = Sa2VAProcessor.from_pretrained(model)
     writer = ShardWriter(output, run)
+    # What is wrong with a model is told by an error, once.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     if pending := [batch for batch in _batches(tasks, batch_size) if _unfinished(batch, writer)]:
         segmenter = Segmenter(Sa2VAModel.load(model, dtype=dtype, device=device), processor, max_new_tokens)
         with _progress(tasks, pending) as progress:

@@ -3,7 +3,7 @@
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import Chunk, Concatenate, WeightConverter, WeightRenaming
 
-from refvessel.model.naming import to_module
+from refvessel.model.naming import to_module, to_official
 
 _MOST_NAMED = 5
 
@@ -53,14 +53,20 @@ def tensor_problems(report: dict) -> str:
     """What a loading report says is wrong, in words; empty where every tensor found its place."""
     problems = []
     for key, words in (("missing_keys", "lacks"), ("unexpected_keys", "has unknown")):
-        if names := sorted(report[key]):
+        if names := sorted(map(_official, report[key])):
             problems.append(f"it {words} {_listed(names)}")
     if mismatched := sorted(report["mismatched_keys"]):
         shapes = [
-            f"{name} ({_shape(found)} instead of {_shape(wanted)})" for name, found, wanted in mismatched
+            f"{_official(name)} ({_shape(found)} instead of {_shape(wanted)})"
+            for name, found, wanted in mismatched
         ]
         problems.append(f"of another shape are {_listed(shapes)}")
     return "; ".join(problems)
+
+
+def _official(name: str) -> str:
+    """The name that the folder knows; a part of a fused tensor has only ours."""
+    return to_official(name) or name
 
 
 def _listed(names: list[str]) -> str:

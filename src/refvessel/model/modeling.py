@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 from transformers import (
@@ -125,7 +126,7 @@ class Sa2VAModel(PreTrainedModel):
                 ignore_mismatched_sizes=True,  # reported below, by name
                 output_loading_info=True,
             )
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise UserError(f"{folder}: the weights cannot be read ({error}); restore them.") from None
         if problems := tensor_problems(report):
             raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")

@@ -1,0 +1,136 @@
+"""The official code's results on the very small model, one case at a time and all in one batch.
+
+Bars: `parity/README.md` in the shared folder.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from refvessel.inference.segmenter import Segmenter
+from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.processing import Sa2VAProcessor, normalise
+
+PIXELS, STATES, LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3
+
+
+@dataclass
+class Official:
+    """The cases and the tensors of the official code."""
+
+    cases: list[dict]
+    tensors: dict[str, torch.Tensor]
+
+    def masks(self, case: dict) -> np.ndarray:
+        """bool (n, height, width)"""
+        packed = self.tensors[f"{case['case']}.masks_packed"].numpy().reshape(case["num_seg"], -1)
+        size = case["height"] * case["width"]
+        unpacked = np.unpackbits(packed, axis=1)[:, :size]
+        return unpacked.reshape(-1, case["height"], case["width"]).astype(bool)
+
+
+@pytest.fixture(scope="module")
+def official(parity):
+    return Official(json.loads((parity / "cases.json").read_text()), load_file(parity / "cases.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def model(parity):
+    return Sa2VAModel.load(parity, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def processor(parity):
+    return Sa2VAProcessor.from_pretrained(parity)
+
+
+def pytest_generate_tests(metafunc):
+    """Case numbers without reading the shared folder at collection, where it may be absent."""
+    if "number" in metafunc.fixturenames:
+        metafunc.parametrize("number", range(11))
+
+
+def read(parity, case):
+    return Image.open(parity / case["image"])
+
+
+def test_all_eleven_cases_are_tested(official):
+    assert len(official.cases) == 11
+
+
+def test_pixels_and_prompt_ids_equal_the_official_ones(parity, official, processor, number):
+    case = official.cases[number]
+    image = processor.process_image(read(parity, case))
+    pixels = normalise(torch.from_numpy(image.tiles), torch.float32)
+    assert len(pixels) == case["num_tiles"]
+    expected = official.tensors[f"{case['case']}.pixel_values_tile0"]
+    assert (pixels[0][:, ::16, ::16] - expected).abs().max() <= PIXELS
+    assert pixels.mean().item() == pytest.approx(case["pixel_values_mean"], abs=PIXELS)
+    ids = processor.prompt_ids(case["prompt"], case["num_tiles"])
+    assert len(ids) == case["num_prompt_tokens"]
+    assert [each for each in ids if each != processor.image_token_id] == case["text_token_ids"]
+
+
+@torch.inference_mode()
+def test_every_stage_equals_the_official_one(parity, official, model, processor, number):
+    case = official.cases[number]
+    name = case["case"]
+    image = processor.process_image(read(parity, case))
+    image_embeds = model.embed_tiles(normalise(torch.from_numpy(image.tiles), torch.float32)).flatten(0, 1)
+    assert (image_embeds[::37] - official.tensors[f"{name}.image_embeds"]).abs().max() <= STATES
+
+    ids = torch.tensor([processor.prompt_ids(case["prompt"], case["num_tiles"])])
+    (answer,) = model.answer(
+        model.embed_prompts(ids, image_embeds, processor.image_token_id),
+        torch.ones_like(ids),
+        seg_token_id=processor.seg_token_id,
+        stop_token_ids=processor.stop_token_ids,
+    )
+    assert answer.token_ids == case["generated_ids"]
+    assert processor.answer_text(answer.token_ids) == case["generated_text"]
+    assert len(answer.seg_states) == case["num_seg"]
+    if not case["num_seg"]:
+        return
+
+    assert (answer.seg_states - official.tensors[f"{name}.seg_hidden_states"]).abs().max() <= STATES
+    prompts = model.text_hidden_fcs(answer.seg_states)
+    assert (prompts - official.tensors[f"{name}.seg_prompt_embeds"]).abs().max() <= STATES
+    features = model.encode_images(normalise(torch.from_numpy(image.whole)[None], torch.float32))
+    same_image = torch.zeros(case["num_seg"], dtype=torch.int64)
+    masks = model.decode_masks(features.of(same_image), answer.seg_states)
+    assert (masks.logits - official.tensors[f"{name}.low_res_logits"]).abs().max() <= LOGITS
+    assert (masks.iou_scores - official.tensors[f"{name}.iou_scores"]).abs().max() <= STATES
+
+    logits = upsample_logits(masks.logits, 1024, case["height"], case["width"])
+    differing = (logits.sigmoid() > 0.5).numpy() != official.masks(case)
+    assert np.abs(logits.numpy()[differing]).max(initial=0) <= NEAR_ZERO
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_all_cases_in_one_batch_give_the_official_answers_and_masks(
+    parity, official, model, processor, order
+):
+    names = sorted({case["image"] for case in official.cases})[::order]
+    cases = [[case for case in official.cases if case["image"] == name] for name in names]
+    images = [processor.process_image(Image.open(parity / name)) for name in names]
+    prompts = [[case["prompt"] for case in mine] for mine in cases]
+    answered = Segmenter(model, processor).segment(images, prompts)
+    for mine, segmentations in zip(cases, answered, strict=True):
+        for case, segmentation in zip(mine, segmentations, strict=True):
+            assert segmentation.answer == case["generated_text"]
+            assert len(segmentation.masks) == case["num_seg"]
+            if case["num_seg"]:
+                assert_masks_equal(segmentation.masks, official, case)
+
+
+def assert_masks_equal(masks, official, case):
+    """Equal but where the official logit, upsampled, lies within NEAR_ZERO of zero."""
+    low = official.tensors[f"{case['case']}.low_res_logits"]
+    logits = upsample_logits(low, 1024, case["height"], case["width"]).numpy()
+    differing = masks != official.masks(case)
+    assert np.abs(logits[differing]).max(initial=0) <= NEAR_ZERO
