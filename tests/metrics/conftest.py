@@ -48,7 +48,7 @@ def tables():
 
 @pytest.fixture
 def vessel_cases() -> list[dict]:
-    """Six expressions of three patients: unequal in frames, size and overlap; one failed, one without [SEG]."""
+    """Six expressions of three patients, unequal in frames, size and overlap; one failed, one no_seg."""
     random = np.random.default_rng(7)
 
     def case(truth_share: float, flipped: float, **rest) -> dict:

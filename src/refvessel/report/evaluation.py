@@ -1,0 +1,162 @@
+"""The artifacts that a report is made from, read and checked against each other."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refvessel.errors import UserError
+from refvessel.files import read_json
+from refvessel.metrics.score import CASES_SCHEMA
+from refvessel.provenance import file_record
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_INSTANCES = "ref_seg/refcoco/instances.json"
+_IMAGES = "glamm_data/images/coco2014/train2014"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one split of one dataset: their names in the configuration and where its artifacts lie.
+
+    `scores_dir` holds cases.parquet and summary.json; `predictions` is the predictions.parquet they came from.
+    """
+
+    model: str
+    dataset: str
+    split: str
+    scores_dir: Path
+    predictions: Path
+
+    def __post_init__(self):
+        for field in ("model", "dataset", "split"):
+            if not _KEY.fullmatch(getattr(self, field)):
+                raise UserError(
+                    f"The {field} '{getattr(self, field)}' cannot name a file; "
+                    "use letters, digits, underscores and hyphens."
+                )
+
+    @property
+    def name(self) -> str:
+        """`model.dataset.split`: unique, as the three keys have no dot."""
+        return f"{self.model}.{self.dataset}.{self.split}"
+
+    @property
+    def title(self) -> str:
+        """What a heading says."""
+        return f"Model {self.model}, dataset {self.dataset}, split {self.split}"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What an evaluation's files say.
+
+    `cases` has the columns of CASES_SCHEMA. `images` maps an image_id to its file. `dataset` is dataset.json and
+    `conversion` is conversion.json, None where a foreign tree or HF folder has none. `sources` has the record
+    (name, bytes, sha256) of each file by its role: cases, summary, predictions, dataset, conversion.
+    """
+
+    evaluation: Evaluation
+    cases: pd.DataFrame
+    summary: dict[str, Any]
+    images: dict[str, Path]
+    dataset: dict[str, Any] | None
+    conversion: dict[str, Any] | None
+    sources: dict[str, dict[str, str | int]]
+
+    @property
+    def made_from(self) -> dict[str, Any]:
+        """What the predictions say of the model, the data and the settings they come from."""
+        return self.summary["provenance"]["predictions"]["made_from"]
+
+    @property
+    def model_identity(self) -> str | None:
+        """SHA-256 of the model's weights that the predictions carry; None where their shards came without it."""
+        return (self.made_from.get("run") or {}).get("model")
+
+
+def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -> Artifacts:
+    """Read an evaluation's files; `checkpoint` is the model's HF folder, `dataset` the tree's root.
+
+    Raises UserError where a file is missing or malformed, and where the scores were made from other cases,
+    other predictions, another dataset or another model than those given.
+    """
+    scores = Path(evaluation.scores_dir)
+    conversion, description = Path(checkpoint) / "conversion.json", Path(dataset) / "dataset.json"
+    instances = Path(dataset) / _INSTANCES
+    files = {
+        "cases": scores / "cases.parquet",
+        "summary": scores / "summary.json",
+        "predictions": Path(evaluation.predictions),
+        "dataset": description if description.is_file() else instances,
+    }
+    for path in (*files.values(), instances, Path(checkpoint)):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
+    if conversion.is_file():
+        files["conversion"] = conversion
+    sources = {role: file_record(path) for role, path in files.items()}
+    summary = read_json(files["summary"])
+    for role in ("cases", "predictions", "dataset"):
+        _check_origin(files["summary"], summary, role, files[role], sources[role])
+    artifacts = Artifacts(
+        evaluation=evaluation,
+        cases=_read_cases(files["cases"]),
+        summary=summary,
+        images=_image_files(instances, Path(dataset) / _IMAGES),
+        dataset=read_json(description) if description.is_file() else None,
+        conversion=read_json(conversion) if conversion.is_file() else None,
+        sources=sources,
+    )
+    _check_model(artifacts, conversion)
+    return artifacts
+
+
+def _check_origin(summary_path: Path, summary: Any, role: str, path: Path, record: dict) -> None:
+    try:
+        recorded = summary["provenance"][role]["sha256"]
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{summary_path} does not say in provenance.{role} what it was made from; score again."
+        ) from None
+    if recorded != record["sha256"]:
+        raise UserError(f"{summary_path} was made from another {role} file than {path}; score again.")
+
+
+def _check_model(artifacts: Artifacts, path: Path) -> None:
+    if artifacts.conversion is None:
+        return
+    missing = [key for key in ("identity", "inputs") if key not in artifacts.conversion]
+    if missing:
+        raise UserError(f"{path} has no {missing[0]}; convert the checkpoint again.")
+    if artifacts.model_identity not in (None, artifacts.conversion["identity"]):
+        raise UserError(
+            f"{path} describes another model than the one that made the predictions of "
+            f"{artifacts.evaluation.name}; segment again or give the model they came from."
+        )
+
+
+def _read_cases(path: Path) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}); score again.") from None
+    if not table.schema.equals(CASES_SCHEMA):
+        raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
+    cases = table.to_pandas()
+    for column in ("truth_mask", "predicted_mask"):
+        cases[column] = cases[column].map(json.loads)
+    return cases
+
+
+def _image_files(instances: Path, folder: Path) -> dict[str, Path]:
+    try:
+        names = [image["file_name"] for image in read_json(instances)["images"]]
+        return {Path(name).stem: folder / Path(name).name for name in names}
+    except (KeyError, TypeError):
+        raise UserError(f"{instances} has no images with a file_name; convert the dataset again.") from None

@@ -1,0 +1,130 @@
+"""Figures of the distribution of Dice, from the table of cases."""
+
+import math
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from refvessel.report.drawing import ALARM, INK, PALETTE, svg_figure
+
+_MARKERS = "os^Dv"
+_WIDTH = 7.2  # inches
+_MAX_HEIGHT = 16.0
+_MAX_LABELS = 60  # more patients than that are drawn without their names
+_SHORT_LABEL = 16  # characters; four of them fit side by side in the legend
+_GOLDEN = 0.6180339887498949  # its multiples modulo 1 spread points evenly without chance
+
+
+def draw_dice_by_phrase(cases: pd.DataFrame, path: Path) -> None:
+    """A row a phrase, in their order: every expression's Dice, the quartiles as a box, the mean as a diamond."""
+    groups = [(phrase, group) for phrase, group in cases.groupby("phrase", sort=True)]
+    with svg_figure(path, _WIDTH, _height(len(groups), 0.75)) as figure:
+        axes = _dice_axes(figure.subplots(), [_label(phrase, group) for phrase, group in groups])
+        axes.invert_yaxis()
+        for row, (_, group) in enumerate(groups):
+            _draw_points(axes, group, row, spread=0.5, color=PALETTE[row % len(PALETTE)], marker="o")
+            dice = group["dice"].dropna()
+            if dice.empty:
+                continue
+            axes.boxplot(
+                [dice],
+                positions=[row],
+                orientation="horizontal",
+                widths=0.62,
+                showfliers=False,
+                manage_ticks=False,
+                medianprops={"color": INK, "linewidth": 1.4},
+                boxprops={"color": INK, "linewidth": 0.8},
+                whiskerprops={"color": INK, "linewidth": 0.8},
+                capprops={"color": INK, "linewidth": 0.8},
+            )
+            axes.plot(dice.mean(), row, "D", color="white", markeredgecolor=INK, markersize=6, zorder=5)
+        axes.set_xlabel("Dice of an expression")
+        figure.legend(
+            handles=[
+                Line2D([], [], marker="o", linestyle="", color=PALETTE[0], alpha=0.6, label="expression"),
+                Line2D([], [], marker="D", linestyle="", color="white", markeredgecolor=INK, label="mean"),
+                _unanswered_handle(),
+            ],
+            loc="outside lower right",
+            ncols=3,
+        )
+
+
+def draw_dice_by_patient(cases: pd.DataFrame, path: Path) -> None:
+    """A row a patient, the worst mean below: the expressions' Dice, coloured by phrase, their mean as a bar."""
+    means = cases.groupby("patient")["dice"].mean().sort_index().sort_values(kind="stable")
+    rows = {patient: row for row, patient in enumerate(means.index)}
+    looks = {
+        phrase: {
+            "color": PALETTE[number % len(PALETTE)],
+            "marker": _MARKERS[number // len(PALETTE) % len(_MARKERS)],
+        }
+        for number, phrase in enumerate(sorted(cases["phrase"].unique()))
+    }
+    bar = {"marker": "|", "color": INK, "linestyle": "", "markersize": 12, "markeredgewidth": 2.2}
+    handles = [
+        *(
+            Line2D([], [], linestyle="", alpha=0.7, label=_shorten(phrase), **look)
+            for phrase, look in looks.items()
+        ),
+        Line2D([], [], label="mean", **bar),
+        _unanswered_handle(),
+    ]
+    legend_columns = 4 if max(map(len, looks)) <= _SHORT_LABEL else 2
+    legend_height = 0.2 * math.ceil(len(handles) / legend_columns)
+    with svg_figure(path, _WIDTH, _height(len(means), 0.32) + legend_height) as figure:
+        labels = list(map(_shorten, means.index)) if len(means) <= _MAX_LABELS else None
+        axes = _dice_axes(figure.subplots(), labels, rows=len(means))
+        for (patient, phrase), group in cases.groupby(["patient", "phrase"]):
+            _draw_points(axes, group, rows[patient], spread=0.3, **looks[phrase])
+        axes.plot(means, range(len(means)), zorder=5, **bar)
+        axes.set_xlabel("Dice of an expression")
+        axes.set_ylabel("Patient")
+        figure.legend(handles=handles, loc="outside lower right", ncols=legend_columns)
+
+
+def _dice_axes(axes: Axes, labels: list[str] | None, rows: int | None = None) -> Axes:
+    rows = len(labels) if rows is None else rows
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.6, rows - 0.4)
+    axes.set_yticks(range(rows) if labels else [], labels or [])
+    axes.tick_params(length=0)
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    return axes
+
+
+def _draw_points(axes: Axes, group: pd.DataFrame, row: int, spread: float, color: str, marker: str) -> None:
+    """The group's Dice around a row; expressions that failed or had no [SEG] are crosses."""
+    group = group.dropna(subset="dice").sort_values(["dice", "sent_id"])
+    heights = row + spread * ((np.arange(len(group)) * _GOLDEN) % 1 - 0.5)
+    answered = (group["status"] == "ok").to_numpy()
+    dice = group["dice"].to_numpy()
+    axes.scatter(dice[answered], heights[answered], s=16, marker=marker, color=color, alpha=0.6, linewidths=0)
+    axes.scatter(dice[~answered], heights[~answered], s=26, marker="x", color=ALARM, linewidths=1.2, zorder=4)
+
+
+def _unanswered_handle() -> Line2D:
+    return Line2D([], [], marker="x", linestyle="", color=ALARM, label="failed or no [SEG]")
+
+
+def _height(rows: int, row_height: float) -> float:
+    return min(1.0 + row_height * rows, _MAX_HEIGHT)
+
+
+def _label(phrase: str, group: pd.DataFrame) -> str:
+    return f"{_wrap(phrase)}\nn = {len(group)}"
+
+
+def _wrap(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 30, max_lines=3, placeholder=" …"))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 36 else f"{text[:35]}…"

@@ -1,0 +1,72 @@
+"""What a reader must know before the numbers: the first lines of the report."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from refvessel.report.evaluation import Artifacts
+
+_TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence; a `warning` is something that weakens the numbers, a `note` is not."""
+
+    level: Literal["note", "warning"]
+    text: str
+
+
+def findings(one: Artifacts) -> list[Finding]:
+    """The findings of one evaluation, in the order shown."""
+    summary = one.summary
+    n = summary["n_expressions"]
+    found = [
+        _counted(
+            summary["n_failed"],
+            none=f"All {n} expressions were segmented without a failure.",
+            some=f"of {n} expressions failed: they count as empty masks and stay in every mean.",
+        ),
+        _counted(
+            summary["n_no_seg"],
+            none="Every answer contained [SEG].",
+            some=f"of {n} answers contained no [SEG]: they count as empty masks and stay in every mean.",
+        ),
+    ]
+    if summary["n_empty_truth"]:
+        text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
+        found.append(Finding("note", text))
+    found.append(_pseudonyms(one))
+    if one.conversion is None:
+        text = "The model folder has no conversion.json: it was given as it is, and RefVessel did not convert it."
+        found.append(Finding("note", text))
+    for source, document in (("conversion", one.conversion), ("dataset", one.dataset)):
+        for text in (document or {}).get("warnings", []):
+            found.append(Finding("warning", f"From the {source}: {text}"))
+    return found
+
+
+def identities(one: Artifacts) -> list[tuple[str, str]]:
+    """What was evaluated, each with its SHA-256: the model's weights, its training checkpoint, the dataset."""
+    inputs = one.conversion["inputs"] if one.conversion else []
+    trained = [record for record in inputs if record["layer"] == _TRAINED_LAYER]
+    return [
+        ("Model weights", one.model_identity or "not recorded in the predictions"),
+        *((f"Training checkpoint {record['name']}", str(record["sha256"])) for record in trained),
+        (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
+    ]
+
+
+def _counted(number: int, none: str, some: str) -> Finding:
+    return Finding("warning", f"{number} {some}") if number else Finding("note", none)
+
+
+def _pseudonyms(one: Artifacts) -> Finding:
+    if one.dataset is None:
+        return Finding(
+            "warning", "The dataset has no dataset.json: whether its names are pseudonyms is unknown."
+        )
+    if one.dataset.get("pseudonymised") is True:
+        return Finding("note", "Images and patients are shown under pseudonyms.")
+    return Finding(
+        "warning", "The dataset was not pseudonymised: image and patient names are the original ones."
+    )

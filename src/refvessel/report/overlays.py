@@ -1,0 +1,97 @@
+"""The best, the median and the worst case of a phrase, drawn over their images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from PIL import Image, UnidentifiedImageError
+from skimage.measure import find_contours
+
+from refvessel import masks
+from refvessel.errors import UserError
+from refvessel.report.drawing import PREDICTION, TRUTH, svg_figure
+
+_PANEL = 3.1  # inches
+_MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced to keep the page small
+
+
+def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:
+    """The cases with the best, the median and the worst Dice, with a column `rank` that says which.
+
+    Cases with an empty truth show nothing and are left out unless there are only such; so are those without a
+    Dice. Of equal ones the smaller sent_id comes first; of fewer than three cases each is shown once.
+    """
+    shown = cases.dropna(subset="dice")
+    if (shown["truth_pixels"] > 0).any():
+        shown = shown[shown["truth_pixels"] > 0]
+    shown = shown.sort_values(["dice", "sent_id"], ascending=[False, True])
+    n = len(shown)
+    ranks: dict[int, str] = {}
+    for position, rank in ((0, "best"), ((n - 1) // 2, "median"), (n - 1, "worst")):
+        if n:
+            ranks.setdefault(position, rank)
+    return shown.iloc[list(ranks)].assign(rank=list(ranks.values()))
+
+
+def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> None:
+    """A panel a case of `typical_cases`: its image, the truth's outline and the prediction's.
+
+    Raises UserError where an image is missing, does not open or has another size than its masks.
+    """
+    with svg_figure(path, _PANEL * len(cases), _PANEL + 0.75) as figure:
+        panels = figure.subplots(1, len(cases), squeeze=False)[0]
+        for axes, case in zip(panels, cases.to_dict("records"), strict=True):
+            image = read_image(images, case)
+            axes.imshow(
+                image, extent=(-0.5, case["width"] - 0.5, case["height"] - 0.5, -0.5), interpolation="none"
+            )
+            _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
+            _outline(axes, case["predicted_mask"], PREDICTION, linewidth=0.8)
+            axes.set_title(f"{case['rank']}: Dice {case['dice']:.3f}", weight="bold")
+            axes.set_xlabel(case["image_id"], fontsize=7)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+        handles = [
+            Line2D([], [], color=TRUTH, linewidth=2.5, label="truth"),
+            Line2D([], [], color=PREDICTION, linewidth=2.5, label="prediction"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+
+
+def image_path(images: dict[str, Path], image_id: str) -> Path:
+    """The file of an image; raises UserError where the dataset does not list it or the file is missing."""
+    path = images.get(image_id)
+    if path is None:
+        raise UserError(
+            f"The image {image_id} of the scores is not in the dataset; give the dataset they came from."
+        )
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; convert the dataset again.")
+    return path
+
+
+def read_image(images: dict[str, Path], case: dict) -> Image.Image:
+    """A case's image as RGB, its longer side at most 512 pixels; raises UserError as `draw_overlays` does."""
+    path = image_path(images, case["image_id"])
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise UserError(f"{path} does not open as an image ({error}); convert the dataset again.") from None
+    if image.size != (case["width"], case["height"]):
+        raise UserError(
+            f"{path} has {image.width}x{image.height} pixels (width x height) but was scored with "
+            f"{case['width']}x{case['height']}; convert the dataset and score again."
+        )
+    image.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    return image
+
+
+def _outline(axes: Axes, rle: masks.RLE, color: str, linewidth: float) -> None:
+    padded = np.pad(masks.decode(rle), 1)  # so that a region at the border is closed
+    contours = [contour[:, ::-1] - 1 for contour in find_contours(padded, 0.5)]  # (row, column) -> (x, y)
+    axes.add_collection(LineCollection(contours, colors=color, linewidths=linewidth, capstyle="round"))

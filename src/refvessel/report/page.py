@@ -1,0 +1,94 @@
+"""The report's page: one HTML file that loads nothing."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from refvessel.metrics.overlap import OVERLAP_SCORES
+from refvessel.metrics.referring import PR_THRESHOLDS
+from refvessel.report.evaluation import Artifacts
+from refvessel.report.facts import facts
+from refvessel.report.findings import findings, identities
+from refvessel.report.tables import HEADINGS
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_OFFICIAL = {
+    "ciou": "cIoU",
+    "giou": "gIoU",
+    **{f"pr_at_{k}": f"Pr@{k / 100}" for k in PR_THRESHOLDS},
+    "n_acc": "N-acc",
+    "t_acc": "T-acc",
+}
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure's file, what it shows in a sentence or two (plain text), and the roles of its sources."""
+
+    path: Path
+    caption: str
+    sources: dict[str, str]  # name -> SHA-256
+
+    @property
+    def data_uri(self) -> str:
+        """The SVG itself, as an address that needs no network."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
+
+
+def render_page(
+    evaluations: Sequence[Artifacts], figures: dict[str, list[ShownFigure]], versions: dict[str, str]
+) -> str:
+    """The page's HTML; `figures` has each evaluation's by its name. All text from artifacts is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "number": format_number,
+        "facts": facts,
+        "findings": findings,
+        "identities": identities,
+    }
+    return environment.get_template("page.html").render(
+        evaluations=evaluations,
+        figures=figures,
+        headings=HEADINGS,
+        patient_headings={
+            name: heading
+            for name, heading in HEADINGS.items()
+            if name not in ("n_patients", "dice_patient_mean")  # a patient's own mean is `Dice mean`
+        },
+        overlap_scores=OVERLAP_SCORES,
+        official=_OFFICIAL,
+        policies=_policies(evaluations),
+        versions=versions,
+    )
+
+
+def format_number(value: Any) -> str:
+    """A count as it is, a score with three decimals, a dash for what is undefined."""
+    if value is None:
+        return "\N{EN DASH}"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def _policies(evaluations: Sequence[Artifacts]) -> list[tuple[dict[str, Any], list[str]]]:
+    """Each empty-case policy in force, with the names of the evaluations that used it."""
+    policies: list[tuple[dict[str, Any], list[str]]] = []
+    for one in evaluations:
+        policy = one.summary["empty_policy"]
+        for known, names in policies:
+            if known == policy:
+                names.append(one.evaluation.name)
+                break
+        else:
+            policies.append((policy, [one.evaluation.name]))
+    return policies

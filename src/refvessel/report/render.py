@@ -1,0 +1,131 @@
+"""Rendering the report: tables, figures, one page and a manifest, from artifacts alone."""
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from refvessel.errors import UserError
+from refvessel.files import atomic_directory, sha256_of_file, write_json
+from refvessel.provenance import versions
+from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
+from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
+from refvessel.report.overlays import draw_overlays, image_path, typical_cases
+from refvessel.report.page import ShownFigure, render_page
+from refvessel.report.tables import write_tables
+
+_CONTENTS = ("figures", "index.html", "manifest.json", "tables")
+
+
+def render_report(
+    *,
+    evaluations: Sequence[Evaluation],
+    output: Path,
+    checkpoints: Mapping[str, Path],
+    datasets: Mapping[str, Path],
+) -> None:
+    """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
+
+    `checkpoints` has the HF folder of each model, `datasets` the tree of each dataset.
+    The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
+    another, and where `output` holds something else than a report.
+    """
+    if not evaluations:
+        raise UserError("The report has no evaluation to show; name at least one model, dataset and split.")
+    _check_replaceable(Path(output))
+    artifacts = [
+        read_artifacts(one, checkpoint=checkpoints[one.model], dataset=datasets[one.dataset])
+        for one in evaluations
+    ]
+    with atomic_directory(Path(output)) as folder:
+        for name in ("tables", "figures"):
+            (folder / name).mkdir()
+        captions = write_tables(artifacts, folder / "tables")
+        figures = {one.evaluation.name: _draw_figures(one, folder / "figures") for one in artifacts}
+        used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
+        (folder / "index.html").write_text(render_page(artifacts, figures, used), "utf-8")
+        write_json(folder / "manifest.json", _manifest(folder, artifacts, captions, figures, used))
+
+
+def _check_replaceable(output: Path) -> None:
+    """Raise UserError where replacing `output` would delete something that no report put there."""
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file; choose a folder for the report.")
+    foreign = sorted(entry.name for entry in output.glob("*") if entry.name not in _CONTENTS)
+    if foreign:
+        raise UserError(f"{output} holds {foreign[0]}, which is no part of a report; choose another folder.")
+
+
+def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    name = one.evaluation.name
+    cases_source = {f"{name}/cases.parquet": one.sources["cases"]["sha256"]}
+    drawn = [
+        ShownFigure(
+            folder / f"{name}.dice_by_phrase.svg",
+            "Dice of every expression by phrase. The box spans the quartiles, its line is the median, its "
+            "whiskers reach the last expression within 1.5 times the box, the diamond is the mean.",
+            cases_source,
+        ),
+        ShownFigure(
+            folder / f"{name}.dice_by_patient.svg",
+            "Dice of every expression by patient, patients ordered by their mean (the bar). "
+            "Frames of one patient are not independent samples.",
+            cases_source,
+        ),
+    ]
+    draw_dice_by_phrase(one.cases, drawn[0].path)
+    draw_dice_by_patient(one.cases, drawn[1].path)
+    for number, (phrase, group) in enumerate(one.cases.groupby("phrase", sort=True), start=1):
+        shown = typical_cases(group)
+        if shown.empty:
+            continue
+        described = " ".join(_describe(case) for case in shown.to_dict("records"))
+        files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
+        figure = ShownFigure(
+            folder / f"{name}.overlays_{number}.svg",
+            f"“{phrase}”: outlines of the truth and of the prediction over the image. {described}",
+            cases_source | {f"{one.evaluation.dataset}/{file.name}": sha256_of_file(file) for file in files},
+        )
+        draw_overlays(shown, one.images, figure.path)
+        drawn.append(figure)
+    return drawn
+
+
+def _describe(case: dict) -> str:
+    unanswered = "" if case["status"] == "ok" else f" ({case['status']})"
+    return (
+        f"{case['rank'].capitalize()}: image {case['image_id']}, patient {case['patient']}, "
+        f"Dice {case['dice']:.3f}{unanswered}."
+    )
+
+
+def _manifest(
+    folder: Path,
+    artifacts: Sequence[Artifacts],
+    captions: dict[str, str],
+    figures: dict[str, list[ShownFigure]],
+    used: dict[str, str],
+) -> dict:
+    """Each file of the report with its SHA-256, its caption, and the SHA-256 of what it was made from."""
+    summaries = {f"{one.evaluation.name}/summary.json": one.sources["summary"]["sha256"] for one in artifacts}
+    everything = {
+        f"{one.evaluation.name}/{record['name']}": record["sha256"]
+        for one in artifacts
+        for record in one.sources.values()
+    }
+    described = {f"tables/{name}": (caption, summaries) for name, caption in captions.items()}
+    described |= {
+        f"figures/{figure.path.name}": (figure.caption, figure.sources)
+        for shown in figures.values()
+        for figure in shown
+    }
+    for shown in figures.values():
+        for figure in shown:
+            everything |= figure.sources
+    described["index.html"] = ("The report's page", everything)
+    return {
+        "versions": used,
+        "outputs": {
+            path: {"sha256": sha256_of_file(folder / path), "caption": caption, "sources": sources}
+            for path, (caption, sources) in sorted(described.items())
+        },
+    }

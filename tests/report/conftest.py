@@ -1,0 +1,175 @@
+"""Made-up artifacts of small evaluations, in the forms that the earlier steps write."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from refvessel import masks
+from refvessel.files import write_json
+from refvessel.metrics.predictions import read_predictions
+from refvessel.metrics.score import score
+from refvessel.provenance import file_record
+from refvessel.report.evaluation import Evaluation
+from refvessel.report.render import render_report
+
+WEIGHTS, CHECKPOINT = "ab" * 32, "c0" * 32  # SHA-256 of the made-up model
+
+
+@dataclass
+class Workspace:
+    """A results folder that fills as evaluations are added; `inputs` are the arguments of `render_report`."""
+
+    root: Path
+    evaluations: list[Evaluation] = field(default_factory=list)
+    checkpoints: dict[str, Path] = field(default_factory=dict)
+    datasets: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict:
+        return {"evaluations": self.evaluations, "checkpoints": self.checkpoints, "datasets": self.datasets}
+
+    def add(
+        self, cases: list[dict], *, model="demo", dataset="demo", split="test", converted=True, described=True
+    ):
+        """An evaluation of cases: truth, prediction (arrays), image_id, phrase, patient, status."""
+        tree = self._dataset(dataset, cases, described)
+        checkpoint = self.root / "checkpoints" / model
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        if converted:
+            trained = {"layer": "trained", "name": "iter_9.pth", "bytes": 9, "sha256": CHECKPOINT}
+            write_json(checkpoint / "conversion.json", {"identity": WEIGHTS, "inputs": [trained]})
+        predictions, truth = self._tables(cases)
+        path = self.root / "predictions" / model / dataset / split / "predictions.parquet"
+        self._write_predictions(predictions, path)
+        read, origin = read_predictions(path)
+        scores = self.root / "scores" / model / dataset / split
+        identity = tree / ("dataset.json" if described else "ref_seg/refcoco/instances.json")
+        provenance = {"predictions": origin, "dataset": file_record(identity)}
+        score(predictions=read, truth=truth, output=scores, provenance=provenance)
+        self.evaluations.append(Evaluation(model, dataset, split, scores_dir=scores, predictions=path))
+        self.checkpoints[model] = checkpoint
+        self.datasets[dataset] = tree
+        return scores
+
+    def _dataset(self, dataset: str, cases: list[dict], described: bool) -> Path:
+        tree = self.root / "datasets" / dataset
+        folder = tree / "glamm_data/images/coco2014/train2014"
+        folder.mkdir(parents=True, exist_ok=True)
+        listed = {}
+        for case in cases:
+            height, width = case["truth"].shape
+            shade = (90 + 60 * case["truth"]).astype(np.uint8)
+            Image.fromarray(shade).save(folder / f"{case['image_id']}.png")
+            listed[case["image_id"]] = {
+                "file_name": f"{case['image_id']}.png",
+                "width": width,
+                "height": height,
+            }
+        write_json(tree / "ref_seg/refcoco/instances.json", {"images": list(listed.values())})
+        if described:
+            write_json(tree / "dataset.json", {"pseudonymised": True, "counts": {"images": len(listed)}})
+        return tree
+
+    def _tables(self, cases: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        predictions, truth = [], []
+        for number, case in enumerate(cases, start=1):
+            height, width = case["truth"].shape
+            ids = {
+                "image_id": case["image_id"],
+                "ref_id": number,
+                "sent_id": number,
+                "phrase": case["phrase"],
+            }
+            status = case.get("status", "ok")
+            mask = masks.encode(case["prediction"]) if status == "ok" else masks.empty(height, width)
+            truth.append(
+                {
+                    **ids,
+                    "patient": case["patient"],
+                    "height": height,
+                    "width": width,
+                    "mask": masks.encode(case["truth"]),
+                }
+            )
+            predictions.append(
+                {
+                    **ids,
+                    "prompt": "<image>\n Please segment it.",
+                    "answer": "Sure, [SEG].",
+                    "num_seg": int(status == "ok"),
+                    "status": status,
+                    "error": case.get("error"),
+                    "mask": json.dumps(mask),
+                    "masks": json.dumps([mask] if status == "ok" else []),
+                    "score": 0.5,
+                    "seconds": 0.1,
+                }
+            )
+        return pd.DataFrame(predictions), pd.DataFrame(truth)
+
+    def _write_predictions(self, predictions: pd.DataFrame, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pandas(predictions, preserve_index=False)
+        metadata = {"refvessel": json.dumps({"run": {"model": WEIGHTS, "split": "test"}})}
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def _vessel(shift: int, size: int = 48, width: int = 5) -> np.ndarray:
+    """A bent tube, moved down by `shift` pixels."""
+    row, column = np.mgrid[:size, :size]
+    centre = size / 2 + 8 * np.sin(column / 9) + shift
+    return np.abs(row - centre) < width
+
+
+def _cases(phrases=("blood vessel", "catheter")) -> list[dict]:
+    """Two phrases on five images of three patients, with one failure, one no_seg and one empty truth."""
+    cases = []
+    for image, patient in enumerate(["PA", "PA", "PB", "PB", "PC"]):
+        for number, phrase in enumerate(phrases):
+            truth = _vessel(shift=6 * number)
+            cases.append(
+                {
+                    "truth": truth,
+                    "prediction": _vessel(shift=6 * number + image),
+                    "image_id": f"image{image}",
+                    "phrase": phrase,
+                    "patient": patient,
+                }
+            )
+    cases[2] |= {"status": "failed", "error": "out of memory <b>"}
+    cases[5] |= {"status": "no_seg"}
+    cases[8] |= {"truth": np.zeros_like(cases[8]["truth"])}
+    return cases
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace(tmp_path / "results")
+
+
+@pytest.fixture(scope="session")
+def usual(tmp_path_factory) -> Workspace:
+    """The rendered report of `make_cases()`, for tests that only read it."""
+    workspace = Workspace(tmp_path_factory.mktemp("usual") / "results")
+    workspace.add(_cases())
+    render_report(**workspace.inputs, output=workspace.root / "report")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def make_cases():
+    """A function: two phrases -> the cases of a small evaluation."""
+    return _cases
+
+
+@pytest.fixture(scope="session")
+def vessel():
+    """A function: shift in pixels -> the mask of a bent tube in an image of 48x48."""
+    return _vessel

@@ -1,0 +1,445 @@
+import base64
+import io
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from refvessel.errors import UserError
+from refvessel.files import sha256_of_file, write_json
+from refvessel.report.render import render_report
+
+SCORES = ("dice", "iou", "precision", "recall", "specificity")
+
+
+class Page(HTMLParser):
+    """A parsed page: its addresses, its tables as rows of text, its elements' counts and all its text."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self._cell: list[str] | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [
+            value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")
+        ]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self._cell = []
+
+    def handle_endtag(self, tag):
+        self.text += " "
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append(" ".join("".join(self._cell).split()))
+            self._cell = None
+
+    def handle_data(self, data):
+        self.text += data
+        if self._cell is not None:
+            self._cell.append(data)
+
+    def table(self, first_heading: str) -> pd.DataFrame:
+        """The first table whose first heading is this."""
+        rows = next(table for table in self.tables if table[0][0] == first_heading)
+        return pd.DataFrame(rows[1:], columns=rows[0]).set_index(first_heading)
+
+
+def page_of(workspace) -> Page:
+    return Page((workspace.root / "report/index.html").read_text("utf-8"))
+
+
+def rendered(workspace) -> Page:
+    render_report(**workspace.inputs, output=workspace.root / "report")
+    return page_of(workspace)
+
+
+def recomputed(cases: pd.DataFrame) -> dict[str, float]:
+    """The aggregates of a group of cases from its pixel counts and scores, one formula after the other."""
+    tp, fp, fn, tn = (cases[name].sum() for name in ("tp", "fp", "fn", "tn"))
+    pooled = {
+        "dice": 2 * tp / (2 * tp + fp + fn),
+        "iou": tp / (tp + fp + fn),
+        "precision": tp / (tp + fp),
+        "recall": tp / (tp + fn),
+        "specificity": tn / (tn + fp),
+    }
+    union = cases["tp"] + cases["fp"] + cases["fn"]
+    numbers = {
+        "n_expressions": len(cases),
+        "n_patients": len(set(cases["patient"])),
+        "n_failed": sum(cases["status"] == "failed"),
+        "n_no_seg": sum(cases["status"] == "no_seg"),
+        "n_empty_truth": sum(cases["tp"] + cases["fn"] == 0),
+        "n_empty_prediction": sum(cases["tp"] + cases["fp"] == 0),
+        "ciou": tp / (tp + fp + fn),
+        "giou": np.mean([1 if u == 0 else i / (u + 1e-5) for i, u in zip(cases["tp"], union, strict=True)]),
+    }
+    for score in SCORES:
+        defined = cases[cases[score].notna()]
+        by_patient = [group[score].mean() for _, group in defined.groupby("patient")]
+        numbers |= {
+            f"{score}_mean": defined[score].mean(),
+            f"{score}_patient_mean": np.mean(by_patient),
+            f"{score}_pooled": pooled[score],
+            f"{score}_n": len(defined),
+            f"{score}_n_patients": len(by_patient),
+        }
+    for k in (50, 60, 70, 80, 90):
+        numbers[f"pr_at_{k}"] = np.mean(cases["iou"] > k / 100)
+    empty = cases["tp"] + cases["fn"] == 0
+    answered = cases["tp"] + cases["fp"] > 0
+    numbers["n_acc"] = np.mean(~answered[empty]) if empty.any() else np.nan
+    numbers["t_acc"] = np.mean(answered[~empty]) if (~empty).any() else np.nan
+    return numbers
+
+
+def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
+    files = {
+        path.relative_to(usual.root / "report").as_posix() for path in (usual.root / "report").rglob("*.*")
+    }
+    assert files == {
+        "index.html",
+        "manifest.json",
+        *(
+            f"tables/{name}.{kind}"
+            for name in ("overall", "by_phrase", "by_patient")
+            for kind in ("csv", "tex")
+        ),
+        "figures/demo.demo.test.dice_by_phrase.svg",
+        "figures/demo.demo.test.dice_by_patient.svg",
+        "figures/demo.demo.test.overlays_1.svg",
+        "figures/demo.demo.test.overlays_2.svg",
+    }
+
+
+def test_the_page_loads_nothing_and_runs_nothing(usual):
+    page = page_of(usual)
+    assert page.addresses
+    assert all(address.startswith(("#", "data:image/svg+xml;base64,")) for address in page.addresses)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    html = (usual.root / "report/index.html").read_text("utf-8")
+    assert "@import" not in html
+    assert "url(" not in html
+
+
+def test_figures_load_nothing(usual):
+    for path in (usual.root / "report/figures").iterdir():
+        for element in ElementTree.parse(path).iter():
+            for name, value in element.attrib.items():
+                if name.endswith(("href", "src")):
+                    assert value.startswith(("#", "data:image/png;base64,")), path
+
+
+def test_every_number_of_the_tables_follows_from_the_cases(usual):
+    cases = pd.read_parquet(usual.evaluations[0].scores_dir / "cases.parquet")
+    groups = {
+        "overall": [(None, cases)],
+        "by_phrase": list(cases.groupby("phrase")),
+        "by_patient": list(cases.groupby("patient")),
+    }
+    for name, expected in groups.items():
+        table = pd.read_csv(usual.root / f"report/tables/{name}.csv")
+        assert len(table) == len(expected)
+        for row, (group, members) in zip(table.to_dict("records"), expected, strict=True):
+            identity = {key: row.pop(key) for key in ("model", "dataset", "split")}
+            assert identity == {"model": "demo", "dataset": "demo", "split": "test"}
+            assert group is None or row.pop(name.removeprefix("by_")) == group
+            numbers = recomputed(members)
+            assert row.keys() == numbers.keys()
+            assert row == pytest.approx(numbers, abs=1e-12, nan_ok=True)
+
+
+def test_the_page_and_latex_show_the_same_numbers_with_three_decimals(usual):
+    cases = pd.read_parquet(usual.evaluations[0].scores_dir / "cases.parquet")
+    page = page_of(usual)
+    latex = (usual.root / "report/tables/by_phrase.tex").read_text("utf-8")
+    for phrase, group in cases.groupby("phrase"):
+        numbers = recomputed(group)
+        row = page.table("Phrase").loc[phrase]
+        for heading, name in (
+            ("n", "n_expressions"),
+            ("Patients", "n_patients"),
+            ("Failed", "n_failed"),
+            ("Empty answers", "n_empty_prediction"),
+            ("Dice mean", "dice_mean"),
+            ("Dice patient mean", "dice_patient_mean"),
+            ("IoU mean", "iou_mean"),
+            ("cIoU", "ciou"),
+            ("gIoU", "giou"),
+        ):
+            shown = str(numbers[name]) if name.startswith("n_") else f"{numbers[name]:.3f}"
+            assert row[heading] == shown
+            assert shown in next(line for line in latex.splitlines() if line.startswith(phrase)).split()
+    overall = recomputed(cases)
+    shown = page.table("Score")
+    for score, name in (("Dice", "dice"), ("IoU", "iou"), ("Recall", "recall")):
+        assert shown.loc[score, "mean"] == f"{overall[f'{name}_mean']:.3f}"
+        assert shown.loc[score, "n"] == str(overall[f"{name}_n"])
+        assert shown.loc[score, "patient mean"] == f"{overall[f'{name}_patient_mean']:.3f}"
+        assert shown.loc[score, "pooled"] == f"{overall[f'{name}_pooled']:.3f}"
+    for phrase, group in cases.groupby("phrase"):  # the headline
+        assert re.search(
+            rf"{phrase}\s+{recomputed(group)['dice_patient_mean']:.3f}\s+Dice, patient mean", page.text
+        )
+
+
+def test_special_characters_of_phrases_and_errors_are_escaped(workspace, make_cases):
+    html, latex = '<script>alert("1 & 2")</script>', r"a_b & 50% of $x$ \input{y} #1 {z} ~^"
+    cases = make_cases(phrases=(html, latex))
+    workspace.add(cases)
+    page = rendered(workspace)
+    assert "script" not in page.tags
+    assert "b" not in page.tags  # of the error's text "out of memory <b>"
+    assert {html, latex} == set(page.table("Phrase").index)
+    assert "out of memory <b>" in page.text
+    table = (workspace.root / "report/tables/by_phrase.tex").read_text("utf-8")
+    assert r"a\_b \& 50\% of \$x\$ \textbackslash input\{y\} \#1 \{z\} " in table
+    assert {html, latex} == set(pd.read_csv(workspace.root / "report/tables/by_phrase.csv")["phrase"])
+
+
+def test_a_phrase_with_unicode_is_shown(workspace, make_cases):
+    phrase = "Koronargefäß „RCA“ → distal"
+    workspace.add(make_cases(phrases=(phrase, "cathéter")))
+    page = rendered(workspace)
+    assert phrase in page.table("Phrase").index
+    assert phrase in (workspace.root / "report/tables/by_phrase.tex").read_text("utf-8")
+
+
+def test_the_same_artifacts_give_the_same_bytes(usual, tmp_path):
+    render_report(**usual.inputs, output=tmp_path / "again")
+    first, second = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in (usual.root / "report", tmp_path / "again")
+    )
+    assert first == second
+
+
+def test_the_manifest_names_every_file_with_its_hash_and_its_sources(usual):
+    scores = usual.evaluations[0].scores_dir
+    report = usual.root / "report"
+    outputs = json.loads((report / "manifest.json").read_text("utf-8"))["outputs"]
+    files = {path.relative_to(report).as_posix() for path in report.rglob("*.*")}
+    assert outputs.keys() == files - {"manifest.json"}
+    for name, output in outputs.items():
+        assert output["sha256"] == sha256_of_file(report / name)
+        assert output["sources"]
+    cases_hash = sha256_of_file(scores / "cases.parquet")
+    overlays = outputs["figures/demo.demo.test.overlays_1.svg"]["sources"]
+    assert overlays.pop("demo.demo.test/cases.parquet") == cases_hash
+    images = usual.datasets["demo"] / "glamm_data/images/coco2014/train2014"
+    assert len(overlays) == 3
+    for name, sha256 in overlays.items():
+        assert sha256 == sha256_of_file(images / name.removeprefix("demo/"))
+    assert outputs["tables/overall.csv"]["sources"] == {
+        "demo.demo.test/summary.json": sha256_of_file(scores / "summary.json")
+    }
+
+
+def test_every_figure_of_the_folder_is_in_the_page_with_its_caption_and_source(usual):
+    scores = usual.evaluations[0].scores_dir
+    page = page_of(usual)
+    embedded = {
+        base64.b64decode(address.partition(",")[2])
+        for address in page.addresses
+        if address.startswith("data:")
+    }
+    figures = list((usual.root / "report/figures").iterdir())
+    assert embedded == {path.read_bytes() for path in figures}
+    for path in figures:
+        assert f"figures/{path.name}, from demo.demo.test/cases.parquet" in page.text
+    assert sha256_of_file(scores / "cases.parquet")[:12] in page.text
+
+
+def test_the_first_page_says_what_was_evaluated_and_what_went_wrong(usual):
+    text = " ".join(page_of(usual).text.split())
+    assert "10 expressions of 3 patients" in text
+    assert "Warning 1 of 10 expressions failed" in text
+    assert "Warning 1 of 10 answers contained no [SEG]" in text
+    assert "Note 1 of 10 expressions have an empty truth" in text
+    assert "Images and patients are shown under pseudonyms." in text
+    assert "Model weights " + "ab" * 32 in text
+    assert "Training checkpoint iter_9.pth " + "c0" * 32 in text
+    assert sha256_of_file(usual.datasets["demo"] / "dataset.json") in text
+
+
+def test_a_foreign_model_and_a_foreign_tree_are_said_to_be_so(workspace, make_cases):
+    workspace.add(make_cases(), converted=False, described=False)
+    text = " ".join(rendered(workspace).text.split())
+    assert "The model folder has no conversion.json" in text
+    assert "The dataset has no dataset.json" in text
+    assert sha256_of_file(workspace.datasets["demo"] / "ref_seg/refcoco/instances.json") in text
+
+
+def test_original_names_and_earlier_warnings_stand_on_the_first_page(workspace, make_cases):
+    cases = make_cases()
+    workspace.add(cases)
+    description = {"pseudonymised": False, "warnings": ["2 images repeat the pixels of another."]}
+    write_json(workspace.datasets["demo"] / "dataset.json", description)
+    rescore(workspace)
+    text = " ".join(rendered(workspace).text.split())
+    assert "Warning The dataset was not pseudonymised" in text
+    assert "Warning From the dataset: 2 images repeat the pixels of another." in text
+
+
+def rescore(workspace) -> None:
+    """Make the one evaluation's summary name the dataset.json of now."""
+    path = workspace.evaluations[0].scores_dir / "summary.json"
+    summary = json.loads(path.read_text("utf-8"))
+    summary["provenance"]["dataset"]["sha256"] = sha256_of_file(workspace.datasets["demo"] / "dataset.json")
+    write_json(path, summary)
+
+
+def test_several_evaluations_stand_side_by_side(workspace, make_cases):
+    workspace.add(make_cases()[:2])
+    workspace.add(make_cases()[:2], model="other")
+    workspace.add(make_cases(phrases=("vein", "artery"))[:2], dataset="retina", split="val")
+    page = rendered(workspace)
+    compared = page.table("Model")
+    assert compared.index.tolist() == ["demo", "other", "demo"]
+    assert compared["Dataset"].tolist() == ["demo", "demo", "retina"]
+    assert len(pd.read_csv(workspace.root / "report/tables/overall.csv")) == 3
+    assert len(list((workspace.root / "report/figures").iterdir())) == 12
+
+
+def test_an_evaluation_of_one_case_is_rendered(workspace, vessel):
+    workspace.add(
+        [
+            {
+                "truth": vessel(0),
+                "prediction": vessel(2),
+                "image_id": "only",
+                "phrase": "blood vessel",
+                "patient": "P",
+            }
+        ]
+    )
+    text = " ".join(rendered(workspace).text.split())
+    assert "1 expressions of 1 patient" in text
+    assert "Best: image only, patient P" in text
+    assert "Worst: image" not in text
+
+
+def test_an_evaluation_without_any_vessel_is_rendered(workspace):
+    empty = np.zeros((20, 30), bool)
+    workspace.add(
+        [
+            {"truth": empty, "prediction": empty, "image_id": name, "phrase": "blood vessel", "patient": name}
+            for name in ("a", "b", "c")
+        ]
+    )
+    page = rendered(workspace)
+    assert page.table("Phrase").loc["blood vessel", "Dice mean"] == "1.000"
+    assert page.table("Phrase").loc["blood vessel", "cIoU"] == "\N{EN DASH}"
+    assert "--" in (workspace.root / "report/tables/overall.tex").read_text("utf-8")
+
+
+def missing(path):
+    return lambda workspace: (workspace.root / path).unlink()
+
+
+def change_json(path, change):
+    def apply(workspace):
+        document = json.loads((workspace.root / path).read_text("utf-8"))
+        change(document)
+        write_json(workspace.root / path, document)
+
+    return apply
+
+
+def shrink_image(workspace):
+    for path in (workspace.root / IMAGES).iterdir():
+        Image.new("L", (9, 9)).save(path)
+
+
+def overwrite(path, content: bytes):
+    return lambda workspace: (workspace.root / path).write_bytes(content)
+
+
+SCORES_FOLDER = "scores/demo/demo/test"
+IMAGES = "datasets/demo/glamm_data/images/coco2014/train2014"
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (missing(f"{SCORES_FOLDER}/cases.parquet"), r"cases\.parquet does not exist"),
+        (missing(f"{SCORES_FOLDER}/summary.json"), r"summary\.json does not exist"),
+        (missing("predictions/demo/demo/test/predictions.parquet"), r"predictions\.parquet does not exist"),
+        (missing("datasets/demo/ref_seg/refcoco/instances.json"), r"instances\.json does not exist"),
+        (lambda workspace: shutil.rmtree(workspace.root / "checkpoints"), "checkpoints/demo does not exist"),
+        (lambda workspace: shutil.rmtree(workspace.root / IMAGES), r"image\d\.png does not exist"),
+        (overwrite(f"{SCORES_FOLDER}/cases.parquet", b"PAR1"), "another cases file"),
+        (overwrite("predictions/demo/demo/test/predictions.parquet", b""), "another predictions file"),
+        (overwrite("datasets/demo/dataset.json", b"{}"), "another dataset file"),
+        (overwrite(f"{IMAGES}/image0.png", b"no image"), r"image0\.png does not open"),
+        (shrink_image, r"has 9x9 pixels \(width x height\) but was scored with 48x48"),
+        (change_json(f"{SCORES_FOLDER}/summary.json", lambda it: it.pop("provenance")), r"provenance\.cases"),
+        (change_json("checkpoints/demo/conversion.json", lambda it: it.pop("inputs")), "has no inputs"),
+        (
+            change_json("checkpoints/demo/conversion.json", lambda it: it.update(identity="0")),
+            "another model",
+        ),
+        (
+            change_json("datasets/demo/ref_seg/refcoco/instances.json", lambda it: it.update(images=[])),
+            "not in the dataset",
+        ),
+        (
+            change_json("datasets/demo/ref_seg/refcoco/instances.json", lambda it: it.pop("images")),
+            "no images with a file_name",
+        ),
+    ],
+)
+def test_a_missing_or_contradicting_artifact_is_named_and_nothing_is_written(
+    workspace, make_cases, damage, named
+):
+    workspace.add(make_cases()[:2])
+    damage(workspace)
+    with pytest.raises(UserError, match=named):
+        render_report(**workspace.inputs, output=workspace.root / "report")
+    assert not (workspace.root / "report").exists()
+    assert not list(workspace.root.glob(".report*"))
+
+
+def test_cases_with_other_columns_are_refused(workspace, make_cases):
+    scores = workspace.add(make_cases())
+    stream = io.BytesIO()
+    pd.read_parquet(scores / "cases.parquet").drop(columns="fn").to_parquet(stream)
+    (scores / "cases.parquet").write_bytes(stream.getvalue())
+    summary = json.loads((scores / "summary.json").read_text("utf-8"))
+    summary["provenance"]["cases"]["sha256"] = sha256_of_file(scores / "cases.parquet")
+    write_json(scores / "summary.json", summary)
+    with pytest.raises(UserError, match="other columns"):
+        render_report(**workspace.inputs, output=workspace.root / "report")
+
+
+def test_an_older_report_is_replaced_and_another_folder_is_not(workspace, make_cases):
+    workspace.add(make_cases()[:1])
+    (workspace.root / "report/figures").mkdir(parents=True)
+    (workspace.root / "report/figures/old.svg").touch()
+    rendered(workspace)
+    assert not (workspace.root / "report/figures/old.svg").exists()
+    with pytest.raises(UserError, match="holds checkpoints, which is no part of a report"):
+        render_report(**workspace.inputs, output=workspace.root)
+    assert (workspace.root / "scores").is_dir()
+    with pytest.raises(UserError, match="is a file"):
+        render_report(**workspace.inputs, output=workspace.root / "report/index.html")
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no evaluation"):
+        render_report(evaluations=[], output=tmp_path / "report", checkpoints={}, datasets={})
