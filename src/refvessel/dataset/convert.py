@@ -69,13 +69,13 @@ def convert_dataset(
         return origin.split
 
     problems = Problems()
-    records = list(READERS[source_format](root, problems))
+    found = list(READERS[source_format](root, problems))
+    records = [record for record in found if record.annotation is not None]
     labels = phrases_of_labels(phrases, records, problems)
     names = Pseudonyms(read_or_create_key(key_file)) if pseudonymise else OriginalNames()
     identities = identify(records, pattern, split_of, names, problems)
-    annotated = [identity for identity in identities if identity.record.annotation is not None]
     with atomic_directory(output) as tree:
-        converted = convert_images(annotated, labels, tree, problems, include_empty=include_empty, jobs=jobs)
+        converted = convert_images(identities, labels, tree, problems, include_empty=include_empty, jobs=jobs)
         kept = [item for item in converted if item.truths.by_phrase]
         _require_distinct_pixels(kept, problems)
         problems.raise_any()
@@ -88,7 +88,7 @@ def convert_dataset(
             "source_format": source_format,
             "include_empty": include_empty,
             "pseudonymised": pseudonymise,
-            **summarise(identities, converted, kept, ratios),
+            **summarise(converted, kept, ratios, images_not_annotated=len(found) - len(records)),
         }
         write_json(tree / DATASET, summary)
     _tell(summary)
@@ -98,11 +98,9 @@ def convert_dataset(
 def _ratios(splits: Mapping[str, float] | None, single_split: str | None) -> dict[str, float]:
     if splits is not None and single_split is not None:
         raise UserError("splits and single_split are both given; leave one out.")
-    ratios = (
-        {single_split: 1.0}
-        if single_split is not None
-        else dict(DEFAULT_RATIOS if splits is None else splits)
-    )
+    if single_split is not None:
+        splits = {single_split: 1.0}
+    ratios = dict(DEFAULT_RATIOS if splits is None else splits)
     require_ratios(ratios)
     return ratios
 
@@ -141,9 +139,10 @@ def _tree_image(item: Converted) -> TreeImage:
 def _tell(summary: Mapping[str, Any]) -> None:
     """Say on standard error how many patients were seen in which split: a wrong pattern shows here first."""
     counts = summary["counts"]
-    splits = ", ".join(f"{split} {len(patients)}" for split, patients in summary["splits"].items())
+    patients = ", ".join(f"{split} {len(members)}" for split, members in summary["splits"].items())
     print(
-        f"{counts['images']} images, {counts['expressions']} expressions, {counts['patients']} patients ({splits})",
+        f"{counts['images']} images, {counts['expressions']} expressions, "
+        f"{counts['patients']} patients ({patients})",
         file=sys.stderr,
     )
     for warning in summary["warnings"]:

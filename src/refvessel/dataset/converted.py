@@ -44,7 +44,8 @@ def convert_images(
     """
     (tree / IMAGES).mkdir(parents=True)
     converted = []
-    with ThreadPoolExecutor(jobs) as threads:
+    threads = ThreadPoolExecutor(jobs)
+    try:
         futures = [
             threads.submit(_convert_image, identity, phrases, tree, include_empty) for identity in identities
         ]
@@ -52,8 +53,9 @@ def convert_images(
             with problems.collect():
                 converted.append(future.result())
             if problems.enough:
-                threads.shutdown(cancel_futures=True)
                 break
+    finally:
+        threads.shutdown(cancel_futures=True)
     return converted
 
 

@@ -24,16 +24,16 @@ def of_kind(value: Any, kind: type, what: str) -> Any:
     return value
 
 
-def optional_size(container: Mapping, width_key: str, height_key: str, where: str) -> tuple[int, int] | None:
-    """(width, height) in pixels where both fields are there, None where neither is (or both are null).
+def require_size(container: Any, width_key: str, height_key: str, where: str) -> tuple[int, int]:
+    """(width, height) in pixels; raises UserError where a field is absent or not a positive whole number."""
+    width, height = require(container, width_key, int, where), require(container, height_key, int, where)
+    if min(width, height) < 1:
+        raise UserError(f"{where}: {width_key} x {height_key} is {width} x {height}; state positive sizes.")
+    return width, height
 
-    Raises UserError where only one is there or one is not positive.
-    """
+
+def optional_size(container: Mapping, width_key: str, height_key: str, where: str) -> tuple[int, int] | None:
+    """What `require_size` returns, or None where both fields are absent or null."""
     if container.get(width_key) is None and container.get(height_key) is None:
         return None
-    size = require(container, width_key, int, where), require(container, height_key, int, where)
-    if min(size) < 1:
-        raise UserError(
-            f"{where}: {width_key} x {height_key} is {size[0]} x {size[1]}; state positive sizes."
-        )
-    return size
+    return require_size(container, width_key, height_key, where)

@@ -37,11 +37,8 @@ def identify(
             image_id, patient = names.image(record.name, origin.patient), names.patient(origin.patient)
             identified.append(Identified(record, origin, image_id, patient, split_of(origin)))
     _require_distinct_names(identified, problems)
-    require_one_split(
-        "are of one patient",
-        ((item.origin.patient, item.split, item.record.name) for item in identified),
-        problems,
-    )
+    members = ((item.origin.patient, item.split, item.record.name) for item in identified)
+    require_one_split("are of one patient", members, problems)
     return identified
 
 

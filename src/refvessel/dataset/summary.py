@@ -10,7 +10,6 @@ from typing import Any
 
 from refvessel import provenance
 from refvessel.dataset.converted import Converted
-from refvessel.dataset.identities import Identified
 from refvessel.dataset.polygons import RASTERISER
 from refvessel.files import sha256_of_file
 from refvessel.masks import area
@@ -19,32 +18,31 @@ FORMAT_VERSION = 1
 
 
 def summarise(
-    identities: Sequence[Identified],
     converted: Sequence[Converted],
     kept: Sequence[Converted],
     ratios: Mapping[str, float],
+    *,
+    images_not_annotated: int,
 ) -> dict[str, Any]:
     """Counts, warnings, splits, images, drops and provenance of a conversion, as JSON-like data.
 
-    `identities` are all images found, `converted` those that were annotated and `kept` those with an expression.
+    `converted` are the annotated images, `kept` those of them with an expression.
     """
     splits = _patients_of_splits(kept)
     return {
         "format_version": FORMAT_VERSION,
         "rasteriser": RASTERISER,
-        "counts": _counts(identities, converted, kept),
+        "counts": {**_counts(converted, kept), "images_not_annotated": images_not_annotated},
         "warnings": _warnings(kept, splits, ratios),
         "phrases": _sorted(Counter(phrase for item in kept for phrase in item.truths.by_phrase)),
         "splits": splits,
         "images": _images(kept),
-        "dropped": _dropped(identities, converted),
+        "dropped": _dropped(converted),
         "provenance": {"versions": provenance.versions(), "inputs": _inputs(converted)},
     }
 
 
-def _counts(
-    identities: Sequence[Identified], converted: Sequence[Converted], kept: Sequence[Converted]
-) -> dict[str, int]:
+def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[str, int]:
     truths = [truth for item in kept for truth in item.truths.by_phrase.values()]
     interpreted: Counter[str] = Counter()
     for item in converted:
@@ -58,7 +56,7 @@ def _counts(
         "regions_clipped": sum(item.truths.regions_clipped for item in converted),
         "regions_without_pixels": sum(item.truths.regions_without_pixels for item in converted),
         "images_scaled": sum(item.truths.scaled for item in converted),
-        "images_dropped": len(identities) - len(kept),
+        "images_dropped": len(converted) - len(kept),
         **_sorted(interpreted),
     }
 
@@ -106,14 +104,9 @@ def _images(kept: Sequence[Converted]) -> dict[str, dict[str, Any]]:
     return _sorted(images)
 
 
-def _dropped(identities: Sequence[Identified], converted: Sequence[Converted]) -> dict[str, str]:
-    """Image_id -> reason."""
-    not_annotated = {item.image_id for item in identities if item.record.annotation is None}
-    without_region = {item.identity.image_id for item in converted if not item.truths.by_phrase}
-    return _sorted(
-        {image_id: "not annotated" for image_id in not_annotated}
-        | {image_id: "without a region" for image_id in without_region}
-    )
+def _dropped(converted: Sequence[Converted]) -> dict[str, str]:
+    """Image_id -> why an annotated image is not in the tree."""
+    return _sorted({item.identity.image_id: "no region" for item in converted if not item.truths.by_phrase})
 
 
 def _inputs(converted: Sequence[Converted]) -> dict[str, dict[str, Any]]:

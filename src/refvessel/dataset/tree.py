@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from refvessel import masks
-from refvessel.dataset.fields import require
+from refvessel.dataset.fields import require, require_size
 from refvessel.dataset.refs import read_refs
 from refvessel.dataset.segmentation import read_segmentation
 from refvessel.errors import UserError
@@ -83,11 +83,9 @@ def _expressions(
 ) -> Iterator[Expression]:
     image = images.get(require(ref, "image_id", int, where))
     if image is None:
-        raise UserError(
-            f"{where}: {INSTANCES.name} has no image {ref['image_id']}; the two files do not match."
-        )
+        raise UserError(f"{where}: {INSTANCES.name} has no image {ref['image_id']}; replace both files.")
     at_image = f"{root / INSTANCES}: image {image['id']}"
-    height, width = require(image, "height", int, at_image), require(image, "width", int, at_image)
+    width, height = require_size(image, "width", "height", at_image)
     image_path = _image_path(root, require(image, "file_name", str, at_image), at_image)
     truth = _truth(ref, annotations, height, width, where)
     for sentence in require(ref, "sentences", list, where):
@@ -125,13 +123,10 @@ def _truth(ref: Mapping, annotations: dict, height: int, width: int, where: str)
         annotation = annotations.get(annotation_id) if isinstance(annotation_id, int) else None
         if annotation is None:
             raise UserError(
-                f"{where}: {INSTANCES.name} has no annotation {annotation_id!r}; the files do not match."
+                f"{where}: {INSTANCES.name} lacks annotation {annotation_id!r}; replace both files."
             )
-        rles.append(
-            read_segmentation(
-                annotation.get("segmentation"), height, width, f"{where}: annotation {annotation_id}"
-            )
-        )
+        what = f"{where}: annotation {annotation_id}"
+        rles.append(read_segmentation(annotation.get("segmentation"), height, width, what))
     return masks.union(rles) if rles else masks.empty(height, width)
 
 

@@ -32,7 +32,9 @@ class Record:
 
     name: str  # relative path, POSIX form; patients and pseudonyms derive from it
     path: Path  # the file that holds the image
-    annotation: Path | None  # the file that holds the regions, None where nobody annotated the image
+    annotation: (
+        Path | None
+    )  # the file that holds the regions, None where nobody annotated the image (then it is counted only)
     where: str  # that file and the entry in it, for messages
     regions: tuple[Region, ...] = ()
     stated_size: tuple[int, int] | None = None  # (width, height) that the coordinates refer to

@@ -1,0 +1,128 @@
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from refvessel.dataset.images import clean_image
+from refvessel.errors import UserError
+
+RNG = np.random.default_rng(1)
+GREY = RNG.integers(0, 256, (30, 40), np.uint8)
+COLOUR = RNG.integers(0, 256, (30, 40, 3), np.uint8)
+SECRET = "ZHANG WEI 00123"
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def cleaned(content: bytes, stated_size=None) -> np.ndarray:
+    """The published pixels, read back, after checking the size and the hash that go with them."""
+    clean = clean_image(content, stated_size, "a.png")
+    image = Image.open(io.BytesIO(clean.png))
+    image.load()
+    assert image.format == "PNG"
+    assert image.info == {}
+    assert (clean.width, clean.height) == image.size
+    assert clean.pixels_sha256 == hashlib.sha256(np.asarray(image.convert("RGB")).tobytes()).hexdigest()
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "rgb"])
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+def test_8_bit_pixels_stay_as_they_are(pixels, form):
+    assert np.array_equal(cleaned(encoded(Image.fromarray(pixels), form)), pixels)
+
+
+def test_a_jpeg_keeps_its_decoded_pixels():
+    content = encoded(Image.fromarray(COLOUR), "JPEG", comment=SECRET.encode())
+    assert np.array_equal(cleaned(content), np.asarray(Image.open(io.BytesIO(content))))
+
+
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "rgb"])
+def test_no_metadata_of_a_png_survives(pixels):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("PatientName", SECRET)
+    text.add_itxt("Comment", SECRET, zip=True)
+    exif = Image.Exif()
+    exif[0x013B] = SECRET
+    content = encoded(Image.fromarray(pixels), pnginfo=text, exif=exif, dpi=(72, 72)) + SECRET.encode()
+    assert np.array_equal(cleaned(content), pixels)
+    clean = clean_image(content, None, "a.png").png
+    assert b"tEXt" not in clean
+    assert b"iTXt" not in clean
+    assert b"eXIf" not in clean
+    assert SECRET.encode() not in clean
+
+
+def test_a_palette_becomes_rgb():
+    image = Image.fromarray(COLOUR).quantize(16)
+    assert np.array_equal(cleaned(encoded(image)), np.asarray(image.convert("RGB")))
+
+
+def test_black_and_white_becomes_0_and_255():
+    assert np.array_equal(cleaned(encoded(Image.fromarray(GREY > 99))), np.where(GREY > 99, 255, 0))
+
+
+def test_an_opaque_alpha_channel_is_dropped():
+    opaque = np.dstack([COLOUR, np.full(GREY.shape, 255, np.uint8)])
+    assert np.array_equal(cleaned(encoded(Image.fromarray(opaque))), COLOUR)
+
+
+def test_a_transparent_image_is_refused():
+    with pytest.raises(UserError, match=r"a\.png is partly transparent"):
+        clean_image(encoded(Image.fromarray(np.dstack([COLOUR, GREY]))), None, "a.png")
+
+
+def test_16_bit_grey_is_divided_by_257():
+    deep = RNG.integers(0, 65536, (30, 40), np.uint16)
+    deep[0, :2] = 0, 65535
+    assert np.array_equal(cleaned(encoded(Image.fromarray(deep))), np.rint(deep / 257))
+
+
+def test_12_bits_in_16_would_turn_black_and_are_refused():
+    with pytest.raises(UserError, match="reaches only 4095 of 65535"):
+        clean_image(encoded(Image.fromarray(np.full((4, 4), 4095, np.uint16))), None, "a.png")
+
+
+def test_pixels_of_other_kinds_are_refused():
+    with pytest.raises(UserError, match="kind 'F'"):
+        clean_image(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"), None, "a.tif")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_an_exif_orientation_is_applied_where_the_stated_size_is_upright(form):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    content = encoded(Image.fromarray(COLOUR), form, exif=exif)
+    stored = np.asarray(Image.open(io.BytesIO(content)))
+    assert np.array_equal(cleaned(content, (30, 40)), np.rot90(stored, -1))
+
+
+@pytest.mark.parametrize("stated", [None, (40, 30)])
+def test_an_exif_orientation_that_the_stated_size_does_not_confirm_is_refused(stated):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with pytest.raises(UserError, match="upright size 30 x 40"):
+        clean_image(encoded(Image.fromarray(COLOUR), exif=exif), stated, "a.png")
+
+
+def test_a_stated_size_with_swapped_sides_is_refused():
+    with pytest.raises(UserError, match="swapped"):
+        clean_image(encoded(Image.fromarray(GREY)), (30, 40), "a.png")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("share", [0, 0.1, 0.7])
+def test_a_truncated_image_does_not_open(form, share):
+    content = encoded(Image.fromarray(COLOUR), form)
+    with pytest.raises(UserError, match=r"^a\.png does not open as an image"):
+        clean_image(content[: int(share * len(content))], None, "a.png")
+
+
+def test_one_pixel_is_an_image():
+    assert cleaned(encoded(Image.fromarray(GREY[:1, :1]))).shape == (1, 1)
