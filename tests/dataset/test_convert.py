@@ -556,6 +556,12 @@ def test_coordinates_of_another_size_need_a_stated_size(source, convert):
         convert("sa2va")
 
 
+def test_two_entries_of_one_image_are_refused(source, convert):
+    source.sa2va([{"image": "p1_01.png", "mask": [flat(part)], "text": ["v"]} for part in (TRIANGLE, SQUARE)])
+    with pytest.raises(UserError, match=r"entry 1 .*entry 2 .* both annotate p1_01\.png"):
+        convert("sa2va")
+
+
 @pytest.mark.parametrize("source_format", ["labelme", "sa2va"])
 def test_data_without_an_expression_are_refused(source, convert, tmp_path, source_format):
     if source_format == "sa2va":

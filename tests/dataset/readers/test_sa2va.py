@@ -67,7 +67,7 @@ def test_images_may_lie_beside_the_file(source):
     (source.root / "annotations.json").write_text('[{"image": "p1.png", "mask": [], "text": []}]')
     annotated, bare = read(source.root)
     assert (annotated.path, annotated.name) == (image.resolve(), "p1.png")
-    assert (bare.name, bare.annotation) == ("other.png", None)
+    assert (bare.name, bare.annotation) == ("images/other.png", None)
 
 
 def test_a_size_may_be_stated(source):

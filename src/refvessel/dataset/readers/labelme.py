@@ -15,7 +15,7 @@ import numpy as np
 from refvessel.dataset.fields import of_kind, optional_size, require
 from refvessel.dataset.polygons import as_polygon
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, Region, locate, visible_files
+from refvessel.dataset.readers.records import Record, Region, locate, not_annotated, visible_files
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
@@ -28,11 +28,7 @@ def read(root: Path, problems: Problems) -> Iterator[Record]:
             record = _record(root, path, problems)
             annotated.add(record.path)
             yield record
-    for path in visible_files(root, IMAGE_SUFFIXES):
-        with problems.collect():
-            image = locate(root, root, str(path.relative_to(root)), f"{root}: the image")
-            if image not in annotated:
-                yield Record(_name(root, image), image, annotation=None, where=str(path))
+    yield from not_annotated(root, annotated)
 
 
 def _record(root: Path, path: Path, problems: Problems) -> Record:

@@ -5,7 +5,7 @@ A reader is a function `read(root, problems)` that yields records and hands what
 `formats`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,9 +32,7 @@ class Record:
 
     name: str  # relative path, POSIX form; patients and pseudonyms derive from it
     path: Path  # the file that holds the image
-    annotation: (
-        Path | None
-    )  # the file that holds the regions, None where nobody annotated the image (then it is counted only)
+    annotation: Path | None  # the file that holds the regions; None: not annotated, to be counted only
     where: str  # that file and the entry in it, for messages
     regions: tuple[Region, ...] = ()
     stated_size: tuple[int, int] | None = None  # (width, height) that the coordinates refer to
@@ -54,6 +52,13 @@ def visible_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
+
+
+def not_annotated(root: Path, annotated: Set[Path]) -> Iterator[Record]:
+    """A record without annotation for every image below `root` whose real path is not among `annotated`."""
+    for path in visible_files(root, IMAGE_SUFFIXES):
+        if path.resolve() not in annotated:
+            yield Record(path.relative_to(root).as_posix(), path, annotation=None, where=str(path))
 
 
 def locate(root: Path, folder: Path, name: str, what: str) -> Path:
