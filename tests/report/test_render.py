@@ -329,7 +329,7 @@ def test_an_evaluation_of_one_case_is_rendered(workspace, vessel):
         ]
     )
     text = " ".join(rendered(workspace).text.split())
-    assert "1 expressions of 1 patient" in text
+    assert "1 expression of 1 patient" in text
     assert "Best: image only, patient P" in text
     assert "Worst: image" not in text
 

@@ -27,11 +27,11 @@ _OFFICIAL = {
 
 @dataclass(frozen=True)
 class ShownFigure:
-    """A figure's file, what it shows in a sentence or two (plain text), and the roles of its sources."""
+    """A figure's file, what it shows in plain sentences, and the SHA-256 of its sources by their names."""
 
     path: Path
     caption: str
-    sources: dict[str, str]  # name -> SHA-256
+    sources: dict[str, str]
 
     @property
     def data_uri(self) -> str:

@@ -106,22 +106,17 @@ def _manifest(
     used: dict[str, str],
 ) -> dict:
     """Each file of the report with its SHA-256, its caption, and the SHA-256 of what it was made from."""
-    summaries = {f"{one.evaluation.name}/summary.json": one.sources["summary"]["sha256"] for one in artifacts}
-    everything = {
+    files = {
         f"{one.evaluation.name}/{record['name']}": record["sha256"]
         for one in artifacts
         for record in one.sources.values()
     }
+    summaries = {name: sha256 for name, sha256 in files.items() if name.endswith("/summary.json")}
     described = {f"tables/{name}": (caption, summaries) for name, caption in captions.items()}
-    described |= {
-        f"figures/{figure.path.name}": (figure.caption, figure.sources)
-        for shown in figures.values()
-        for figure in shown
-    }
-    for shown in figures.values():
-        for figure in shown:
-            everything |= figure.sources
-    described["index.html"] = ("The report's page", everything)
+    for figure in (figure for drawn in figures.values() for figure in drawn):
+        described[f"figures/{figure.path.name}"] = (figure.caption, figure.sources)
+        files |= figure.sources
+    described["index.html"] = ("The report's page", files)
     return {
         "versions": used,
         "outputs": {
