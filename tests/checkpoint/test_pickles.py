@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refvessel.checkpoint.pickles import Inert, UnreadablePickle, load
@@ -27,6 +27,7 @@ plain = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(plain, st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_plain_containers_are_read_as_pickle_reads_them(value, protocol):
     assert read(pickle.dumps(value, protocol)) == value
@@ -145,6 +146,7 @@ def test_a_malformed_pickle_is_refused(program):
         read(program)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(program):
     with contextlib.suppress(UnreadablePickle):

@@ -1,11 +1,12 @@
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refvessel.checkpoint.safetensors_file import Layout
 from refvessel.checkpoint.shards import plan_shards, shards_index
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30)), st.integers(1, 100))
 def test_shards_hold_every_tensor_in_order_and_within_the_limit(sizes, limit):
     layouts = {f"t{number}": Layout(torch.uint8, (size,)) for number, size in enumerate(sizes)}

@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refvessel.checkpoint.tensors import StoredTensor, contiguous_stride, row_blocks, span
 from refvessel.errors import UserError
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3000), max_size=3).map(tuple))
 def test_row_blocks_cover_every_row_once_in_order(shape):
     rows = [row for start, stop in row_blocks(shape) for row in range(start, stop)]
@@ -20,6 +21,7 @@ def test_row_blocks_of_a_large_tensor_are_small():
     assert max(stop - start for start, stop in blocks) * 3584 <= 1 << 22
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 6), max_size=4).map(tuple))
 def test_strides_and_spans_are_those_of_torch(shape):
     tensor = torch.empty(shape)

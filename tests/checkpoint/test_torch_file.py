@@ -179,6 +179,15 @@ def test_a_tensor_that_its_record_cannot_hold_is_refused(program, reason, archiv
     assert reason in refusal(archive(program, {"hostile/data/0": bytes(16)}))
 
 
+def test_a_record_that_starts_before_the_file_is_refused(archive):
+    path = archive(pickle.dumps({}))
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"PK\5\6")
+    content[end + 16 : end + 20] = (100_000).to_bytes(4, "little")  # where the directory claims to start
+    path.write_bytes(content)
+    assert "has no header" in refusal(path)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_any_damaged_file_is_read_or_refused(data, tmp_path):

@@ -37,8 +37,8 @@ class Merge:
             block = value.rows(start, stop)
             if lora:
                 delta = lora.scale * (lora.b.rows(start, stop).float() @ a)  # (rows, inputs)
-                self._squared_delta += delta.double().square().sum().item()
-                block = block.float() + delta
+                self._squared_delta += torch.linalg.vector_norm(delta, dtype=torch.float64).item() ** 2
+                block = delta.add_(block.float())
             block = block.to(self.layout.dtype)
             if self.equals_base and (lora or base is not value):
                 self.equals_base = torch.equal(block, base.rows(start, stop).to(self.layout.dtype))

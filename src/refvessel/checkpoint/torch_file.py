@@ -161,7 +161,11 @@ def _records(path: Path) -> dict[str, tuple[int, int]]:
                 raise UserError(f"{wrong}: the record {name!r} is compressed or encrypted; {remedy}.")
             file.seek(max(0, entry.header_offset))
             header = file.read(_LOCAL_HEADER.size)
-            if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+            if (
+                entry.header_offset < 0
+                or len(header) < _LOCAL_HEADER.size
+                or not header.startswith(b"PK\3\4")
+            ):
                 raise UserError(f"{wrong}: the record {name!r} has no header; {remedy}.")
             _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
             start = entry.header_offset + _LOCAL_HEADER.size + name_length + extra_length
