@@ -13,6 +13,7 @@ from PIL import Image
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
+from refvessel.report.evaluation import Evaluation
 from refvessel.report.render import render_report
 
 SCORES = ("dice", "iou", "precision", "recall", "specificity")
@@ -438,6 +439,18 @@ def test_an_older_report_is_replaced_and_another_folder_is_not(workspace, make_c
     assert (workspace.root / "scores").is_dir()
     with pytest.raises(UserError, match="is a file"):
         render_report(**workspace.inputs, output=workspace.root / "report/index.html")
+
+
+def test_an_evaluation_named_twice_is_refused(usual, tmp_path):
+    inputs = usual.inputs | {"evaluations": usual.evaluations * 2}
+    with pytest.raises(UserError, match=r"demo\.demo\.test is named twice"):
+        render_report(**inputs, output=tmp_path / "report")
+
+
+@pytest.mark.parametrize("key", ["a/b", "", "a.b"])
+def test_a_key_that_cannot_name_a_file_is_refused(key, tmp_path):
+    with pytest.raises(UserError, match="cannot name a file"):
+        Evaluation(key, "demo", "test", scores_dir=tmp_path, predictions=tmp_path)
 
 
 def test_a_report_of_nothing_is_refused(tmp_path):

@@ -31,6 +31,9 @@ def render_report(
     """
     if not evaluations:
         raise UserError("The report has no evaluation to show; name at least one model, dataset and split.")
+    names = [one.name for one in evaluations]
+    if repeated := sorted(name for name in set(names) if names.count(name) > 1):
+        raise UserError(f"The evaluation {repeated[0]} is named twice; name each once.")
     _check_replaceable(Path(output))
     artifacts = [
         read_artifacts(one, checkpoint=checkpoints[one.model], dataset=datasets[one.dataset])
