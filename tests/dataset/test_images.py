@@ -126,3 +126,8 @@ def test_a_truncated_image_does_not_open(form, share):
 
 def test_one_pixel_is_an_image():
     assert cleaned(encoded(Image.fromarray(GREY[:1, :1]))).shape == (1, 1)
+
+
+def test_what_is_no_image_is_told_without_our_internals():
+    with pytest.raises(UserError, match=r"^a\.png does not open as an image \(no known format\); replace"):
+        clean_image(b"plain text", None, "a.png")

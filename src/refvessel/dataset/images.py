@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from refvessel.errors import UserError
 
@@ -42,6 +42,8 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
         image = Image.open(io.BytesIO(content))
         image.load()
         turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+    except UnidentifiedImageError:
+        raise UserError(f"{what} does not open as an image (no known format); replace the file.") from None
     # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
     except Exception as error:
         raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
