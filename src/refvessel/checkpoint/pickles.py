@@ -18,7 +18,7 @@ class UnreadablePickle(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Inert:
-    """What stands for a class, function or object that the pickle names (`module.name`), nobody offers."""
+    """What stands for a class, a function or its result that the pickle names (`module.name`)."""
 
     origin: str
 
