@@ -20,3 +20,22 @@ def shared() -> Path:
 def parity(shared: Path) -> Path:
     """The parity cases: the official code's results on a very small model."""
     return shared / "parity" / "internvl_qwen2"
+
+
+@pytest.fixture(scope="session")
+def demo_layers() -> dict[str, Path]:
+    """The layers of the demo's fine-tuned checkpoint, by the names of `convert_checkpoint`."""
+    folder = _ROOT / "data" / "demo"
+    (checkpoint,) = folder.glob("iter_*.pth")
+    (sam2,) = folder.glob("sam2_*.pt")
+    return {"base_mllm": folder / "base_mllm", "sam2": sam2, "checkpoint": checkpoint}
+
+
+@pytest.fixture(scope="session")
+def demo_model(demo_layers, tmp_path_factory) -> Path:
+    """The demo's model as a Hugging Face folder, converted in float32."""
+    from refvessel.checkpoint.convert import convert_checkpoint
+
+    folder = tmp_path_factory.mktemp("demo") / "model"
+    convert_checkpoint(**demo_layers, pretrained=None, output=folder, dtype="float32")
+    return folder

@@ -186,3 +186,7 @@ def _shares(texts: list[str] | None) -> dict[str, float] | None:
         raise UserError(
             f"--split {' '.join(texts or [])}: a share is not a number; write e.g. test=0.2."
         ) from None
+
+
+if __name__ == "__main__":
+    main()

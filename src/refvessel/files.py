@@ -40,7 +40,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary directory beside `path`; on success it takes the place of `path`, on failure it is removed.
+    """Yield a temporary directory beside `path`; on success it takes the place of `path`, else it is removed.
 
     An existing `path` is replaced only once the new directory is complete.
     Raises UserError where the disk is full.
@@ -94,7 +94,9 @@ def sha256_of_file(path: Path) -> str:
 
 def require_free_space(path: Path, needed: int) -> None:
     """Raise UserError unless the file system that will hold `path` has `needed` bytes free."""
-    existing = next(parent for parent in [Path(path).absolute(), *Path(path).absolute().parents] if parent.exists())
+    existing = next(
+        parent for parent in [Path(path).absolute(), *Path(path).absolute().parents] if parent.exists()
+    )
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise UserError(

@@ -3,13 +3,20 @@
 A mask is a uint8 array of shape (height, width) with values 0 and 1. Its RLE is a dict
 `{"size": [height, width], "counts": str}`: column-major run lengths in COCO's compressed ASCII form,
 as `pycocotools.mask` reads and writes them.
+
+pycocotools trusts its input: run lengths that do not fill the image make it read or write foreign memory. RLEs
+from a file therefore pass through `is_rle` before anything else here sees them.
 """
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from pycocotools import mask as coco
+
+_FIRST_CHARACTER = 48  # COCO's text form writes six bits a character, from "0" on
+_CONTINUES, _SIGN = 0x20, 0x10  # of the six bits: one more character follows; the last one's sign
+_MAX_CHARACTERS = 7  # of one run: 35 bits
 
 
 class RLE(TypedDict):
@@ -43,6 +50,47 @@ def union(rles: Sequence[RLE]) -> RLE:
 def area(rle: RLE) -> int:
     """Number of foreground pixels."""
     return int(coco.area(rle))
+
+
+def is_rle(value: Any) -> bool:
+    """Whether `value` is `{"size": [height, width], "counts": str}` with runs that fill the image exactly."""
+    if not (isinstance(value, dict) and isinstance(value.get("counts"), str)):
+        return False
+    size = value.get("size")
+    if not (isinstance(size, list | tuple) and len(size) == 2 and all(type(side) is int for side in size)):
+        return False
+    height, width = size
+    lengths = run_lengths(value["counts"])
+    return (
+        height > 0
+        and width > 0
+        and lengths is not None
+        and lengths.min() >= 0
+        and lengths.sum() == height * width
+    )
+
+
+def run_lengths(counts: str) -> np.ndarray | None:
+    """The run lengths in `counts`, int64, background first; None where the text cannot be read.
+
+    Each run is a little-endian group of five-bit digits with a sign, and from the fourth run on it is stored
+    as the difference to the run before last.
+    """
+    if not counts or not counts.isascii():
+        return None
+    digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    if digits.min() < 0 or digits.max() > 63 or digits[-1] & _CONTINUES:
+        return None
+    last = np.flatnonzero(digits & _CONTINUES == 0)  # index of each run's last digit
+    first = np.concatenate([[0], last[:-1] + 1])
+    if (last - first).max() >= _MAX_CHARACTERS:
+        return None
+    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
+    runs = np.add.reduceat((digits & 0x1F) << (5 * place), first)
+    runs -= np.where(digits[last] & _SIGN, 1 << (5 * (last - first + 1)), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
 
 
 def _as_text(rle: dict) -> RLE:

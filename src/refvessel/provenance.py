@@ -8,7 +8,16 @@ from pathlib import Path
 from refvessel import __version__
 from refvessel.files import sha256_of_file
 
-_PACKAGES = ("numpy", "pandas", "pillow", "pycocotools", "safetensors", "scikit-image", "torch", "transformers")
+_PACKAGES = (
+    "numpy",
+    "pandas",
+    "pillow",
+    "pycocotools",
+    "safetensors",
+    "scikit-image",
+    "torch",
+    "transformers",
+)
 
 
 def versions() -> dict[str, str]:
@@ -36,7 +45,9 @@ def code_hash(*packages: str) -> str:
     root = Path(__file__).parent
     sources = sorted(root.glob("*.py"))
     for package in packages:
-        sources += sorted(path for path in (root / package).rglob("*") if path.is_file() and path.suffix != ".pyc")
+        sources += sorted(
+            path for path in (root / package).rglob("*") if path.is_file() and path.suffix != ".pyc"
+        )
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.relative_to(root).as_posix().encode() + b"\0")

@@ -1,6 +1,6 @@
 rule render_report:
     input:
-        scores=of_evaluations(
+        cases=of_evaluations(
             "<results>/scores/{model}/{dataset}/{split}/cases.parquet"
         ),
         summaries=of_evaluations(
@@ -12,10 +12,20 @@ rule render_report:
         datasets=[f"<results>/datasets/{name}" for name in evaluated("dataset")],
         checkpoints=[folder_of(name) for name in evaluated("model")],
     output:
-        index=report(
-            "<results>/report/index.html",
-            caption="../report/report.rst",
-            category="Report",
+        index=report("<results>/report/index.html", caption="../report/report.rst", category="Report"),
+        tables=report(
+            directory("<results>/report/tables"),
+            patterns=["{table}.csv"],
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        figures=report(
+            directory("<results>/report/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
         ),
         manifest="<results>/report/manifest.json",
     log:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.masks import RLE
+from refvessel.masks import RLE, is_rle
 
 OK, NO_SEG, FAILED = "ok", "no_seg", "failed"
 
@@ -59,8 +59,11 @@ def failures(predictions: Iterable[Prediction]) -> list[Prediction]:
 
 def _parse(line: bytes, where: str) -> Prediction:
     try:
-        return Prediction(**json.loads(line))
+        prediction = Prediction(**json.loads(line))
+        if not all(map(is_rle, [prediction.mask, *prediction.masks])):
+            raise ValueError("a mask is not an RLE")
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{where} is not a prediction record ({error}); delete the shard and run again."
         ) from None
+    return prediction

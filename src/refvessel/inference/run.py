@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 from transformers import logging as transformers_logging
 
-from refvessel.dataset.loader import QUESTION
+from refvessel.dataset.loader import QUESTION, open_image
 from refvessel.dataset.tree import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.devices import choose_device, choose_dtype
@@ -20,7 +19,7 @@ from refvessel.inference.segmenter import Segmentation, Segmenter
 from refvessel.inference.shard import Run, ShardWriter
 from refvessel.masks import empty, encode, union
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.processing import IMAGE_PLACEHOLDER, ProcessedImage, Sa2VAProcessor
+from refvessel.model.processing import IMAGE_PLACEHOLDER, Sa2VAProcessor
 from refvessel.provenance import versions
 
 
@@ -119,10 +118,10 @@ def _segment_batch(
     """Predictions for a batch; where it fails as a whole, for its images one by one."""
     begin = time.perf_counter()
     try:
-        images = [_read_image(task, processor) for task in batch]
+        images = [processor.process_image(open_image(task.expressions[0])) for task in batch]
         prompts = [[_prompt(question, each) for each in task.expressions] for task in batch]
         answers = segmenter.segment(images, prompts)
-    except (OSError, ArithmeticError, RuntimeError) as error:
+    except (UserError, ArithmeticError, RuntimeError) as error:
         if len(batch) > 1:
             for task in batch:
                 yield from _segment_batch(segmenter, processor, [task], question)
@@ -134,16 +133,6 @@ def _segment_batch(
     for task, mine, asked in zip(batch, answers, prompts, strict=True):
         for expression, segmentation, prompt in zip(task.expressions, mine, asked, strict=True):
             yield _prediction(expression, prompt, segmentation, share)
-
-
-def _read_image(task: ImageTask, processor: Sa2VAProcessor) -> ProcessedImage:
-    expression = task.expressions[0]
-    with Image.open(expression.image_path) as image:
-        if image.size != (expression.width, expression.height):
-            raise OSError(
-                f"the image is {image.width}x{image.height}, the tree says {expression.width}x{expression.height}"
-            )
-        return processor.process_image(image)
 
 
 def _prompt(question: str, expression: Expression) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from refvessel import masks
 from refvessel.errors import UserError
-from refvessel.metrics.runs import is_rle
+from refvessel.masks import is_rle
 
 STATUSES = ("ok", "no_seg", "failed")
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from refvessel import masks
-from refvessel.metrics.runs import is_rle
+from refvessel.masks import is_rle
 
 
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 70), st.integers(1, 70))))

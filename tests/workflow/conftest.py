@@ -1,0 +1,57 @@
+"""The demo, run by Snakemake in a folder of its own."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The project's workflow over a working directory."""
+
+    directory: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+        command += ["--workflow-profile", str(ROOT / "profiles/default"), *arguments]
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        return subprocess.run(
+            command, cwd=self.directory, capture_output=True, text=True, env=environment, check=False
+        )
+
+    @property
+    def results(self) -> Path:
+        return self.directory / "results"
+
+
+@pytest.fixture(scope="session")
+def start():
+    """A function that gives a directory its configuration: the project's own, changed."""
+
+    def start(directory: Path, change=lambda config: None) -> Workflow:
+        config = yaml.safe_load((ROOT / "config.yaml").read_text())
+        layers = config["models"]["demo"]
+        for name in ("base_mllm", "sam2", "checkpoint"):
+            layers[name] = str(ROOT / layers[name])
+        change(config)
+        directory.mkdir(exist_ok=True)
+        (directory / "config.yaml").write_text(yaml.safe_dump(config))
+        return Workflow(directory)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def demo(start, tmp_path_factory) -> Workflow:
+    """The whole demo, finished."""
+    workflow = start(tmp_path_factory.mktemp("demo"))
+    finished = workflow.run()
+    assert finished.returncode == 0, finished.stderr
+    return workflow

@@ -1,0 +1,65 @@
+"""What is rebuilt when, and what a wrong configuration says."""
+
+import re
+
+import pytest
+
+NOTHING = "Nothing to be done"
+
+
+def planned_rules(workflow) -> dict[str, int]:
+    """Rule -> number of jobs that would run."""
+    dry = workflow.run("--dry-run", "--quiet", "host")
+    assert dry.returncode == 0, dry.stderr
+    table = re.findall(r"^(\w+)\s+(\d+)$", dry.stdout + dry.stderr, re.MULTILINE)
+    return {rule: int(count) for rule, count in table if rule not in ("total", "all")}
+
+
+def test_a_finished_run_has_nothing_to_do(demo):
+    again = demo.run()
+    assert NOTHING in again.stdout + again.stderr
+
+
+def test_a_deleted_shard_is_rebuilt_with_what_follows_and_nothing_before(demo):
+    shard = demo.results / "predictions/demo/demo/test/shards/1-of-2.jsonl"
+    content = shard.read_bytes()
+    shard.unlink()
+    try:
+        assert planned_rules(demo) == {
+            "segment_shard": 1,
+            "gather_predictions": 1,
+            "score_cases": 1,
+            "render_report": 1,
+        }
+    finally:
+        shard.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda config: config.update(modells={}), "unknown key 'modells'"),
+        (lambda config: config["inference"].update(shards="two"), "inference.shards: 'two' is not of type"),
+        (lambda config: config["models"]["demo"].update(sam2="nowhere.pt"), "nowhere.pt"),
+    ],
+)
+def test_a_wrong_configuration_is_named_before_anything_runs(start, tmp_path, change, sentence):
+    workflow = start(tmp_path / "run", change)
+    failed = workflow.run()
+    assert failed.returncode != 0
+    assert sentence in failed.stdout + failed.stderr
+    assert not workflow.results.exists()
+
+
+def test_data_that_cannot_be_converted_stop_the_run_with_one_sentence(start, tmp_path):
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "a_1.json").write_text("{")
+
+    def change(config):
+        config["datasets"]["demo"]["root"] = str(tmp_path / "frames")
+
+    workflow = start(tmp_path / "run", change)
+    failed = workflow.run()
+    assert failed.returncode != 0
+    assert "a_1.json is not valid JSON" in failed.stderr
+    assert not (workflow.results / "datasets/demo").exists()

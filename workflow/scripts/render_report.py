@@ -1,0 +1,20 @@
+"""Rule render_report: tables, figures and the page, from artifacts only."""
+
+from pathlib import Path
+
+from refvessel.report.evaluation import Evaluation
+from refvessel.report.render import render_report
+from refvessel.workflow import logged
+
+given, params = snakemake.input, snakemake.params
+evaluations = [
+    Evaluation(**names, scores_dir=Path(cases).parent, predictions=Path(predictions))
+    for names, cases, predictions in zip(params.evaluations, given.cases, given.predictions, strict=True)
+]
+with logged(snakemake.log[0]):
+    render_report(
+        evaluations=evaluations,
+        output=Path(snakemake.output.index).parent,
+        checkpoints=dict(zip(params.model_names, map(Path, given.checkpoints), strict=True)),
+        datasets=dict(zip(params.dataset_names, map(Path, given.datasets), strict=True)),
+    )
