@@ -62,15 +62,16 @@ class Trainer:
 
     def __init__(self, *, seed: int, device: str, batch_size: int, steps: int) -> None:
         torch.manual_seed(seed)
-        self.words = _words()
-        self.processor, self._answer_ids, self.model = _new_model(self.words)
-        self.model.to(device)
+        self.words = train_words()
+        self.processor, self._answer_ids, self.model = new_model(self.words)
         self._device = device
         data = Angiograms(
             self.processor, seed=seed, first_patient=FIRST_TRAINING_PATIENT, length=steps * batch_size
         )
         workers = max(1, len(os.sched_getaffinity(0)) - 2)
+        # The workers are forked here, before the model takes the GPU.
         self._batches = iter(DataLoader(data, batch_size, num_workers=workers, prefetch_factor=4))
+        self.model.to(device)
         validation = Angiograms(
             self.processor, seed=seed, first_patient=FIRST_VALIDATION_PATIENT, length=VALIDATION_IMAGES
         )
@@ -164,12 +165,13 @@ def train(*, output: Path, device: str, steps: int, batch_size: int, seed: int) 
         write_readme(folder, run)
 
 
-def _words() -> Tokenizer:
+def train_words() -> Tokenizer:
+    """The tokenizer of the demo's sentences, without special tokens."""
     questions = [QUESTION.format(phrase=phrase) for pair in PHRASES for phrase in pair]
     return train_tokenizer([*questions, *["user\n", "assistant\n", "Sure, it is."] * len(questions)])
 
 
-def _new_model(words: Tokenizer) -> tuple[Sa2VAProcessor, list[int], Sa2VAModel]:
+def new_model(words: Tokenizer) -> tuple[Sa2VAProcessor, list[int], Sa2VAModel]:
     """Processor, token ids of the answer, and a model of random weights."""
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(Path(folder), words, BASE_TOKENS + SA2VA_TOKENS)
