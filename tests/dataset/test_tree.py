@@ -88,6 +88,15 @@ def test_several_annotations_of_a_ref_are_united(tree):
     assert masks.area(expression.truth) == 200
 
 
+def test_the_ignore_mask_and_the_spacing_of_an_image_are_those_of_its_expressions(tree):
+    (expression,) = read_expressions(tree.write(), "val")
+    assert (expression.ignore_mask, expression.spacing) == (None, None)
+    tree.image |= {"ignore": masks.encode(MASK), "spacing": [0.3, 0.25]}
+    (expression,) = read_expressions(tree.write(), "val")
+    assert np.array_equal(masks.decode(expression.ignore_mask), MASK)
+    assert expression.spacing == (0.3, 0.25)
+
+
 def test_every_sentence_is_an_expression_in_the_order_of_sent_id(tree):
     sentences = [{"sent_id": i, "sent": f"phrase {i}"} for i in (5, 3)]
     tree.refs = [tree.ref(sentences=sentences), tree.ref(1, sentences=[{"sent_id": 4, "sent": "phrase 4"}])]
@@ -143,6 +152,10 @@ def _bad_trees():
     yield "'width' must be a whole number", image(width=None)
     yield "positive", image(height=0)
     yield "'patient' must be text", image(patient=3)
+    yield "spacing must be two positive numbers", image(spacing=[0.3])
+    yield "spacing must be two positive numbers", image(spacing=[0.3, 0])
+    yield "'ignore' must be a list", image(ignore=3)
+    yield "does not cover", image(ignore={"size": [30, 40], "counts": "1"})
     yield "has no image 8", refs(image_id=8)
     yield "lacks annotation 12", refs(ann_id=12)
     yield r"lacks annotation \[\]", refs(ann_id=[[]])

@@ -1,5 +1,6 @@
 """Fields of untrusted JSON and pickles: there and of the right type, or an error that names them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,3 +38,20 @@ def optional_size(container: Mapping, width_key: str, height_key: str, where: st
     if container.get(width_key) is None and container.get(height_key) is None:
         return None
     return require_size(container, width_key, height_key, where)
+
+
+def optional_spacing(container: Mapping, key: str, where: str) -> tuple[float, float] | None:
+    """Millimetres a pixel, (between rows, between columns); None where the field is absent or null.
+
+    Raises UserError where it is not a list of two positive numbers.
+    """
+    spacing = container.get(key)
+    if spacing is None:
+        return None
+    numbers = isinstance(spacing, list) and all(type(value) in (int, float) for value in spacing)
+    if not numbers or len(spacing) != 2 or not all(0 < value < math.inf for value in spacing):
+        raise UserError(
+            f"{where}: {key} must be two positive numbers (mm between rows, mm between columns), "
+            f"not {spacing!r:.60}; correct it."
+        )
+    return float(spacing[0]), float(spacing[1])

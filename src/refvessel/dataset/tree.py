@@ -1,6 +1,6 @@
 """The official tree: RefCOCO's files as the official loader expects them, and the expressions in them.
 
-ref_seg/refcoco/instances.json                COCO: images, annotations, categories
+ref_seg/refcoco/instances.json                COCO: images, annotations, categories; ours: patient, ignore, spacing
 ref_seg/refcoco/refs(unc).p                   one ref a phrase an image
 glamm_data/images/coco2014/train2014/         images, by the `file_name` of instances.json
 dataset.json                                  ours: see `convert`
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from refvessel import masks
-from refvessel.dataset.fields import require, require_size
+from refvessel.dataset.fields import optional_spacing, require, require_size
 from refvessel.dataset.refs import read_refs
 from refvessel.dataset.segmentation import read_segmentation
 from refvessel.errors import UserError
@@ -37,6 +37,10 @@ class Expression:
     width: int
     truth: masks.RLE
     image_path: Path
+    ignore_mask: masks.RLE | None = (
+        None  # pixels that no score looks at, such as those out of the field of view
+    )
+    spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
 
 
 def read_expressions(root: Path, split: str) -> list[Expression]:
@@ -88,6 +92,10 @@ def _expressions(
     width, height = require_size(image, "width", "height", at_image)
     image_path = _image_path(root, require(image, "file_name", str, at_image), at_image)
     truth = _truth(ref, annotations, height, width, where)
+    ignore = image.get("ignore")
+    if ignore is not None:
+        ignore = read_segmentation(ignore, height, width, f"{at_image}: its field 'ignore'")
+    spacing = optional_spacing(image, "spacing", at_image)
     for sentence in require(ref, "sentences", list, where):
         phrase = require(sentence, "sent", str, where)
         if not phrase.strip():
@@ -102,6 +110,8 @@ def _expressions(
             width=width,
             truth=truth,
             image_path=image_path,
+            ignore_mask=ignore,
+            spacing=spacing,
         )
 
 

@@ -23,6 +23,8 @@ class TreeImage:
     width: int
     height: int
     truths: dict[str, masks.RLE]
+    ignore: masks.RLE | None = None
+    spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
 
 
 def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) -> None:
@@ -33,15 +35,7 @@ def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) 
     categories = {phrase: number for number, phrase in enumerate(phrases, start=1)}
     coco_images, annotations, refs = [], [], []
     for image_number, image in enumerate(sorted(images, key=lambda image: image.image_id), start=1):
-        coco_images.append(
-            {
-                "id": image_number,
-                "file_name": f"{image.image_id}.png",
-                "width": image.width,
-                "height": image.height,
-                "patient": image.patient,
-            }
-        )
+        coco_images.append(_image(image_number, image))
         for phrase in (phrase for phrase in phrases if phrase in image.truths):
             number = len(refs) + 1
             category = categories[phrase]
@@ -57,6 +51,21 @@ def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) 
     (root / INSTANCES).parent.mkdir(parents=True, exist_ok=True)
     (root / INSTANCES).write_text(json.dumps(instances, ensure_ascii=False) + "\n", "utf-8")
     write_refs(root / REFS, refs)
+
+
+def _image(number: int, image: TreeImage) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "id": number,
+        "file_name": f"{image.image_id}.png",
+        "width": image.width,
+        "height": image.height,
+        "patient": image.patient,
+    }
+    if image.ignore is not None:
+        described["ignore"] = image.ignore
+    if image.spacing is not None:
+        described["spacing"] = list(image.spacing)
+    return described
 
 
 def _annotation(number: int, image_number: int, category: int, truth: masks.RLE) -> dict[str, Any]:
