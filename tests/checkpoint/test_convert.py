@@ -14,6 +14,7 @@ from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
 
 EMBEDDING = "mllm.model.language_model.base_model.model.model.embed_tokens.modules_to_save.default.weight"
+POSITIONS = "grounding_encoder.sam2_model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 Q_PROJ = "mllm.model.language_model.base_model.model.model.layers.0.self_attn.q_proj"
 
 
@@ -37,11 +38,13 @@ def test_the_result_is_the_expected_model(either_layers, tmp_path):
     assert {name: entry["source"] for name, entry in report["tensors"].items()} == sources
 
 
-def test_the_default_is_the_expected_model_in_bfloat16(layers, tmp_path):
-    layers.convert(tmp_path / "out", dtype="bfloat16")
+def test_the_default_is_the_expected_model_in_bfloat16_with_exact_positions(layers, tmp_path):
+    report = layers.convert(tmp_path / "out", dtype="bfloat16")
     written = load_file(tmp_path / "out/model.safetensors")
     for name, tensor in load_file(layers.folder / "expected.safetensors").items():
-        assert torch.equal(written[name], tensor.bfloat16()), name
+        assert torch.equal(written[name], tensor if name == POSITIONS else tensor.bfloat16()), name
+    assert report["other_dtypes"] == {POSITIONS: "float32"}
+    assert report["tensors"][POSITIONS]["dtype"] == "float32"
 
 
 def test_the_report_proves_the_result(layers, tmp_path):

@@ -26,6 +26,7 @@ from refvessel.checkpoint.tokenizer import extended_tokenizer, tokenizer_files
 from refvessel.checkpoint.trunks import grounding_encoder_config
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, require_free_space, write_json
+from refvessel.model.naming import FLOAT32_TENSORS
 from refvessel.provenance import file_record
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -51,7 +52,8 @@ def convert_checkpoint(
         pretrained: Sa2VA checkpoint that training started from, in training names.
         checkpoint: mmengine's iter_N.pth.
         output: folder to write; an earlier conversion there is replaced once the new one is whole.
-        dtype: of every tensor written, bfloat16 or float32; LoRA is merged in float32 in either case.
+        dtype: of the tensors written, bfloat16 or float32; LoRA is merged in float32 in either case, and
+            SAM2's position frequencies stay float32 (`FLOAT32_TENSORS`).
 
     Returns:
         The content of `conversion.json`.
@@ -76,7 +78,10 @@ def convert_checkpoint(
         dtype=dtype,
     )
     sources = stack(layers, _shapes(config, base_mllm))
-    merges = {name: Merge(source, DTYPES[dtype]) for name, source in sources.items()}
+    merges = {
+        name: Merge(source, torch.float32 if name in FLOAT32_TENSORS else DTYPES[dtype])
+        for name, source in sources.items()
+    }
     shards = plan_shards({name: merge.layout for name, merge in merges.items()})
     index = {INDEX_NAME: _json(shards_index(shards))} if len(shards) > 1 else {}
     files = tokenizer | {"config.json": _json(config)}

@@ -31,7 +31,7 @@ def conversion_report(
     `inputs` are file records with their layer; `hashes` are the SHA-256 of the written tensors' bytes, by name;
     `files` are the configuration and the tokenizer.
     """
-    tensors = {name: _tensor(merge, hashes[name], dtype) for name, merge in merges.items()}
+    tensors = {name: _tensor(merge, hashes[name]) for name, merge in merges.items()}
     equal = sum(merge.equals_base for merge in merges.values())
     file_hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     sources: dict[str, Source] = {name: merge.source for name, merge in merges.items()}
@@ -39,6 +39,7 @@ def conversion_report(
         "format": FORMAT,
         "identity": identity(tensors, file_hashes),
         "dtype": dtype,
+        "other_dtypes": {name: entry["dtype"] for name, entry in tensors.items() if entry["dtype"] != dtype},
         "parameters": sum(merge.layout.elements for merge in merges.values()),
         "training": asdict(config) | {"special_tokens": list(config.special_tokens)},
         "inputs": list(inputs),
@@ -73,11 +74,11 @@ def identity(tensors: Mapping[str, Mapping[str, Any]], files: Mapping[str, str])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _tensor(merge: Merge, sha256: str, dtype: str) -> dict[str, Any]:
+def _tensor(merge: Merge, sha256: str) -> dict[str, Any]:
     entry = {
         "source": merge.source.label,
         "shape": list(merge.layout.shape),
-        "dtype": dtype,
+        "dtype": str(merge.layout.dtype).removeprefix("torch."),
         "sha256": sha256,
         "equals_base": merge.equals_base,
     }

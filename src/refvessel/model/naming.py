@@ -12,6 +12,9 @@ from typing import Any
 
 SAM2_PREFIX = "grounding_encoder.sam2_model."
 
+# Frequencies of SAM2's positions: bfloat16 cannot represent them, and a model of any precision keeps them.
+FLOAT32_TENSORS = frozenset({f"{SAM2_PREFIX}sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"})
+
 _VISION = {
     "embeddings.class_embedding": "embeddings.cls_token",
     "embeddings.position_embedding": "embeddings.position_embeddings",
