@@ -2,7 +2,6 @@
 
 import json
 
-import pandas as pd
 import pytest
 from pyarrow import parquet
 
@@ -10,6 +9,7 @@ from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
 from refvessel.inference.gather import gather_predictions
 from refvessel.inference.records import COLUMNS
+from refvessel.masks import empty
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def gather(tree, output, *shards):
 
 def test_the_table_has_every_record_sorted_by_sent_id(shard, tree, tmp_path):
     gather(tree, tmp_path / "all.parquet", shard)
-    table = pd.read_parquet(tmp_path / "all.parquet")
+    table = parquet.read_table(tmp_path / "all.parquet")
     records = sorted(map(json.loads, shard.read_text().splitlines()), key=lambda each: each["sent_id"])
-    assert tuple(table.columns) == COLUMNS
-    for row, record in zip(table.to_dict("records"), records, strict=True):
+    assert tuple(table.column_names) == COLUMNS
+    for row, record in zip(table.to_pylist(), records, strict=True):
         expected = record | {"mask": json.dumps(record["mask"]), "masks": json.dumps(record["masks"])}
         assert row == expected
 
@@ -57,7 +57,8 @@ def edit(shard, change):
         (lambda records: records.append(records[0] | {"sent_id": 999}), "are not of this split"),
         (lambda records: records[0].update(phrase="catheters"), "phrase is 'catheters'"),
         (lambda records: records[0].update(image_id="other"), "image_id is 'other'"),
-        (lambda records: records[0]["mask"].update(size=[1, 2]), "mask size"),
+        (lambda records: records[0].update(mask=empty(1, 2)), "mask size"),
+        (lambda records: records[0]["mask"].update(size=[1, 2]), "a mask is not an RLE"),
         (lambda records: records[0].pop("answer"), "line 1 is not a prediction record"),
     ],
 )
