@@ -44,3 +44,12 @@ rule all:
     default_target: True
     input:
         "<results>/report/index.html",
+        # Named although the report needs them: what is missing in the middle is made again, too.
+        of_evaluations(
+            "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet"
+        ),
+        gather.shards(
+            of_evaluations(
+                "<results>/predictions/{model}/{dataset}/{split}/shards/{{scatteritem}}.jsonl"
+            )
+        ),
