@@ -1,6 +1,7 @@
 """A very small Sa2VA of random weights, written as an official folder by the tests themselves."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,15 @@ CONFIG = {
 }
 
 
+@pytest.fixture(scope="session")
+def new_config() -> Callable[[], dict]:
+    """A function that returns the configuration, free to be changed."""
+    return lambda: json.loads(json.dumps(CONFIG))
+
+
 @pytest.fixture
-def config() -> dict:
-    return json.loads(json.dumps(CONFIG))
+def config(new_config) -> dict:
+    return new_config()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from safetensors import safe_open
 
 from refvessel.model.naming import official_shapes, official_state_dict, to_module, to_official
 
+QWEN2 = "Qwen2ForCausalLM"
+
 
 def test_every_tensor_of_an_official_folder_is_expected_with_its_shape(parity):
     config = json.loads((parity / "config.json").read_text())
@@ -17,17 +19,17 @@ def test_every_tensor_of_an_official_folder_is_expected_with_its_shape(parity):
 
 def test_names_translate_there_and_back(official_tensors):
     for name in official_tensors:
-        assert to_official(to_module(name)) == name
+        assert to_official(to_module(name, QWEN2), QWEN2) == name
 
 
 def test_no_two_official_names_share_a_module_name(official_tensors):
-    renamed = [to_module(name) for name in official_tensors]
+    renamed = [to_module(name, QWEN2) for name in official_tensors]
     assert len(set(renamed)) == len(renamed)
 
 
 def test_a_foreign_name_has_no_place():
-    assert to_module("vision_model.encoder.layers.0.attn.qkv.scale") is None
-    assert to_module("grounding_encoder.sam2_model.unknown") is None
+    assert to_module("vision_model.encoder.layers.0.attn.qkv.scale", QWEN2) is None
+    assert to_module("grounding_encoder.sam2_model.unknown", QWEN2) is None
 
 
 def test_hiera_large_is_implied_where_no_grounding_encoder_is_described(config):

@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from transformers import (
+    AutoConfig,
     InternVLConfig,
     InternVLVisionConfig,
+    LlamaConfig,
+    Phi3Config,
     PreTrainedConfig,
     Qwen2Config,
+    Qwen3Config,
     Sam2VideoConfig,
 )
 from transformers.models.sam2_video.configuration_sam2_video import (
@@ -17,8 +21,20 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.model.naming import INTERNLM2
+from refvessel.model.templates import find_template
 
-LANGUAGE_MODELS = {"Qwen2ForCausalLM": Qwen2Config}
+# The kinds of language models, as `llm_config.architectures` names them, and what each is built of. InternLM2
+# computes what Llama does; it only names and fuses its tensors in another way.
+LANGUAGE_MODELS = {
+    "Qwen2ForCausalLM": Qwen2Config,
+    "Qwen3ForCausalLM": Qwen3Config,
+    "LlamaForCausalLM": LlamaConfig,
+    INTERNLM2: LlamaConfig,
+    "Phi3ForCausalLM": Phi3Config,
+}
+# Keys of an official llm_config that say how to run the model, or with whose code, not what it is.
+_NOT_PASSED_ON = frozenset({"auto_map", "model_type", "attn_implementation", "_attn_implementation"})
 
 # The SAM2 trunk of every released model; `grounding_encoder_config` describes another, whole or in part.
 HIERA_LARGE = {
@@ -57,11 +73,11 @@ class Sa2VAConfig(PreTrainedConfig):
         dynamic_image_size: whether an image is cut into tiles at all.
 
     Raises:
-        UserError: for a setting or a language model that is not supported.
+        UserError: for a setting, a template or a language model that is not supported.
     """
 
     model_type = "sa2va_chat"
-    sub_configs = {"vision_config": InternVLVisionConfig, "llm_config": Qwen2Config}  # noqa: RUF012
+    sub_configs = {"vision_config": InternVLVisionConfig, "llm_config": AutoConfig}  # noqa: RUF012
 
     def __init__(
         self,
@@ -81,6 +97,7 @@ class Sa2VAConfig(PreTrainedConfig):
         for key, value in _SUPPORTED.items():
             if kwargs.setdefault(key, value) != value:
                 raise UserError(f"config.json: {key} is {kwargs[key]!r}, but only {value!r} is supported.")
+        find_template(template)
         self.vision_config = _vision_config(vision_config or {})
         self.llm_config = _language_config(llm_config or {})
         self.grounding_encoder_config = grounding_encoder_config
@@ -164,9 +181,13 @@ def _language_config(official: dict[str, Any]) -> PreTrainedConfig:
     if architecture not in LANGUAGE_MODELS:
         raise UserError(
             f"config.json: llm_config.architectures names {architecture}, "
-            f"but only {', '.join(LANGUAGE_MODELS)} is supported."
+            f"but only {', '.join(LANGUAGE_MODELS)} are supported."
         )
-    return LANGUAGE_MODELS[architecture](**{key: official[key] for key in official if key != "auto_map"})
+    settings = {key: official[key] for key in official if key not in _NOT_PASSED_ON}
+    settings["architectures"] = [architecture]
+    if architecture == INTERNLM2:
+        settings["attention_bias"] = settings.pop("bias", True)  # InternLM2's own default
+    return LANGUAGE_MODELS[architecture](**settings)
 
 
 def _sam2_config(settings: dict[str, Any]) -> Sam2VideoConfig:

@@ -76,7 +76,7 @@ class Sa2VAModel(PreTrainedModel):
     base_model_prefix = ""
     main_input_name = "input_ids"
     _supports_sdpa = True
-    _no_split_modules = ("InternVLVisionLayer", "Qwen2DecoderLayer", "Sam2MultiScaleBlock")
+    _no_split_modules = ("Sam2MultiScaleBlock",)  # to which transformers adds those of the parts
     _keep_in_fp32_modules_strict = {"shared_image_embedding"}  # noqa: RUF012  (positions, up to 2 pi times a few)
     _tied_weights_keys = {  # noqa: RUF012
         "grounding_encoder.prompt_encoder.shared_embedding.positional_embedding": (
@@ -113,7 +113,7 @@ class Sa2VAModel(PreTrainedModel):
             UserError: for a tensor that is missing, not of this model, or of another shape.
         """
         config = read_config(folder)
-        register_official_names()
+        register_official_names(config.llm_config)
         try:
             model, report = cls.from_pretrained(
                 folder,
@@ -128,7 +128,7 @@ class Sa2VAModel(PreTrainedModel):
             )
         except (OSError, SafetensorError) as error:
             raise UserError(f"{folder}: the weights cannot be read ({error}); restore them.") from None
-        if problems := tensor_problems(report):
+        if problems := tensor_problems(report, config.llm_config.architectures[0]):
             raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")
         return model.eval()
 

@@ -1,15 +1,17 @@
 """Tensor names: the official Hugging Face folder's on one side, our modules' on the other.
 
 The table below is the whole truth about names. `#` stands for an index and `*` for `weight` or `bias`; both
-sides of a row hold the same placeholders in the same order, so each row reads in both directions. Only two
-kinds of tensors are not renamed one to one: InternViT's query, key and value lie in one official `qkv`, and
-the four point embeddings of SAM2 in one module tensor.
+sides of a row hold the same placeholders in the same order, so each row reads in both directions. Language
+models are named alike on both sides, but for InternLM2, which is built of Llama's modules. Only three kinds of
+tensors are not renamed one to one: InternViT's query, key and value lie in one official `qkv`, those of
+InternLM2 in one `wqkv`, and the four point embeddings of SAM2 in one module tensor.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+INTERNLM2 = "InternLM2ForCausalLM"
 SAM2_PREFIX = "grounding_encoder.sam2_model."
 
 # Frequencies of SAM2's positions: bfloat16 cannot represent them, and a model of any precision keeps them.
@@ -148,7 +150,25 @@ _TABLE = {
     **_under(SAM2_PREFIX, "grounding_encoder.", _SAM2_MEMORY),
 }
 
-_LANGUAGE_MODEL = "language_model."  # named alike on both sides
+_LANGUAGE_MODEL = "language_model."
+_HEAD, _EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
+_INTERNLM2_TABLE = _under(
+    "language_model.",
+    "language_model.",
+    {
+        "output.weight": "lm_head.weight",
+        "model.tok_embeddings.weight": "model.embed_tokens.weight",
+        "model.norm.weight": "model.norm.weight",
+        "model.layers.#.attention_norm.weight": "model.layers.#.input_layernorm.weight",
+        "model.layers.#.attention.wqkv.*": "model.layers.#.self_attn.wqkv.*",
+        "model.layers.#.attention.wo.*": "model.layers.#.self_attn.o_proj.*",
+        "model.layers.#.ffn_norm.weight": "model.layers.#.post_attention_layernorm.weight",
+        "model.layers.#.feed_forward.w1.weight": "model.layers.#.mlp.gate_proj.weight",
+        "model.layers.#.feed_forward.w2.weight": "model.layers.#.mlp.down_proj.weight",
+        "model.layers.#.feed_forward.w3.weight": "model.layers.#.mlp.up_proj.weight",
+    },
+)
+_WQKV = re.compile(r"(language_model\.model\.layers\.\d+\.self_attn\.)(q|k|v)_proj\.(weight|bias)")
 _QKV = re.compile(r"(vision_model\.encoder\.layer\.\d+\.attention\.)(q|k|v)_proj\.(weight|bias)")
 _POINT_EMBED = "grounding_encoder.prompt_encoder.point_embed.weight"
 # One buffer under two names: the prompt encoder's own is the shared one.
@@ -176,56 +196,110 @@ def _template(target: str) -> str:
     return target.replace("#", "{}").replace("*", "{}")
 
 
-_renamed_to_module = _Renaming(_TABLE)
-_renamed_to_official = _Renaming({module: official for official, module in _TABLE.items()})
+def _both_ways(table: Mapping[str, str]) -> tuple[_Renaming, _Renaming]:
+    return _Renaming(table), _Renaming({module: official for official, module in table.items()})
 
 
-def to_module(official: str) -> str | None:
+_to_module, _to_official = _both_ways(_TABLE)
+_internlm2_to_module, _internlm2_to_official = _both_ways(_INTERNLM2_TABLE)
+
+
+def to_module(official: str, architecture: str) -> str | None:
     """Our module's name for an official tensor name; None where the name is not of a Sa2VA model.
 
-    InternViT's fused tensors come out as `...attention.qkv.*` and the point embeddings as
-    `...point_embed.#.weight`: names that no module has until they are split or joined.
+    `architecture` is that of the language model. Fused tensors come out as `...attention.qkv.*` and
+    `...self_attn.wqkv.*`, the point embeddings as `...point_embed.#.weight`: names that no module has until they
+    are split or joined.
     """
-    return official if official.startswith(_LANGUAGE_MODEL) else _renamed_to_module(official)
+    if not official.startswith(_LANGUAGE_MODEL):
+        return _to_module(official)
+    return _internlm2_to_module(official) if architecture == INTERNLM2 else official
 
 
-def to_official(module: str) -> str | None:
+def to_official(module: str, architecture: str) -> str | None:
     """The inverse of `to_module`; None where no official tensor has that name."""
-    return module if module.startswith(_LANGUAGE_MODEL) else _renamed_to_official(module)
+    if not module.startswith(_LANGUAGE_MODEL):
+        return _to_official(module)
+    return _internlm2_to_official(module) if architecture == INTERNLM2 else module
 
 
-def official_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+def head_name(architecture: str) -> str:
+    """The official name of the language model's output layer."""
+    return to_official(_HEAD, architecture)
+
+
+def embedding_name(architecture: str) -> str:
+    """The official name of the language model's token embeddings."""
+    return to_official(_EMBEDDING, architecture)
+
+
+def official_state_dict(state_dict: Mapping[str, Any], language_model: Any | None = None) -> dict[str, Any]:
     """Our model's state dict in the official names and shapes.
 
     Args:
         state_dict: module tensor name -> torch.Tensor (any dtype and device, `meta` included).
+        language_model: transformers' configuration of the language model; may be left out for a Qwen2 with an
+            output layer of its own.
 
     Returns:
-        official tensor name -> tensor; fused tensors are new, the others are those given.
+        official tensor name -> tensor; fused tensors are new, the others are those given. An output layer that
+        is tied to the embeddings is left out.
 
     Raises:
         KeyError: for a name that no official tensor has.
     """
     import torch
 
+    architecture = language_model.architectures[0] if language_model else "Qwen2ForCausalLM"
+    twice = {_SHARED_POSITIONS}
+    if language_model and language_model.tie_word_embeddings:
+        twice.add(_HEAD)
     official = {}
+
+    def add(name: str, tensor: Any) -> None:
+        renamed = to_official(name, architecture)
+        if renamed is None:
+            raise KeyError(name)
+        official[renamed] = tensor
+
+    def projections(fused: re.Match[str]) -> list[Any]:
+        prefix, _, kind = fused.groups()
+        return [state_dict[f"{prefix}{part}_proj.{kind}"] for part in "qkv"]
+
     for name, tensor in state_dict.items():
-        if name == _SHARED_POSITIONS:
+        if name in twice:
             continue
         if name == _POINT_EMBED:
             for index, row in enumerate(tensor.split(1)):
-                official[to_official(name.replace("weight", f"{index}.weight"))] = row
+                add(name.replace("weight", f"{index}.weight"), row)
         elif fused := _QKV.fullmatch(name):
-            prefix, part, kind = fused.groups()
-            if part == "q":
-                parts = [state_dict[f"{prefix}{each}_proj.{kind}"] for each in "qkv"]
-                official[to_official(f"{prefix}qkv.{kind}")] = torch.cat(parts)
+            if fused[2] == "q":
+                add(f"{fused[1]}qkv.{fused[3]}", torch.cat(projections(fused)))
+        elif architecture == INTERNLM2 and (fused := _WQKV.fullmatch(name)):
+            if fused[2] == "q":
+                groups = language_model.num_key_value_heads
+                add(f"{fused[1]}wqkv.{fused[3]}", join_groups(projections(fused), groups))
         else:
-            renamed = to_official(name)
-            if renamed is None:
-                raise KeyError(name)
-            official[renamed] = tensor
+            add(name, tensor)
     return official
+
+
+def join_groups(projections: Sequence[Any], groups: int) -> Any:
+    """InternLM2's `wqkv` from query, key and value projections, each a tensor (heads * head size, ...).
+
+    It holds, for each of the `groups` of query heads that share a key and a value head, the rows of those query
+    heads, of the key head, and of the value head.
+    """
+    import torch
+
+    return torch.cat([each.unflatten(0, (groups, -1)) for each in projections], dim=1).flatten(0, 1)
+
+
+def split_groups(fused: Any, groups: int, head_size: int) -> list[Any]:
+    """The inverse of `join_groups`: query, key and value projections, contiguous."""
+    rows = fused.unflatten(0, (groups, -1))  # (groups, (query heads a group + 2) * head size, ...)
+    sizes = (rows.shape[1] - 2 * head_size, head_size, head_size)
+    return [part.flatten(0, 1).contiguous() for part in rows.split(sizes, dim=1)]
 
 
 def official_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -240,4 +314,5 @@ def official_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
     with torch.device("meta"):
         model = Sa2VAModel(Sa2VAConfig(**config))
-    return {name: tuple(tensor.shape) for name, tensor in official_state_dict(model.state_dict()).items()}
+    tensors = official_state_dict(model.state_dict(), model.config.llm_config)
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

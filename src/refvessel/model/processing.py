@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers import Qwen2Tokenizer
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config
@@ -45,7 +45,7 @@ class Sa2VAProcessor:
         UserError: where the tokenizer lacks a token that Sa2VA needs.
     """
 
-    def __init__(self, config: Sa2VAConfig, tokenizer: Qwen2Tokenizer) -> None:
+    def __init__(self, config: Sa2VAConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         self._config = config
         self._tokenizer = tokenizer
         self._template = find_template(config.template)
@@ -59,8 +59,15 @@ class Sa2VAProcessor:
     def from_pretrained(cls, folder: Path) -> "Sa2VAProcessor":
         """Read configuration and tokenizer of an official folder by explicit class; raises UserError."""
         config = read_config(folder)
+        architecture = config.llm_config.architectures[0]
+        kind = Qwen2Tokenizer if architecture.startswith("Qwen") else PreTrainedTokenizerFast
+        if kind is PreTrainedTokenizerFast and not (Path(folder) / "tokenizer.json").is_file():
+            raise UserError(
+                f"{folder} has no tokenizer.json, which the tokenizer of {architecture} is read from; save the "
+                "base model's tokenizer with transformers as a fast one."
+            )
         try:
-            tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{folder}: the tokenizer files cannot be read ({error}); restore them."

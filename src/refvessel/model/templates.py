@@ -19,6 +19,11 @@ TEMPLATES = {
     "qwen_chat": Template(_CHATML, ("<|im_end|>", "<|endoftext|>")),
     "internlm2_chat": Template(_CHATML, ("<|im_end|>",)),
     "phi3_chat": Template("<|user|>\n{question}<|end|>\n<|assistant|>\n", ("<|end|>",)),
+    "llama3_chat": Template(
+        "<|start_header_id|>user<|end_header_id|>\n\n{question}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        ("<|eot_id|>",),
+    ),
 }
 
 
