@@ -153,11 +153,12 @@ def score(
     dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
     split: Annotated[str, typer.Option(help="The split that was segmented.")],
     output: Annotated[Path, typer.Option(help="Folder to write cases.parquet and summary.json into.")],
+    cores: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
     from refvessel.evaluation import score_split
 
-    score_split(predictions=predictions, dataset=dataset, split=split, output=output)
+    score_split(predictions=predictions, dataset=dataset, split=split, output=output, cores=cores)
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from refvessel.dataset.tree import read_expressions
+from refvessel.metrics.bootstrap import DRAWS
 from refvessel.metrics.predictions import read_predictions
-from refvessel.metrics.score import score
+from refvessel.metrics.score import NSD_TOLERANCE, score
 from refvessel.provenance import file_record
 
 
@@ -19,6 +20,10 @@ def score_split(
     split: str,
     output: Path,
     policy: Mapping[str, Mapping[str, Any]] | None = None,
+    nsd_tolerance: float = NSD_TOLERANCE,
+    draws: int = DRAWS,
+    max_failures: int = 0,
+    cores: int = 1,
 ) -> dict[str, Any]:
     """Score the gathered predictions of a split; write cases.parquet and summary.json, return the summary.
 
@@ -28,6 +33,10 @@ def score_split(
         split: a split of the tree.
         output: folder of the two files.
         policy: cells of the empty-case policy that differ from the default.
+        nsd_tolerance: of the NSD, in pixels.
+        draws: of the bootstrap over patients.
+        max_failures: more failed expressions than that are a finding.
+        cores: processes that share the work.
 
     Raises:
         UserError: unless the predictions are exactly those of the split's expressions.
@@ -44,10 +53,22 @@ def score_split(
             "height": [each.height for each in expressions],
             "width": [each.width for each in expressions],
             "mask": [each.truth for each in expressions],
+            "ignore_mask": [each.ignore_mask for each in expressions],
+            "spacing": [each.spacing for each in expressions],
         }
     )
     provenance = {"predictions": made_from, "dataset": file_record(_description(dataset)), "split": split}
-    return score(predictions=table, truth=truth, output=output, policy=policy, provenance=provenance)
+    return score(
+        predictions=table,
+        truth=truth,
+        output=output,
+        policy=policy,
+        nsd_tolerance=nsd_tolerance,
+        draws=draws,
+        max_failures=max_failures,
+        cores=cores,
+        provenance=provenance,
+    )
 
 
 def _description(dataset: Path) -> Path:

@@ -9,12 +9,14 @@ from refvessel import __version__
 from refvessel.files import sha256_of_file
 
 _PACKAGES = (
+    "connected-components-3d",
     "numpy",
     "pandas",
     "pillow",
     "pycocotools",
     "safetensors",
     "scikit-image",
+    "scipy",
     "torch",
     "transformers",
 )

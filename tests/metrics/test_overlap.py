@@ -23,7 +23,7 @@ def mask_pairs(draw):
 
 
 def counts_of(prediction: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
-    return pixel_counts([masks.encode(prediction)], [masks.encode(truth)])
+    return pixel_counts([masks.encode(prediction)], [masks.encode(truth)], [truth.size])
 
 
 @given(mask_pairs())
@@ -108,7 +108,7 @@ def test_a_formula_in_the_policy_leaves_0_by_0_undefined_as_nnunet_does():
 def test_counts_of_many_masks_keep_their_order():
     random = np.random.default_rng(0)
     pairs = random.random((20, 2, 9, 7)) < 0.4
-    counts = pixel_counts([masks.encode(p) for p, _ in pairs], [masks.encode(t) for _, t in pairs])
+    counts = pixel_counts([masks.encode(p) for p, _ in pairs], [masks.encode(t) for _, t in pairs], [63] * 20)
     prediction, truth = pairs[:, 0], pairs[:, 1]
     expected = [prediction & truth, prediction & ~truth, ~prediction & truth, ~prediction & ~truth]
     for name, pixels in zip(COUNTS, expected, strict=True):

@@ -30,8 +30,8 @@ def test_what_was_gathered_is_read_back_with_its_origin(tables, vessel_cases, tm
     assert read["masks"].tolist() == predictions["masks"].tolist()
     assert provenance["made_from"] == METADATA
     assert provenance["sha256"] == sha256_of_file(path)
-    from_file = score(predictions=read, truth=truth, output=tmp_path / "a")
-    from_memory = score(predictions=predictions, truth=truth, output=tmp_path / "b")
+    from_file = score(predictions=read, truth=truth, output=tmp_path / "a", draws=50)
+    from_memory = score(predictions=predictions, truth=truth, output=tmp_path / "b", draws=50)
     assert from_file == from_memory
 
 

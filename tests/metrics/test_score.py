@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,10 @@ import pytest
 from refvessel import masks
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
-from refvessel.metrics.score import CASES_SCHEMA, score
+from refvessel.metrics.score import CASES_SCHEMA
+from refvessel.metrics.score import score as score_with_intervals
+
+score = partial(score_with_intervals, draws=50)
 
 
 def test_cases_have_fixed_columns_and_types_and_stand_in_order(tables, vessel_cases, tmp_path):
@@ -70,8 +74,8 @@ def test_the_policy_in_force_is_written_and_used(tables, tmp_path):
     )
     assert summary["dice_mean"] is None
     assert summary["dice_n"] == 0
-    assert summary["empty_policy"]["dice"]["both_empty"] is None
-    assert summary["empty_policy"]["iou"]["both_empty"] == 1
+    assert summary["settings"]["empty_policy"]["dice"]["both_empty"] is None
+    assert summary["settings"]["empty_policy"]["iou"]["both_empty"] == 1
 
 
 def test_overlap_of_two_expressions_of_one_image_is_kept_apart(tables, tmp_path):

@@ -52,7 +52,7 @@ class Workspace:
         scores = self.root / "scores" / model / dataset / split
         identity = tree / ("dataset.json" if described else "ref_seg/refcoco/instances.json")
         provenance = {"predictions": origin, "dataset": file_record(identity)}
-        score(predictions=read, truth=truth, output=scores, provenance=provenance)
+        score(predictions=read, truth=truth, output=scores, draws=100, provenance=provenance)
         self.evaluations.append(Evaluation(model, dataset, split, scores_dir=scores, predictions=path))
         self.checkpoints[model] = checkpoint
         self.datasets[dataset] = tree
@@ -96,6 +96,8 @@ class Workspace:
                     "height": height,
                     "width": width,
                     "mask": masks.encode(case["truth"]),
+                    "ignore_mask": None,
+                    "spacing": None,
                 }
             )
             predictions.append(

@@ -15,8 +15,13 @@ from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
 from refvessel.report.evaluation import Evaluation
 from refvessel.report.render import render_report
+from refvessel.report.tables import GROUPINGS
 
-SCORES = ("dice", "iou", "precision", "recall", "specificity")
+SHAPE = (
+    *("hd95", "assd", "nsd", "cldice", "skeleton_precision", "skeleton_recall", "cal"),
+    *("betti0_error", "betti1_error", "branch_point_error", "end_point_error"),
+)
+SCORES = ("dice", "iou", "precision", "recall", "specificity", *SHAPE)
 
 
 class Page(HTMLParser):
@@ -92,11 +97,12 @@ def recomputed(cases: pd.DataFrame) -> dict[str, float]:
     }
     for score in SCORES:
         defined = cases[cases[score].notna()]
+        if score in pooled:
+            numbers[f"{score}_pooled"] = pooled[score]
         by_patient = [group[score].mean() for _, group in defined.groupby("patient")]
         numbers |= {
             f"{score}_mean": defined[score].mean(),
             f"{score}_patient_mean": np.mean(by_patient),
-            f"{score}_pooled": pooled[score],
             f"{score}_n": len(defined),
             f"{score}_n_patients": len(by_patient),
         }
@@ -118,7 +124,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
         "manifest.json",
         *(
             f"tables/{name}.{kind}"
-            for name in ("overall", "by_phrase", "by_patient")
+            for name in ("overall", "by_patient", *(f"by_{grouping}" for grouping in GROUPINGS))
             for kind in ("csv", "tex")
         ),
         "figures/demo.demo.test.dice_by_phrase.svg",
@@ -160,9 +166,17 @@ def test_every_number_of_the_tables_follows_from_the_cases(usual):
             identity = {key: row.pop(key) for key in ("model", "dataset", "split")}
             assert identity == {"model": "demo", "dataset": "demo", "split": "test"}
             assert group is None or row.pop(name.removeprefix("by_")) == group
+            ends = {key: row.pop(key) for key in list(row) if key.endswith(("_low", "_high"))}
             numbers = recomputed(members)
             assert row.keys() == numbers.keys()
             assert row == pytest.approx(numbers, abs=1e-12, nan_ok=True)
+            aggregates = {
+                key for key in row if not key.startswith("n_e") and not re.search(r"_n$|_n_|^n_[fnp]", key)
+            }
+            assert {key.rpartition("_")[0] for key in ends} == (set() if name == "by_patient" else aggregates)
+            for key in {key.rpartition("_")[0] for key in ends} - {"n_acc"}:
+                low, high = ends[f"{key}_low"], ends[f"{key}_high"]
+                assert np.isnan(row[key]) or low <= row[key] <= high
 
 
 def test_the_page_and_latex_show_the_same_numbers_with_three_decimals(usual):
@@ -270,7 +284,9 @@ def test_the_first_page_says_what_was_evaluated_and_what_went_wrong(usual):
     text = " ".join(page_of(usual).text.split())
     assert "10 expressions of 3 patients" in text
     assert "Warning 1 of 10 expressions failed" in text
-    assert "Warning 1 of 10 answers contained no [SEG]" in text
+    assert "Warning 1 of 10 answers (10.0%) contained no [SEG]" in text
+    assert "Warning 2 of 10 predictions equal their truth. (equal_to_truth)" in text
+    assert "Note 0 of 10 predictions cover the whole image. (full_image)" in text
     assert "Note 1 of 10 expressions have an empty truth" in text
     assert "Images and patients are shown under pseudonyms." in text
     assert "Model weights " + "ab" * 32 in text

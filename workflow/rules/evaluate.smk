@@ -29,8 +29,10 @@ rule score_cases:
         "<logs>/evaluate/{model}/{dataset}/{split}.log",
     conda:
         "../../envs/refvessel.yaml"
+    threads: 2
     params:
-        empty_cases=config["scores"]["empty_cases"],
+        settings=config["scores"],
+        max_failures=config["inference"]["max_failures"],
         code=code_hash("metrics", "dataset"),
     script:
         "../scripts/score_cases.py"

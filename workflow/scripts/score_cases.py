@@ -5,11 +5,16 @@ from pathlib import Path
 from refvessel.evaluation import score_split
 from refvessel.workflow import logged
 
+settings = snakemake.params.settings
 with logged(snakemake.log[0]):
     score_split(
         predictions=Path(snakemake.input.predictions),
         dataset=Path(snakemake.input.dataset),
         split=snakemake.wildcards.split,
         output=Path(snakemake.output.cases).parent,
-        policy=snakemake.params.empty_cases,
+        policy=settings["empty_cases"],
+        nsd_tolerance=settings["nsd_tolerance"],
+        draws=settings["bootstrap_draws"],
+        max_failures=snakemake.params.max_failures,
+        cores=snakemake.threads,
     )

@@ -18,17 +18,20 @@ COUNTS = ("tp", "fp", "fn", "tn")
 OVERLAP_SCORES = ("dice", "iou", "precision", "recall", "specificity")
 
 
-def pixel_counts(predictions: Sequence[RLE], truths: Sequence[RLE]) -> pd.DataFrame:
+def pixel_counts(
+    predictions: Sequence[RLE], truths: Sequence[RLE], scored_pixels: Sequence[int]
+) -> pd.DataFrame:
     """tp, fp, fn, tn (int64) of each pair of masks, one row a pair, without decoding them.
 
-    The masks of a pair have one size: the caller has checked it.
+    `scored_pixels` has the number of pixels that are not ignored, an image; the masks have no foreground
+    elsewhere. The masks of a pair have one size: the caller has checked it.
     """
     overlaps = [coco.merge(list(pair), intersect=True) for pair in zip(predictions, truths, strict=True)]
     tp = _areas(overlaps)
     fp = _areas(predictions) - tp
     fn = _areas(truths) - tp
-    pixels = np.array([height * width for height, width in (truth["size"] for truth in truths)], np.int64)
-    return pd.DataFrame({"tp": tp, "fp": fp, "fn": fn, "tn": pixels - tp - fp - fn})
+    tn = np.asarray(scored_pixels, np.int64) - tp - fp - fn
+    return pd.DataFrame({"tp": tp, "fp": fp, "fn": fn, "tn": tn})
 
 
 def overlap_scores(counts: pd.DataFrame, policy: EmptyPolicy) -> pd.DataFrame:
@@ -37,20 +40,28 @@ def overlap_scores(counts: pd.DataFrame, policy: EmptyPolicy) -> pd.DataFrame:
     NaN where the policy leaves a score undefined, and for the specificity of a truth that covers the whole
     image: it has no pixel to be specific about.
     """
-    tp, fp, fn, tn = (counts[name].to_numpy(np.float64) for name in COUNTS)
-    formulas = {  # score -> numerator, denominator
-        "dice": (2 * tp, 2 * tp + fp + fn),
-        "iou": (tp, tp + fp + fn),
-        "precision": (tp, tp + fp),
-        "recall": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-    }
+    tp, fp, fn = (counts[name].to_numpy(np.float64) for name in ("tp", "fp", "fn"))
+    numerators, denominators = overlap_ratios(counts)
     scores = {}
     for score in OVERLAP_SCORES:
-        numerator, denominator = formulas[score]
-        values = np.divide(numerator, denominator, out=np.full_like(tp, np.nan), where=denominator > 0)
+        above, below = (each[score].to_numpy(np.float64) for each in (numerators, denominators))
+        values = np.divide(above, below, out=np.full_like(tp, np.nan), where=below > 0)
         scores[score] = apply_policy(values, policy[score], truth_pixels=tp + fn, predicted_pixels=tp + fp)
     return pd.DataFrame(scores, index=counts.index)
+
+
+def overlap_ratios(counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Numerators and denominators of the formulas of OVERLAP_SCORES, a column a score, a row a row of counts."""
+    tp, fp, fn, tn = (counts[name] for name in COUNTS)
+    numerators = {"dice": 2 * tp, "iou": tp, "precision": tp, "recall": tp, "specificity": tn}
+    denominators = {
+        "dice": 2 * tp + fp + fn,
+        "iou": tp + fp + fn,
+        "precision": tp + fp,
+        "recall": tp + fn,
+        "specificity": tn + fp,
+    }
+    return pd.DataFrame(numerators), pd.DataFrame(denominators)
 
 
 def _areas(rles: Sequence[RLE]) -> np.ndarray:

@@ -15,6 +15,10 @@ STATUSES = ("ok", "no_seg", "failed")
 def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """The truth's rows, by sent_id, each with its prediction's status, error and mask (`mask_predicted`).
 
+    Added are what is scored: `scored_truth` and `scored_prediction`, the masks without the pixels of
+    `ignore_mask`, and `scored_pixels`, the number of the others. An ignored pixel is background in both masks:
+    the edge of what is scored is like the image's edge.
+
     Raises UserError for a missing, double or unknown expression, for other ids, phrase or image size than the
     truth's, for a mask that is no RLE, and for a failed expression or one without [SEG] that has foreground.
     """
@@ -30,7 +34,21 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
     )
     for row in paired.itertuples():
         _check_pair(row)
-    return paired
+    ignored = paired["ignore_mask"]
+    return paired.assign(
+        scored_truth=_without(paired["mask"], ignored),
+        scored_prediction=_without(paired["mask_predicted"], ignored),
+        scored_pixels=paired["height"] * paired["width"]
+        - [0 if rle is None else masks.area(rle) for rle in ignored],
+    )
+
+
+def _without(rles: pd.Series, ignored: pd.Series) -> pd.Series:
+    pairs = zip(rles, ignored, strict=True)
+    kept = [
+        rle if out is None else masks.encode(masks.decode(rle) & ~masks.decode(out)) for rle, out in pairs
+    ]
+    return pd.Series(kept, index=rles.index, dtype=object)
 
 
 def _refuse(fault: str, sent_ids: Iterable[int]) -> None:
@@ -54,7 +72,7 @@ def _check_pair(row: Any) -> None:
             )
     if row.status not in STATUSES:
         raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(STATUSES)}.")
-    for source, mask in (("truth", row.mask), ("predictions", row.mask_predicted)):
+    for source, mask in _masks(row):
         if not is_rle(mask):
             raise UserError(
                 f"{name} has a mask in the {source} that is not a COCO RLE; make that file again."
@@ -69,3 +87,9 @@ def _check_pair(row: Any) -> None:
         raise UserError(
             f"{name} has the status {row.status} and yet a mask that is not empty; segment it again."
         )
+
+
+def _masks(row: Any) -> list[tuple[str, Any]]:
+    """A row's masks, each with the name of the table it is from."""
+    ignored = [] if row.ignore_mask is None else [("truth", row.ignore_mask)]
+    return [("truth", row.mask), *ignored, ("predictions", row.mask_predicted)]

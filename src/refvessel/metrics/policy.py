@@ -4,6 +4,7 @@ Trusted systems disagree here (nnU-Net drops the cases where both are empty, MON
 an empty truth), so the answer is data: the defaults below, changed cell by cell from the configuration.
 """
 
+import math
 from collections.abc import Mapping
 from numbers import Real
 
@@ -12,26 +13,48 @@ import numpy as np
 from refvessel.errors import UserError
 
 # score -> emptiness -> value. A number is the score; None leaves the expression out of the score's means;
-# "formula" keeps what the score's formula gives, which is None where that is 0/0.
+# "formula" keeps what the score's formula gives, which is None where that is 0/0; "diagonal" is the image's.
 EmptyPolicy = Mapping[str, Mapping[str, float | str | None]]
 
-FORMULA = "formula"
+FORMULA, DIAGONAL = "formula", "diagonal"
+
+_NOTHING_RIGHT = {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0}
+_OF_THE_TRUTH = {"both_empty": 1.0, "truth_empty": None, "prediction_empty": 0.0}
+_DISTANCE = {"both_empty": 0.0, "truth_empty": DIAGONAL, "prediction_empty": DIAGONAL}
+_COUNTED = {"both_empty": 0.0, "truth_empty": FORMULA, "prediction_empty": FORMULA}
 
 EMPTY_POLICY: EmptyPolicy = {
-    "dice": {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0},
-    "iou": {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0},
-    "precision": {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0},
-    "recall": {"both_empty": 1.0, "truth_empty": None, "prediction_empty": 0.0},
+    "dice": _NOTHING_RIGHT,
+    "iou": _NOTHING_RIGHT,
+    "precision": _NOTHING_RIGHT,
+    "recall": _OF_THE_TRUTH,
     # The formula would give an empty answer, so also a failed one, a specificity of 1: it earns nothing here.
     "specificity": {"both_empty": 1.0, "truth_empty": FORMULA, "prediction_empty": 0.0},
+    "hd95": _DISTANCE,
+    "assd": _DISTANCE,
+    "nsd": _NOTHING_RIGHT,
+    "cldice": _NOTHING_RIGHT,
+    "skeleton_precision": _NOTHING_RIGHT,
+    "skeleton_recall": _OF_THE_TRUTH,
+    "betti0_error": _COUNTED,
+    "betti1_error": _COUNTED,
+    "cal": _NOTHING_RIGHT,
+    "branch_point_error": _COUNTED,
+    "end_point_error": _COUNTED,
 }
+
+SCORES = tuple(EMPTY_POLICY)
+
+DISTANCES = ("hd95", "assd")
+
+# The best value of these is 0 and they have no bound; all others go from 0 to 1, the best.
+ERRORS = (*DISTANCES, "betti0_error", "betti1_error", "branch_point_error", "end_point_error")
 
 
 def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, float | str | None]]:
     """The default table with `changes` laid over it, cell by cell.
 
-    Raises UserError for an unknown score or emptiness and for a value that is no number from 0 to 1, None
-    or "formula".
+    Raises UserError for an unknown score or emptiness and for a value that the score cannot have.
     """
     policy = {score: dict(cells) for score, cells in EMPTY_POLICY.items()}
     for score, cells in (changes or {}).items():
@@ -44,25 +67,22 @@ def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, fl
                     f"The empty-case policy of {score} names the case '{emptiness}'; "
                     f"it knows {', '.join(known)}."
                 )
-            is_number = isinstance(value, Real) and not isinstance(value, bool)
-            if not (value is None or value == FORMULA or (is_number and 0 <= value <= 1)):
-                raise UserError(
-                    f"The empty-case policy has {value!r} for {score}.{emptiness}; "
-                    f"give a number from 0 to 1, null or '{FORMULA}'."
-                )
-            known[emptiness] = float(value) if is_number else value
+            known[emptiness] = _checked(score, emptiness, value)
     return policy
 
 
 def apply_policy(
     values: np.ndarray,
     cells: Mapping[str, float | str | None],
+    *,
     truth_pixels: np.ndarray,
     predicted_pixels: np.ndarray,
+    diagonals: np.ndarray | None = None,
 ) -> np.ndarray:
     """One score's values with its row of the policy applied; float64, NaN where undefined.
 
-    `values`, `truth_pixels` and `predicted_pixels` (foreground sizes) have one entry an expression.
+    `values`, `truth_pixels`, `predicted_pixels` (foreground sizes) and `diagonals` (of the images, in the unit of
+    the score; only distances need them) have one entry an expression.
     """
     truth_empty, prediction_empty = truth_pixels == 0, predicted_pixels == 0
     where = {
@@ -72,6 +92,23 @@ def apply_policy(
     }
     values = values.astype(np.float64)
     for emptiness, value in cells.items():
-        if value != FORMULA:
+        if value == DIAGONAL:
+            values[where[emptiness]] = diagonals[where[emptiness]]
+        elif value != FORMULA:
             values[where[emptiness]] = np.nan if value is None else value
     return values
+
+
+def _checked(score: str, emptiness: str, value: object) -> float | str | None:
+    words = (FORMULA, DIAGONAL) if score in DISTANCES else (FORMULA,)
+    most = math.inf if score in ERRORS else 1
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number and 0 <= value <= most and math.isfinite(value):
+        return float(value)
+    if value is None or value in words:
+        return value
+    numbers = "a number from 0" if score in ERRORS else "a number from 0 to 1"
+    raise UserError(
+        f"The empty-case policy has {value!r} for {score}.{emptiness}; "
+        f"give {numbers}, null or {' or '.join(map(repr, words))}."
+    )

@@ -27,11 +27,3 @@ def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:
     terms["n_acc"] = (~answered).astype(float).where(~has_target)
     terms["t_acc"] = answered.astype(float).where(has_target)
     return pd.DataFrame(terms)
-
-
-def cumulative_iou(counts: pd.DataFrame) -> pd.Series:
-    """cIoU: the sum of the intersections over the sum of the unions, from summed counts, one row a group.
-
-    NaN where the union is empty.
-    """
-    return counts["tp"] / (counts["tp"] + counts["fp"] + counts["fn"])

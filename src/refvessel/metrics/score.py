@@ -7,16 +7,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refvessel.files import atomic_file, write_json
+from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.pairing import pair_expressions
-from refvessel.metrics.policy import EmptyPolicy, resolve_policy
+from refvessel.metrics.policy import SCORES, EmptyPolicy, apply_policy, resolve_policy
+from refvessel.metrics.sentinels import sentinels
+from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
+from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.provenance import file_record, versions
+
+NSD_TOLERANCE = 2.0  # pixels
 
 CASES_SCHEMA = pa.schema(
     [
@@ -29,19 +36,20 @@ CASES_SCHEMA = pa.schema(
         ("error", pa.string()),  # of a failed expression, else null
         ("height", pa.int64()),  # of the image, pixels
         ("width", pa.int64()),
-        ("tp", pa.int64()),  # pixels
+        ("row_spacing", pa.float64()),  # height and width of a pixel in mm; null where unknown
+        ("column_spacing", pa.float64()),
+        ("tp", pa.int64()),  # pixels; ignored ones are in none of the four
         ("fp", pa.int64()),
         ("fn", pa.int64()),
         ("tn", pa.int64()),
         ("truth_pixels", pa.int64()),  # foreground sizes
         ("predicted_pixels", pa.int64()),
-        ("dice", pa.float64()),  # 0 to 1; null where undefined
-        ("iou", pa.float64()),
-        ("precision", pa.float64()),
-        ("recall", pa.float64()),
-        ("specificity", pa.float64()),
+        ("truth_regions", pa.int64()),  # components
+        ("vessel_width", pa.float64()),  # of the truth, pixels; null where it is empty
+        *((score, pa.float64()) for score in SCORES),  # null where undefined
         ("truth_mask", pa.string()),  # COCO RLE as JSON
         ("predicted_mask", pa.string()),
+        ("ignore_mask", pa.string()),  # null where every pixel counts
     ]
 )
 
@@ -52,54 +60,102 @@ def score(
     truth: pd.DataFrame,
     output: Path,
     policy: EmptyPolicy | None = None,
+    nsd_tolerance: float = NSD_TOLERANCE,
+    draws: int = DRAWS,
+    max_failures: int = 0,
+    cores: int = 1,
     provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score every expression of `truth`; write `output`/cases.parquet and summary.json, return the summary.
 
-    `predictions` is a table as `read_predictions` gives. `truth` has the columns image_id, ref_id, sent_id,
-    phrase, patient, height, width and mask (RLE), one row an expression. `policy` changes cells of the
-    empty-case policy. `provenance` says what the tables were made from, and both files carry it; the report
-    needs in it `predictions` (from `read_predictions`) and `dataset` (the `file_record` of the tree's
-    dataset.json, or of its instances.json where it has no dataset.json).
+    Args:
+        predictions: a table as `read_predictions` gives.
+        truth: image_id, ref_id, sent_id, phrase, patient, height, width, mask (RLE), ignore_mask (RLE or None)
+            and spacing (mm: height and width of a pixel, or None), one row an expression.
+        policy: cells of the empty-case policy that differ from the default.
+        nsd_tolerance: pixels.
+        draws: of the bootstrap over patients.
+        max_failures: more failed expressions than that are a finding.
+        cores: processes that share the work.
+        provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
+            `read_predictions`) and `dataset` (the `file_record` of the tree's dataset.json, or of its
+            instances.json where it has no dataset.json).
 
-    Expressions without [SEG] and failed ones count as empty masks and stay in every mean.
+    Expressions without [SEG] and failed ones count as empty masks and stay in every mean. HD95 and ASSD are in mm
+    where the spacing of every expression is known, else in pixels: `distance_unit` says which.
     Raises UserError, before anything is written, unless the predictions are exactly those of the truth's
     expressions, once each, on images of the same size.
     """
     policy = resolve_policy(policy)
-    cases = score_cases(predictions, truth, policy)
-    table = pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False)
-    provenance = {"versions": versions(), **(provenance or {})}
-    metadata = json.dumps(provenance, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    output = Path(output)
-    with atomic_file(output / "cases.parquet") as temporary:
-        pq.write_table(table.replace_schema_metadata({"refvessel": metadata}), temporary)
-    summary = {
-        **summarise(cases, policy),
-        "by_phrase": summarise_by(cases, "phrase", policy),
-        "by_patient": summarise_by(cases, "patient", policy),
-        **nnunet_summary(cases),
+    unit = "mm" if truth["spacing"].notna().all() else "px"
+    cases = score_cases(predictions, truth, policy, unit=unit, nsd_tolerance=nsd_tolerance, cores=cores)
+    settings = {
+        "distance_unit": unit,
+        "nsd_tolerance": nsd_tolerance,
         "empty_policy": policy,
+    }
+    bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
+    provenance = {"versions": versions(), **(provenance or {})}
+    output = Path(output)
+    _write_cases(cases, output / "cases.parquet", {**provenance, "settings": settings})
+    summary = {
+        **summarise(cases, policy, draws=draws),
+        "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
+        "sentinels": sentinels(cases, max_failures),
+        **{
+            f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
+            for name, labels in subgroups(cases).items()
+        },
+        **nnunet_summary(cases),
         "provenance": {**provenance, "cases": file_record(output / "cases.parquet")},
     }
     write_json(output / "summary.json", summary)
     return summary
 
 
-def score_cases(predictions: pd.DataFrame, truth: pd.DataFrame, policy: EmptyPolicy) -> pd.DataFrame:
-    """The table of cases, with the columns of CASES_SCHEMA, by sent_id; raises UserError as `score` does."""
+def score_cases(
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    policy: EmptyPolicy,
+    *,
+    unit: str = "px",
+    nsd_tolerance: float = NSD_TOLERANCE,
+    cores: int = 1,
+) -> pd.DataFrame:
+    """The table of cases, with the columns of CASES_SCHEMA, by sent_id; raises UserError as `score` does.
+
+    `unit` of distances is `px` or, where every expression has a spacing, `mm`.
+    """
     paired = pair_expressions(predictions, truth)
-    counts = pixel_counts(paired["mask_predicted"], paired["mask"])
+    predicted, true = paired["scored_prediction"], paired["scored_truth"]
+    counts = pixel_counts(predicted, true, paired["scored_pixels"])
     sizes = {"truth_pixels": counts["tp"] + counts["fn"], "predicted_pixels": counts["tp"] + counts["fp"]}
-    texts = {
+    known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
+    spacings = known if unit == "mm" else [(1.0, 1.0)] * len(paired)
+    shape = shape_scores(predicted, true, spacings=spacings, tolerance=nsd_tolerance, cores=cores)
+    diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
+    for name in SHAPE_SCORES:
+        shape[name] = apply_policy(shape[name].to_numpy(), policy[name], **sizes, diagonals=diagonals)
+    columns = {
+        **sizes,
+        "row_spacing": [row for row, _ in known],
+        "column_spacing": [column for _, column in known],
         "truth_mask": paired["mask"].map(_as_json),
         "predicted_mask": paired["mask_predicted"].map(_as_json),
+        "ignore_mask": paired["ignore_mask"].map(_as_json),
     }
-    cases = pd.concat([paired, counts, overlap_scores(counts, policy)], axis="columns").assign(
-        **sizes, **texts
-    )
+    cases = pd.concat(
+        [paired.drop(columns="ignore_mask"), counts, overlap_scores(counts, policy), shape], axis="columns"
+    ).assign(**columns)
     return cases[CASES_SCHEMA.names]
 
 
-def _as_json(rle: dict) -> str:
-    return json.dumps(rle, separators=(",", ":"))
+def _write_cases(cases: pd.DataFrame, path: Path, made_from: dict[str, Any]) -> None:
+    table = pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False)
+    metadata = json.dumps(made_from, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with atomic_file(path) as temporary:
+        pq.write_table(table.replace_schema_metadata({"refvessel": metadata}), temporary)
+
+
+def _as_json(rle: dict | None) -> str | None:
+    return None if rle is None else json.dumps(rle, separators=(",", ":"))

@@ -21,16 +21,8 @@ def findings(one: Artifacts) -> list[Finding]:
     summary = one.summary
     n = summary["n_expressions"]
     found = [
-        _counted(
-            summary["n_failed"],
-            none=f"All {n} expressions were segmented without a failure.",
-            some=f"of {n} expressions failed: they count as empty masks and stay in every mean.",
-        ),
-        _counted(
-            summary["n_no_seg"],
-            none="Every answer contained [SEG].",
-            some=f"of {n} answers contained no [SEG]: they count as empty masks and stay in every mean.",
-        ),
+        Finding("warning" if sentinel["raised"] else "note", f"{sentinel['text']} ({name})")
+        for name, sentinel in summary["sentinels"].items()
     ]
     if summary["n_empty_truth"]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
@@ -54,10 +46,6 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
         *((f"Training checkpoint {record['name']}", str(record["sha256"])) for record in trained),
         (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
     ]
-
-
-def _counted(number: int, none: str, some: str) -> Finding:
-    return Finding("warning", f"{number} {some}") if number else Finding("note", none)
 
 
 def _pseudonyms(one: Artifacts) -> Finding:

@@ -8,12 +8,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from refvessel.metrics.overlap import OVERLAP_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.report.evaluation import Artifacts
 from refvessel.report.facts import facts
 from refvessel.report.findings import findings, identities
-from refvessel.report.tables import HEADINGS
+from refvessel.report.tables import GROUPINGS, HEADINGS, TITLES
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
@@ -64,9 +63,11 @@ def render_page(
         patient_headings={
             name: heading
             for name, heading in HEADINGS.items()
-            if name not in ("n_patients", "dice_patient_mean")  # a patient's own mean is `Dice mean`
+            # A patient's own mean is `Dice mean`, and one patient has no interval.
+            if name != "n_patients" and not name.startswith("dice_patient_mean")
         },
-        overlap_scores=OVERLAP_SCORES,
+        titles=TITLES,
+        groupings=GROUPINGS,
         official=_OFFICIAL,
         policies=_policies(evaluations),
         versions=versions,
@@ -84,7 +85,7 @@ def _policies(evaluations: Sequence[Artifacts]) -> list[tuple[dict[str, Any], li
     """Each empty-case policy in force, with the names of the evaluations that used it."""
     policies: list[tuple[dict[str, Any], list[str]]] = []
     for one in evaluations:
-        policy = one.summary["empty_policy"]
+        policy = one.summary["settings"]["empty_policy"]
         for known, names in policies:
             if known == policy:
                 names.append(one.evaluation.name)

@@ -19,11 +19,41 @@ HEADINGS = {
     "n_empty_prediction": "Empty answers",
     "dice_mean": "Dice mean",
     "dice_patient_mean": "Dice patient mean",
+    "dice_patient_mean_low": "95% from",
+    "dice_patient_mean_high": "to",
     "dice_pooled": "Dice pooled",
     "iou_mean": "IoU mean",
+    "cldice_mean": "clDice mean",
+    "hd95_mean": "HD95 mean",
     "ciou": "cIoU",
     "giou": "gIoU",
     "pr_at_50": "Pr@0.5",
+}
+# Scores and groupings as the page calls them, in the order shown.
+TITLES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "precision": "Precision",
+    "recall": "Recall",
+    "specificity": "Specificity",
+    "hd95": "HD95",
+    "assd": "ASSD",
+    "nsd": "NSD",
+    "cldice": "clDice",
+    "skeleton_precision": "Skeleton precision",
+    "skeleton_recall": "Skeleton recall",
+    "betti0_error": "Betti error b0",
+    "betti1_error": "Betti error b1",
+    "cal": "CAL",
+    "branch_point_error": "Branch points",
+    "end_point_error": "End points",
+}
+GROUPINGS = {
+    "phrase": "Phrase",
+    "truth_regions": "Regions",
+    "vessel_width": "Vessel width",
+    "foreground_share": "Foreground share",
+    "image_size": "Image size",
 }
 _LATEX_COLUMNS = (  # what fits the width of a printed page
     "n_expressions",
@@ -32,6 +62,8 @@ _LATEX_COLUMNS = (  # what fits the width of a printed page
     "n_empty_prediction",
     "dice_mean",
     "dice_patient_mean",
+    "dice_patient_mean_low",
+    "dice_patient_mean_high",
     "iou_mean",
     "ciou",
     "giou",
@@ -56,13 +88,16 @@ def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
 
 
 def write_tables(evaluations: Sequence[Artifacts], folder: Path) -> dict[str, str]:
-    """Write overall, by_phrase and by_patient as .csv (every column, full precision) and .tex.
+    """Write overall, by_patient and by each of GROUPINGS as .csv (every column, full precision) and .tex.
 
     Returns the caption of each file by its name.
     """
     tables = {
         "overall": (overall_table(evaluations), "Scores over all expressions"),
-        "by_phrase": (group_table(evaluations, "phrase"), "Scores by phrase"),
+        **{
+            f"by_{name}": (group_table(evaluations, name), f"Scores by {heading.lower()}")
+            for name, heading in GROUPINGS.items()
+        },
         "by_patient": (group_table(evaluations, "patient"), "Scores by patient"),
     }
     captions = {}
@@ -78,20 +113,21 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
 
     Model, dataset and split stand in the caption where all rows share them.
     """
-    keys = [key for key in (*_KEYS, "phrase", "patient") if key in table]
+    keys = [key for key in (*_KEYS, *GROUPINGS, "patient") if key in table]
     shared = [key for key in _KEYS if table[key].nunique() == 1]
     rows = [key for key in keys if key not in shared]
     described = ", ".join(f"{key} {table[key].iloc[0]}" for key in shared).replace("_", r"\_")
-    headings = {**{key: key.capitalize() for key in keys}, **HEADINGS}
+    columns = [name for name in _LATEX_COLUMNS if name in table]  # one patient has no interval
+    headings = {**{key: GROUPINGS.get(key, key.capitalize()) for key in keys}, **HEADINGS}
     return (
-        table[[*rows, *_LATEX_COLUMNS]]
+        table[[*rows, *columns]]
         .rename(columns=headings)
         .to_latex(
             index=False,
             escape=True,
             float_format="%.3f",
             na_rep="--",
-            column_format="l" * len(rows) + "r" * len(_LATEX_COLUMNS),
+            column_format="l" * len(rows) + "r" * len(columns),
             caption=f"{caption} ({described})." if described else f"{caption}.",
             label=f"tab:{name}",
         )

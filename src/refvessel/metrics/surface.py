@@ -1,0 +1,58 @@
+"""How far apart two masks' surfaces are: HD95, ASSD and NSD.
+
+A mask's surface is its foreground pixels that have a background pixel, or the image's edge, above, below, to the
+left or to the right. Distances run between pixel centres, from a surface pixel of one mask to the nearest one of
+the other.
+"""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+SURFACE_SCORES = ("hd95", "assd", "nsd")
+
+
+def surface_scores(
+    prediction: np.ndarray, truth: np.ndarray, *, spacing: tuple[float, float], tolerance: float
+) -> dict[str, float]:
+    """The three scores of two masks; NaN where either has no foreground.
+
+    hd95    the larger of the two directed 95th percentiles (linear between ranks) of the surface distances
+    assd    the mean of all surface distances, both directions in one mean
+    nsd     the share of all surface pixels, of both masks, within `tolerance` of the other surface
+
+    Args:
+        prediction, truth: bool arrays of one shape (height, width).
+        spacing: height and width of a pixel; distances and `tolerance` have its unit.
+        tolerance: a distance equal to it is within.
+
+    HD95 and NSD as Reinke et al., Nature Methods 2024 ("Understanding metric-related pitfalls"), define them.
+    """
+    if not (prediction.any() and truth.any()):
+        return dict.fromkeys(SURFACE_SCORES, np.nan)
+    from_prediction, from_truth = surface_distances(prediction, truth, spacing)
+    both = np.concatenate([from_prediction, from_truth])
+    return {
+        "hd95": float(max(np.percentile(from_prediction, 95), np.percentile(from_truth, 95))),
+        "assd": float(both.mean()),
+        "nsd": float((both <= tolerance).mean()),
+    }
+
+
+def surface_distances(
+    first: np.ndarray, second: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each surface pixel of `first` the distance to the surface of `second`, and the other way round.
+
+    Float64, in row-major order of the surface pixels, in the unit of `spacing`. Both masks have foreground.
+    """
+    points = [np.argwhere(surface(mask)) * np.asarray(spacing, np.float64) for mask in (first, second)]
+    # A k-d tree of the few surface pixels is faster than a distance transform of the whole image, and exact.
+    trees = [cKDTree(each, compact_nodes=False, balanced_tree=False) for each in points]
+    return trees[1].query(points[0])[0], trees[0].query(points[1])[0]
+
+
+def surface(mask: np.ndarray) -> np.ndarray:
+    """The surface of a bool mask of shape (height, width), as a mask of that shape."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner

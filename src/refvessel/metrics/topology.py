@@ -1,0 +1,148 @@
+"""Whether two masks have the same vessels: skeletons, components, loops, branches.
+
+Foreground is 8-connected, background 4-connected, as vessels one pixel wide need it.
+"""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from skimage.morphology import skeletonize
+
+TOPOLOGY_SCORES = (
+    "cldice",
+    "skeleton_precision",
+    "skeleton_recall",
+    "betti0_error",
+    "betti1_error",
+    "cal",
+    "branch_point_error",
+    "end_point_error",
+)
+
+_CAL_RADIUS = 2  # pixels; alpha and beta of the paper
+# The eight neighbours (row, column) once around.
+_RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A bool mask of shape (height, width), its skeleton of that shape, and what is counted on the two."""
+
+    mask: np.ndarray
+    skeleton: np.ndarray
+    components: int
+    holes: int
+    branch_points: int
+    end_points: int
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> "Topology":
+        """The topology of a mask."""
+        centre_lines = skeleton(mask)
+        return cls(mask, centre_lines, *betti_numbers(mask), *skeleton_points(centre_lines))
+
+
+def topology_scores(prediction: Topology, truth: Topology) -> dict[str, float]:
+    """The scores of two masks of one shape; NaN where a formula is 0/0.
+
+    skeleton_precision  share of the prediction's skeleton inside the truth
+    skeleton_recall     share of the truth's skeleton inside the prediction
+    cldice              harmonic mean of the two (Shit et al., CVPR 2021)
+    betti0_error        difference of the numbers of components
+    betti1_error        difference of the numbers of holes
+    cal                 see `cal`
+    branch_point_error  difference of the numbers of branch points of the skeletons
+    end_point_error     difference of the numbers of their end points
+    """
+    precision = _share(prediction.skeleton, truth.mask)
+    recall = _share(truth.skeleton, prediction.mask)
+    return {
+        "cldice": _harmonic_mean(precision, recall),
+        "skeleton_precision": precision,
+        "skeleton_recall": recall,
+        "betti0_error": abs(prediction.components - truth.components),
+        "betti1_error": abs(prediction.holes - truth.holes),
+        "cal": cal(prediction, truth),
+        "branch_point_error": abs(prediction.branch_points - truth.branch_points),
+        "end_point_error": abs(prediction.end_points - truth.end_points),
+    }
+
+
+def skeleton(mask: np.ndarray) -> np.ndarray:
+    """Centre lines one pixel wide (Zhang and Suen 1984, scikit-image), as a bool mask."""
+    return skeletonize(mask)
+
+
+def betti_numbers(mask: np.ndarray) -> tuple[int, int]:
+    """Numbers of components and of holes of a bool mask; a hole is background that does not reach the edge."""
+    components = _components(mask, connectivity=8)
+    background = _components(~np.pad(mask, 1), connectivity=4)
+    return components, background - 1  # one of them lies around everything
+
+
+def cal(prediction: Topology, truth: Topology) -> float:
+    """Connectivity times area times length, 0 to 1; NaN where the truth is empty.
+
+    With S the prediction, G the truth, #C components, # pixels, sk the skeleton and d dilation by a disc of
+    radius 2:
+
+        C = 1 - min(1, |#C(G) - #C(S)| / #G)
+        A = #((d(S) & G) | (S & d(G))) / #(S | G)
+        L = #((sk(S) & d(G)) | (d(S) & sk(G))) / #(sk(S) | sk(G))
+
+    Gegundez-Arias et al., "A function for quality evaluation of retinal vessel segmentations", IEEE TMI 31
+    (2012).
+    """
+    if not truth.mask.any():
+        return np.nan
+    wide_prediction, wide_truth = (_dilate(each.mask, _CAL_RADIUS) for each in (prediction, truth))
+    matched = (wide_prediction & truth.mask) | (prediction.mask & wide_truth)
+    matched_lines = (prediction.skeleton & wide_truth) | (wide_prediction & truth.skeleton)
+    connectivity = 1 - min(1, abs(truth.components - prediction.components) / truth.mask.sum())
+    area = matched.sum() / (prediction.mask | truth.mask).sum()
+    length = matched_lines.sum() / (prediction.skeleton | truth.skeleton).sum()
+    return float(connectivity * area * length)
+
+
+def skeleton_points(skeleton: np.ndarray) -> tuple[int, int]:
+    """Numbers of branch points and of end points of a skeleton.
+
+    Both follow from a pixel's crossing number, the separate runs of skeleton pixels around it: an end has one, a
+    branching pixel three or more. Branching pixels that touch are one branch point.
+    """
+    padded = np.pad(skeleton, 1)
+    rows, columns = np.nonzero(padded)
+    around = np.stack([padded[rows + row, columns + column] for row, column in _RING])  # (8, pixels)
+    runs = (around & ~np.roll(around, 1, axis=0)).sum(axis=0)
+    branching = np.zeros_like(padded)
+    branching[rows[runs >= 3], columns[runs >= 3]] = True
+    return _components(branching, connectivity=8), int((runs == 1).sum())
+
+
+def _share(skeleton: np.ndarray, mask: np.ndarray) -> float:
+    pixels = skeleton.sum()
+    return float((skeleton & mask).sum() / pixels) if pixels else np.nan
+
+
+def _harmonic_mean(first: float, second: float) -> float:
+    if first + second == 0:
+        return 0.0
+    return 2 * first * second / (first + second)
+
+
+def _components(mask: np.ndarray, connectivity: int) -> int:
+    return int(cc3d.connected_components(mask, connectivity=connectivity, return_N=True)[1])
+
+
+def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Dilation by the disc of pixels at most `radius` away."""
+    height, width = mask.shape
+    padded = np.pad(mask, radius)
+    dilated = np.zeros_like(mask)
+    for row in range(-radius, radius + 1):
+        for column in range(-radius, radius + 1):
+            if row**2 + column**2 <= radius**2:
+                top, left = radius + row, radius + column
+                dilated |= padded[top : top + height, left : left + width]
+    return dilated
