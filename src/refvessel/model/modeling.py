@@ -23,6 +23,7 @@ from transformers.models.internvl.modeling_internvl import InternVLMultiModalPro
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config
+from refvessel.model.hiera import encode
 from refvessel.model.loading import register_official_names, tensor_problems
 
 
@@ -209,7 +210,7 @@ class Sa2VAModel(PreTrainedModel):
     def encode_images(self, images: torch.Tensor) -> ImageFeatures:
         """SAM2's features of normalised images: (images, 3, size, size)."""
         sam2 = self.grounding_encoder
-        fine, middle, coarse = sam2.vision_encoder(images).fpn_hidden_states
+        fine, middle, coarse = encode(sam2.vision_encoder, images)
         no_memory = sam2.no_memory_embedding.reshape(1, -1, 1, 1)
         return ImageFeatures(
             coarse + no_memory, (sam2.mask_decoder.conv_s0(fine), sam2.mask_decoder.conv_s1(middle))

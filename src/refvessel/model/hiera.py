@@ -1,0 +1,129 @@
+"""SAM2's image encoder over transformers' own modules, with less copying.
+
+The library's blocks cut their input into windows and put it together again, each for itself, and its attention
+also computes weights that nothing reads; its neck makes position encodings that an image alone does not need.
+Here the features stay cut for as long as consecutive blocks have the same windows. The arithmetic is the same.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers.models.sam2.modeling_sam2 import (
+    Sam2HieraDetModel,
+    Sam2MultiScaleBlock,
+    Sam2VisionModel,
+    Sam2VisionNeck,
+)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Features of a batch of images, cut into square windows.
+
+    tokens: (images * windows, side * side, channels), windows and tokens row by row.
+    side: of a window; a whole image is one window of its height.
+    size: height and width of an image in tokens.
+    """
+
+    tokens: torch.Tensor
+    side: int
+    size: int
+
+    def cut(self, side: int) -> "Windows":
+        """The same features in windows of another side."""
+        if side == self.side:
+            return self
+        whole = self.whole()
+        images, channels, count = len(whole), whole.shape[-1], self.size // side
+        cut = whole.reshape(images, count, side, count, side, channels).transpose(2, 3)
+        return Windows(cut.reshape(-1, side * side, channels), side, self.size)
+
+    def whole(self) -> torch.Tensor:
+        """(images, height, width, channels)"""
+        count, side, channels = self.size // self.side, self.side, self.tokens.shape[-1]
+        cut = self.tokens.reshape(-1, count, count, side, side, channels).transpose(2, 3)
+        return cut.reshape(-1, self.size, self.size, channels)
+
+
+def encode(encoder: Sam2VisionModel, images: torch.Tensor) -> list[torch.Tensor]:
+    """Feature maps of stride 4, 8 and 16 of normalised square images (images, 3, size, size).
+
+    Returns:
+        three tensors (images, hidden, height, width), from fine to coarse
+    """
+    levels = _neck(encoder.neck, _trunk(encoder.backbone, images))
+    return levels[: encoder.num_feature_levels]
+
+
+def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor) -> list[torch.Tensor]:
+    """The features after each stage, (images, height, width, channels), from fine to coarse."""
+    patches = trunk.patch_embed(images)
+    patches = patches + trunk._get_pos_embed(patches.shape[1:3])
+    size = patches.shape[1]
+    features = Windows(patches.reshape(len(patches), size * size, -1), size, size)
+    stages = []
+    for index, block in enumerate(trunk.blocks):
+        features = run_block(block, features)
+        if index in trunk.stage_ends:
+            stages.append(features.whole())
+    return stages
+
+
+def run_block(block: Sam2MultiScaleBlock, features: Windows) -> Windows:
+    """One block; the result stays in the block's windows."""
+    side = block.window_size or features.size
+    if features.size % side:  # windows that do not fill the image need padding: the library's own way
+        whole = block(features.whole())
+        size = whole.shape[1]
+        return Windows(whole.reshape(len(whole), size * size, -1), size, size)
+    features = features.cut(side)
+    tokens = block_tokens(block, features.tokens)
+    stride = block.query_stride[0] if block.query_stride else 1
+    return Windows(tokens, side // stride, features.size // stride)
+
+
+def block_tokens(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
+    """A block over windows: (windows, tokens, channels) to (windows, tokens / stride^2, channels)."""
+    normed = block.layer_norm1(tokens)
+    residual = tokens if block.dim == block.dim_out else _pool(block, block.proj(normed))
+    attended = residual + _attend(block, normed)
+    return attended + block.mlp(block.layer_norm2(attended))
+
+
+def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
+    attention = block.attn
+    windows, count, _ = tokens.shape
+    query, key, value = attention.qkv(tokens).chunk(3, dim=-1)  # each (windows, tokens, channels)
+    query = _pool(block, query)
+    heads = attention.num_attention_heads
+    query, key, value = (
+        each.reshape(windows, -1, heads, each.shape[-1] // heads).transpose(1, 2)
+        for each in (query, key, value)
+    )
+    mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    return attention.proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _pool(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
+    """The maximum of each 2x2 tokens of a window where the block halves the resolution."""
+    if not block.query_stride:
+        return tokens
+    windows, count, channels = tokens.shape
+    half = int(count**0.5) // 2
+    rows = tokens.reshape(windows, half, 2, half, 2, channels).unbind(2)  # (windows, half, half, 2, channels)
+    (a, b), (c, d) = (row.unbind(3) for row in rows)  # each (windows, half, half, channels)
+    return torch.maximum(torch.maximum(a, b), torch.maximum(c, d)).reshape(windows, -1, channels)
+
+
+def _neck(neck: Sam2VisionNeck, stages: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The feature pyramid, from fine to coarse."""
+    levels: list[torch.Tensor] = []
+    for level in reversed(range(len(stages))):
+        lateral: nn.Conv2d = neck.convs[len(stages) - 1 - level]
+        features = lateral(stages[level].permute(0, 3, 1, 2))
+        if levels and level in neck.fpn_top_down_levels:
+            features = features + functional.interpolate(levels[0], scale_factor=2.0, mode="nearest")
+        levels.insert(0, features)
+    return levels

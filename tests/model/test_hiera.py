@@ -1,0 +1,43 @@
+"""SAM2's encoder with fewer copies equals transformers' own."""
+
+import pytest
+import torch
+from transformers import Sam2VideoModel
+
+from refvessel.model.configuration import Sa2VAConfig
+from refvessel.model.hiera import Windows, encode
+
+
+@pytest.mark.parametrize(
+    "trunk",
+    [
+        pytest.param({}, id="windows that fill the image, and one global block"),
+        pytest.param(
+            {"window_spec": [8, 4, 14, 7]}, id="windows that need padding, as in the smaller models"
+        ),
+        pytest.param({"global_att_blocks": [3, 4]}, id="a global block after another"),
+    ],
+)
+@torch.inference_mode()
+def test_features_equal_those_of_transformers_encoder(config, trunk):
+    config["grounding_encoder_config"] |= {"stages": [1, 2, 3, 1], "global_att_blocks": [4]} | trunk
+    torch.manual_seed(0)
+    encoder = Sam2VideoModel(Sa2VAConfig(**config).sam2_config()).vision_encoder.eval()
+    for parameter in encoder.parameters():
+        parameter.normal_(std=0.2)
+    images = torch.randn(2, 3, 256, 256)
+    expected = encoder(images).fpn_hidden_states
+    found = encode(encoder, images)
+    assert len(found) == len(expected) == 3
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_cutting_and_joining_windows_loses_nothing():
+    whole = torch.arange(2 * 16 * 16 * 3).reshape(2, 16, 16, 3)
+    features = Windows(whole.reshape(2, 256, 3), 16, 16)
+    for side in (8, 2, 4, 16):
+        features = features.cut(side)
+        assert features.tokens.shape == (2 * (16 // side) ** 2, side * side, 3)
+        assert torch.equal(features.whole(), whole)
+    assert torch.equal(features.cut(4).tokens[1].reshape(4, 4, 3), whole[0, :4, 4:8])
