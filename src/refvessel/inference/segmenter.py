@@ -9,6 +9,8 @@ import torch
 from refvessel.model.modeling import Answer, Masks, Sa2VAModel, upsample_logits
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
 
+_LARGEST_LOGIT = float(np.finfo(np.float16).max)
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -17,11 +19,13 @@ class Segmentation:
     answer: generated text, special tokens included.
     masks: bool (number of [SEG], height, width), at the image's own size.
     scores: SAM2's predicted IoU of each mask.
+    logits: float16 (number of [SEG], size/4, size/4), what the masks were upsampled and thresholded from.
     """
 
     answer: str
     masks: np.ndarray
     scores: list[float]
+    logits: np.ndarray
 
 
 class Segmenter:
@@ -52,9 +56,8 @@ class Segmenter:
         answers = self._answers(images, owners, [prompt for mine in prompts for prompt in mine])
         masks = self._masks(images, owners, answers)
         grouped: list[list[Segmentation]] = [[] for _ in images]
-        for owner, answer, (pixels, scores) in zip(owners, answers, masks, strict=True):
-            text = self._processor.answer_text(answer.token_ids)
-            grouped[owner].append(Segmentation(text, pixels, scores))
+        for owner, answer, of_answer in zip(owners, answers, masks, strict=True):
+            grouped[owner].append(Segmentation(self._processor.answer_text(answer.token_ids), *of_answer))
         return grouped
 
     def _answers(
@@ -78,10 +81,10 @@ class Segmenter:
 
     def _masks(
         self, images: Sequence[ProcessedImage], owners: list[int], answers: list[Answer]
-    ) -> list[tuple[np.ndarray, list[float]]]:
+    ) -> list[tuple[np.ndarray, list[float], np.ndarray]]:
         counts = [len(answer.seg_states) for answer in answers]
         if not any(counts):
-            return [(_no_masks(images[owner]), []) for owner in owners]
+            return [self._no_masks(images[owner]) for owner in owners]
         # Only images that some answer segments go through SAM2, each once.
         used = sorted({owner for owner, count in zip(owners, counts, strict=True) if count})
         features = self._model.encode_images(
@@ -99,21 +102,25 @@ class Segmenter:
 
     def _at_image_size(
         self, masks: Masks, start: int, count: int, image: ProcessedImage
-    ) -> tuple[np.ndarray, list[float]]:
+    ) -> tuple[np.ndarray, list[float], np.ndarray]:
         if count == 0:
-            return _no_masks(image), []
+            return self._no_masks(image)
         rows = slice(start, start + count)
         size = self._model.grounding_encoder.image_size
         logits = upsample_logits(masks.logits[rows], size, image.height, image.width)
-        return (logits.sigmoid() > 0.5).cpu().numpy(), masks.iou_scores[rows].amax(-1).tolist()
+        return (
+            (logits.sigmoid() > 0.5).cpu().numpy(),
+            masks.iou_scores[rows].amax(-1).tolist(),
+            masks.logits[rows].clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half().cpu().numpy(),
+        )
+
+    def _no_masks(self, image: ProcessedImage) -> tuple[np.ndarray, list[float], np.ndarray]:
+        side = self._model.grounding_encoder.image_size // 4
+        return np.zeros((0, image.height, image.width), bool), [], np.zeros((0, side, side), np.float16)
 
     def _to_device(self, arrays: list[np.ndarray], join) -> torch.Tensor:
         pixels = torch.from_numpy(join(arrays)).to(self._model.device)
         return normalise(pixels, self._model.dtype)
-
-
-def _no_masks(image: ProcessedImage) -> np.ndarray:
-    return np.zeros((0, image.height, image.width), bool)
 
 
 def _pad_left(sequences: list[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
