@@ -66,7 +66,7 @@ def test_the_report_proves_the_result(layers, tmp_path):
             norm = (expected[name] - base[name].float()).norm().item()
             assert entry["lora_delta_norm"] == pytest.approx(norm, rel=1e-4)
     assert report["sources"] == {"base_mllm": 62, "lora_merged": 21, "sam2": 277, "trained": 143}
-    assert report["layers"]["trained"] == {"tensors": 185, "superseded": []}
+    assert report["layers"]["trained"] == {"tensors": 185, "superseded": [], "left_out": []}
     assert "mlp1.0.bias" in report["layers"]["base_mllm"]["superseded"]
     assert report["equal_to_base"] == {"tensors": 62 + 277, "of": 503, "share": 339 / 503}
     assert report["warnings"] == []

@@ -5,7 +5,7 @@ import torch
 
 from refvessel.checkpoint import tensors
 from refvessel.checkpoint.merge import Merge
-from refvessel.checkpoint.stack import LoraPair, Source
+from refvessel.checkpoint.stack import Source, Update
 from refvessel.checkpoint.tensors import StoredTensor, contiguous_stride
 
 
@@ -25,6 +25,10 @@ def stored(tmp_path: Path):
     return store
 
 
+def source(value, base, update=None) -> Source:
+    return Source("any", value, base, update, frozenset())
+
+
 def result(merge: Merge) -> torch.Tensor:
     blocks = list(merge.blocks())
     assert len(blocks) > 1
@@ -36,7 +40,7 @@ def test_lora_is_added_in_float32_and_rounded_once(dtype, stored):
     torch.manual_seed(0)
     weight, a, b = torch.randn(40, 24).bfloat16(), torch.randn(4, 24), torch.randn(40, 4)
     value = stored(weight)
-    merge = Merge(Source("lora_merged", value, value, LoraPair("trained", stored(a), stored(b), 2.5)), dtype)
+    merge = Merge(source(value, value, Update("trained", 2.5, stored(b), stored(a))), dtype)
     delta = 2.5 * b.double() @ a.double()
     merged = result(merge)
     assert merged.dtype == dtype
@@ -49,8 +53,8 @@ def test_lora_is_added_in_float32_and_rounded_once(dtype, stored):
 
 def test_a_zero_update_has_norm_zero_and_equals_the_base(stored):
     value = stored(torch.randn(40, 24))
-    pair = LoraPair("trained", stored(torch.randn(4, 24)), stored(torch.zeros(40, 4)), 2.0)
-    merge = Merge(Source("lora_merged", value, value, pair), torch.float32)
+    pair = Update("trained", 2.0, stored(torch.zeros(40, 4)), stored(torch.randn(4, 24)))
+    merge = Merge(source(value, value, pair), torch.float32)
     assert torch.equal(result(merge), value.rows(0, 40))
     assert merge.delta_norm == 0
     assert merge.equals_base
@@ -61,7 +65,7 @@ def test_a_single_element_tells_a_trained_tensor_from_the_base(stored):
     other = weight.clone()
     other[39, 23] += 1
     for trained, equal in ((weight, True), (other, False)):
-        merge = Merge(Source("trained", stored(trained), stored(weight), None), torch.float32)
+        merge = Merge(source(stored(trained), stored(weight)), torch.float32)
         assert torch.equal(result(merge), trained)
         assert merge.equals_base is equal
         assert merge.delta_norm is None
@@ -70,6 +74,6 @@ def test_a_single_element_tells_a_trained_tensor_from_the_base(stored):
 def test_a_tensor_that_the_base_lacks_or_has_in_another_shape_does_not_equal_it(stored):
     weight = stored(torch.randn(40, 24))
     for base in (None, stored(torch.randn(38, 24))):
-        merge = Merge(Source("trained", weight, base, None), torch.float32)
+        merge = Merge(source(weight, base), torch.float32)
         result(merge)
         assert not merge.equals_base

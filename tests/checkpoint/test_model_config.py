@@ -11,14 +11,19 @@ BASE = {
     "auto_map": {"AutoModel": "evil.Model"},
     "torch_dtype": "bfloat16",
     "ps_version": "v2",
-    "llm_config": {"vocab_size": 10, "auto_map": {"AutoModel": "evil.Model"}, "torch_dtype": "bfloat16"},
+    "llm_config": {
+        "architectures": ["Qwen2ForCausalLM"],
+        "vocab_size": 10,
+        "auto_map": {"AutoModel": "evil.Model"},
+        "torch_dtype": "bfloat16",
+    },
     "vision_config": {"hidden_size": 48},
 }
 
 
 def test_the_official_configuration_keeps_the_base_and_runs_no_code():
     config = official_config(
-        BASE, template="qwen_chat", vocab_size=15, grounding_encoder=None, dtype="float32"
+        BASE, template="qwen_chat", vocab_size=15, grounding_encoder=None, tied=False, dtype="float32"
     )
     assert config == {
         "model_type": "sa2va_chat",
@@ -26,7 +31,7 @@ def test_the_official_configuration_keeps_the_base_and_runs_no_code():
         "template": "qwen_chat",
         "torch_dtype": "float32",
         "ps_version": "v2",
-        "llm_config": {"vocab_size": 15},
+        "llm_config": {"architectures": ["Qwen2ForCausalLM"], "vocab_size": 15},
         "vision_config": {"hidden_size": 48},
     }
     assert BASE["llm_config"]["vocab_size"] == 10
@@ -35,7 +40,7 @@ def test_the_official_configuration_keeps_the_base_and_runs_no_code():
 def test_a_grounding_encoder_is_passed_through():
     stated = {"embed_dim": 8, "memory_dim": 32}
     config = official_config(
-        BASE, template="qwen_chat", vocab_size=15, grounding_encoder=stated, dtype="float32"
+        BASE, template="qwen_chat", vocab_size=15, grounding_encoder=stated, tied=False, dtype="float32"
     )
     assert config["grounding_encoder_config"] == stated
 

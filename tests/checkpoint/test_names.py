@@ -23,6 +23,36 @@ OFFICIAL = f"language_model.{LAYER}.weight"
             "language_model.model.embed_tokens.weight",
             Part.VALUE,
         ),
+        (
+            "mllm.model.vision_model.base_model.model.encoder.layers.0.attn.qkv.lora_A.default.weight",
+            "vision_model.encoder.layers.0.attn.qkv.weight",
+            Part.LORA_A,
+        ),
+        (
+            f"mllm.model.language_model.base_model.model.{LAYER}.base_layer.bias",
+            f"language_model.{LAYER}.bias",
+            Part.VALUE,
+        ),
+        (
+            f"mllm.model.language_model.base_model.model.{LAYER}.lora_B.default.bias",
+            f"language_model.{LAYER}.bias",
+            Part.LORA_BIAS,
+        ),
+        (
+            "mllm.model.language_model.base_model.model.model.embed_tokens.lora_embedding_A.default",
+            "language_model.model.embed_tokens.weight",
+            Part.EMBEDDING_A,
+        ),
+        (
+            "mllm.model.language_model.base_model.model.model.embed_tokens.lora_embedding_B",
+            "language_model.model.embed_tokens.weight",
+            Part.EMBEDDING_B,
+        ),
+        (
+            "mllm.model.language_model.base_model.model.output.original_module.weight",
+            "language_model.output.weight",
+            Part.ORIGINAL,
+        ),
         ("mllm.model.mlp1.0.bias", "mlp1.0.bias", Part.VALUE),
         ("text_hidden_fcs.2.weight", "text_hidden_fcs.2.weight", Part.VALUE),
         (

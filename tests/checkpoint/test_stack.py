@@ -12,7 +12,7 @@ from refvessel.errors import UserError
 
 RANK = 2
 LORA = TrainingConfig("qwen_chat", (), LoraSettings(RANK, 4.0, False))
-PLAIN = TrainingConfig("qwen_chat", (), None)
+PLAIN = TrainingConfig("qwen_chat", ())
 A, B = Part.LORA_A, Part.LORA_B
 SHAPES = {"w": (3, 5), "v": (4,)}
 
@@ -54,13 +54,13 @@ def test_a_lora_pair_changes_the_value_below_it():
     source = stack([base(), SAM2, layer("trained", PAIR, LORA)], SHAPES)["w"]
     assert source.label == "lora_merged"
     assert source.value.path == Path("base_mllm.pth")
-    assert (source.lora.layer, source.lora.scale) == ("trained", 2.0)
+    assert (source.update.layer, source.update.scale) == ("trained", 2.0)
 
 
 def test_a_later_lora_pair_replaces_an_earlier_one():
     pretrained = layer("pretrained", {"w": (3, 5), **PAIR}, LORA)
     sources = stack([base(), SAM2, pretrained, layer("trained", PAIR, LORA)], SHAPES)
-    assert sources["w"].lora.layer == "trained"
+    assert sources["w"].update.layer == "trained"
     assert sources["w"].value.path == Path("pretrained.pth")
     assert superseded(pretrained, sources) == ["w/lora_A", "w/lora_B"]
 
@@ -68,7 +68,8 @@ def test_a_later_lora_pair_replaces_an_earlier_one():
 def test_an_earlier_lora_pair_holds_where_no_later_layer_speaks():
     pretrained = layer("pretrained", PAIR, LORA)
     assert (
-        stack([base(), SAM2, pretrained, layer("trained", {}, PLAIN)], SHAPES)["w"].lora.layer == "pretrained"
+        stack([base(), SAM2, pretrained, layer("trained", {}, PLAIN)], SHAPES)["w"].update.layer
+        == "pretrained"
     )
 
 
@@ -76,7 +77,7 @@ def test_a_later_value_replaces_value_and_lora_pair():
     source = stack(
         [base(), SAM2, layer("pretrained", PAIR, LORA), layer("trained", {"w": (3, 5)}, PLAIN)], SHAPES
     )["w"]
-    assert (source.label, source.lora) == ("trained", None)
+    assert (source.label, source.update) == ("trained", None)
 
 
 def test_a_tensor_without_a_place_is_named():

@@ -28,7 +28,7 @@ def refusal(model: str, head: str = HEAD) -> str:
     ],
 )
 def test_lora_settings_are_read_however_they_are_written(text):
-    assert config(text).lora == LoraSettings(64, 128.0, False)
+    assert config(text).llm_lora == LoraSettings(64, 128.0, False)
 
 
 def test_template_and_tokens_are_read_in_their_order():
@@ -36,7 +36,7 @@ def test_template_and_tokens_are_read_in_their_order():
     result = config("model = dict(mllm=dict(freeze_llm=True))", head)
     assert result.template == "internlm2_chat"
     assert result.special_tokens == ("<p>", "</p>", "[SEG]", "<vp>", "</vp>")
-    assert result.lora is None
+    assert result.llm_lora is None
 
 
 def test_the_scale_is_alpha_over_rank_or_its_root():
@@ -47,7 +47,7 @@ def test_the_scale_is_alpha_over_rank_or_its_root():
 def test_nothing_in_the_text_is_executed(tmp_path):
     marker = tmp_path / "marker"
     text = f"x = open({str(marker)!r}, 'w')\n[open({str(marker)!r}, 'w') for _ in 'a']\nmodel = dict()"
-    assert config(text).lora is None
+    assert config(text).llm_lora is None
     assert not marker.exists()
 
 

@@ -1,7 +1,8 @@
 """From the layers of a fine-tuning run to an official Hugging Face folder."""
 
+import fnmatch
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 
 from refvessel.checkpoint.layers import (
+    BASE_LAYERS,
     Layer,
     read_base_layer,
     read_pretrained_layer,
@@ -18,15 +20,22 @@ from refvessel.checkpoint.layers import (
 )
 from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.model_config import official_config, read_base_config
-from refvessel.checkpoint.names import Part
+from refvessel.checkpoint.names import Address, Part
 from refvessel.checkpoint.report import conversion_report
-from refvessel.checkpoint.shards import INDEX_NAME, plan_shards, shards_bytes, shards_index, write_shards
+from refvessel.checkpoint.shards import (
+    INDEX_NAME,
+    cancelled_on_error,
+    plan_shards,
+    shards_bytes,
+    shards_index,
+    write_shards,
+)
 from refvessel.checkpoint.stack import stack
 from refvessel.checkpoint.tokenizer import extended_tokenizer, tokenizer_files
 from refvessel.checkpoint.trunks import grounding_encoder_config
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, require_free_space, write_json
-from refvessel.model.naming import FLOAT32_TENSORS
+from refvessel.model.naming import FLOAT32_TENSORS, SAM2_PREFIX, embedding_name, head_name
 from refvessel.provenance import file_record
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -38,22 +47,27 @@ _REPORT_BYTES_PER_TENSOR = 1024  # more than an entry of conversion.json has
 def convert_checkpoint(
     *,
     base_mllm: Path,
-    sam2: Path,
+    sam2: Path | None,
     pretrained: Path | None,
     checkpoint: Path,
     output: Path,
     dtype: str = "bfloat16",
+    overrides: Mapping[str, Any] | None = None,
+    leave_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Stack the layers, merge LoRA, and write an official Sa2VA folder and its `conversion.json`.
 
     Args:
-        base_mllm: InternVL folder with safetensors, `config.json` and tokenizer.
-        sam2: SAM2 checkpoint, `{"model": {...}}`.
+        base_mllm: InternVL folder with weights (safetensors or .bin), `config.json` and tokenizer.
+        sam2: SAM2 checkpoint, `{"model": {...}}`; None where a later layer holds all of SAM2.
         pretrained: Sa2VA checkpoint that training started from, in training names.
-        checkpoint: mmengine's iter_N.pth.
+        checkpoint: mmengine's iter_N.pth, a file or a DeepSpeed folder; or a complete Sa2VA in training names.
         output: folder to write; an earlier conversion there is replaced once the new one is whole.
         dtype: of the tensors written, bfloat16 or float32; LoRA is merged in float32 in either case, and
             SAM2's position frequencies stay float32 (`FLOAT32_TENSORS`).
+        overrides: what replaces the checkpoint's training config (see `read_training_config`); a contradiction is
+            among the report's warnings.
+        leave_out: patterns (`*`, `?`) of the tensors, as their files name them, that do not take part.
 
     Returns:
         The content of `conversion.json`.
@@ -66,18 +80,20 @@ def convert_checkpoint(
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not supported; choose one of {', '.join(DTYPES)}.")
     base_mllm, output = Path(base_mllm), Path(output)
-    layers = _read_layers(base_mllm, sam2, pretrained, checkpoint)
+    layers = _read_layers(base_mllm, sam2, pretrained, checkpoint, overrides, leave_out)
     training = layers[-1].config
     tokenizer, token_count = extended_tokenizer(base_mllm, training.special_tokens)
     base_config = read_base_config(base_mllm)
+    layers, tied = _tied(layers, base_config["llm_config"])
     config = official_config(
         base_config,
         template=training.template,
         vocab_size=token_count,
-        grounding_encoder=base_config.get("grounding_encoder_config") or _trunk(layers, sam2),
+        grounding_encoder=base_config.get("grounding_encoder_config") or _trunk(layers),
+        tied=tied,
         dtype=dtype,
     )
-    sources = stack(layers, _shapes(config, base_mllm))
+    sources = stack(layers, _shapes(config, f"{checkpoint} on {base_mllm}"))
     merges = {
         name: Merge(source, torch.float32 if name in FLOAT32_TENSORS else DTYPES[dtype])
         for name, source in sources.items()
@@ -90,7 +106,7 @@ def convert_checkpoint(
     _check_output(output, [path for _, path in inputs])
     require_free_space(output, shards_bytes(shards) + texts)
 
-    with atomic_directory(output) as folder, ThreadPoolExecutor(1) as pool:
+    with atomic_directory(output) as folder, cancelled_on_error(ThreadPoolExecutor(1)) as pool:
         records = [(layer, pool.submit(file_record, path)) for layer, path in inputs]  # beside the writing
         hashes = write_shards(folder, shards, merges)
         for name, content in (files | index).items():
@@ -108,37 +124,72 @@ def convert_checkpoint(
     return report
 
 
-def _read_layers(base_mllm: Path, sam2: Path, pretrained: Path | None, checkpoint: Path) -> list[Layer]:
+def _read_layers(
+    base_mllm: Path,
+    sam2: Path | None,
+    pretrained: Path | None,
+    checkpoint: Path,
+    overrides: Mapping[str, Any] | None,
+    leave_out: Sequence[str],
+) -> list[Layer]:
     """All layers, the earliest first; the last has a training config."""
-    layers = [read_base_layer(base_mllm), read_sam2_layer(sam2)]
+    layers = [read_base_layer(base_mllm, leave_out)]
+    if sam2 is not None:
+        layers.append(read_sam2_layer(sam2, leave_out))
     if pretrained is not None:
-        layers.append(read_pretrained_layer(pretrained))
-    return [*layers, read_trained_layer(checkpoint)]
+        layers.append(read_pretrained_layer(pretrained, leave_out))
+    layers.append(read_trained_layer(checkpoint, leave_out, overrides))
+    left_out = [name for layer in layers for name in layer.left_out]
+    for pattern in leave_out:
+        if not fnmatch.filter(left_out, pattern):
+            raise UserError(f"No tensor of any layer matches {pattern!r}, which leave_out names; remove it.")
+    return layers
 
 
-def _trunk(layers: Sequence[Layer], sam2: Path) -> dict[str, Any] | None:
-    shapes = {
-        address.tensor: tensor.shape
-        for layer in layers
-        for address, tensor in layer.tensors.items()
-        if address.part is Part.VALUE
-    }
-    return grounding_encoder_config(shapes, str(sam2))
+def _tied(layers: Sequence[Layer], language_model: Mapping[str, Any]) -> tuple[list[Layer], bool]:
+    """The layers, and whether the result's output layer is that of its embeddings.
+
+    It is where the base says so and training left no output layer; a copy that the base holds is then left out.
+    """
+    architecture = (language_model.get("architectures") or [""])[0]
+    head, embedding = Address(head_name(architecture)), Address(embedding_name(architecture))
+    trained = [layer for layer in layers if layer.name not in BASE_LAYERS]
+    if not language_model.get("tie_word_embeddings") or any(head in layer.tensors for layer in trained):
+        return list(layers), False
+    for layer in trained:
+        if "modules_to_save" in layer.names.get(embedding, ""):
+            raise UserError(
+                f"{layer.source} holds {layer.names[embedding]}, which the tied output layer did not share, "
+                f"and no {head.tensor}; save both modules in training."
+            )
+    return [layer.without(head) if head in layer.tensors else layer for layer in layers], True
 
 
-def _shapes(config: dict[str, Any], base_mllm: Path) -> dict[str, tuple[int, ...]]:
-    """The tensors that a model with this configuration has."""
+def _trunk(layers: Sequence[Layer]) -> dict[str, Any] | None:
+    shapes, source = {}, layers[-1].source
+    for layer in layers:
+        values = {
+            address.tensor: tensor for address, tensor in layer.tensors.items() if address.part is Part.VALUE
+        }
+        if any(name.startswith(SAM2_PREFIX) for name in values):
+            source = layer.source
+        shapes |= {name: tensor.shape for name, tensor in values.items()}
+    return grounding_encoder_config(shapes, str(source))
+
+
+def _shapes(config: dict[str, Any], where: str) -> dict[str, tuple[int, ...]]:
+    """The tensors that a model with this configuration has; `where` tells what the configuration is made of."""
     # Found by building the model (on no device), which takes transformers a second to import.
     from refvessel.model.naming import official_shapes
 
     try:
         return official_shapes(config)
     except UserError as error:
-        raise UserError(f"{base_mllm}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
     except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{base_mllm}/config.json describes no model that can be built ({reason}); copy the base model again."
+            f"{where}: config.json describes no model that can be built ({reason}); copy the base model again."
         ) from error
 
 

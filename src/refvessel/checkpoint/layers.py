@@ -1,18 +1,21 @@
 """The layers that a fine-tuned model is stacked from, each read into official names."""
 
 import reprlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from refvessel.checkpoint.names import Address, base_address, sam2_address, training_address
-from refvessel.checkpoint.safetensors_file import read_safetensors
-from refvessel.checkpoint.tensors import StoredTensor
+from refvessel.checkpoint.tensors import LazyTensor
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.checkpoint.training_config import TrainingConfig, read_training_config
+from refvessel.checkpoint.weights_folder import read_weights
+from refvessel.checkpoint.zero_folder import read_zero_folder
 from refvessel.errors import UserError
-from refvessel.files import read_json
+
+BASE_LAYERS = ("base_mllm", "sam2")  # those that every training starts from
 
 
 @dataclass(frozen=True)
@@ -20,79 +23,85 @@ class Layer:
     """One layer's tensors by official address, none of them read yet.
 
     `name` is base_mllm, sam2, pretrained or trained; `names` holds what the files call each tensor; `config` is
-    that of the run which wrote the layer, where the layer has one.
+    that of the run which wrote the layer, where the layer has one; `left_out` are the files' names of tensors
+    that do not take part.
     """
 
     name: str
     source: Path
     files: tuple[Path, ...]
-    tensors: dict[Address, StoredTensor]
+    tensors: dict[Address, LazyTensor]
     names: dict[Address, str]
     config: TrainingConfig | None = None
+    left_out: tuple[str, ...] = ()
 
-
-def read_base_layer(folder: Path) -> Layer:
-    """An InternVL folder's weights: `model.safetensors`, or shards and their index."""
-    folder = Path(folder)
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder of the base model.")
-    if single.exists() and index.exists():
-        raise UserError(
-            f"{folder} has both {single.name} and {index.name}; remove the one that is not the model's."
+    def without(self, address: Address) -> "Layer":
+        """The layer with one of its tensors left out."""
+        return replace(
+            self,
+            tensors={key: tensor for key, tensor in self.tensors.items() if key != address},
+            names={key: name for key, name in self.names.items() if key != address},
+            left_out=(*self.left_out, self.names[address]),
         )
-    if not single.exists() and not index.exists():
-        raise UserError(
-            f"{folder} has no {single.name} and no {index.name}; save the base model as safetensors."
-        )
-    if single.exists():
-        return _layer("base_mllm", folder, (single,), read_safetensors(single), base_address)
-    expected = _shards(index)
-    files, tensors = [], {}
-    for name in sorted(expected):
-        files.append(folder / name)
-        shard = read_safetensors(folder / name)
-        if odd := sorted(shard.keys() ^ expected[name]):
-            raise UserError(
-                f"{index} and {name} disagree about the tensor {odd[0]}; copy the base model again."
-            )
-        tensors |= shard
-    return _layer("base_mllm", folder, (index, *files), tensors, base_address)
 
 
-def read_sam2_layer(path: Path) -> Layer:
+def read_base_layer(folder: Path, leave_out: Sequence[str] = ()) -> Layer:
+    """An InternVL folder's weights.
+
+    Of this and of every other layer, tensors whose names match a pattern of `leave_out` do not take part.
+    """
+    files, tensors = read_weights(folder)
+    return _layer("base_mllm", folder, files, tensors, base_address, leave_out)
+
+
+def read_sam2_layer(path: Path, leave_out: Sequence[str] = ()) -> Layer:
     """A SAM2 checkpoint, `{"model": {...}}`."""
     tensors = _entry(read_torch_file(path), "model", path, "give a SAM2 checkpoint")
-    return _layer("sam2", path, (Path(path),), tensors, sam2_address)
+    return _layer("sam2", path, (Path(path),), tensors, sam2_address, leave_out)
 
 
-def read_pretrained_layer(path: Path) -> Layer:
-    """A whole Sa2VA in training names, bare or as an mmengine checkpoint."""
-    content = read_torch_file(path)
-    if isinstance(content, dict) and "state_dict" not in content:
-        content = {"state_dict": content}
-    tensors = _entry(content, "state_dict", path, "give a checkpoint with Sa2VA weights")
+def read_pretrained_layer(path: Path, leave_out: Sequence[str] = ()) -> Layer:
+    """A Sa2VA in training names that training started from, bare or as an mmengine or DeepSpeed checkpoint."""
+    files, tensors, text = _read_training_file(path)
+    config = None if text is None else read_training_config(text, str(path))
+    return _layer("pretrained", path, files, tensors, training_address, leave_out, config)
+
+
+def read_trained_layer(
+    path: Path, leave_out: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> Layer:
+    """What training left, its configuration in `meta.cfg`; or a complete Sa2VA, its settings in `overrides`."""
+    files, tensors, text = _read_training_file(path)
+    config = read_training_config(text, str(path), overrides)
+    layer = _layer("trained", path, files, tensors, training_address, leave_out, config)
+    for part, prefix in (("llm_lora", "language_model."), ("visual_encoder_lora", "vision_model.")):
+        held = any(address.part.is_lora and address.tensor.startswith(prefix) for address in layer.tensors)
+        if getattr(config, part) and not held:
+            raise UserError(
+                f"{path} states {part} in its training config but holds no LoRA factors of {prefix}*; "
+                "check which file it is."
+            )
+    return layer
+
+
+def _read_training_file(path: Path) -> tuple[tuple[Path, ...], dict[str, LazyTensor], str | None]:
+    """Files, tensors by training name, and the training config where there is one."""
+    path = Path(path)
+    if path.is_dir():
+        files, content = read_zero_folder(path)
+    else:
+        files, content = (path,), read_torch_file(path)
+    if (
+        isinstance(content, dict)
+        and content
+        and all(isinstance(each, LazyTensor) for each in content.values())
+    ):
+        return files, content, None
+    remedy = "give the iter_N.pth that mmengine wrote during training, or a complete Sa2VA"
+    tensors = _entry(content, "state_dict", path, remedy)
     meta = content.get("meta")
     text = meta.get("cfg") if isinstance(meta, dict) else None
-    config = None if text is None else read_training_config(text, str(path))
-    return _layer("pretrained", path, (Path(path),), tensors, training_address, config)
-
-
-def read_trained_layer(path: Path) -> Layer:
-    """An mmengine training checkpoint with its configuration in `meta.cfg`."""
-    content = read_torch_file(path)
-    remedy = "give the iter_N.pth that mmengine wrote during training"
-    tensors = _entry(content, "state_dict", path, remedy)
-    meta = _entry(content, "meta", path, remedy)
-    if not isinstance(meta.get("cfg"), str):
-        raise UserError(f"{path} has no training config in meta.cfg; {remedy}.")
-    config = read_training_config(meta["cfg"], str(path))
-    layer = _layer("trained", path, (Path(path),), tensors, training_address, config)
-    if config.lora and not any(address.part.is_lora for address in layer.tensors):
-        raise UserError(
-            f"{path} states LoRA in its training config but holds no LoRA factors; check which file it is."
-        )
-    return layer
+    return files, tensors, text
 
 
 def _entry(content: Any, key: str, path: Path, remedy: str) -> dict:
@@ -101,34 +110,23 @@ def _entry(content: Any, key: str, path: Path, remedy: str) -> dict:
     return content[key]
 
 
-def _shards(index: Path) -> dict[str, set[str]]:
-    """Shard file name -> names of its tensors."""
-    content = read_json(index)
-    weight_map = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(weight_map, dict):
-        raise UserError(f"{index} has no weight_map; copy the base model again.")
-    shards: dict[str, set[str]] = {}
-    for tensor, name in weight_map.items():
-        if not isinstance(name, str) or Path(name).name != name:
-            raise UserError(
-                f"{index} places {tensor} in {name!r}, which is not a file of its folder; repair it."
-            )
-        shards.setdefault(name, set()).add(tensor)
-    return shards
-
-
 def _layer(
     name: str,
     source: Path,
     files: tuple[Path, ...],
     stored: Mapping[Any, Any],
     address_of: Callable[[str], Address],
+    leave_out: Sequence[str],
     config: TrainingConfig | None = None,
 ) -> Layer:
-    tensors: dict[Address, StoredTensor] = {}
+    tensors: dict[Address, LazyTensor] = {}
     names: dict[Address, str] = {}
+    left_out = []
     for key, tensor in stored.items():
-        if not isinstance(key, str) or not isinstance(tensor, StoredTensor):
+        if isinstance(key, str) and any(fnmatchcase(key, pattern) for pattern in leave_out):
+            left_out.append(key)
+            continue
+        if not isinstance(key, str) or not isinstance(tensor, LazyTensor):
             raise UserError(
                 f"{source} holds {reprlib.repr(key)} among its weights, which is no readable tensor; remove it."
             )
@@ -140,4 +138,4 @@ def _layer(
                 f"{source} holds {key} and {names[address]}, which are one tensor; remove the wrong one."
             )
         tensors[address], names[address] = tensor, key
-    return Layer(name, Path(source), files, tensors, names, config)
+    return Layer(name, Path(source), files, tensors, names, config, tuple(left_out))

@@ -1,7 +1,6 @@
 """One tensor of the result, computed block by block, and what is learnt about it on the way."""
 
 from collections.abc import Iterator
-from math import sqrt
 
 import torch
 
@@ -22,24 +21,26 @@ class Merge:
         self.source = source
         self.layout = Layout(dtype, value.shape)
         self.equals_base = source.base is not None and source.base.shape == value.shape
-        self._squared_delta = 0.0
-
-    @property
-    def delta_norm(self) -> float | None:
-        """Frobenius norm of the LoRA update."""
-        return sqrt(self._squared_delta) if self.source.lora else None
+        self.delta_norm: float | None = None
 
     def blocks(self) -> Iterator[torch.Tensor]:
         """Row blocks of the tensor in the layout's dtype."""
-        value, base, lora = self.source.value, self.source.base, self.source.lora
-        a = lora.a.rows(0, lora.a.shape[0]).float() if lora else None  # (rank, inputs)
+        value, base, update = self.source.value, self.source.base, self.source.update
+        if update:
+            b, a = update.factors()  # (outputs, rank), (rank, inputs)
+            self.delta_norm = update.scale * _product_norm(b, a)
         for start, stop in row_blocks(value.shape):
             block = value.rows(start, stop)
-            if lora:
-                delta = lora.scale * (lora.b.rows(start, stop).float() @ a)  # (rows, inputs)
-                self._squared_delta += torch.linalg.vector_norm(delta, dtype=torch.float64).item() ** 2
-                block = delta.add_(block.float())
+            if update:
+                rows = block.float().reshape(stop - start, -1)
+                block = rows.addmm_(b[start:stop], a, alpha=update.scale).view(block.shape)
             block = block.to(self.layout.dtype)
-            if self.equals_base and (lora or base is not value):
+            if self.equals_base and (update or base is not value):
                 self.equals_base = torch.equal(block, base.rows(start, stop).to(self.layout.dtype))
             yield block
+
+
+def _product_norm(b: torch.Tensor, a: torch.Tensor) -> float:
+    """Frobenius norm of B @ A from matrices of the rank's size: |BA|^2 = trace(BᵀB AAᵀ), in float64."""
+    a, b = a.double(), b.double()
+    return ((b.T @ b) * (a @ a.T)).sum().clamp(min=0).sqrt().item()

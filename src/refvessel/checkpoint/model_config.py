@@ -24,6 +24,13 @@ def read_base_config(folder: Path) -> dict[str, Any]:
     for key in ("llm_config", "vision_config"):
         if not isinstance(config.get(key), dict):
             raise UserError(f"{path} has no {key}; copy the base model again.")
+    architectures = config["llm_config"].get("architectures")
+    if not isinstance(architectures, list) or not all(
+        isinstance(each, str) for each in architectures[:1] or [0]
+    ):
+        raise UserError(
+            f"{path} names no language model in llm_config.architectures; copy the base model again."
+        )
     if not isinstance(config.get("grounding_encoder_config", {}), dict):
         raise UserError(f"{path} has a grounding_encoder_config that is not an object; repair it.")
     return config
@@ -35,9 +42,14 @@ def official_config(
     template: str,
     vocab_size: int,
     grounding_encoder: dict[str, Any] | None,
+    tied: bool,
     dtype: str,
 ) -> dict[str, Any]:
-    """`config.json` of a Sa2VA on that base; `grounding_encoder` is left out where it is None (Hiera-L)."""
+    """`config.json` of a Sa2VA on that base.
+
+    `grounding_encoder` is left out where it is None (Hiera-L); `tied` says whether the output layer is that of the
+    embeddings, and is stated where the base states it.
+    """
     config = _cleaned(base) | {
         "model_type": "sa2va_chat",
         "architectures": ["Sa2VAChatModel"],
@@ -45,6 +57,9 @@ def official_config(
         "torch_dtype": dtype,
     }
     config["llm_config"] |= {"vocab_size": vocab_size}
+    for settings in (config, config["llm_config"]):
+        if "tie_word_embeddings" in settings:
+            settings["tie_word_embeddings"] = tied
     if grounding_encoder is not None:
         config["grounding_encoder_config"] = grounding_encoder
     return config

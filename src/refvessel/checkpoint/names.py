@@ -4,14 +4,17 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
-from refvessel.model.naming import SAM2_PREFIX
+from refvessel.model.naming import INTERNLM2, SAM2_PREFIX, embedding_name, head_name
 
-VOCABULARY = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
+# The tensors that grow with the tokenizer, in every family of language models.
+VOCABULARY = frozenset(
+    name(architecture)
+    for name in (embedding_name, head_name)
+    for architecture in ("Qwen2ForCausalLM", INTERNLM2)
+)
 
 _TRAINING_PREFIX = "mllm.model."
-_PEFT_WRAPPER = "language_model.base_model.model."
-_LORA = re.compile(r"(?P<module>.+)\.lora_(?P<factor>[AB])(\.default)?\.weight")
-_SAVED_MODULE = re.compile(r"(?P<module>.+)\.modules_to_save(\.default)?\.(?P<parameter>\w+)")
+_PEFT_WRAPPER = re.compile(r"^(language_model|vision_model)\.base_model\.model\.")
 
 
 class Part(StrEnum):
@@ -20,11 +23,15 @@ class Part(StrEnum):
     VALUE = "value"
     LORA_A = "lora_A"
     LORA_B = "lora_B"
+    LORA_BIAS = "lora_bias"  # of a module's B, added to the module's own bias
+    EMBEDDING_A = "lora_embedding_A"  # factors of a transposed update: (B @ A).T
+    EMBEDDING_B = "lora_embedding_B"
+    ORIGINAL = "original_module"  # what peft keeps of a module of which it trains a copy
 
     @property
     def is_lora(self) -> bool:
-        """Whether this is a factor of a low-rank update."""
-        return self is not Part.VALUE
+        """Whether this takes part in a low-rank update."""
+        return self not in (Part.VALUE, Part.ORIGINAL)
 
 
 class Address(NamedTuple):
@@ -32,6 +39,22 @@ class Address(NamedTuple):
 
     tensor: str
     part: Part = Part.VALUE
+
+
+# What follows a module's name in training checkpoints: mmengine's names have peft's adapter `.default`, those that
+# peft saves have not. The group `parameter` is what the module calls the tensor.
+_PARTS = tuple(
+    (re.compile(r"(?P<module>.+)\." + pattern), part, parameter)
+    for pattern, part, parameter in (
+        (r"lora_A(\.default)?\.weight", Part.LORA_A, "weight"),
+        (r"lora_B(\.default)?\.weight", Part.LORA_B, "weight"),
+        (r"lora_B(\.default)?\.bias", Part.LORA_BIAS, "bias"),
+        (r"lora_embedding_A(\.default)?", Part.EMBEDDING_A, "weight"),
+        (r"lora_embedding_B(\.default)?", Part.EMBEDDING_B, "weight"),
+        (r"modules_to_save(\.default)?\.(?P<parameter>weight|bias)", Part.VALUE, None),
+        (r"original_module\.(?P<parameter>weight|bias)", Part.ORIGINAL, None),
+    )
+)
 
 
 def base_address(name: str) -> Address:
@@ -46,12 +69,8 @@ def sam2_address(name: str) -> Address:
 
 def training_address(name: str) -> Address:
     """mmengine's names (with `.default`, `modules_to_save`), peft's own (without), or full fine-tuning's."""
-    name = name.removeprefix(_TRAINING_PREFIX)
-    if name.startswith(_PEFT_WRAPPER):
-        name = "language_model." + name.removeprefix(_PEFT_WRAPPER)
-    name = name.replace(".base_layer.", ".")
-    if match := _LORA.fullmatch(name):
-        return Address(match["module"] + ".weight", Part[f"LORA_{match['factor']}"])
-    if match := _SAVED_MODULE.fullmatch(name):
-        return Address(f"{match['module']}.{match['parameter']}")
+    name = _PEFT_WRAPPER.sub(r"\1.", name.removeprefix(_TRAINING_PREFIX)).replace(".base_layer.", ".")
+    for pattern, part, parameter in _PARTS:
+        if match := pattern.fullmatch(name):
+            return Address(f"{match['module']}.{parameter or match['parameter']}", part)
     return Address(name)

@@ -41,19 +41,20 @@ def conversion_report(
         "dtype": dtype,
         "other_dtypes": {name: entry["dtype"] for name, entry in tensors.items() if entry["dtype"] != dtype},
         "parameters": sum(merge.layout.elements for merge in merges.values()),
-        "training": asdict(config) | {"special_tokens": list(config.special_tokens)},
+        "training": {key: value for key, value in asdict(config).items() if key != "contradictions"}
+        | {"special_tokens": list(config.special_tokens)},
         "inputs": list(inputs),
         "layers": {
-            layer.name: {"tensors": len(layer.tensors), "superseded": superseded(layer, sources)}
+            layer.name: {
+                "tensors": len(layer.tensors),
+                "superseded": superseded(layer, sources),
+                "left_out": sorted(layer.left_out),
+            }
             for layer in layers
         },
         "sources": dict(sorted(Counter(source.label for source in sources.values()).items())),
         "equal_to_base": {"tensors": equal, "of": len(tensors), "share": equal / len(tensors)},
-        "warnings": [
-            f"The LoRA update of {name} is zero: training left no trace in it."
-            for name, merge in merges.items()
-            if merge.delta_norm == 0
-        ],
+        "warnings": _warnings(layers, merges, config),
         "tensors": tensors,
         "files": file_hashes,
         "versions": versions(),
@@ -82,6 +83,20 @@ def _tensor(merge: Merge, sha256: str) -> dict[str, Any]:
         "sha256": sha256,
         "equals_base": merge.equals_base,
     }
-    if merge.source.lora:
-        entry |= {"lora_layer": merge.source.lora.layer, "lora_delta_norm": merge.delta_norm}
+    if merge.source.update:
+        entry |= {"lora_layer": merge.source.update.layer, "lora_delta_norm": merge.delta_norm}
     return entry
+
+
+def _warnings(layers: Sequence[Layer], merges: Mapping[str, Merge], config: TrainingConfig) -> list[str]:
+    left_out = [
+        f"{len(layer.left_out)} tensors of the layer {layer.name} are left out, among them {min(layer.left_out)}."
+        for layer in layers
+        if layer.left_out
+    ]
+    zero = [
+        f"The LoRA update of {name} is zero: training left no trace in it."
+        for name, merge in merges.items()
+        if merge.delta_norm == 0
+    ]
+    return [*config.contradictions, *left_out, *zero]

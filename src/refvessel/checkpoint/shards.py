@@ -1,6 +1,9 @@
 """The weights of an official folder: safetensors shards and their index."""
 
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +48,31 @@ def shards_bytes(shards: Shards) -> int:
 
 
 def write_shards(folder: Path, shards: Shards, merges: Mapping[str, Merge]) -> dict[str, str]:
-    """Stream every tensor to its file, with a progress bar on stderr; returns the SHA-256 of each by name."""
-    hashes: dict[str, str] = {}
-    with tqdm(total=_data_bytes(shards), unit="B", unit_scale=True, desc="convert") as progress:
-        for name, shard in shards.items():
-            data = ((tensor, _watched(merges[tensor].blocks(), progress)) for tensor in shard)
-            hashes |= write_safetensors(folder / name, shard, data)
-    return hashes
+    """Stream every tensor to its file, as many files at a time as there are cores, with a progress bar on stderr.
+
+    Returns the SHA-256 of each tensor's bytes by name.
+    """
+
+    def write(name: str) -> dict[str, str]:
+        data = ((tensor, _watched(merges[tensor].blocks(), progress)) for tensor in shards[name])
+        return write_safetensors(folder / name, shards[name], data)
+
+    workers = ThreadPoolExecutor(min(len(shards), len(os.sched_getaffinity(0))))
+    with (
+        tqdm(total=_data_bytes(shards), unit="B", unit_scale=True, desc="convert") as progress,
+        cancelled_on_error(workers) as pool,
+    ):
+        written = list(pool.map(write, shards))
+    return {tensor: sha256 for hashes in written for tensor, sha256 in hashes.items()}
+
+
+@contextmanager
+def cancelled_on_error(pool: Executor) -> Iterator[Executor]:
+    """The pool as a context manager that does not start what is still waiting once something has failed."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _data_bytes(shards: Shards) -> int:

@@ -3,20 +3,40 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from refvessel.checkpoint.layers import Layer
+import torch
+
+from refvessel.checkpoint.layers import BASE_LAYERS, Layer
 from refvessel.checkpoint.names import VOCABULARY, Address, Part
-from refvessel.checkpoint.tensors import StoredTensor
+from refvessel.checkpoint.tensors import LazyTensor, whole
 from refvessel.errors import UserError
+
+# Where a tensor's low-rank update may lie: its B and its A, and whether their product is transposed.
+_PAIRS = (
+    (Part.LORA_B, Part.LORA_A, False),
+    (Part.EMBEDDING_B, Part.EMBEDDING_A, True),
+)
 
 
 @dataclass(frozen=True)
-class LoraPair:
-    """The factors of an update scale * B @ A; A is (rank, inputs), B is (outputs, rank)."""
+class Update:
+    """An addition of scale * B @ A, or of its transpose, or to a bias of scale * B.
+
+    A is (rank, inputs), B is (outputs, rank); of a bias, A is None and B is (outputs,).
+    """
 
     layer: str
-    a: StoredTensor
-    b: StoredTensor
     scale: float
+    b: LazyTensor
+    a: LazyTensor | None = None
+    transposed: bool = False
+
+    def factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Float32 (rows, rank) and (rank, columns), whose product times the scale is what is added."""
+        b = whole(self.b).float()
+        if self.a is None:
+            return b[:, None], torch.ones(1, 1)
+        a = whole(self.a).float()
+        return (a.T, b.T) if self.transposed else (b, a)
 
 
 @dataclass(frozen=True)
@@ -24,13 +44,14 @@ class Source:
     """What one tensor of the result is made of.
 
     `label` is the layer's name, or lora_merged; `base` is what the layers that every training starts from
-    (base_mllm, sam2) hold under the same name.
+    (base_mllm, sam2) hold under the same name; `entered` are the layers and addresses of all that enters.
     """
 
     label: str
-    value: StoredTensor
-    base: StoredTensor | None
-    lora: LoraPair | None
+    value: LazyTensor
+    base: LazyTensor | None
+    update: Update | None
+    entered: frozenset[tuple[str, Address]]
 
 
 def stack(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Source]:
@@ -45,8 +66,8 @@ def stack(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dic
         for address, name in layer.names.items():
             if address.tensor not in shapes:
                 raise UserError(
-                    f"{layer.source} holds {name}, which has no place in the model ({address.tensor}); "
-                    "give the layers of one model of the supported kind."
+                    f"{layer.source} holds {name}, which has no place in the model ({address.tensor}); give the "
+                    "layers of one model of the supported kind, or allow leaving it out."
                 )
     missing = sorted(name for name in shapes if not any(Address(name) in layer.tensors for layer in layers))
     if missing:
@@ -58,25 +79,29 @@ def stack(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dic
 
 
 def superseded(layer: Layer, sources: Mapping[str, Source]) -> list[str]:
-    """Names, as the layer's files have them, of its tensors that a later layer replaced."""
-
-    def enters(address: Address) -> bool:
-        source, tensor = sources[address.tensor], layer.tensors[address]
-        return tensor is source.value or (
-            source.lora is not None and tensor in (source.lora.a, source.lora.b)
-        )
-
-    return sorted(name for address, name in layer.names.items() if not enters(address))
+    """Names, as the layer's files have them, of its tensors that the result holds nothing of."""
+    return sorted(
+        name
+        for address, name in layer.names.items()
+        if (layer.name, address) not in sources[address.tensor].entered
+    )
 
 
 def _check_values(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    for (name, part), tensor in layer.tensors.items():
+    for address, tensor in layer.tensors.items():
+        name, part = address
+        if part.is_lora:
+            continue
         # The base model's vocabulary is smaller: training appended the Sa2VA tokens.
-        grows = layer.name == "base_mllm" and name in VOCABULARY and tensor.shape[1:] == shapes[name][1:]
-        if part is Part.VALUE and tensor.shape != shapes[name] and not grows:
+        grows = (layer.name == "base_mllm" or part is Part.ORIGINAL) and name in VOCABULARY
+        if tensor.shape != shapes[name] and not (grows and tensor.shape[1:] == shapes[name][1:]):
             raise UserError(
-                f"{layer.source} holds {layer.names[Address(name)]} of shape {list(tensor.shape)} where the model "
+                f"{layer.source} holds {layer.names[address]} of shape {list(tensor.shape)} where the model "
                 f"has {list(shapes[name])}; give the layers of one model size and one vocabulary."
+            )
+        if part is Part.ORIGINAL and Address(name) not in layer.tensors:
+            raise UserError(
+                f"{layer.source} holds {layer.names[address]} without its trained copy; check the file."
             )
 
 
@@ -90,34 +115,63 @@ def _source(name: str, layers: Sequence[Layer], shape: tuple[int, ...]) -> Sourc
             f"{value.shape[0]}); give the pretrained checkpoint that has it."
         )
     base = next(
-        (layer.tensors[Address(name)] for layer in layers[:2] if Address(name) in layer.tensors), None
+        (
+            layer.tensors[Address(name)]
+            for layer in layers
+            if layer.name in BASE_LAYERS and Address(name) in layer.tensors
+        ),
+        None,
     )
-    lora = next(
-        (pair for layer in reversed(layers[holders[-1] :]) if (pair := _pair(name, layer, shape))), None
-    )
-    return Source("lora_merged" if lora else last.name, value, base, lora)
+    entered = {(last.name, Address(name))}
+    for layer in reversed(layers[holders[-1] :]):
+        if update := _update(name, layer, shape):
+            parts = [address for address in layer.tensors if address.tensor == name and address.part.is_lora]
+            entered |= {(layer.name, address) for address in parts}
+            return Source("lora_merged", value, base, update, frozenset(entered))
+    return Source(last.name, value, base, None, frozenset(entered))
 
 
-def _pair(name: str, layer: Layer, shape: tuple[int, ...]) -> LoraPair | None:
-    addresses = Address(name, Part.LORA_A), Address(name, Part.LORA_B)
-    a, b = (layer.tensors.get(address) for address in addresses)
-    if a is None and b is None:
+def _update(name: str, layer: Layer, shape: tuple[int, ...]) -> Update | None:
+    """What a layer adds to a tensor."""
+    bias = layer.tensors.get(Address(name, Part.LORA_BIAS))
+    found = [
+        (b_part, a_part, transposed)
+        for b_part, a_part, transposed in _PAIRS
+        if Address(name, b_part) in layer.tensors or Address(name, a_part) in layer.tensors
+    ]
+    if bias is None and not found:
         return None
-    held = layer.names[addresses[0] if b is None else addresses[1]]
-    if a is None or b is None:
-        raise UserError(f"{layer.source} holds {held} without its other LoRA factor; check the file.")
-    settings = layer.config.lora if layer.config else None
+    held = next(layer.names[address] for address in layer.tensors if _is_update_of(name, address))
+    settings = layer.config.lora_of(name) if layer.config else None
     if settings is None:
         raise UserError(
-            f"{layer.source} holds {held} but states no LoRA in a training config; check the file."
+            f"{layer.source} holds {held} but states no LoRA for it in a training config; check the file."
         )
-    if len(shape) != 2 or a.shape != (settings.rank, shape[1]) or b.shape != (shape[0], settings.rank):
+    if bias is not None:
+        if bias.shape != shape:
+            raise UserError(
+                f"{layer.source} holds {held} of shape {list(bias.shape)} for {name} of shape {list(shape)}; "
+                "check which files belong together."
+            )
+        return Update(layer.name, settings.scale, bias)
+    if len(found) > 1:
+        raise UserError(f"{layer.source} holds two LoRA updates of {name}; check the file.")
+    ((b_part, a_part, transposed),) = found
+    b, a = (layer.tensors.get(Address(name, part)) for part in (b_part, a_part))
+    if a is None or b is None:
+        raise UserError(f"{layer.source} holds {held} without its other LoRA factor; check the file.")
+    outputs, inputs = (shape[::-1] if transposed else shape) if len(shape) == 2 else (None, None)
+    if a.shape != (settings.rank, inputs) or b.shape != (outputs, settings.rank):
         raise UserError(
             f"{layer.source} holds LoRA factors of shapes {list(a.shape)} and {list(b.shape)} for {name} of "
             f"shape {list(shape)}, where its training config states r = {settings.rank}; check which files belong "
             "together."
         )
-    return LoraPair(layer.name, a, b, settings.scale)
+    return Update(layer.name, settings.scale, b, a, transposed)
+
+
+def _is_update_of(name: str, address: Address) -> bool:
+    return address.tensor == name and address.part.is_lora
 
 
 def _first(names: Sequence[str]) -> str:

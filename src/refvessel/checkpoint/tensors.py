@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from refvessel.errors import UserError
 
-_BLOCK_ELEMENTS = 1 << 22  # of a tensor held at a time; 16 MB in float32
+_BLOCK_ELEMENTS = 1 << 20  # of a tensor held at a time; 4 MB in float32, which caches hold
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,45 @@ class StoredTensor:
         return buffer.as_strided(shape, self.stride)
 
 
+@dataclass(frozen=True)
+class JoinedTensor:
+    """A row-major tensor whose elements lie one after the other in several flat tensors of one dtype.
+
+    The pieces together have at least `prod(shape)` elements; what follows them is padding.
+    """
+
+    shape: tuple[int, ...]
+    pieces: tuple[StoredTensor, ...]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the elements."""
+        return self.pieces[0].dtype
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """Rows `start` to `stop` of the first axis; a scalar is its own only row."""
+        width = prod(self.shape[1:])
+        ends = list(accumulate(piece.shape[0] for piece in self.pieces))
+        parts = []
+        for piece, end in zip(self.pieces, ends, strict=True):
+            offset = end - piece.shape[0]
+            first, last = max(start * width, offset), min(stop * width, end)
+            if first < last:
+                parts.append(piece.rows(first - offset, last - offset))
+        flat = torch.cat(parts) if parts else torch.empty(0, dtype=self.dtype)
+        return flat.reshape((stop - start, *self.shape[1:]) if self.shape else ())
+
+
+LazyTensor = StoredTensor | JoinedTensor
+
+
+def whole(tensor: LazyTensor) -> torch.Tensor:
+    """All of a tensor, read."""
+    return tensor.rows(0, tensor.shape[0] if tensor.shape else 1)
+
+
 def row_blocks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Ranges of rows (start, stop) that make up the tensor, each of about 4 million elements, or one row."""
+    """Ranges of rows (start, stop) that make up the tensor, each of about a million elements, or one row."""
     count = shape[0] if shape else 1
     step = max(1, _BLOCK_ELEMENTS // max(1, prod(shape[1:])))
     for start in range(0, count, step):

@@ -10,7 +10,7 @@ from refvessel.files import read_json
 
 _FAST, _SLOW, _ADDED, _SETTINGS = "tokenizer.json", "vocab.json", "added_tokens.json", "tokenizer_config.json"
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
-_COPIED = ("merges.txt", "special_tokens_map.json", "chat_template.jinja")
+_COPIED = ("merges.txt", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja")
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

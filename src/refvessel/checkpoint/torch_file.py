@@ -113,6 +113,7 @@ def read_torch_file(path: Path) -> Any:
 
     calls = {
         "collections.OrderedDict": _ordered_dict,
+        "torch.Size": tuple,
         "torch._utils._rebuild_tensor_v2": tensor,
         "torch._utils._rebuild_parameter": lambda data, *_: data,
     }

@@ -7,6 +7,7 @@ value is needed.
 
 import ast
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,10 @@ SA2VA_TOKENS = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
 
 _MAX_ALPHA = 1e9
 _MAX_TEXT = 1 << 20  # characters; real ones have some ten thousand
-_UNSUPPORTED_LORA = ("use_dora", "fan_in_fan_out", "lora_bias", "rank_pattern", "alpha_pattern")
+_LORA_PARTS = ("llm_lora", "visual_encoder_lora")
+_OVERRIDABLE = ("template", "special_tokens", *_LORA_PARTS)
+_LORA_KEYS = ("r", "lora_alpha", "use_rslora")
+_UNSUPPORTED_LORA = ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
 _UNKNOWN = object()  # an expression that is not a literal
 
 
@@ -36,38 +40,105 @@ class LoraSettings:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What the conversion needs of a training configuration."""
+    """What the conversion needs of a training configuration.
+
+    `contradictions` are sentences about what was stated and is overridden.
+    """
 
     template: str
     special_tokens: tuple[str, ...]
-    lora: LoraSettings | None
+    llm_lora: LoraSettings | None = None
+    visual_encoder_lora: LoraSettings | None = None
+    contradictions: tuple[str, ...] = ()
+
+    def lora_of(self, tensor: str) -> LoraSettings | None:
+        """The settings of the low-rank update of a tensor, by its official name."""
+        return self.visual_encoder_lora if tensor.startswith("vision_model.") else self.llm_lora
 
 
-def read_training_config(text: str, source: str) -> TrainingConfig:
-    """Parse the configuration text of the file `source`.
+def read_training_config(
+    text: str | None, source: str, overrides: Mapping[str, Any] | None = None
+) -> TrainingConfig:
+    """Parse the configuration text of the file `source`; None where the file has none.
 
+    `overrides` may hold `template`, `special_tokens`, `llm_lora` and `visual_encoder_lora`, the last two dicts of
+    `r`, `lora_alpha` and `use_rslora`: they replace what the text states.
     Raises UserError where a needed field is missing, is not a literal, or has a value that is not supported.
     """
-    settings = _assignments(text, source)
-    template = settings.get("template")
-    if not isinstance(template, str):
-        raise UserError(
-            f"{source} states no prompt template as text in its training config; set `template` there."
-        )
-    tokens = settings.get("special_tokens")
-    texts = isinstance(tokens, list | tuple) and all(isinstance(token, str) for token in tokens)
-    if not texts or sorted(tokens) != sorted(SA2VA_TOKENS):
+    overrides = overrides or {}
+    _check_overrides(overrides)
+    settings = {} if text is None else _assignments(text, source)
+    mllm = _get(settings.get("model"), "mllm")
+    stated = {key: settings.get(key) for key in ("template", "special_tokens")}
+    stated |= {key: _get(mllm, key) for key in _LORA_PARTS}
+    chosen = {key: _overridden(stated[key], overrides.get(key)) for key in _OVERRIDABLE}
+    where = (
+        f"{source} has no training config in meta.cfg" if text is None else f"The training config of {source}"
+    )
+    return TrainingConfig(
+        _template(chosen["template"], where),
+        _special_tokens(chosen["special_tokens"], where),
+        *(
+            None if chosen[key] is None else _lora(chosen[key], f"{source} states in {key}")
+            for key in _LORA_PARTS
+        ),
+        contradictions=tuple(_contradictions(stated, overrides, source)),
+    )
+
+
+def _check_overrides(overrides: Mapping[str, Any]) -> None:
+    known = [*_OVERRIDABLE, *(f"{part}.{key}" for part in _LORA_PARTS for key in _LORA_KEYS)]
+    given = list(overrides)
+    for part in _LORA_PARTS:
+        if not isinstance(overrides.get(part, {}), dict):
+            raise UserError(f"overrides.{part} is not an object; give it {', '.join(_LORA_KEYS)}.")
+        given += [f"{part}.{key}" for key in overrides.get(part, {})]
+    if unknown := [key for key in given if key not in known]:
+        raise UserError(f"overrides has the unknown key {unknown[0]!r}; known are {', '.join(known)}.")
+
+
+def _overridden(stated: Any, override: Any) -> Any:
+    if isinstance(override, dict):
+        return (stated if isinstance(stated, dict) else {}) | override
+    return stated if override is None else override
+
+
+def _contradictions(stated: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> list[str]:
+    pairs = [(key, stated[key], overrides.get(key)) for key in ("template", "special_tokens")]
+    for part in _LORA_PARTS:
+        pairs += [
+            (f"{part}.{key}", _get(stated[part], key), value)
+            for key, value in overrides.get(part, {}).items()
+        ]
+    return [
+        f"{source} states {key} = {_shown(before)}, but the configuration overrides it with {_shown(after)}."
+        for key, before, after in pairs
+        if before is not None and after is not None and _plain(before) != _plain(after)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _template(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"{where}: no prompt template is stated as text; set `template` in the overrides.")
+    return value
+
+
+def _special_tokens(value: Any, where: str) -> tuple[str, ...]:
+    texts = isinstance(value, list | tuple) and all(isinstance(token, str) for token in value)
+    if not texts or sorted(value) != sorted(SA2VA_TOKENS):
         known = " ".join(SA2VA_TOKENS)
         raise UserError(
-            f"{source} has the special_tokens {_shown(tokens)} in its training config, not exactly {known}; "
-            "give a Sa2VA checkpoint."
+            f"{where}: special_tokens are {_shown(value)}, not exactly {known}; give a Sa2VA checkpoint, or set "
+            "`special_tokens` in the overrides."
         )
-    lora = _get(_get(settings.get("model"), "mllm"), "llm_lora")
-    return TrainingConfig(template, tuple(tokens), None if lora is None else _lora(lora, source))
+    return tuple(value)
 
 
-def _lora(settings: Any, source: str) -> LoraSettings:
-    where = f"{source} states in model.mllm.llm_lora of its training config"
+def _lora(settings: Any, where: str) -> LoraSettings:
     if not isinstance(settings, dict):
         raise UserError(f"{where} something that is not dict(...); write it out.")
     for key in _UNSUPPORTED_LORA:
