@@ -44,7 +44,7 @@ def test_every_key_of_the_schema_has_a_description():
         (("inferense",), {}, "unknown key 'inferense'"),
         (("inference", "shard"), 3, "unknown key 'shard'"),
         (("models", "demo", "lora"), 8, "unknown key 'lora'"),
-        (("datasets", "demo", "format"), "dicom", "datasets.demo.format: 'dicom' is not one of"),
+        (("datasets", "demo", "format"), "nifti", "datasets.demo.format: 'nifti' is not one of"),
         (("inference", "shards"), 0, "inference.shards: 0 is less than the minimum of 1"),
         (
             ("evaluations", 0, "model"),

@@ -38,8 +38,19 @@ class Device(StrEnum):
 class Format(StrEnum):
     """Forms of vessel data."""
 
+    coco = "coco"
+    dicom = "dicom"
     labelme = "labelme"
+    masks = "masks"
+    refcoco = "refcoco"
     sa2va = "sa2va"
+
+
+class Target(StrEnum):
+    """What an expression asks for."""
+
+    phrase = "phrase"
+    region = "region"
 
 
 Folder = Annotated[Path, typer.Option(file_okay=False)]
@@ -74,35 +85,63 @@ def convert_dataset(
     source_format: Annotated[Format, typer.Option("--format", help="Form of the data.")],
     root: Annotated[Path, typer.Option(help="Folder of the data.")],
     output: Annotated[Path, typer.Option(help="RefCOCO tree to write.")],
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE (YAML) for the format, e.g. layout=drive; see data/README.md."),
+    ] = None,
     phrase: Annotated[
         list[str] | None,
         typer.Option(help="LABEL=PHRASE, once a label; without any, labels are phrases."),
     ] = None,
-    patient_pattern: Annotated[
-        str | None, typer.Option(help="Regular expression on file names, with a group `patient`.")
-    ] = None,
-    split: Annotated[list[str] | None, typer.Option(help="NAME=SHARE of the patients, once a split.")] = None,
-    single_split: Annotated[str | None, typer.Option(help="Put everything into this split.")] = None,
+    target: Annotated[Target, typer.Option(help="All regions of a phrase, or each region.")] = Target.phrase,
     include_empty: Annotated[
         bool, typer.Option("--include-empty", help="Ask every phrase of every image, absent ones too.")
     ] = False,
+    patient_pattern: Annotated[
+        str | None, typer.Option(help="Regular expression on file names, with a group `patient`.")
+    ] = None,
+    patients: Annotated[Path | None, typer.Option(help="CSV: image, patient, and frame, split.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="NAME=SHARE of the patients, once a split.")] = None,
+    single_split: Annotated[str | None, typer.Option(help="Put everything into this split.")] = None,
+    split_seed: Annotated[int, typer.Option(help="Seed of the patients' order.")] = 1,
+    split_by_frames: Annotated[
+        bool, typer.Option("--split-by-frames", help="Let shares count frames instead of patients.")
+    ] = False,
+    near_duplicates: Annotated[
+        int, typer.Option(help="Bits of 256 in which images of two splits must differ; -1: not compared.")
+    ] = 40,
+    trained_on: Annotated[
+        Path | None, typer.Option(help="List of training images, none of which may be evaluated on.")
+    ] = None,
     no_pseudonyms: Annotated[
         bool, typer.Option("--no-pseudonyms", help="Keep file names as image ids: they will be published.")
     ] = False,
+    jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
 ) -> None:
     """Convert vessel images and their annotations to the official RefCOCO tree."""
+    import yaml
+
     from refvessel.dataset.convert import convert_dataset
 
+    options = _pairs(option, "--option") or {}
     convert_dataset(
         source_format=source_format.value,
         root=root,
         output=output,
+        options={name: yaml.safe_load(value) for name, value in options.items()},
         phrases=_pairs(phrase, "--phrase"),
+        target=target.value,
+        include_empty=include_empty,
         patient_pattern=patient_pattern,
+        patients=patients,
         splits=_shares(split),
         single_split=single_split,
-        include_empty=include_empty,
+        split_seed=split_seed,
+        split_by_frames=split_by_frames,
+        near_duplicates=None if near_duplicates < 0 else near_duplicates,
+        trained_on=trained_on,
         pseudonymise=not no_pseudonyms,
+        jobs=jobs,
     )
 
 

@@ -302,7 +302,7 @@ def test_any_mask_comes_back_identical_through_tree_and_loader(tmp_path, drawn):
     height, width = mask.shape
     (tmp_path / IMAGES).mkdir(parents=True, exist_ok=True)
     Image.new("L", (width, height)).save(tmp_path / IMAGES / "a.png")
-    truths = {"vessel": masks.encode(mask), "background": masks.encode(1 - mask)}
+    truths = {"vessel": [masks.encode(mask)], "background": [masks.encode(1 - mask)]}
     write_tree(tmp_path, [TreeImage("a", "p", "test", width, height, truths)], ["background", "vessel"])
     (item,) = list(ReferringDataset(tmp_path, "test"))
     assert np.array_equal(item["gt_masks"], np.stack([1 - mask, mask]))
@@ -476,9 +476,9 @@ def _spoilers():
     )
     yield (
         "format",
-        "'dicom' is unknown; choose one of: labelme, sa2va",
+        "'nifti' is unknown; choose one of: coco, dicom, labelme",
         entry("p2.png"),
-        {"source_format": "dicom"},
+        {"source_format": "nifti"},
     )
     yield "split", "'all' is not train", entry("p2.png"), {"single_split": "all"}
     yield "both", "both given", entry("p2.png"), {"splits": RATIOS, "single_split": "test"}

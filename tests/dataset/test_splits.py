@@ -1,14 +1,26 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from refvessel.dataset.patients import Origin
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.splits import DEFAULT_RATIOS, require_one_split, require_ratios, split_by_hash
+from refvessel.dataset.splits import (
+    DEFAULT_RATIOS,
+    DEFAULT_SEED,
+    SplitRule,
+    require_one_split,
+    require_ratios,
+    split_by_frames,
+    split_by_hash,
+)
 from refvessel.errors import UserError
 
 
 def test_ratios_are_met_in_expectation():
-    counts = Counter(split_by_hash(f"patient {i}", DEFAULT_RATIOS) for i in range(5000))
+    splits = split_by_hash([f"patient {i}" for i in range(5000)], DEFAULT_RATIOS, DEFAULT_SEED)
+    counts = Counter(splits.values())
     for split, ratio in DEFAULT_RATIOS.items():
         assert counts[split] / 5000 == pytest.approx(ratio, abs=0.025)
 
@@ -25,11 +37,48 @@ def test_a_split_never_changes():
         "p3": "train",
         "p4": "train",
     }
-    assert {patient: split_by_hash(patient, DEFAULT_RATIOS) for patient in expected} == expected
+    assert split_by_hash(expected, DEFAULT_RATIOS, DEFAULT_SEED) == expected
+
+
+def test_another_seed_gives_another_split():
+    patients = [str(i) for i in range(50)]
+    assert split_by_hash(patients, DEFAULT_RATIOS, 1) != split_by_hash(patients, DEFAULT_RATIOS, 2)
 
 
 def test_a_single_split_takes_everyone():
-    assert {split_by_hash(str(i), {"testA": 1.0}) for i in range(100)} == {"testA"}
+    assert set(split_by_hash([str(i) for i in range(100)], {"testA": 1.0}, 1).values()) == {"testA"}
+
+
+def frames_of(splits, frames) -> Counter:
+    counts = Counter()
+    for patient, split in splits.items():
+        counts[split] += frames[patient]
+    return counts
+
+
+@given(st.dictionaries(st.text(min_size=1), st.integers(1, 50), min_size=3), st.integers(0, 99))
+def test_by_frames_the_ratios_are_met_as_closely_as_whole_patients_allow(frames, seed):
+    counts = frames_of(split_by_frames(frames, DEFAULT_RATIOS, seed), frames)
+    total, largest = sum(frames.values()), max(frames.values())
+    for split, ratio in DEFAULT_RATIOS.items():
+        assert abs(counts[split] - ratio * total) <= largest
+
+
+def test_by_frames_a_patient_more_moves_few_others():
+    frames = {f"patient {i}": 1 + i % 7 for i in range(300)}
+    before = split_by_frames(frames, DEFAULT_RATIOS, 1)
+    after = split_by_frames(frames | {"one more": 5}, DEFAULT_RATIOS, 1)
+    assert sum(before[patient] != after[patient] for patient in frames) <= 4
+
+
+def test_a_single_split_wins_over_the_origin_and_the_origin_over_the_ratios():
+    origins = [Origin("p1", None, "val"), Origin("p2", None, None)]
+    for rule, expected in (
+        (SplitRule(single="testA"), ["testA", "testA"]),
+        (SplitRule(ratios={"test": 1.0}), ["val", "test"]),
+    ):
+        split_of = rule.splits(origins)
+        assert [split_of(origin) for origin in origins] == expected
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.converted import Converted, convert_images
+from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.identities import identify
-from refvessel.dataset.patients import Origin, PatientPattern
+from refvessel.dataset.patients import Origins
 from refvessel.dataset.phrases import phrases_of_labels
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.pseudonyms import DEFAULT_KEY_FILE, OriginalNames, Pseudonyms, read_or_create_key
-from refvessel.dataset.readers.formats import READERS
-from refvessel.dataset.splits import (
-    DEFAULT_RATIOS,
-    require_one_split,
-    require_ratios,
-    require_split_name,
-    split_by_hash,
-)
+from refvessel.dataset.readers.formats import read_records
+from refvessel.dataset.splits import DEFAULT_SEED, SplitRule
 from refvessel.dataset.summary import summarise
 from refvessel.dataset.tree import DATASET, REFS
 from refvessel.dataset.tree_writing import TreeImage, write_tree
+from refvessel.dataset.truths import TARGETS
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
 
@@ -33,51 +29,67 @@ def convert_dataset(
     source_format: str,
     root: Path,
     output: Path,
+    options: Mapping[str, Any] | None = None,
     phrases: Mapping[str, str] | None = None,
+    target: str = "phrase",
+    include_empty: bool = False,
     patient_pattern: str | None = None,
+    patients: Path | None = None,
     splits: Mapping[str, float] | None = None,
     single_split: str | None = None,
-    include_empty: bool = False,
+    split_seed: int = DEFAULT_SEED,
+    split_by_frames: bool = False,
+    near_duplicates: int | None = NEAR_DUPLICATES,
+    trained_on: Path | None = None,
     pseudonymise: bool = True,
     key_file: Path | None = None,
     jobs: int | None = None,
 ) -> dict[str, Any]:
     """Convert the data under `root` to an official tree at `output`; return what its `dataset.json` says.
 
-    `source_format` is a key of READERS. `phrases` maps labels to phrases (None: the label is the phrase).
-    Patients come from `patient_pattern` (see PatientPattern). Splits come from `single_split`, else from the
-    pattern's group `split`, else by hash in the ratios `splits` (None: 0.7 train, 0.1 val, 0.2 test).
-    With `include_empty` every phrase without a region on an annotated image becomes an expression with an empty
-    truth. `key_file` (None: `.refvessel/pseudonym.key`) holds the key of the pseudonyms and is made where absent.
-    `jobs` threads work on the images (None: as many as Python takes).
+    What is read: `source_format` is a key of READERS, `options` are its reader's (see `read_records`).
+
+    What is asked: `phrases` maps labels to phrases (None: the label is the phrase). The `target` of an
+    expression is a phrase, with all its regions, or a region. With `include_empty` every phrase without a
+    region on an annotated image becomes an expression with an empty truth.
+
+    Who is in which split: `patients` is a CSV table (see PatientTable), `patient_pattern` a regular expression
+    (see PatientPattern); without either the data or their names tell. Splits come from `single_split`; else
+    from the table or the pattern; else, where `splits` is None, from the data; else in the ratios `splits`
+    (None: 0.7 train, 0.1 val, 0.2 test), by hash with the seed `split_seed`, or by frames with
+    `split_by_frames` (see `splits`).
+
+    What is refused: see Gates for `near_duplicates` and `trained_on`.
+
+    What is published: pseudonyms, unless `pseudonymise` is false. `key_file` (None: `.refvessel/pseudonym.key`)
+    holds their key and is made where absent; the folder `names` beside it gets the table of the original names.
+
+    `jobs` processes work on the images (None: one a core).
 
     Raises UserError with all problems of the data, up to 20, one a line; nothing is written then. An older tree
     at `output` is replaced once the new one is complete.
     """
     root, output = Path(root), Path(output)
     key_file = DEFAULT_KEY_FILE if key_file is None else Path(key_file)
-    if source_format not in READERS:
-        raise UserError(f"The format {source_format!r} is unknown; choose one of: {', '.join(READERS)}.")
-    pattern = PatientPattern(patient_pattern)
-    ratios = _ratios(splits, single_split)
+    if target not in TARGETS:
+        raise UserError(f"The target {target!r} is unknown; choose one of: {', '.join(TARGETS)}.")
+    rule = SplitRule(single_split, splits, split_seed, split_by_frames)
+    origins = Origins(patient_pattern, patients, own_splits=splits is None)
+    gates = Gates(near_duplicates, trained_on)
     _require_places(root, output, key_file)
 
-    def split_of(origin: Origin) -> str:
-        if single_split is not None or origin.split is None:
-            return split_by_hash(origin.patient, ratios)
-        require_split_name(origin.split)
-        return origin.split
-
     problems = Problems()
-    found = list(READERS[source_format](root, problems))
+    found = list(read_records(source_format, root, options or {}, problems))
     records = [record for record in found if record.annotation is not None]
     labels = phrases_of_labels(phrases, records, problems)
     names = Pseudonyms(read_or_create_key(key_file)) if pseudonymise else OriginalNames()
-    identities = identify(records, pattern, split_of, names, problems)
+    identities = identify(records, origins, rule, names, problems)
     with atomic_directory(output) as tree:
-        converted = convert_images(identities, labels, tree, problems, include_empty=include_empty, jobs=jobs)
+        converted = convert_images(
+            identities, labels, tree, problems, target=target, include_empty=include_empty, jobs=jobs
+        )
         kept = [item for item in converted if item.truths.by_phrase]
-        _require_distinct_pixels(kept, problems)
+        gate_findings = gates.check(kept, origins, problems)
         problems.raise_any()
         if not kept:
             raise UserError(
@@ -86,23 +98,20 @@ def convert_dataset(
         write_tree(tree, [_tree_image(item) for item in kept], list(dict.fromkeys(labels.values())))
         summary = {
             "source_format": source_format,
+            "target": target,
             "include_empty": include_empty,
             "pseudonymised": pseudonymise,
-            **summarise(converted, kept, ratios, images_not_annotated=len(found) - len(records)),
+            **summarise(
+                converted,
+                kept,
+                rule.effective_ratios,
+                gate_findings,
+                images_not_annotated=len(found) - len(records),
+            ),
         }
         write_json(tree / DATASET, summary)
     _tell(summary)
     return summary
-
-
-def _ratios(splits: Mapping[str, float] | None, single_split: str | None) -> dict[str, float]:
-    if splits is not None and single_split is not None:
-        raise UserError("splits and single_split are both given; leave one out.")
-    if single_split is not None:
-        splits = {single_split: 1.0}
-    ratios = dict(DEFAULT_RATIOS if splits is None else splits)
-    require_ratios(ratios)
-    return ratios
 
 
 def _require_places(root: Path, output: Path, key_file: Path) -> None:
@@ -124,15 +133,17 @@ def _require_places(root: Path, output: Path, key_file: Path) -> None:
         raise UserError(f"{output} is a file; choose another output.")
 
 
-def _require_distinct_pixels(kept: list[Converted], problems: Problems) -> None:
-    members = ((item.pixels_sha256, item.identity.split, item.identity.record.name) for item in kept)
-    require_one_split("have identical pixels", members, problems)
-
-
 def _tree_image(item: Converted) -> TreeImage:
     identity = item.identity
     return TreeImage(
-        identity.image_id, identity.patient, identity.split, item.width, item.height, item.truths.by_phrase
+        identity.image_id,
+        identity.patient,
+        identity.split,
+        item.width,
+        item.height,
+        item.truths.by_phrase,
+        item.truths.ignore,
+        identity.record.spacing,
     )
 
 

@@ -11,9 +11,9 @@ from tqdm import tqdm
 from refvessel.dataset.identities import Identified
 from refvessel.dataset.images import clean_image
 from refvessel.dataset.problems import Problems
+from refvessel.dataset.sensitivity import Redrawn, redraw, sampled
 from refvessel.dataset.tree import IMAGES
 from refvessel.dataset.truths import Truths, draw_truths
-from refvessel.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Converted:
     width: int
     height: int
     pixels_sha256: str  # see CleanImage
+    perceptual_hash: bytes  # see CleanImage
     file_sha256: str  # of the encoded image as it was found
+    redrawn: Sequence[Redrawn]  # the truths by other rasterisers, for the images of the sample
 
 
 def convert_images(
@@ -34,6 +36,7 @@ def convert_images(
     tree: Path,
     problems: Problems,
     *,
+    target: str,
     include_empty: bool,
     jobs: int | None,
 ) -> list[Converted]:
@@ -43,11 +46,15 @@ def convert_images(
     memory at a time.
     """
     (tree / IMAGES).mkdir(parents=True)
+    sample = sampled(identity.image_id for identity in identities)
     converted = []
     threads = ThreadPoolExecutor(jobs)
     try:
         futures = [
-            threads.submit(_convert_image, identity, phrases, tree, include_empty) for identity in identities
+            threads.submit(
+                _convert_image, identity, phrases, tree, target, include_empty, identity.image_id in sample
+            )
+            for identity in identities
         ]
         for future in tqdm(futures, desc="converting images", unit="image", disable=None):
             with problems.collect():
@@ -60,17 +67,27 @@ def convert_images(
 
 
 def _convert_image(
-    identity: Identified, phrases: Mapping[str, str], tree: Path, include_empty: bool
+    identity: Identified,
+    phrases: Mapping[str, str],
+    tree: Path,
+    target: str,
+    include_empty: bool,
+    sample: bool,
 ) -> Converted:
     record = identity.record
-    try:
-        content = record.load(record.path)
-    except OSError as error:
-        raise UserError(f"{record.path} cannot be read ({error.strerror}); check its permissions.") from None
+    content = record.load(record.path)
     image = clean_image(content, record.stated_size, str(record.path))
-    truths = draw_truths(record, phrases, (image.width, image.height), empty=include_empty)
+    size = (image.width, image.height)
+    truths = draw_truths(record, phrases, size, target=target, empty=include_empty)
     if truths.by_phrase:
         (tree / IMAGES / f"{identity.image_id}.png").write_bytes(image.png)
     return Converted(
-        identity, truths, image.width, image.height, image.pixels_sha256, hashlib.sha256(content).hexdigest()
+        identity,
+        truths,
+        image.width,
+        image.height,
+        image.pixels_sha256,
+        image.perceptual_hash,
+        hashlib.sha256(content).hexdigest(),
+        redraw(record, phrases, size, truths) if sample else [],
     )

@@ -1,12 +1,23 @@
-"""Fields of untrusted JSON and pickles: there and of the right type, or an error that names them."""
+"""Untrusted files and their fields: there and of the right type, or an error that names them."""
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from refvessel.errors import UserError
 
 _NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises UserError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); check that it is there and its permissions."
+        ) from None
 
 
 def require(container: Any, key: str, kind: type, where: str) -> Any:
@@ -23,6 +34,13 @@ def of_kind(value: Any, kind: type, what: str) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UserError(f"{what} must be {_NAMES[kind]}, not {value!r:.40}; correct the file.")
     return value
+
+
+def positive_number(value: Any, what: str) -> float:
+    """`value` as a float; raises UserError unless it is a finite number above zero."""
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise UserError(f"{what} must be a positive number, not {value!r:.40}; correct it.")
+    return float(value)
 
 
 def require_size(container: Any, width_key: str, height_key: str, where: str) -> tuple[int, int]:

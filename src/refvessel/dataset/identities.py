@@ -1,14 +1,14 @@
 """Every record's place in the tree: its published name, its patient and its split, each without ambiguity."""
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refvessel.dataset.patients import Origin, PatientPattern
+from refvessel.dataset.patients import Origin, Origins
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.pseudonyms import OriginalNames, Pseudonyms
 from refvessel.dataset.readers.records import Record
-from refvessel.dataset.splits import require_one_split
+from refvessel.dataset.splits import SplitRule, require_one_split, require_split_name
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,24 @@ class Identified:
 
 def identify(
     records: Iterable[Record],
-    pattern: PatientPattern,
-    split_of: Callable[[Origin], str],
+    origins: Origins,
+    rule: SplitRule,
     names: Pseudonyms | OriginalNames,
     problems: Problems,
 ) -> list[Identified]:
     """Name every record; report images that share a name or an id, and patients that fall into two splits."""
-    identified = []
+    found: list[tuple[Record, Origin]] = []
     for record in records:
         with problems.collect():
-            origin = pattern.origin(record.name)
+            found.append((record, origins.of(record)))
+    split_of = rule.splits(origin for _, origin in found)
+    identified = []
+    for record, origin in found:
+        with problems.collect():
+            split = split_of(origin)
+            require_split_name(split)
             image_id, patient = names.image(record.name, origin.patient), names.patient(origin.patient)
-            identified.append(Identified(record, origin, image_id, patient, split_of(origin)))
+            identified.append(Identified(record, origin, image_id, patient, split))
     _require_distinct_names(identified, problems)
     members = ((item.origin.patient, item.split, item.record.name) for item in identified)
     require_one_split("are of one patient", members, problems)

@@ -10,10 +10,13 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from refvessel.dataset.fields import read_bytes
+from refvessel.dataset.likeness import perceptual_hash
 from refvessel.errors import UserError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,6 +33,7 @@ class CleanImage:
     height: int
     png: bytes  # without metadata
     pixels_sha256: str  # of the RGB pixels, uint8, C-ordered (height, width, 3)
+    perceptual_hash: bytes  # see likeness
 
 
 def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) -> CleanImage:
@@ -38,15 +42,8 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
     An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image.
     Raises UserError, opening with `what`, where the image does not open or has no such form.
     """
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-    except UnidentifiedImageError:
-        raise UserError(f"{what} does not open as an image (no known format); replace the file.") from None
-    # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
-    except Exception as error:
-        raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
+    image = open_image(content, what)
+    turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
     rewrapped = None if turned or image.has_transparency_data else _rewrap_png(content)
     if turned:
         image = _upright(image, stated_size, what)
@@ -59,9 +56,38 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
     return CleanImage(
         width=image.width,
         height=image.height,
-        png=rewrapped or _encode_png(image),
+        png=rewrapped or encode_png(image),
         pixels_sha256=hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(),
+        perceptual_hash=perceptual_hash(image),
     )
+
+
+def open_image(content: bytes, what: str) -> Image.Image:
+    """Decode an image file; raises UserError, opening with `what`, where it does not open."""
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+        image.getexif()
+    except UnidentifiedImageError:
+        raise UserError(f"{what} does not open as an image (no known format); replace the file.") from None
+    # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
+    except Exception as error:
+        raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
+    return image
+
+
+def open_image_file(path: Path) -> Image.Image:
+    """Decode the image in a file; raises UserError where it cannot be read or does not open."""
+    return open_image(read_bytes(path), str(path))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the image in a file, from its header; raises UserError where it does not open."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception:
+        return open_image_file(path).size  # which says what is wrong
 
 
 def _as_8_bit(image: Image.Image, what: str) -> Image.Image:
@@ -102,7 +128,8 @@ def _upright(image: Image.Image, stated_size: tuple[int, int] | None, what: str)
     return upright
 
 
-def _encode_png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
+    """The image as a PNG without metadata."""
     image.info = {}  # Pillow would write an ICC profile from here
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=3)

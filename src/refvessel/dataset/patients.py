@@ -1,9 +1,11 @@
-"""Who is on an image: patient, frame and split, from the image's name."""
+"""Who is on an image: patient, frame and split, from a table, the image's name or the data themselves."""
 
+import csv
 import re
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
+from refvessel.dataset.readers.records import Record, frame_number
 from refvessel.errors import UserError
 
 # The stem without a trailing frame number; the folder's name where the stem is a number alone. Patients that look
@@ -13,11 +15,11 @@ DEFAULT_PATTERN = r"(?:^|/)(?P<patient>[^/]+?)(?:[/_-](?i:frame|f|img)?[_-]?(?P<
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image's name says about it."""
+    """What is known of an image's origin."""
 
     patient: str
     frame: int | None
-    split: str | None
+    split: str | None  # as a table, a name or the data give it
 
 
 class PatientPattern:
@@ -40,14 +42,85 @@ class PatientPattern:
 
         Raises UserError where the pattern does not match, the patient is empty or the frame is not a number.
         """
-        path = PurePosixPath(name).with_suffix("").as_posix()
+        path = without_suffix(name)
         match = self._expression.search(path)
         if match is None or not match["patient"]:
             raise UserError(f"{name}: patient_pattern finds no patient in {path!r}; widen the pattern.")
         groups = match.groupdict()
-        frame = groups.get("frame")
-        if frame is not None and not frame.isdecimal():
-            raise UserError(
-                f"{name}: patient_pattern finds the frame {frame!r}, not a number; correct the pattern."
-            )
-        return Origin(match["patient"], None if frame is None else int(frame), groups.get("split"))
+        return Origin(match["patient"], frame_number(groups.get("frame"), name), groups.get("split"))
+
+
+class PatientTable:
+    """A CSV file with the columns `image`, `patient` and, if wanted, `frame` and `split`.
+
+    Images are named by their relative path, with or without suffix; rows of images that are not converted do not
+    matter. Raises UserError where the file is no such table.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._origins: dict[str, Origin] = {}
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as stream:
+                rows = list(csv.DictReader(stream))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path} cannot be read as CSV ({error}); check the path and the file.") from None
+        for number, row in enumerate(rows, start=2):
+            where = f"{path}: line {number}"
+            image, patient = (row.get(column) for column in ("image", "patient"))
+            if not image or not patient:
+                raise UserError(f"{where} has no image or no patient; give both columns and fill them.")
+            origin = Origin(patient, frame_number(row.get("frame") or None, where), row.get("split") or None)
+            if self._origins.setdefault(without_suffix(image), origin) != origin:
+                raise UserError(f"{where}: the image {image} is listed before with other values; keep one.")
+
+    def origin(self, name: str) -> Origin:
+        """What the table says of the image with this relative path; raises UserError where that is nothing."""
+        origin = self._origins.get(without_suffix(name))
+        if origin is None:
+            raise UserError(f"{name} is not in {self._path}; add a row for it.")
+        return origin
+
+
+class Origins:
+    """Origins of records: by a table, else by a given pattern, else by the data, else by the default pattern.
+
+    With `own_splits`, the data's own split serves where table and pattern give none.
+    """
+
+    def __init__(self, pattern: str | None, table: Path | None, *, own_splits: bool) -> None:
+        if pattern is not None and table is not None:
+            raise UserError("patient_pattern and patients are both given; leave one out.")
+        self._rule = None if table is None else PatientTable(table)
+        if pattern is not None:
+            self._rule = PatientPattern(pattern)
+        self._default = PatientPattern(None)
+        self._own_splits = own_splits
+
+    def of(self, record: Record) -> Origin:
+        """The record's origin; raises UserError where nothing says who the patient is."""
+        if self._rule is not None:
+            origin = self._rule.origin(record.name)
+        elif record.patient == "":
+            raise UserError(f"{record.where}: the patient is not named; give patient_pattern or patients.")
+        elif record.patient is not None:
+            origin = Origin(record.patient, record.frame, None)
+        else:
+            origin = self._default.origin(record.name)
+        return replace(
+            origin,
+            frame=record.frame if origin.frame is None else origin.frame,
+            split=origin.split or (record.split if self._own_splits else None),
+        )
+
+    def patient_of(self, name: str) -> str | None:
+        """Who is on an image of which the relative path alone is known; None where that does not tell."""
+        try:
+            return (self._rule or self._default).origin(name).patient
+        except UserError:
+            return None
+
+
+def without_suffix(name: str) -> str:
+    """A relative path without its suffix, POSIX form."""
+    return PurePosixPath(name).with_suffix("").as_posix()

@@ -28,16 +28,19 @@ def phrases_of_labels(
     That is the order of `phrases`, or the alphabet where None leaves every label as its own phrase. Labels that
     `phrases` lacks are reported, once each.
     """
-    regions = [region for record in records for region in record.regions]
-    numbers = Counter(region.label for region in regions)
+    numbers: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for record in records:
+        for label, where in record.labels.items():
+            numbers[label] += 1
+            first.setdefault(label, where)
     if phrases is None:
         return {label: label for label in sorted(numbers)}
     mapping = require_phrases(phrases)
-    first = {region.label: region.where for region in reversed(regions)}
     unknown = sorted(numbers.keys() - mapping.keys())
     for label in unknown:
         problems.add(
-            f"{first[label]}: the label {label!r} ({numbers[label]} regions) has no phrase; add it to phrases."
+            f"{first[label]}: the label {label!r} (on {numbers[label]} images) has no phrase; add it to phrases."
         )
     # The work goes on to find the other problems, so even these labels stand for something.
     return mapping | {label: label for label in unknown}

@@ -3,23 +3,30 @@
 from typing import Any
 
 import numpy as np
+import shapely
 from pycocotools import mask as coco
 
 from refvessel.errors import UserError
 from refvessel.masks import RLE, union
 
 RASTERISER = "coco"
+_NUMBERS = {2: "two", 3: "three"}
 # How far a polygon may overhang the image, as a share of the image's side. Hands slip over the border, but where
 # no size is stated a longer overhang means coordinates measured on an image of another size.
 _OVERHANG_STATED, _OVERHANG_UNSTATED = 1.0, 0.1
 
 
 def as_polygon(coordinates: Any, what: str) -> np.ndarray:
-    """A polygon from untrusted JSON: a flat list [x, y, x, y, ...] or a list of pairs [[x, y], ...].
+    """A polygon from untrusted JSON: what `as_points` returns, of three points or more."""
+    return as_points(coordinates, what, fewest=3)
+
+
+def as_points(coordinates: Any, what: str, *, fewest: int) -> np.ndarray:
+    """Points from untrusted JSON: a flat list [x, y, x, y, ...] or a list of pairs [[x, y], ...].
 
     Returns float64 of shape (points, 2), columns (x, y), pixels, origin at the image's upper left corner.
-    Raises UserError, opening with `what`, for other forms, an odd number of coordinates, fewer than three
-    points and coordinates that are not finite.
+    Raises UserError, opening with `what`, for other forms, an odd number of coordinates, too few points and
+    coordinates that are not finite.
     """
     flat = coordinates
     if isinstance(coordinates, list) and any(isinstance(point, list) for point in coordinates):
@@ -32,12 +39,14 @@ def as_polygon(coordinates: Any, what: str) -> np.ndarray:
         raise UserError(
             f"{what} has an odd number of coordinates ({len(flat)}); give x and y of every point."
         )
-    if len(flat) < 6:
-        raise UserError(f"{what} has fewer than three points ({len(flat) // 2}); redraw or remove it.")
-    polygon = np.array([float(value) if abs(value) < 1e300 else np.inf for value in flat]).reshape(-1, 2)
-    if not np.isfinite(polygon).all():
+    if len(flat) < 2 * fewest:
+        raise UserError(
+            f"{what} has fewer than {_NUMBERS[fewest]} points ({len(flat) // 2}); redraw or remove it."
+        )
+    points = np.array([float(value) if abs(value) < 1e300 else np.inf for value in flat]).reshape(-1, 2)
+    if not np.isfinite(points).all():
         raise UserError(f"{what} has a coordinate that is not a finite number; redraw or remove it.")
-    return polygon
+    return points
 
 
 def scale(polygon: np.ndarray, stated: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
@@ -68,3 +77,8 @@ def overhangs(polygon: np.ndarray, size: tuple[int, int], *, stated: bool, what:
 def rasterise(polygon: np.ndarray, height: int, width: int) -> RLE:
     """The mask of one (points, 2) polygon in pixels by COCO's rasteriser, clipped to the image."""
     return union(coco.frPyObjects([polygon.ravel()], height, width))
+
+
+def crosses_itself(polygon: np.ndarray) -> bool:
+    """Whether the outline of a (points, 2) polygon meets itself other than from corner to corner."""
+    return not shapely.is_simple(shapely.linearrings(polygon))

@@ -18,7 +18,7 @@ def read_segmentation(segmentation: Any, height: int, width: int, where: str) ->
     """
     parts = [segmentation] if isinstance(segmentation, dict) else of_kind(segmentation, list, where)
     rles = [
-        _read_rle(part, height, width, where)
+        read_run_lengths(part, height, width, where)
         if isinstance(part, dict)
         else rasterise(as_polygon(part, where), height, width)
         for part in parts
@@ -26,7 +26,8 @@ def read_segmentation(segmentation: Any, height: int, width: int, where: str) ->
     return masks.union(rles) if rles else masks.empty(height, width)
 
 
-def _read_rle(rle: dict, height: int, width: int, where: str) -> masks.RLE:
+def read_run_lengths(rle: dict, height: int, width: int, where: str) -> masks.RLE:
+    """An RLE with compressed or plain counts; raises UserError where it does not cover height x width."""
     if require(rle, "size", list, where) != [height, width]:
         raise UserError(
             f"{where}: its RLE is of size {rle['size']}, the image of [{height}, {width}]; correct it."

@@ -11,6 +11,7 @@ from typing import Any
 from refvessel import provenance
 from refvessel.dataset.converted import Converted
 from refvessel.dataset.polygons import RASTERISER
+from refvessel.dataset.sensitivity import opencv_is_installed, summarise_redrawn
 from refvessel.files import sha256_of_file
 from refvessel.masks import area
 
@@ -21,12 +22,14 @@ def summarise(
     converted: Sequence[Converted],
     kept: Sequence[Converted],
     ratios: Mapping[str, float],
+    gates: Mapping[str, Any],
     *,
     images_not_annotated: int,
 ) -> dict[str, Any]:
-    """Counts, warnings, splits, images, drops and provenance of a conversion, as JSON-like data.
+    """Counts, warnings, gates, splits, images, drops and provenance of a conversion, as JSON-like data.
 
-    `converted` are the annotated images, `kept` those of them with an expression.
+    `converted` are the annotated images, `kept` those of them with an expression; `gates` is what Gates.check
+    said.
     """
     splits = _patients_of_splits(kept)
     return {
@@ -34,7 +37,11 @@ def summarise(
         "rasteriser": RASTERISER,
         "counts": {**_counts(converted, kept), "images_not_annotated": images_not_annotated},
         "warnings": _warnings(kept, splits, ratios),
-        "phrases": _sorted(Counter(phrase for item in kept for phrase in item.truths.by_phrase)),
+        "gates": dict(gates),
+        "rasteriser_sensitivity": summarise_redrawn(
+            [truth for item in kept for truth in item.redrawn], sum(bool(item.redrawn) for item in kept)
+        ),
+        "phrases": _sorted(_expressions_of_phrases(kept)),
         "splits": splits,
         "images": _images(kept),
         "dropped": _dropped(converted),
@@ -43,7 +50,7 @@ def summarise(
 
 
 def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[str, int]:
-    truths = [truth for item in kept for truth in item.truths.by_phrase.values()]
+    truths = [truth for item in kept for truths in item.truths.by_phrase.values() for truth in truths]
     interpreted: Counter[str] = Counter()
     for item in converted:
         interpreted.update(item.identity.record.counts)
@@ -52,13 +59,21 @@ def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[s
         "images": len(kept),
         "expressions": len(truths),
         "expressions_empty": sum(area(truth) == 0 for truth in truths),
-        "regions": sum(len(item.identity.record.regions) for item in converted),
+        "regions": sum(item.truths.regions for item in converted),
         "regions_clipped": sum(item.truths.regions_clipped for item in converted),
         "regions_without_pixels": sum(item.truths.regions_without_pixels for item in converted),
+        "regions_crossing_themselves": sum(item.truths.regions_crossing_themselves for item in converted),
         "images_scaled": sum(item.truths.scaled for item in converted),
         "images_dropped": len(converted) - len(kept),
         **_sorted(interpreted),
     }
+
+
+def _expressions_of_phrases(kept: Sequence[Converted]) -> Counter[str]:
+    numbers: Counter[str] = Counter()
+    for item in kept:
+        numbers.update({phrase: len(truths) for phrase, truths in item.truths.by_phrase.items()})
+    return numbers
 
 
 def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapping[str, float]) -> list[str]:
@@ -73,6 +88,16 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
     copies = len(kept) - len({item.pixels_sha256 for item in kept})
     if copies:
         warnings.append(f"{copies} images repeat the pixels of another image of their split.")
+    if crossing := sum(item.truths.regions_crossing_themselves for item in kept):
+        warnings.append(
+            f"{crossing} regions have an outline that crosses itself; what it encloses twice is outside."
+        )
+    if burned := sum(item.identity.record.counts.get("images_with_burned_in_text", 0) for item in kept):
+        warnings.append(f"{burned} images have text burnt into their pixels, which may name the patient.")
+    if any(item.redrawn for item in kept) and not opencv_is_installed():
+        warnings.append(
+            "OpenCV is not installed, so its rasteriser is not compared; install refvessel[sensitivity]."
+        )
     return warnings
 
 
@@ -111,7 +136,7 @@ def _dropped(converted: Sequence[Converted]) -> dict[str, str]:
 
 def _inputs(converted: Sequence[Converted]) -> dict[str, dict[str, Any]]:
     """Number and joint hash of the images and of the annotation files, without their names."""
-    annotations = {item.identity.record.annotation for item in converted}
+    annotations = set().union(*(item.identity.record.annotation_files for item in converted))
     return {
         "images": _joint_hash([item.file_sha256 for item in converted]),
         "annotations": _joint_hash([sha256_of_file(path) for path in annotations]),

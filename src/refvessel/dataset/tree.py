@@ -51,19 +51,36 @@ def read_expressions(root: Path, split: str) -> list[Expression]:
     the split of this name. Raises UserError where the tree is damaged, an image is absent or the split is empty.
     """
     root = Path(root)
-    refs = read_refs(root / REFS)
-    names = {require(ref, "split", str, f"{root / REFS}: ref {i}") for i, ref in enumerate(refs)}
-    selected = _selected(split, names)
+    refs = _refs_by_split(root)
+    selected = _selected(split, set(refs))
     if not selected:
-        raise UserError(f"{root / REFS} has no split {split!r}; choose one of: {', '.join(sorted(names))}.")
+        raise UserError(f"{root / REFS} has no split {split!r}; choose one of: {', '.join(sorted(refs))}.")
+    return _expressions(root, [ref for name in selected for ref in refs[name]])
+
+
+def read_splits(root: Path) -> dict[str, list[Expression]]:
+    """The expressions of every split by its name; raises UserError where the tree is damaged."""
+    root = Path(root)
+    return {split: _expressions(root, refs) for split, refs in sorted(_refs_by_split(root).items())}
+
+
+def _refs_by_split(root: Path) -> dict[str, list[tuple[int, Mapping]]]:
+    """Split -> refs with their position in the file."""
+    refs: dict[str, list[tuple[int, Mapping]]] = {}
+    for number, ref in enumerate(read_refs(root / REFS)):
+        split = require(ref, "split", str, f"{root / REFS}: ref {number}")
+        refs.setdefault(split, []).append((number, ref))
+    return refs
+
+
+def _expressions(root: Path, refs: list[tuple[int, Mapping]]) -> list[Expression]:
     instances = read_json(root / INSTANCES)
     images = _by_id(instances, "images", root / INSTANCES)
     annotations = _by_id(instances, "annotations", root / INSTANCES)
     expressions = [
         expression
-        for number, ref in enumerate(refs)
-        if ref["split"] in selected
-        for expression in _expressions(root, ref, images, annotations, f"{root / REFS}: ref {number}")
+        for number, ref in refs
+        for expression in _expressions_of(root, ref, images, annotations, f"{root / REFS}: ref {number}")
     ]
     _require_distinct(expressions, root)
     return sorted(expressions, key=lambda expression: expression.sent_id)
@@ -82,7 +99,7 @@ def _by_id(instances: Any, key: str, path: Path) -> dict[int, Mapping[str, Any]]
     return {require(entry, "id", int, f"{path}: {key} {i}"): entry for i, entry in enumerate(entries)}
 
 
-def _expressions(
+def _expressions_of(
     root: Path, ref: Mapping, images: dict, annotations: dict, where: str
 ) -> Iterator[Expression]:
     image = images.get(require(ref, "image_id", int, where))

@@ -15,14 +15,14 @@ from refvessel.dataset.tree import INSTANCES, REFS
 
 @dataclass(frozen=True)
 class TreeImage:
-    """One image of a tree and its truth, a mask a phrase."""
+    """One image of a tree and its truths: by phrase, a mask an expression."""
 
     image_id: str
     patient: str
     split: str
     width: int
     height: int
-    truths: dict[str, masks.RLE]
+    truths: dict[str, list[masks.RLE]]
     ignore: masks.RLE | None = None
     spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
 
@@ -36,11 +36,11 @@ def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) 
     coco_images, annotations, refs = [], [], []
     for image_number, image in enumerate(sorted(images, key=lambda image: image.image_id), start=1):
         coco_images.append(_image(image_number, image))
-        for phrase in (phrase for phrase in phrases if phrase in image.truths):
-            number = len(refs) + 1
-            category = categories[phrase]
-            annotations.append(_annotation(number, image_number, category, image.truths[phrase]))
-            refs.append(_ref(number, image_number, category, image, phrase))
+        for phrase in phrases:
+            for truth in image.truths.get(phrase, []):
+                number, category = len(refs) + 1, categories[phrase]
+                annotations.append(_annotation(number, image_number, category, truth))
+                refs.append(_ref(number, image_number, category, image, phrase))
     instances = {
         "images": coco_images,
         "annotations": annotations,

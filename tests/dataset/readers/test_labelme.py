@@ -1,22 +1,32 @@
 import base64
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from refvessel import masks
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers import labelme
 from refvessel.errors import UserError
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
+# A PNG of one white pixel.
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 
 
-def read(root: Path) -> list:
+def read(root: Path, **options) -> list:
     problems = Problems()
-    records = list(labelme.read(root, problems))
+    records = list(labelme.read(root, problems, **options))
     problems.raise_any()
     return records
+
+
+def points_of(record, number: int) -> list:
+    (polygon,) = record.regions[number].shapes
+    return polygon.points.tolist()
 
 
 def test_a_folder_is_read_recursively_in_order(source):
@@ -31,7 +41,7 @@ def test_shapes_become_regions_and_the_stated_size_is_kept(source):
     )
     (record,) = read(source.root)
     assert [region.label for region in record.regions] == ["vessel", "catheter"]
-    assert record.regions[1].polygon.tolist() == TRIANGLE[::-1]
+    assert points_of(record, 1) == TRIANGLE[::-1]
     assert record.stated_size == (80, 60)
 
 
@@ -39,12 +49,70 @@ def test_a_rectangle_is_a_polygon_of_its_corners(source):
     shape = {"label": "vessel", "points": [[20, 25], [2, 4]], "shape_type": "rectangle"}
     source.labelme("p1.png", shapes=[shape])
     (record,) = read(source.root)
-    assert record.regions[0].polygon.tolist() == [[20, 25], [2, 25], [2, 4], [20, 4]]
+    assert points_of(record, 0) == [[20, 25], [2, 25], [2, 4], [20, 4]]
+
+
+def drawn(record, size=(40, 30)) -> np.ndarray:
+    (region,) = record.regions
+    return masks.decode(region.draw(size, record.stated_size).mask)
+
+
+def test_a_linestrip_is_drawn_with_its_width(source):
+    shape = {"label": "vessel", "points": [[5, 10], [30, 10]], "shape_type": "linestrip", "line_width": 4}
+    source.labelme("p1.png", shapes=[shape])
+    mask = drawn(read(source.root)[0])
+    assert mask[8:12, 5:30].all()
+    assert mask.sum() == pytest.approx(25 * 4 + np.pi * 2**2, abs=6)  # its round ends make one disc
+    assert not mask[:7].any()
+    assert not mask[13:].any()
+
+
+def test_the_width_of_linestrips_may_be_an_option(source):
+    shape = {"label": "vessel", "points": [[5, 10], [30, 10], [30, 20]], "shape_type": "linestrip"}
+    source.labelme("p1.png", shapes=[shape])
+    with pytest.raises(UserError, match="shape 1 is a linestrip without a width; set the option line_width"):
+        read(source.root)
+    assert drawn(read(source.root, line_width=3)[0])[15, 29:31].all()
+
+
+def as_base64(mask: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.mark.parametrize("values", [bool, np.uint8])
+def test_a_mask_lies_in_the_box_of_its_points(source, values):
+    patch = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1], [0, 0, 1]], bool)
+    pixels = patch if values is bool else patch.astype(np.uint8) * 255
+    shape = {"label": "vessel", "points": [[4, 7], [6, 10]], "shape_type": "mask", "mask": as_base64(pixels)}
+    source.labelme("p1.png", shapes=[shape])
+    expected = np.zeros((30, 40), np.uint8)
+    expected[7:11, 4:7] = patch
+    assert np.array_equal(drawn(read(source.root)[0]), expected)
+
+
+def test_a_mask_over_the_border_is_clipped(source):
+    pixels = as_base64(np.ones((4, 3), bool))
+    shape = {"label": "v", "points": [[-1, -1], [1, 2]], "shape_type": "mask", "mask": pixels}
+    source.labelme("p1.png", shapes=[shape])
+    (region,) = read(source.root)[0].regions
+    result = region.draw((40, 30), (40, 30))
+    assert result.clipped
+    assert masks.area(result.mask) == 2 * 3
+
+
+def test_a_mask_is_never_resampled(source):
+    pixels = as_base64(np.ones((4, 3), bool))
+    shape = {"label": "v", "points": [[4, 7], [6, 10]], "shape_type": "mask", "mask": pixels}
+    source.labelme("p1.png", shapes=[shape], imageWidth=80, imageHeight=60)
+    with pytest.raises(UserError, match="masks are not resampled"):
+        drawn(read(source.root)[0])
 
 
 def test_a_shape_without_type_is_a_polygon(source):
     source.labelme("p1.png", shapes=[{"label": "vessel", "points": TRIANGLE}])
-    assert read(source.root)[0].regions[0].polygon.tolist() == TRIANGLE
+    assert points_of(read(source.root)[0], 0) == TRIANGLE
 
 
 def test_an_image_path_of_windows_is_followed(source):
@@ -118,11 +186,31 @@ def test_names_may_hold_spaces_brackets_and_unicode(source, name):
         ({"shapes": [{"label": "v", "points": [[1, 2], [3, 4], [5, float("nan")]]}]}, "finite"),
         (
             {"shapes": [{"label": "v", "points": TRIANGLE, "shape_type": "circle"}]},
-            "'circle'; only polygon and",
+            "'circle'; only polygon, rectangle",
         ),
         (
             {"shapes": [{"label": "v", "points": TRIANGLE, "shape_type": "rectangle"}]},
             "rectangle of 3 points",
+        ),
+        (
+            {"shapes": [{"label": "v", "points": [[1, 1]], "shape_type": "linestrip", "line_width": 2}]},
+            "fewer than two",
+        ),
+        (
+            {"shapes": [{"label": "v", "points": TRIANGLE, "shape_type": "linestrip", "line_width": 0}]},
+            "line_width must be a positive number",
+        ),
+        (
+            {"shapes": [{"label": "v", "points": TRIANGLE[:2], "shape_type": "mask", "mask": "*"}]},
+            "mask is not base64",
+        ),
+        (
+            {"shapes": [{"label": "v", "points": TRIANGLE[:2], "shape_type": "mask", "mask": "AAAA"}]},
+            "mask does not open as an image",
+        ),
+        (
+            {"shapes": [{"label": "v", "points": TRIANGLE[:2], "shape_type": "mask", "mask": PIXEL}]},
+            "does not fill the box",
         ),
         ({"shapes": [{"label": "v", "points": [[1], [2, 3]], "shape_type": "rectangle"}]}, "not a pair"),
         ({"shapes": [{"label": "v", "points": [1, [2, 3]], "shape_type": "rectangle"}]}, "must be a list"),
@@ -170,4 +258,4 @@ def test_numbers_are_read_as_json_has_them(source):
     points = [[2.5, 2], [20, 4.25], [8, 25]]
     annotation = source.labelme("p1.png", [("vessel", points)])
     assert json.loads(annotation.read_text())["shapes"][0]["points"] == points
-    assert np.array_equal(read(source.root)[0].regions[0].polygon, points)
+    assert np.array_equal(points_of(read(source.root)[0], 0), points)

@@ -19,7 +19,11 @@ def read(root: Path) -> list:
 
 
 def drawn(record) -> list[tuple[str, list[float]]]:
-    return [(region.label, region.polygon.ravel().tolist()) for region in record.regions]
+    return [
+        (region.label, polygon.points.ravel().tolist())
+        for region in record.regions
+        for polygon in region.shapes
+    ]
 
 
 def pairs(flat: list[float]) -> list[list[float]]:

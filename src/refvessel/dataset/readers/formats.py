@@ -1,9 +1,53 @@
 """The formats that can be read, by the names that the configuration and the command line use."""
 
-from refvessel.dataset.readers import labelme, sa2va
-from refvessel.dataset.readers.records import Reader
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers import coco, dicom, labelme, masks, refcoco, sa2va
+from refvessel.dataset.readers.layouts import LAYOUTS
+from refvessel.dataset.readers.records import Reader, Record
+from refvessel.errors import UserError
 
 READERS: dict[str, Reader] = {
+    "coco": coco.read,
+    "dicom": dicom.read,
     "labelme": labelme.read,
+    "masks": masks.read,
+    "refcoco": refcoco.read,
     "sa2va": sa2va.read,
 }
+
+
+def read_records(
+    source_format: str, root: Path, options: Mapping[str, Any], problems: Problems
+) -> Iterator[Record]:
+    """The records under `root`.
+
+    `options` are the keyword arguments of the format's reader; `layout`, a key of LAYOUTS, stands for those that
+    it lists, each of which may be given as well and then wins. Raises UserError where a name is unknown.
+    """
+    if source_format not in READERS:
+        raise UserError(f"The format {source_format!r} is unknown; choose one of: {', '.join(READERS)}.")
+    given = {name: value for name, value in options.items() if value is not None}
+    layout = given.pop("layout", None)
+    if layout is not None:
+        given = _layout(source_format, layout) | given
+    parameters = inspect.signature(READERS[source_format]).parameters.values()
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    if unknown := sorted(given.keys() - set(known)):
+        raise UserError(
+            f"The format {source_format!r} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}."
+        )
+    return READERS[source_format](root, problems, **given)
+
+
+def _layout(source_format: str, layout: str) -> dict[str, Any]:
+    if layout not in LAYOUTS:
+        raise UserError(f"The layout {layout!r} is unknown; choose one of: {', '.join(sorted(LAYOUTS))}.")
+    layout_format, options = LAYOUTS[layout]
+    if layout_format != source_format:
+        raise UserError(f"The layout {layout!r} is of the format {layout_format!r}, not {source_format!r}.")
+    return options

@@ -1,7 +1,8 @@
 """LabelMe: a folder, searched recursively, of JSON files beside their images.
 
 `imagePath` is read from the JSON file's folder. Where that image is absent and the JSON file embeds it
-(`imageData`), the embedded one is used. Shapes: `polygon` and `rectangle`; any other is an error.
+(`imageData`), the embedded one is used. Shapes: `polygon`, `rectangle`, `linestrip` (with a width, in pixels:
+its own field `line_width`, else the option of that name) and `mask`; any other is an error.
 """
 
 import base64
@@ -12,29 +13,32 @@ from typing import Any
 
 import numpy as np
 
-from refvessel.dataset.fields import of_kind, optional_size, require
-from refvessel.dataset.polygons import as_polygon
+from refvessel.dataset.fields import of_kind, optional_size, positive_number, read_bytes, require
+from refvessel.dataset.images import open_image
+from refvessel.dataset.polygons import as_points, as_polygon
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, Region, locate, not_annotated, visible_files
+from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files
+from refvessel.dataset.shapes import Line, Patch, Polygon, Region, Shape
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
 
-def read(root: Path, problems: Problems) -> Iterator[Record]:
+def read(root: Path, problems: Problems, *, line_width: float | None = None) -> Iterator[Record]:
     """Yield a record for every JSON file, then one without regions for every image that no JSON file names."""
+    if line_width is not None:
+        line_width = positive_number(line_width, "The option line_width")
     annotated = set()
     for path in visible_files(root, frozenset({".json"})):
         with problems.collect():
-            record = _record(root, path, problems)
+            record = _record(root, path, problems, line_width)
             annotated.add(record.path)
             yield record
     yield from not_annotated(root, annotated)
 
 
-def _record(root: Path, path: Path, problems: Problems) -> Record:
+def _record(root: Path, path: Path, problems: Problems, line_width: float | None) -> Record:
     real = locate(root, root, str(path.relative_to(root)), f"{root}: the annotation")
     content = read_json(real)
-    shapes = require(content, "shapes", list, str(path))
     image_path = require(content, "imagePath", str, str(path))
     image = locate(root, path.parent, image_path, f"{path}: imagePath")
     embedded = not image.is_file() and content.get("imageData") is not None
@@ -42,36 +46,72 @@ def _record(root: Path, path: Path, problems: Problems) -> Record:
         raise UserError(
             f"{path}: the image {image_path!r:.200} does not exist; put it there or correct imagePath."
         )
-    regions = []
-    for number, shape in enumerate(shapes, start=1):
-        with problems.collect():
-            regions.append(_region(shape, f"{path}: shape {number}"))
     return Record(
         name=_name(root, real if embedded else image),
         path=real if embedded else image,
         annotation=real,
         where=str(path),
-        regions=tuple(regions),
+        regions=read_shapes(content, str(path), problems, line_width),
         stated_size=optional_size(content, "imageWidth", "imageHeight", str(path)),
-        load=embedded_image if embedded else Path.read_bytes,
+        load=embedded_image if embedded else read_bytes,
     )
 
 
-def _region(shape: Any, where: str) -> Region:
+def read_shapes(
+    content: Any, where: str, problems: Problems, line_width: float | None = None
+) -> tuple[Region, ...]:
+    """The regions of a LabelMe file's content; what is wrong with a shape goes to `problems`."""
+    regions = []
+    for number, shape in enumerate(require(content, "shapes", list, where), start=1):
+        with problems.collect():
+            regions.append(_region(shape, f"{where}: shape {number}", line_width))
+    return tuple(regions)
+
+
+def _region(shape: Any, where: str, line_width: float | None) -> Region:
     label = require(shape, "label", str, where).strip()
     if not label:
         raise UserError(f"{where} has no text in its label; name what it shows.")
     points = require(shape, "points", list, where)
+    drawn: Shape
     match shape.get("shape_type", "polygon"):  # files of old versions hold polygons only and do not say so
         case "polygon":
-            polygon = as_polygon(points, where)
+            drawn = Polygon(as_polygon(points, where))
         case "rectangle":
-            polygon = _rectangle(points, where)
+            drawn = Polygon(_rectangle(points, where))
+        case "linestrip":
+            drawn = _line(shape, points, where, line_width)
+        case "mask":
+            drawn = _patch(shape, points, where)
         case other:
             raise UserError(
-                f"{where} is of the type {other!r}; only polygon and rectangle are read, redraw it."
+                f"{where} is of the type {other!r}; only polygon, rectangle, linestrip and mask are read, "
+                "redraw it."
             )
-    return Region(label, polygon, where)
+    return Region(label, (drawn,), where)
+
+
+def _line(shape: dict, points: list, where: str, line_width: float | None) -> Line:
+    width = shape.get("line_width", line_width)
+    if width is None:
+        raise UserError(
+            f"{where} is a linestrip without a width; set the option line_width (pixels) or redraw it as polygon."
+        )
+    return Line(as_points(points, where, fewest=2), positive_number(width, f"{where}: line_width"))
+
+
+def _patch(shape: dict, points: list, where: str) -> Patch:
+    """A mask of the box between two corners, whose pixels both belong to it."""
+    corners = as_points(points, where, fewest=2)
+    (left, top), (right, bottom) = np.rint(corners[:2]).astype(int)
+    content = _from_base64(require(shape, "mask", str, where), f"{where}: mask")
+    mask = np.asarray(open_image(content, f"{where}: mask").convert("1"))
+    if len(corners) != 2 or mask.shape != (bottom - top + 1, right - left + 1):
+        raise UserError(
+            f"{where}: its mask of {mask.shape[1]} x {mask.shape[0]} pixels does not fill the box of its points; "
+            "redraw it."
+        )
+    return Patch(mask, int(left), int(top))
 
 
 def _rectangle(points: list, where: str) -> np.ndarray:
@@ -86,10 +126,14 @@ def _rectangle(points: list, where: str) -> np.ndarray:
 
 def embedded_image(path: Path) -> bytes:
     """The encoded image inside a LabelMe file; raises UserError where its base64 text is damaged."""
+    return _from_base64(require(read_json(path), "imageData", str, str(path)), f"{path}: imageData")
+
+
+def _from_base64(text: str, what: str) -> bytes:
     try:
-        return base64.b64decode(require(read_json(path), "imageData", str, str(path)), validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise UserError(f"{path}: imageData is not base64; save the image beside the file.") from None
+        raise UserError(f"{what} is not base64; save the image again with LabelMe.") from None
 
 
 def _name(root: Path, path: Path) -> str:

@@ -1,54 +1,72 @@
 """What every reader yields: one record an image, whatever the format.
 
 A reader is a function `read(root, problems)` that yields records and hands what is wrong with the data to
-`problems`, so that all of it can be told at once. A new format is one module with such a function and one line in
-`formats`.
+`problems`, so that all of it can be told at once. What else it must know are keyword arguments with defaults: the
+`options` of the configuration. A new format is one module with such a function and one line in `formats`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from refvessel.dataset.problems import Problems
+from refvessel.dataset.fields import read_bytes
+from refvessel.dataset.label_images import BinaryMask, LabelImage, OutsideOf
+from refvessel.dataset.shapes import Region, Runs
 from refvessel.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-
-@dataclass(frozen=True)
-class Region:
-    """One labelled polygon: float64 of shape (points, 2), columns (x, y), pixels of the record's stated size."""
-
-    label: str
-    polygon: np.ndarray
-    where: str  # file and field, for messages
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 
 
 @dataclass(frozen=True)
 class Record:
     """One image and what was annotated on it."""
 
-    name: str  # relative path, POSIX form; patients and pseudonyms derive from it
+    name: str  # relative path, POSIX form; pseudonyms and, unless told otherwise, patients derive from it
     path: Path  # the file that holds the image
     annotation: Path | None  # the file that holds the regions; None: not annotated, to be counted only
     where: str  # that file and the entry in it, for messages
     regions: tuple[Region, ...] = ()
+    label_images: tuple[BinaryMask | LabelImage, ...] = ()  # files of masks, read when the truth is drawn
+    ignore: Runs | OutsideOf | None = None  # pixels that no score looks at
     stated_size: tuple[int, int] | None = None  # (width, height) that the coordinates refer to
-    load: Callable[[Path], bytes] = Path.read_bytes  # from `path` to an encoded image
+    spacing: tuple[float, float] | None = None  # millimetres a pixel of the image: between rows, columns
+    load: Callable[[Path], bytes] = read_bytes  # from `path` to an encoded image
+    also_read: tuple[Path, ...] = ()  # further files of the annotation
+    patient: str | None = None  # as the data say, not the name; empty where they should and do not
+    frame: int | None = None
+    split: str | None = None
+    identifiers: tuple[str, ...] = ()  # further words that identify the patient, never to be published
     counts: Mapping[str, int] = field(default_factory=dict)  # what the reader had to interpret
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Label -> file and field where it first occurs, for all labels that can occur."""
+        named = [(region.label, region.where) for region in self.regions]
+        named += [(label, image.where) for image in self.label_images for label in image.labels]
+        return dict(reversed(named))
 
-Reader = Callable[[Path, Problems], Iterator[Record]]
+    @property
+    def annotation_files(self) -> set[Path]:
+        """All files that the truth is made from."""
+        files = {*self.also_read, *(image.path for image in self.label_images)}
+        if self.annotation is not None:
+            files.add(self.annotation)
+        if isinstance(self.ignore, OutsideOf):
+            files.add(self.ignore.path)
+        return files
 
 
-def visible_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    """Files below `folder` with one of the suffixes (lower case), sorted; nothing hidden (`.name`, `._name`)."""
+Reader = Callable[..., Iterator[Record]]
+
+
+def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
+    """Files below `folder` with one of the suffixes (lower case; None: any), sorted; nothing hidden (`.name`)."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
+        if (suffixes is None or path.suffix.lower() in suffixes)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
@@ -76,3 +94,12 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
             f"{what} {name!r:.200} leads out of {root}; put the file inside and name it from there."
         )
     return path
+
+
+def frame_number(text: str | None, name: str) -> int | None:
+    """A frame's number as a name has it; raises UserError where it is not written in digits."""
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise UserError(f"{name}: the frame {text!r} is not a number; correct the pattern.")
+    return int(text)

@@ -13,7 +13,8 @@ from typing import Any
 from refvessel.dataset.fields import of_kind, optional_size, require
 from refvessel.dataset.polygons import as_polygon
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, Region, locate, not_annotated
+from refvessel.dataset.readers.records import Record, locate, not_annotated
+from refvessel.dataset.shapes import Polygon, Region
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
@@ -44,31 +45,35 @@ def _record(root: Path, entry: Any, where: str, problems: Problems) -> Record:
         raise UserError(f"{where} has {len(texts)} texts for {len(masks)} masks; give every text a mask.")
     if masks and not texts:
         raise UserError(f"{where} has masks but no text; name what they show.")
-    regions: list[Region] = []
+    regions = []
     for index, item in enumerate(masks):
         with problems.collect():
             text = texts[min(index, len(texts) - 1)]
-            regions += _regions(item, text, f"{where}: mask {index + 1}")
+            regions.append(_region(item, text, f"{where}: mask {index + 1}"))
     return Record(
         name=_name(root, image),
         path=image,
         annotation=root / FILE,
         where=where,
-        regions=tuple(regions),
+        regions=tuple(region for region in regions if region.shapes),
         stated_size=optional_size(entry, "width", "height", where),
         counts={"texts_repeated": max(len(masks) - len(texts), 0)},
     )
 
 
-def _regions(item: Any, text: Any, where: str) -> list[Region]:
+def _region(item: Any, text: Any, where: str) -> Region:
     label = of_kind(text, str, f"{where}: its text").strip()
     if not label:
         raise UserError(f"{where} has no text; name what it shows.")
     polygons = [item] if _is_polygon(of_kind(item, list, where)) else item
-    return [
-        Region(label, as_polygon(polygon, f"{where}, polygon {number}"), where)
-        for number, polygon in enumerate(polygons, start=1)
-    ]
+    return Region(
+        label,
+        tuple(
+            Polygon(as_polygon(polygon, f"{where}, polygon {number}"))
+            for number, polygon in enumerate(polygons, start=1)
+        ),
+        where,
+    )
 
 
 def _is_polygon(item: list) -> bool:

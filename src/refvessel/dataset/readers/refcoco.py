@@ -1,0 +1,55 @@
+"""An official tree, ours or another's, as data: sentences are the labels, its splits and patients stay."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.records import Record, locate, not_annotated
+from refvessel.dataset.shapes import Region, Runs
+from refvessel.dataset.tree import IMAGES, INSTANCES, REFS, Expression, read_splits
+from refvessel.errors import UserError
+from refvessel.masks import area
+
+
+def read(root: Path, problems: Problems) -> Iterator[Record]:
+    """Yield a record for every image with a ref, then one for every image without."""
+    by_image: dict[Path, list[tuple[str, Expression]]] = {}
+    for split, expressions in read_splits(root).items():
+        for expression in expressions:
+            by_image.setdefault(expression.image_path, []).append((split, expression))
+    annotated = set()
+    for path, members in sorted(by_image.items()):
+        with problems.collect():
+            record = _record(root, path, members)
+            annotated.add(record.path)
+            yield record
+    yield from not_annotated(root, annotated)
+
+
+def _record(root: Path, path: Path, members: list[tuple[str, Expression]]) -> Record:
+    splits = sorted({split for split, _ in members})
+    if len(splits) > 1:
+        raise UserError(
+            f"{root / REFS}: the image {path.name} is in the splits {' and '.join(splits)}; keep one."
+        )
+    expressions = [expression for _, expression in members]
+    first = expressions[0]
+    return Record(
+        name=path.relative_to(root / IMAGES).as_posix(),
+        path=locate(root, root, str(path.relative_to(root)), f"{root}: the image"),
+        annotation=root / INSTANCES,
+        also_read=(root / REFS,),
+        where=f"{root / REFS}: image {path.name}",
+        regions=tuple(_region(root, expression) for expression in expressions),
+        ignore=None if first.ignore_mask is None else Runs(first.ignore_mask),
+        stated_size=(first.width, first.height),
+        spacing=first.spacing,
+        patient=first.patient,
+        split=splits[0],
+    )
+
+
+def _region(root: Path, expression: Expression) -> Region:
+    """The expression's truth; without shapes where that is empty."""
+    shapes = (Runs(expression.truth),) if area(expression.truth) else ()
+    return Region(expression.phrase.strip(), shapes, f"{root / REFS}: sentence {expression.sent_id}")

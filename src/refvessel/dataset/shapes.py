@@ -1,0 +1,169 @@
+"""The forms in which a region can be annotated, each drawn as a mask on its image.
+
+Every shape has `draw(page)`, which returns its mask and whether a part of it lay outside the image, and
+`outlines(page)`, the polygons that were drawn: none for shapes that are masks already.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from refvessel import masks
+from refvessel.dataset.polygons import crosses_itself, overhangs, rasterise, scale
+from refvessel.errors import UserError
+
+_JOINT_CORNERS = 16  # of the polygon that stands for a line's round end
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a shape is drawn on; sizes are (width, height) in pixels."""
+
+    size: tuple[int, int]  # of the image
+    stated_size: tuple[int, int] | None  # that the coordinates refer to, where the annotation says so
+    where: str  # file and field of the shape, for messages
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A shape's mask, of the image's size."""
+
+    mask: masks.RLE
+    clipped: bool = False
+    crosses_itself: bool = False
+
+
+class Shape(Protocol):
+    """One part of a region."""
+
+    def draw(self, page: Page) -> Drawn:
+        """The shape's mask; raises UserError where the shape does not fit the page."""
+
+    def outlines(self, page: Page) -> list[np.ndarray]:
+        """The polygons drawn, each float64 of shape (points, 2), columns (x, y), in the image's pixels."""
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """A filled polygon: float64 of shape (points, 2), columns (x, y), pixels of the page's stated size."""
+
+    points: np.ndarray
+
+    def draw(self, page: Page) -> Drawn:
+        """By COCO's rasteriser. Where a polygon crosses itself, what it encloses twice is outside."""
+        (polygon,) = self.outlines(page)
+        clipped = overhangs(polygon, page.size, stated=page.stated_size is not None, what=page.where)
+        width, height = page.size
+        return Drawn(rasterise(polygon, height, width), clipped, crosses_itself(polygon))
+
+    def outlines(self, page: Page) -> list[np.ndarray]:
+        """The polygon alone."""
+        return [scale(self.points, page.stated_size, page.size)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points, float64 of shape (points, 2), with a width and round ends, in stated pixels."""
+
+    points: np.ndarray
+    width: float
+
+    def draw(self, page: Page) -> Drawn:
+        """The union of the line's pieces and of the discs at its points."""
+        width, height = page.size
+        corners = scale(self.points, page.stated_size, page.size)
+        clipped = overhangs(corners, page.size, stated=page.stated_size is not None, what=page.where)
+        return Drawn(masks.union([rasterise(part, height, width) for part in self.outlines(page)]), clipped)
+
+    def outlines(self, page: Page) -> list[np.ndarray]:
+        """A rectangle a piece and a disc a point."""
+        angles = np.arange(_JOINT_CORNERS) * 2 * np.pi / _JOINT_CORNERS
+        disc = self.width / 2 * np.column_stack([np.cos(angles), np.sin(angles)])
+        parts = [point + disc for point in self.points]
+        for start, end in pairwise(self.points):
+            along = end - start
+            if (length := np.hypot(*along)) > 0:
+                across = np.array([-along[1], along[0]]) / length * self.width / 2
+                parts.append(np.array([start + across, end + across, end - across, start - across]))
+        return [scale(part, page.stated_size, page.size) for part in parts]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A mask of the whole image, run-length encoded."""
+
+    rle: masks.RLE
+
+    def draw(self, page: Page) -> Drawn:
+        """The mask as it is; UserError where the image has another size: masks are never resampled."""
+        height, width = self.rle["size"]
+        _require_size((width, height), page)
+        return Drawn(self.rle)
+
+    def outlines(self, page: Page) -> list[np.ndarray]:  # noqa: ARG002 (the signature of Shape)
+        """None: nothing was drawn."""
+        return []
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A mask, bool of shape (rows, columns), whose upper left pixel lies at (left, top) of the image."""
+
+    mask: np.ndarray
+    left: int
+    top: int
+
+    def draw(self, page: Page) -> Drawn:
+        """The mask in its place; UserError where the image has another size than stated."""
+        _require_size(page.stated_size or page.size, page)
+        width, height = page.size
+        rows, columns = np.nonzero(self.mask)
+        rows, columns = rows + self.top, columns + self.left
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        if len(rows) and not inside.any():
+            raise UserError(f"{page.where} lies outside the image of {width} x {height} pixels; correct it.")
+        whole = np.zeros((height, width), np.uint8)
+        whole[rows[inside], columns[inside]] = 1
+        return Drawn(masks.encode(whole), clipped=not inside.all())
+
+    def outlines(self, page: Page) -> list[np.ndarray]:  # noqa: ARG002 (the signature of Shape)
+        """None: nothing was drawn."""
+        return []
+
+
+@dataclass(frozen=True)
+class Region:
+    """One labelled region of one or more parts; what any of them covers is the region's."""
+
+    label: str
+    shapes: tuple[Shape, ...]
+    where: str  # file and field, for messages
+
+    def draw(self, size: tuple[int, int], stated_size: tuple[int, int] | None) -> Drawn:
+        """The region's mask on an image of `size`, (width, height)."""
+        page = Page(size, stated_size, self.where)
+        return reduce(_unite, (shape.draw(page) for shape in self.shapes), Drawn(masks.empty(*size[::-1])))
+
+    def outlines(self, size: tuple[int, int], stated_size: tuple[int, int] | None) -> list[np.ndarray]:
+        """All polygons drawn, in the image's pixels."""
+        page = Page(size, stated_size, self.where)
+        return [outline for shape in self.shapes for outline in shape.outlines(page)]
+
+
+def _unite(one: Drawn, other: Drawn) -> Drawn:
+    return Drawn(
+        masks.union([one.mask, other.mask]),
+        one.clipped or other.clipped,
+        one.crosses_itself or other.crosses_itself,
+    )
+
+
+def _require_size(size: tuple[int, int], page: Page) -> None:
+    if size != page.size:
+        raise UserError(
+            f"{page.where}: its mask is of {size[0]} x {size[1]} pixels, the image of {page.size[0]} x "
+            f"{page.size[1]}; masks are not resampled, give one of the image's size."
+        )

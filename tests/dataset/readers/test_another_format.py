@@ -1,0 +1,37 @@
+"""The README's own example of another format: what it says is all that one takes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from refvessel.dataset.polygons import as_polygon
+from refvessel.dataset.readers import formats
+from refvessel.dataset.readers.records import Record, locate, visible_files
+from refvessel.dataset.shapes import Polygon, Region
+from refvessel.errors import UserError
+
+README = Path(__file__).resolve().parents[3] / "data" / "README.md"
+
+
+@pytest.fixture
+def example(monkeypatch):
+    section = README.read_text("utf-8").partition("### Another format")[2]
+    module = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    names = {each.__name__: each for each in (Polygon, Record, Region, as_polygon, locate, visible_files)}
+    exec(module, names)
+    monkeypatch.setitem(formats.READERS, "text", names["read"])
+
+
+def test_a_format_is_one_module_and_one_line(example, source, convert):
+    source.image("p1_1.png")
+    (source.root / "p1_1.txt").write_text("2 2 20 4 8 25\n10 10 30 10 30 28 10 28\n")
+    counts = convert("text")["counts"]
+    assert (counts["images"], counts["regions"]) == (1, 2)
+
+
+def test_its_problems_are_told_like_others(example, source, convert):
+    source.image("p1_1.png")
+    (source.root / "p1_1.txt").write_text("2 2 20 4\n")
+    with pytest.raises(UserError, match=r"p1_1\.txt has fewer than three points"):
+        convert("text")

@@ -1,0 +1,206 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
+
+from refvessel.dataset.tree import IMAGES, read_expressions
+from refvessel.errors import UserError
+
+TRIANGLE = [[2, 2], [20, 4], [8, 25]]
+XA = "1.2.840.10008.5.1.4.1.1.12.1"
+EIGHT_BIT = np.random.default_rng(4).integers(0, 256, (3, 30, 40), np.uint8)
+
+
+def dicom(path: Path, pixels: np.ndarray, *, frames: bool | None = None, **tags: Any) -> Path:
+    """A file of (rows, columns), (frames, rows, columns) or, with `frames` false, (rows, columns, 3) pixels."""
+    colour = pixels.ndim == 3 and frames is False
+    header = pydicom.Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = XA
+    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = generate_uid(
+        entropy_srcs=[path.name]
+    )
+    header.Modality = "XA"
+    header.PatientID, header.PatientName = "0815", "ZHANG^WEI"
+    if pixels.ndim == 3 and not colour:
+        header.NumberOfFrames = len(pixels)
+    header.Rows, header.Columns = pixels.shape[:2] if colour else pixels.shape[-2:]
+    header.SamplesPerPixel = 3 if colour else 1
+    if colour:
+        header.PlanarConfiguration = 0
+    header.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    header.BitsAllocated = header.BitsStored = pixels.dtype.itemsize * 8
+    header.HighBit, header.PixelRepresentation = header.BitsStored - 1, 0
+    for keyword, value in tags.items():
+        setattr(header, keyword, value)
+        if keyword == "BitsStored":
+            header.HighBit = value - 1
+    header.PixelData = pixels.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header.save_as(path, enforce_file_format=True)
+    return path
+
+
+def annotate(path: Path, **fields: Any) -> None:
+    shape = {"label": "vessel", "points": TRIANGLE, "shape_type": "polygon"}
+    content = {"imagePath": "export.png", "imageWidth": 40, "imageHeight": 30, "shapes": [shape]}
+    path.write_text(json.dumps(content | fields))
+
+
+def pixels_of(record) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(record.load(record.path))))
+
+
+def test_frames_of_a_run_are_images(source, read):
+    run = dicom(source.root / "run.dcm", EIGHT_BIT, ImagerPixelSpacing=[0.3, 0.25])
+    annotate(source.root / "run_0002.json")
+    first, second, third = read("dicom")
+    assert [record.frame for record in (first, second, third)] == [1, 2, 3]
+    assert [record.annotation is None for record in (first, second, third)] == [True, False, True]
+    assert (second.patient, second.spacing, second.name) == ("0815", (0.3, 0.25), "run/0002.dcm")
+    assert np.array_equal(pixels_of(second), EIGHT_BIT[1])
+    assert {"0815", "ZHANG^WEI"} < set(second.identifiers)
+    assert run.exists()
+
+
+def test_a_single_frame_is_an_image_whatever_the_file_is_called(source, read):
+    path = dicom(source.root / "1.2.840.99", EIGHT_BIT[0])
+    annotate(source.root / "1.2.840.99.json")
+    (record,) = read("dicom")
+    assert (record.name, record.path) == ("1.2.840.99.dcm", path.resolve())
+
+
+def test_a_run_converts_with_spacing_and_without_a_word_of_its_tags(source, convert, tmp_path):
+    dicom(source.root / "run.dcm", EIGHT_BIT, PixelSpacing=[0.2, 0.2])
+    annotate(source.root / "run_1.json")
+    annotate(source.root / "run_3.json")
+    summary = convert("dicom")
+    expressions = read_expressions(tmp_path / "tree", "test")
+    assert [expression.spacing for expression in expressions] == [(0.2, 0.2)] * 2
+    assert summary["counts"]["images_not_annotated"] == 1
+    for file in (path for path in (tmp_path / "tree").rglob("*") if path.is_file()):
+        assert b"ZHANG" not in file.read_bytes()
+    images = sorted((tmp_path / "tree" / IMAGES).iterdir())
+    frames = {image["frame"]: name for name, image in summary["images"].items()}
+    assert len(images) == 2
+    for number, index in ((1, 0), (2, 2)):
+        path = tmp_path / "tree" / IMAGES / f"{frames[number]}.png"
+        assert np.array_equal(np.asarray(Image.open(path)), EIGHT_BIT[index])
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"BitsStored": 12}, lambda x: x / 4095 * 255),
+        ({"BitsStored": 12, "PhotometricInterpretation": "MONOCHROME1"}, lambda x: 255 - x / 4095 * 255),
+        # PS3.3 C.11.2.1.2: ((x - (c - 0.5)) / (w - 1) + 0.5) * range
+        (
+            {"BitsStored": 12, "WindowCenter": 1000, "WindowWidth": 801},
+            lambda x: np.clip(((x - 999.5) / 800 + 0.5) * 255, 0, 255),
+        ),
+        (
+            {"BitsStored": 12, "WindowCenter": ["1000", "5"], "WindowWidth": ["801", "9"]},
+            lambda x: np.clip(((x - 999.5) / 800 + 0.5) * 255, 0, 255),
+        ),
+        (
+            {
+                "BitsStored": 12,
+                "RescaleSlope": 2,
+                "RescaleIntercept": -100,
+                "WindowCenter": 1900,
+                "WindowWidth": 1601,
+            },
+            lambda x: np.clip(((2 * x - 100 - 1899.5) / 1600 + 0.5) * 255, 0, 255),
+        ),
+    ],
+    ids=["stored range", "inverted", "window", "first of two windows", "rescaled"],
+)
+def test_grey_is_shown_as_the_file_says(source, read, tags, expected):
+    stored = np.random.default_rng(5).integers(0, 4096, (30, 40), np.uint16)
+    stored[0, :2] = 0, 4095
+    dicom(source.root / "a.dcm", stored, **tags)
+    (record,) = read("dicom")
+    assert np.abs(pixels_of(record) - expected(stored.astype(float))).max() <= 0.51
+
+
+def test_colour_stays(source, read):
+    colour = np.random.default_rng(6).integers(0, 256, (30, 40, 3), np.uint8)
+    dicom(source.root / "a.dcm", colour, frames=False)
+    (record,) = read("dicom")
+    assert np.array_equal(pixels_of(record), colour)
+
+
+def test_lossless_jpeg_as_angiography_rooms_store_it_is_decoded(source, read):
+    gdcm = pytest.importorskip("gdcm")
+    path = str(dicom(source.root / "a.dcm", EIGHT_BIT[0]))
+    reader = gdcm.ImageReader()
+    reader.SetFileName(path)
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(path)
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    (record,) = read("dicom")
+    assert np.array_equal(pixels_of(record), EIGHT_BIT[0])
+
+
+def test_what_is_burnt_in_is_counted_and_told(source, convert):
+    dicom(source.root / "a.dcm", EIGHT_BIT[0], BurnedInAnnotation="YES")
+    annotate(source.root / "a.json")
+    summary = convert("dicom")
+    assert summary["counts"]["images_with_burned_in_text"] == 1
+    assert summary["warnings"][0].startswith("1 images have text burnt into their pixels")
+
+
+def _spoilers():
+    def truncate(root):
+        path = root / "a.dcm"
+        path.write_bytes(path.read_bytes()[:-600])
+
+    def replace(**tags):
+        return lambda root: dicom(root / "a.dcm", EIGHT_BIT[0], **tags)
+
+    yield "truncated", truncate, r"a\.dcm frame 1 cannot be decoded"
+    yield "no image", lambda root: annotate(root / "b.json"), r"b\.json: no DICOM file or frame of this name"
+    yield "no frame", lambda root: annotate(root / "a_7.json"), r"a_7\.json: a\.dcm has 1 frames, not 7"
+    yield "twice", lambda root: annotate(root / "a_01.json"), r"a.*json and .*a.*json both annotate frame 1"
+    yield "no patient", replace(PatientID=""), "the patient is not named; give patient_pattern or patients"
+    yield "spacing", replace(PixelSpacing=[0, 0.2]), "pixel spacing of 0 x 0.2 mm"
+    yield "size", lambda root: annotate(root / "a.json", imageWidth=30, imageHeight=40), "swapped"
+    yield (
+        "enhanced",
+        replace(PerFrameFunctionalGroupsSequence=[pydicom.Dataset()]),
+        "is an enhanced DICOM image; export it as classic",
+    )
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [s[1:] for s in _spoilers()], ids=[s[0] for s in _spoilers()])
+def test_bad_input_is_one_sentence_and_nothing_is_written(source, convert, tmp_path, spoil, reason):
+    dicom(source.root / "a.dcm", EIGHT_BIT[0])
+    annotate(source.root / "a.json")
+    spoil(source.root)
+    with pytest.raises(UserError, match=reason) as caught:
+        convert("dicom")
+    assert not (tmp_path / "tree").exists()
+    assert all(line.endswith((".", ":")) for line in str(caught.value).splitlines())
+
+
+def test_other_files_do_not_matter(source, read):
+    dicom(source.root / "a.dcm", EIGHT_BIT[0])
+    (source.root / "notes.txt").write_text("nothing")
+    source.image("export.png")
+    assert len(read("dicom")) == 1
