@@ -4,7 +4,7 @@ from torch.utils.data import DataLoader
 
 from refvessel.dataset import loader
 from refvessel.demo import network, objective
-from refvessel.demo.objective import Conversations, losses, validate
+from refvessel.demo.objective import ANSWER, NAMING_ANSWER, Conversations, losses, validate
 from refvessel.demo.samples import LABELS, Angiograms
 from refvessel.demo.train import PHRASES, new_model, train_words
 
@@ -15,14 +15,28 @@ def setting():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(network._GROUNDING, "image_size", 256)
         torch.manual_seed(3)
-        processor, answer_ids, model = new_model(train_words())
-    conversations = Conversations(processor, answer_ids, PHRASES[0])
+        processor, tokenizer, model = new_model(train_words())
+    conversations = Conversations(processor, tokenizer, PHRASES[0], NAMING_ANSWER)
     (batch,) = DataLoader(Angiograms(processor, seed=7, first_patient=0, length=2), batch_size=2)
     return model, processor, conversations, batch
 
 
 def test_the_question_is_the_evaluations():
     assert objective.QUESTION == loader.QUESTION
+
+
+def test_both_rows_answer_at_the_same_place_after_their_own_question(setting):
+    _, processor, _, _ = setting
+    tokenizer = processor._tokenizer
+    for answer in (ANSWER, NAMING_ANSWER):
+        conversations = Conversations(processor, tokenizer, PHRASES[1], answer)
+        assert (conversations.input_ids[:, conversations.seg_position] == processor.seg_token_id).all()
+        for row, phrase in enumerate(PHRASES[1]):
+            read = conversations.input_ids[row][conversations.attention_mask[row] == 1].tolist()
+            question = processor.prompt_ids(objective.QUESTION.format(phrase=phrase), num_tiles=1)
+            assert read == question + tokenizer.encode(answer.format(phrase=phrase))
+            labels = conversations.answer_labels[row]
+            assert tokenizer.decode(labels[labels >= 0]) == answer.format(phrase=phrase)
 
 
 def test_every_part_of_the_model_that_images_use_receives_a_gradient(setting):

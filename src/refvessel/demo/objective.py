@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
+from transformers import Qwen2Tokenizer
 
 from refvessel.demo.samples import LABELS, Sample
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
@@ -11,6 +12,9 @@ from refvessel.model.processing import Sa2VAProcessor, normalise
 
 QUESTION = "<image>\n Please segment {phrase} in this image."
 ANSWER = "Sure, [SEG].<|im_end|>"
+# In pretraining the answer also names what it shows. The state of [SEG] then has to hold the phrase from the
+# start; without that, both phrases long get the same mask, and nothing tells the language model to look back.
+NAMING_ANSWER = "Sure, [SEG] {phrase}.<|im_end|>"
 _IGNORED = -100  # cross_entropy's label of tokens that are not predicted
 
 
@@ -19,20 +23,26 @@ class Conversations:
 
     Args:
         processor: of the model.
-        answer_ids: token ids of `ANSWER`.
+        tokenizer: of the model.
         phrases: one for each of `LABELS`.
+        answer: what the model shall say, up to `[SEG]` the same for every phrase.
     """
 
-    def __init__(self, processor: Sa2VAProcessor, answer_ids: list[int], phrases: Sequence[str]) -> None:
+    def __init__(
+        self, processor: Sa2VAProcessor, tokenizer: Qwen2Tokenizer, phrases: Sequence[str], answer: str
+    ) -> None:
         questions = [processor.prompt_ids(QUESTION.format(phrase=phrase), num_tiles=1) for phrase in phrases]
-        longest = max(map(len, questions))
-        padding = [longest - len(question) for question in questions]
-        # Padding is on the left, as at inference.
-        rows = [[0] * pad + ids + answer_ids for pad, ids in zip(padding, questions, strict=True)]
-        self.input_ids = torch.tensor(rows)
-        self.attention_mask = torch.tensor([[0] * pad + [1] * (len(rows[0]) - pad) for pad in padding])
-        self.question_length = longest
-        self.seg_position = longest + answer_ids.index(processor.seg_token_id)
+        answers = [tokenizer.encode(answer.format(phrase=phrase)) for phrase in phrases]
+        self.question_length = max(map(len, questions))
+        self.seg_position = self.question_length + answers[0].index(processor.seg_token_id)
+        # Questions are padded on the left, as at inference, and answers on the right.
+        before = [self.question_length - len(question) for question in questions]
+        after = [max(map(len, answers)) - len(ids) for ids in answers]
+        padding = tokenizer.pad_token_id
+        rows = list(zip(before, questions, answers, after, strict=True))
+        self.input_ids = torch.tensor([[padding] * b + q + a + [padding] * e for b, q, a, e in rows])
+        self.attention_mask = torch.tensor([[0] * b + [1] * len(q + a) + [0] * e for b, q, a, e in rows])
+        self.answer_labels = torch.tensor([a + [_IGNORED] * e for _, _, a, e in rows])
 
     def embed(
         self, model: Sa2VAModel, processor: Sa2VAProcessor, tiles: torch.Tensor
@@ -61,7 +71,7 @@ def losses(
     ).last_hidden_state
     start = conversations.question_length
     predicted = model.language_model.lm_head(hidden[:, start - 1 : -1])
-    wanted = conversations.input_ids[:, start:].repeat(len(batch.tiles), 1).to(predicted.device)
+    wanted = conversations.answer_labels.repeat(len(batch.tiles), 1).to(predicted.device)
 
     features = model.encode_images(normalise(batch.image, torch.float32)).of(_image_of_prompt(batch))
     logits, iou_scores = model.decode_all_masks(features, hidden[:, conversations.seg_position])

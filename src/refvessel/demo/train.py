@@ -18,12 +18,13 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 from torch.utils.data import DataLoader
+from transformers import Qwen2Tokenizer
 
 from refvessel.demo.labelme import SEED
 from refvessel.demo.layers import write_layers
 from refvessel.demo.lora import add_updates, remove_updates
 from refvessel.demo.network import LORA_ALPHA, LORA_RANK, sa2va_config
-from refvessel.demo.objective import ANSWER, QUESTION, Conversations, losses, validate
+from refvessel.demo.objective import ANSWER, NAMING_ANSWER, QUESTION, Conversations, losses, validate
 from refvessel.demo.readme import Run, write_readme
 from refvessel.demo.samples import (
     FIRST_TRAINING_PATIENT,
@@ -47,7 +48,7 @@ from refvessel.model.processing import Sa2VAProcessor
 PHRASES = (("blood vessel", "catheter"), ("coronary artery", "guiding catheter"), ("vessel", "tube"))
 
 _WEIGHTS = {"answer": 1.0, "pixels": 4.0, "dice": 1.0, "iou": 1.0}
-_LOG_EVERY = 50  # steps
+_LOG_EVERY = 100  # steps
 
 
 class Trainer:
@@ -63,7 +64,7 @@ class Trainer:
     def __init__(self, *, seed: int, device: str, batch_size: int, steps: int) -> None:
         torch.manual_seed(seed)
         self.words = train_words()
-        self.processor, self._answer_ids, self.model = new_model(self.words)
+        self.processor, self._tokenizer, self.model = new_model(self.words)
         self._device = device
         data = Angiograms(
             self.processor, seed=seed, first_patient=FIRST_TRAINING_PATIENT, length=steps * batch_size
@@ -79,7 +80,12 @@ class Trainer:
 
     def pretrain(self, steps: int) -> None:
         """Train every parameter, then round the weights to what bfloat16 can hold."""
-        self._optimise(self.model.parameters(), PHRASES, steps, rate=2e-3)
+        self._optimise(
+            self.model.parameters(),
+            [self._conversations(pair, NAMING_ANSWER) for pair in PHRASES],
+            steps,
+            rate=2e-3,
+        )
         with torch.no_grad():
             for tensor in self.model.state_dict().values():
                 tensor.copy_(tensor.to(torch.bfloat16))
@@ -97,27 +103,26 @@ class Trainer:
             self.model.grounding_encoder.mask_decoder,
         ):
             parameters += module.requires_grad_().parameters()
-        return self._optimise(parameters, PHRASES[:1], steps, rate=5e-4)
+        return self._optimise(parameters, [self._conversations(PHRASES[0], ANSWER)], steps, rate=5e-4)
 
     def validate(self) -> dict[str, float]:
         """Mean Dice of each label over patients that are neither trained on nor evaluated by the demo."""
-        return validate(self.model, self.processor, self._conversations(PHRASES[0]), self._validation)
+        return validate(self.model, self.processor, self._conversations(PHRASES[0], ANSWER), self._validation)
 
     def _optimise(
         self,
         parameters: Iterable[nn.Parameter],
-        phrases: Sequence[tuple[str, str]],
+        conversations: Sequence[Conversations],
         steps: int,
         rate: float,
     ) -> list[float]:
         parameters = list(parameters)
         optimiser = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
-        conversations = [self._conversations(pair) for pair in phrases]
         history, started = [], time.monotonic()
         for step in range(1, steps + 1):
             batch = self._moved(next(self._batches))
-            terms = losses(self.model, self.processor, conversations[step % len(phrases)], batch)
+            terms = losses(self.model, self.processor, conversations[step % len(conversations)], batch)
             loss = sum(weight * terms[name] for name, weight in _WEIGHTS.items())
             optimiser.zero_grad()
             loss.backward()
@@ -132,8 +137,8 @@ class Trainer:
                 print(f"{step}/{steps} {seconds:.0f} s  loss: {parts}  validation Dice: {dice}", flush=True)
         return history
 
-    def _conversations(self, phrases: Sequence[str]) -> Conversations:
-        return Conversations(self.processor, self._answer_ids, phrases)
+    def _conversations(self, phrases: Sequence[str], answer: str) -> Conversations:
+        return Conversations(self.processor, self._tokenizer, phrases, answer)
 
     def _moved(self, batch: Sample) -> Sample:
         return Sample(*(tensor.to(self._device) for tensor in batch))
@@ -171,8 +176,8 @@ def train_words() -> Tokenizer:
     return train_tokenizer([*questions, *["user\n", "assistant\n", "Sure, it is."] * len(questions)])
 
 
-def new_model(words: Tokenizer) -> tuple[Sa2VAProcessor, list[int], Sa2VAModel]:
-    """Processor, token ids of the answer, and a model of random weights."""
+def new_model(words: Tokenizer) -> tuple[Sa2VAProcessor, Qwen2Tokenizer, Sa2VAModel]:
+    """Processor and tokenizer, and a model of random weights."""
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(Path(folder), words, BASE_TOKENS + SA2VA_TOKENS)
         tokenizer = load_tokenizer(Path(folder))
@@ -182,7 +187,7 @@ def new_model(words: Tokenizer) -> tuple[Sa2VAProcessor, list[int], Sa2VAModel]:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.reset_parameters()
-    return Sa2VAProcessor(config, tokenizer), tokenizer.encode(ANSWER), model
+    return Sa2VAProcessor(config, tokenizer), tokenizer, model
 
 
 def main() -> None:
