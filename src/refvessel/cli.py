@@ -200,6 +200,19 @@ def score(
     score_split(predictions=predictions, dataset=dataset, split=split, output=output, cores=cores)
 
 
+@app.command()
+def compare(
+    cases: Annotated[list[str], typer.Argument(help="MODEL=cases.parquet, two or more.")],
+    output: Annotated[Path, typer.Option(help="Folder to write comparison.json and ranking.csv into.")],
+    score: Annotated[list[str] | None, typer.Option(help="Score to compare; may be repeated.")] = None,
+) -> None:
+    """Compare models on the same expressions: paired tests, effects and ranks."""
+    from refvessel.metrics.compare import COMPARED_SCORES, compare_models
+
+    paths = {name: Path(path) for name, path in (_pairs(cases, "MODEL=cases.parquet") or {}).items()}
+    compare_models(cases=paths, output=output, scores=score or COMPARED_SCORES)
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and status 1."""
     try:

@@ -6,8 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.fields import require
+from refvessel.dataset.refs import read_refs
+from refvessel.dataset.tree import DATASET, INSTANCES, REFS, read_expressions
+from refvessel.files import write_json
 from refvessel.metrics.bootstrap import DRAWS
+from refvessel.metrics.coco_results import coco_results
 from refvessel.metrics.predictions import read_predictions
 from refvessel.metrics.score import NSD_TOLERANCE, score
 from refvessel.provenance import file_record
@@ -25,13 +29,15 @@ def score_split(
     max_failures: int = 0,
     cores: int = 1,
 ) -> dict[str, Any]:
-    """Score the gathered predictions of a split; write cases.parquet and summary.json, return the summary.
+    """Score the gathered predictions of a split and return the summary.
+
+    Written are cases.parquet, summary.json and coco_results.json, the predictions for COCO's own tools.
 
     Args:
         predictions: Parquet table of `gather_predictions`.
         dataset: official RefCOCO tree.
         split: a split of the tree.
-        output: folder of the two files.
+        output: folder of the three files.
         policy: cells of the empty-case policy that differ from the default.
         nsd_tolerance: of the NSD, in pixels.
         draws: of the bootstrap over patients.
@@ -58,7 +64,8 @@ def score_split(
         }
     )
     provenance = {"predictions": made_from, "dataset": file_record(_description(dataset)), "split": split}
-    return score(
+    results = coco_results(table, _coco_ids(dataset))
+    summary = score(
         predictions=table,
         truth=truth,
         output=output,
@@ -69,9 +76,21 @@ def score_split(
         cores=cores,
         provenance=provenance,
     )
+    write_json(Path(output) / "coco_results.json", results)
+    return summary
+
+
+def _coco_ids(dataset: Path) -> dict[int, tuple[int, int]]:
+    """The image's and the category's id in instances.json by ref_id."""
+    refs, where = read_refs(Path(dataset) / REFS), str(Path(dataset) / REFS)
+    keys = ("ref_id", "image_id", "category_id")
+    ids = [
+        [require(ref, key, int, f"{where}: ref {number}") for key in keys] for number, ref in enumerate(refs)
+    ]
+    return {ref_id: (image_id, category_id) for ref_id, image_id, category_id in ids}
 
 
 def _description(dataset: Path) -> Path:
     """The file that describes a tree: our own dataset.json, which a tree made by others does not have."""
-    described = Path(dataset) / "dataset.json"
-    return described if described.exists() else Path(dataset) / "ref_seg" / "refcoco" / "instances.json"
+    described = Path(dataset) / DATASET
+    return described if described.exists() else Path(dataset) / INSTANCES

@@ -9,7 +9,7 @@ import pytest
 from refvessel import masks
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
-from refvessel.metrics.score import CASES_SCHEMA
+from refvessel.metrics.cases import CASES_SCHEMA
 from refvessel.metrics.score import score as score_with_intervals
 
 score = partial(score_with_intervals, draws=50)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from refvessel import masks
 from refvessel.files import write_json
+from refvessel.metrics.compare import compare_models
 from refvessel.metrics.predictions import read_predictions
 from refvessel.metrics.score import score
 from refvessel.provenance import file_record
@@ -31,9 +32,24 @@ class Workspace:
     checkpoints: dict[str, Path] = field(default_factory=dict)
     datasets: dict[str, Path] = field(default_factory=dict)
 
+    comparisons: list[Path] = field(default_factory=list)
+
     @property
     def inputs(self) -> dict:
-        return {"evaluations": self.evaluations, "checkpoints": self.checkpoints, "datasets": self.datasets}
+        names = ("evaluations", "checkpoints", "datasets", "comparisons")
+        return {name: getattr(self, name) for name in names}
+
+    def compare(self, dataset="demo", split="test") -> Path:
+        """Compare the models of a split."""
+        cases = {
+            one.model: one.scores_dir / "cases.parquet"
+            for one in self.evaluations
+            if (one.dataset, one.split) == (dataset, split)
+        }
+        output = self.root / "comparisons" / dataset / split
+        compare_models(cases=cases, output=output, draws=100)
+        self.comparisons.append(output / "comparison.json")
+        return output
 
     def add(
         self, cases: list[dict], *, model="demo", dataset="demo", split="test", converted=True, described=True

@@ -1,8 +1,6 @@
 rule render_report:
     input:
-        cases=of_evaluations(
-            "<results>/scores/{model}/{dataset}/{split}/cases.parquet"
-        ),
+        cases=of_evaluations("<results>/scores/{model}/{dataset}/{split}/cases.parquet"),
         summaries=of_evaluations(
             "<results>/scores/{model}/{dataset}/{split}/summary.json"
         ),
@@ -10,9 +8,16 @@ rule render_report:
             "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet"
         ),
         datasets=[f"<results>/datasets/{name}" for name in evaluated("dataset")],
+        comparisons=comparisons(
+            "<results>/comparisons/{dataset}/{split}/comparison.json"
+        ),
         checkpoints=[folder_of(name) for name in evaluated("model")],
     output:
-        index=report("<results>/report/index.html", caption="../report/report.rst", category="Report"),
+        index=report(
+            "<results>/report/index.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
         tables=report(
             directory("<results>/report/tables"),
             patterns=["{table}.csv"],

@@ -16,5 +16,6 @@ with logged(snakemake.log[0]):
         evaluations=evaluations,
         output=Path(snakemake.output.index).parent,
         checkpoints=dict(zip(params.model_names, map(Path, given.checkpoints), strict=True)),
+        comparisons=[Path(path) for path in given.comparisons],
         datasets=dict(zip(params.dataset_names, map(Path, given.datasets), strict=True)),
     )

@@ -1,7 +1,4 @@
-"""Scoring predictions against the truth: `cases.parquet` and `summary.json`.
-
-Every table and figure derives from `cases.parquet`, one row an expression; its columns are CASES_SCHEMA.
-"""
+"""Scoring predictions against the truth: `cases.parquet` and `summary.json`."""
 
 import json
 from pathlib import Path
@@ -9,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from refvessel.files import atomic_file, write_json
+from refvessel.files import write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
+from refvessel.metrics.cases import CASES_SCHEMA, write_cases
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.pairing import pair_expressions
-from refvessel.metrics.policy import SCORES, EmptyPolicy, apply_policy, resolve_policy
+from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
 from refvessel.metrics.sentinels import sentinels
 from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
 from refvessel.metrics.subgroups import subgroups
@@ -24,34 +20,6 @@ from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.provenance import file_record, versions
 
 NSD_TOLERANCE = 2.0  # pixels
-
-CASES_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("ref_id", pa.int64()),
-        ("sent_id", pa.int64()),
-        ("phrase", pa.string()),
-        ("patient", pa.string()),
-        ("status", pa.string()),  # ok | no_seg | failed
-        ("error", pa.string()),  # of a failed expression, else null
-        ("height", pa.int64()),  # of the image, pixels
-        ("width", pa.int64()),
-        ("row_spacing", pa.float64()),  # height and width of a pixel in mm; null where unknown
-        ("column_spacing", pa.float64()),
-        ("tp", pa.int64()),  # pixels; ignored ones are in none of the four
-        ("fp", pa.int64()),
-        ("fn", pa.int64()),
-        ("tn", pa.int64()),
-        ("truth_pixels", pa.int64()),  # foreground sizes
-        ("predicted_pixels", pa.int64()),
-        ("truth_regions", pa.int64()),  # components
-        ("vessel_width", pa.float64()),  # of the truth, pixels; null where it is empty
-        *((score, pa.float64()) for score in SCORES),  # null where undefined
-        ("truth_mask", pa.string()),  # COCO RLE as JSON
-        ("predicted_mask", pa.string()),
-        ("ignore_mask", pa.string()),  # null where every pixel counts
-    ]
-)
 
 
 def score(
@@ -97,7 +65,7 @@ def score(
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
-    _write_cases(cases, output / "cases.parquet", {**provenance, "settings": settings})
+    write_cases(cases, output / "cases.parquet", {**provenance, "settings": settings})
     summary = {
         **summarise(cases, policy, draws=draws),
         "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
@@ -148,13 +116,6 @@ def score_cases(
         [paired.drop(columns="ignore_mask"), counts, overlap_scores(counts, policy), shape], axis="columns"
     ).assign(**columns)
     return cases[CASES_SCHEMA.names]
-
-
-def _write_cases(cases: pd.DataFrame, path: Path, made_from: dict[str, Any]) -> None:
-    table = pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False)
-    metadata = json.dumps(made_from, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    with atomic_file(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({"refvessel": metadata}), temporary)
 
 
 def _as_json(rle: dict | None) -> str | None:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
-from refvessel.metrics.score import CASES_SCHEMA
+from refvessel.metrics.cases import read_cases
 from refvessel.provenance import file_record
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -142,13 +140,7 @@ def _check_model(artifacts: Artifacts, path: Path) -> None:
 
 
 def _read_cases(path: Path) -> pd.DataFrame:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}); score again.") from None
-    if not table.schema.equals(CASES_SCHEMA):
-        raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
-    cases = table.to_pandas()
+    cases, _ = read_cases(path)
     for column in ("truth_mask", "predicted_mask"):
         cases[column] = cases[column].map(json.loads)
     return cases

@@ -1,8 +1,9 @@
 """What a reader must know before the numbers: the first lines of the report."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from refvessel.report.comparison import Comparison
 from refvessel.report.evaluation import Artifacts
 
 _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
@@ -20,10 +21,7 @@ def findings(one: Artifacts) -> list[Finding]:
     """The findings of one evaluation, in the order shown."""
     summary = one.summary
     n = summary["n_expressions"]
-    found = [
-        Finding("warning" if sentinel["raised"] else "note", f"{sentinel['text']} ({name})")
-        for name, sentinel in summary["sentinels"].items()
-    ]
+    found = _of_sentinels(summary["sentinels"])
     if summary["n_empty_truth"]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
         found.append(Finding("note", text))
@@ -37,6 +35,11 @@ def findings(one: Artifacts) -> list[Finding]:
     return found
 
 
+def comparison_findings(one: Comparison) -> list[Finding]:
+    """The findings of the models of one split."""
+    return _of_sentinels(one.content["sentinels"])
+
+
 def identities(one: Artifacts) -> list[tuple[str, str]]:
     """What was evaluated, each with its SHA-256: the model's weights, its training checkpoint, the dataset."""
     inputs = one.conversion["inputs"] if one.conversion else []
@@ -45,6 +48,13 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
         ("Model weights", one.model_identity or "not recorded in the predictions"),
         *((f"Training checkpoint {record['name']}", str(record["sha256"])) for record in trained),
         (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
+    ]
+
+
+def _of_sentinels(sentinels: dict[str, Any]) -> list[Finding]:
+    return [
+        Finding("warning" if sentinel["raised"] else "note", f"{sentinel['text']} ({name})")
+        for name, sentinel in sentinels.items()
     ]
 
 

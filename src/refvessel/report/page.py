@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refvessel.metrics.referring import PR_THRESHOLDS
+from refvessel.report.comparison import Comparison
 from refvessel.report.evaluation import Artifacts
 from refvessel.report.facts import facts
-from refvessel.report.findings import findings, identities
+from refvessel.report.findings import comparison_findings, findings, identities
 from refvessel.report.tables import GROUPINGS, HEADINGS, TITLES
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -39,7 +40,10 @@ class ShownFigure:
 
 
 def render_page(
-    evaluations: Sequence[Artifacts], figures: dict[str, list[ShownFigure]], versions: dict[str, str]
+    evaluations: Sequence[Artifacts],
+    comparisons: Sequence[Comparison],
+    figures: dict[str, list[ShownFigure]],
+    versions: dict[str, str],
 ) -> str:
     """The page's HTML; `figures` has each evaluation's by its name. All text from artifacts is escaped."""
     environment = Environment(
@@ -54,10 +58,12 @@ def render_page(
         "number": format_number,
         "facts": facts,
         "findings": findings,
+        "comparison_findings": comparison_findings,
         "identities": identities,
     }
     return environment.get_template("page.html").render(
         evaluations=evaluations,
+        comparisons=comparisons,
         figures=figures,
         headings=HEADINGS,
         patient_headings={
@@ -76,7 +82,7 @@ def render_page(
 
 def format_number(value: Any) -> str:
     """A count as it is, a score with three decimals, a dash for what is undefined."""
-    if value is None:
+    if value is None or value != value:  # NaN differs from itself
         return "\N{EN DASH}"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.provenance import versions
+from refvessel.report.comparison import Comparison, read_comparison
 from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, typical_cases
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.tables import write_tables
 
+_OF_COMPARISONS = ("comparisons.csv", "ranking.csv")
 _CONTENTS = ("figures", "index.html", "manifest.json", "tables")
 
 
@@ -22,10 +24,12 @@ def render_report(
     output: Path,
     checkpoints: Mapping[str, Path],
     datasets: Mapping[str, Path],
+    comparisons: Sequence[Path] = (),
 ) -> None:
     """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
-    `checkpoints` has the HF folder of each model, `datasets` the tree of each dataset.
+    `checkpoints` has the HF folder of each model, `datasets` the tree of each dataset; `comparisons` are the
+    comparison.json of splits with several models.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, and where `output` holds something else than a report.
     """
@@ -39,14 +43,15 @@ def render_report(
         read_artifacts(one, checkpoint=checkpoints[one.model], dataset=datasets[one.dataset])
         for one in evaluations
     ]
+    compared = [read_comparison(path, artifacts) for path in comparisons]
     with atomic_directory(Path(output)) as folder:
         for name in ("tables", "figures"):
             (folder / name).mkdir()
-        captions = write_tables(artifacts, folder / "tables")
+        captions = write_tables(artifacts, compared, folder / "tables")
         figures = {one.evaluation.name: _draw_figures(one, folder / "figures") for one in artifacts}
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
-        (folder / "index.html").write_text(render_page(artifacts, figures, used), "utf-8")
-        write_json(folder / "manifest.json", _manifest(folder, artifacts, captions, figures, used))
+        (folder / "index.html").write_text(render_page(artifacts, compared, figures, used), "utf-8")
+        write_json(folder / "manifest.json", _manifest(folder, artifacts, compared, captions, figures, used))
 
 
 def _check_replaceable(output: Path) -> None:
@@ -104,6 +109,7 @@ def _describe(case: dict) -> str:
 def _manifest(
     folder: Path,
     artifacts: Sequence[Artifacts],
+    compared: Sequence[Comparison],
     captions: dict[str, str],
     figures: dict[str, list[ShownFigure]],
     used: dict[str, str],
@@ -114,12 +120,16 @@ def _manifest(
         for one in artifacts
         for record in one.sources.values()
     }
+    compared_files = {name: sha256 for one in compared for name, sha256 in one.hashes.items()}
     summaries = {name: sha256 for name, sha256 in files.items() if name.endswith("/summary.json")}
-    described = {f"tables/{name}": (caption, summaries) for name, caption in captions.items()}
+    described = {
+        f"tables/{name}": (caption, compared_files if name in _OF_COMPARISONS else summaries)
+        for name, caption in captions.items()
+    }
     for figure in (figure for drawn in figures.values() for figure in drawn):
         described[f"figures/{figure.path.name}"] = (figure.caption, figure.sources)
         files |= figure.sources
-    described["index.html"] = ("The report's page", files)
+    described["index.html"] = ("The report's page", files | compared_files)
     return {
         "versions": used,
         "outputs": {

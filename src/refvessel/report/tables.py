@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from refvessel.report.comparison import Comparison, ranking_table, tests_table
 from refvessel.report.evaluation import Artifacts
 
 # Column of the summary -> its heading, in the order shown on the page.
@@ -87,10 +88,12 @@ def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_tables(evaluations: Sequence[Artifacts], folder: Path) -> dict[str, str]:
+def write_tables(
+    evaluations: Sequence[Artifacts], comparisons: Sequence[Comparison], folder: Path
+) -> dict[str, str]:
     """Write overall, by_patient and by each of GROUPINGS as .csv (every column, full precision) and .tex.
 
-    Returns the caption of each file by its name.
+    With comparisons, also comparisons.csv and ranking.csv. Returns the caption of each file by its name.
     """
     tables = {
         "overall": (overall_table(evaluations), "Scores over all expressions"),
@@ -105,6 +108,13 @@ def write_tables(evaluations: Sequence[Artifacts], folder: Path) -> dict[str, st
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
         (folder / f"{name}.tex").write_text(_latex(table, caption, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
+    if comparisons:
+        for name, table, caption in (
+            ("comparisons", tests_table(comparisons), "Every two models of a split, compared"),
+            ("ranking", ranking_table(comparisons), "Ranks of the models of a split"),
+        ):
+            table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+            captions[f"{name}.csv"] = caption
     return captions
 
 

@@ -1,0 +1,69 @@
+"""The table of cases, `cases.parquet`: one row an expression, from which every table and figure derives."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refvessel.errors import UserError
+from refvessel.files import atomic_file
+from refvessel.metrics.policy import SCORES
+
+CASES_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("ref_id", pa.int64()),
+        ("sent_id", pa.int64()),
+        ("phrase", pa.string()),
+        ("patient", pa.string()),
+        ("status", pa.string()),  # ok | no_seg | failed
+        ("error", pa.string()),  # of a failed expression, else null
+        ("height", pa.int64()),  # of the image, pixels
+        ("width", pa.int64()),
+        ("row_spacing", pa.float64()),  # height and width of a pixel in mm; null where unknown
+        ("column_spacing", pa.float64()),
+        ("tp", pa.int64()),  # pixels; ignored ones are in none of the four
+        ("fp", pa.int64()),
+        ("fn", pa.int64()),
+        ("tn", pa.int64()),
+        ("truth_pixels", pa.int64()),  # foreground sizes
+        ("predicted_pixels", pa.int64()),
+        ("truth_regions", pa.int64()),  # components
+        ("vessel_width", pa.float64()),  # of the truth, pixels; null where it is empty
+        *((score, pa.float64()) for score in SCORES),  # null where undefined
+        ("truth_mask", pa.string()),  # COCO RLE as JSON
+        ("predicted_mask", pa.string()),
+        ("ignore_mask", pa.string()),  # null where every pixel counts
+    ]
+)
+
+_METADATA_KEY = "refvessel"
+
+
+def write_cases(cases: pd.DataFrame, path: Path, made_from: dict[str, Any]) -> None:
+    """Write the table, its provenance and settings in its metadata, atomically."""
+    table = pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False)
+    metadata = json.dumps(made_from, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with atomic_file(path) as temporary:
+        pq.write_table(table.replace_schema_metadata({_METADATA_KEY: metadata}), temporary)
+
+
+def read_cases(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table, with the columns of CASES_SCHEMA, and what it was made from.
+
+    Raises UserError where the file is missing, is not Parquet or has other columns.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; score the predictions first.")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}); score again.") from None
+    made_from = (table.schema.metadata or {}).get(_METADATA_KEY.encode())
+    if made_from is None or not table.schema.equals(CASES_SCHEMA):
+        raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
+    return table.to_pandas(), json.loads(made_from)

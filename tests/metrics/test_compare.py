@@ -1,0 +1,110 @@
+import json
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from refvessel.errors import UserError
+from refvessel.files import sha256_of_file
+from refvessel.metrics.compare import COMPARED_SCORES
+from refvessel.metrics.compare import compare_models as compare_with_many_draws
+from refvessel.metrics.score import score
+
+compare_models = partial(compare_with_many_draws, draws=100)
+
+
+@pytest.fixture
+def scored(tables, tmp_path):
+    """A function: a model's name and cases -> its cases.parquet."""
+
+    def scored(name: str, cases: list[dict], **settings):
+        predictions, truth = tables(cases)
+        score(predictions=predictions, truth=truth, output=tmp_path / name, draws=20, **settings)
+        return tmp_path / name / "cases.parquet"
+
+    return scored
+
+
+def worse(cases: list[dict]) -> list[dict]:
+    return [case | {"prediction": case["prediction"] & (np.arange(32) % 3 > 0)} for case in cases]
+
+
+def test_a_comparison_and_a_ranking_are_written(scored, vessel_cases, tmp_path):
+    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+    returned = compare_models(cases=paths, output=tmp_path / "comparison")
+    comparison = json.loads((tmp_path / "comparison/comparison.json").read_text("utf-8"))
+    assert comparison == returned
+    assert (comparison["models"], comparison["n_expressions"], comparison["n_patients"]) == (
+        ["good", "bad"],
+        6,
+        3,
+    )
+    assert [row["score"] for row in comparison["tests"]] == list(COMPARED_SCORES)
+    assert comparison["tests"][0]["difference"] > 0
+    assert comparison["provenance"]["cases"]["bad"]["sha256"] == sha256_of_file(paths["bad"])
+    ranking = pd.read_csv(tmp_path / "comparison/ranking.csv")
+    assert len(ranking) == 2 * len(COMPARED_SCORES)
+    assert ranking.loc[ranking["score"] == "dice", "model"].tolist() == ["good", "bad"]
+    assert comparison["provenance"]["ranking"]["sha256"] == sha256_of_file(
+        tmp_path / "comparison/ranking.csv"
+    )
+
+
+def test_the_same_cases_give_the_same_bytes(scored, vessel_cases, tmp_path):
+    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+    for name in ("first", "second"):
+        compare_models(cases=paths, output=tmp_path / name)
+    for file in ("comparison.json", "ranking.csv"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_two_models_with_equal_predictions_are_found(scored, vessel_cases, tmp_path):
+    paths = {name: scored(name, vessel_cases) for name in ("one", "two")}
+    (sentinel,) = compare_models(cases=paths, output=tmp_path / "comparison")["sentinels"].values()
+    assert sentinel == {
+        "raised": True,
+        "count": 4,
+        "text": "4 of 6 predictions of the two models are equal.",
+    }
+
+
+def other_truth(cases):
+    return [{**cases[0], "truth": ~cases[0]["truth"]}, *cases[1:]]
+
+
+def other_patient(cases):
+    return [*cases[:4], {**cases[4], "patient": "P9"}, *cases[5:]]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda cases: cases[:3], r"4-6 only in .*good.*cases.parquet; compare"),
+        (lambda cases: [*cases, cases[0]], r"7 only in .*bad.*cases.parquet; compare"),
+        (other_truth, "1 with another image, phrase, patient or truth"),
+        (other_patient, "5 with another image, phrase, patient or truth"),
+        (lambda cases: [{**case, "ignore": case["truth"]} for case in cases], "1-6 with another"),
+    ],
+)
+def test_other_cases_are_refused_and_the_difference_is_listed(scored, vessel_cases, tmp_path, change, named):
+    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", change(vessel_cases))}
+    with pytest.raises(UserError, match=named):
+        compare_models(cases=paths, output=tmp_path / "comparison")
+    assert not (tmp_path / "comparison").exists()
+
+
+def test_other_settings_are_refused(scored, vessel_cases, tmp_path):
+    paths = {"one": scored("one", vessel_cases), "two": scored("two", vessel_cases, nsd_tolerance=3)}
+    with pytest.raises(UserError, match=r"different settings.*'nsd_tolerance': 3"):
+        compare_models(cases=paths, output=tmp_path / "comparison")
+
+
+def test_one_model_an_unknown_score_and_a_missing_file_are_named(scored, vessel_cases, tmp_path):
+    one = scored("one", vessel_cases)
+    with pytest.raises(UserError, match="at least two"):
+        compare_models(cases={"one": one}, output=tmp_path)
+    with pytest.raises(UserError, match="'dise' cannot be compared"):
+        compare_models(cases={"one": one, "two": one}, output=tmp_path, scores=["dise"])
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        compare_models(cases={"one": one, "two": tmp_path / "nowhere"}, output=tmp_path)

@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from refvessel.errors import UserError
+from refvessel.files import sha256_of_file
+from refvessel.report.render import render_report
+
+
+@pytest.fixture
+def compared(workspace, make_cases):
+    """Two models on the same ten expressions; the second one's masks are cut."""
+    cases = make_cases()
+    workspace.add(cases)
+    cut = np.arange(48) % 2 > 0
+    workspace.add([case | {"prediction": case["prediction"] & cut} for case in cases], model="other")
+    workspace.compare()
+    return workspace
+
+
+def report_of(workspace) -> str:
+    render_report(**workspace.inputs, output=workspace.root / "report")
+    return " ".join((workspace.root / "report/index.html").read_text("utf-8").split())
+
+
+def test_the_tests_and_the_ranks_stand_in_the_report_and_its_tables(compared):
+    html = report_of(compared)
+    content = json.loads(compared.comparisons[0].read_text("utf-8"))
+    tests = pd.read_csv(compared.root / "report/tables/comparisons.csv")
+    assert tests["difference"].tolist() == [row["difference"] for row in content["tests"]]
+    assert f"{content['tests'][0]['difference']:.3f}" in html
+    ranking = pd.read_csv(compared.root / "report/tables/ranking.csv")
+    assert ranking.loc[ranking["score"] == "dice", "model"].tolist() == ["demo", "other"]
+    assert set(ranking["dataset"]) == {"demo"}
+    manifest = json.loads((compared.root / "report/manifest.json").read_text("utf-8"))
+    assert manifest["outputs"]["tables/ranking.csv"]["sources"] == {
+        f"demo.test/{name}": sha256_of_file(compared.comparisons[0].parent / name)
+        for name in ("comparison.json", "ranking.csv")
+    }
+
+
+def test_models_with_equal_predictions_are_named_on_the_first_page(workspace, make_cases):
+    for model in ("demo", "copy"):
+        workspace.add(make_cases(), model=model)
+    workspace.compare()
+    findings = report_of(workspace).partition('id="comparison"')[0]
+    assert "8 of 10 predictions of the two models are equal. (equal_between demo and copy)" in findings
+
+
+@pytest.mark.parametrize("change", ["other cases", "other ranking", "no ranking", "no provenance"])
+def test_a_comparison_of_something_else_is_refused(compared, make_cases, change):
+    folder = compared.comparisons[0].parent
+    if change == "other cases":
+        compared.evaluations.pop()
+        compared.add(make_cases(), model="other")
+    elif change == "other ranking":
+        (folder / "ranking.csv").write_text("score,model\n")
+    elif change == "no ranking":
+        (folder / "ranking.csv").unlink()
+    else:
+        (folder / "comparison.json").write_text("{}")
+    with pytest.raises(UserError, match=r"compare the models again\.$"):
+        render_report(**compared.inputs, output=compared.root / "report")
