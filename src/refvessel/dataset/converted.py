@@ -1,10 +1,15 @@
 """Images through the conversion, some at a time: read, check, draw the truth, write."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -14,6 +19,10 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.sensitivity import Redrawn, redraw, sampled
 from refvessel.dataset.tree import IMAGES
 from refvessel.dataset.truths import Truths, draw_truths
+from refvessel.errors import UserError
+
+_WORTH_PROCESSES = 64  # images; starting processes for fewer takes longer than they do
+_IMAGES_AT_A_TIME = 8  # given to a process
 
 
 @dataclass(frozen=True)
@@ -40,54 +49,71 @@ def convert_images(
     include_empty: bool,
     jobs: int | None,
 ) -> list[Converted]:
-    """Convert the images in `jobs` threads, in order; report those that fail, until there are enough problems.
+    """Convert the images in `jobs` processes, in order; report those that fail, until there are enough problems.
 
-    Threads do, since decoding, hashing and encoding run outside Python's lock; no more than `jobs` images are in
-    memory at a time.
+    No process holds more than one image in memory.
     """
     (tree / IMAGES).mkdir(parents=True)
     sample = sampled(identity.image_id for identity in identities)
+    convert = partial(
+        _convert_image, phrases=phrases, tree=tree, target=target, include_empty=include_empty, sample=sample
+    )
     converted = []
-    threads = ThreadPoolExecutor(jobs)
-    try:
-        futures = [
-            threads.submit(
-                _convert_image, identity, phrases, tree, target, include_empty, identity.image_id in sample
-            )
-            for identity in identities
-        ]
-        for future in tqdm(futures, desc="converting images", unit="image", disable=None):
-            with problems.collect():
-                converted.append(future.result())
+    with _processes(jobs, len(identities)) as apply:
+        results = apply(convert, identities)
+        progress = tqdm(results, "converting images", len(identities), unit="image", disable=None)
+        for identity, result in zip(identities, progress, strict=True):
+            if isinstance(result, UserError):
+                problems.add(str(result))
+            else:
+                converted.append(Converted(identity, **result))
             if problems.enough:
                 break
-    finally:
-        threads.shutdown(cancel_futures=True)
     return converted
+
+
+@contextmanager
+def _processes(jobs: int | None, images: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` in this process for few images, else in `jobs` (None: one a core), in the order of its input."""
+    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
+    if jobs == 1 or images < _WORTH_PROCESSES:
+        yield map
+        return
+    # Forked, since other ways of starting run the calling script again, which Snakemake's are not made for.
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+        try:
+            yield partial(pool.map, chunksize=_IMAGES_AT_A_TIME)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _convert_image(
     identity: Identified,
+    *,
     phrases: Mapping[str, str],
     tree: Path,
     target: str,
     include_empty: bool,
-    sample: bool,
-) -> Converted:
+    sample: Set[str],
+) -> dict[str, Any] | UserError:
+    """The fields of Converted except the identity, which need not travel; or what is wrong with the image."""
     record = identity.record
-    content = record.load(record.path)
-    image = clean_image(content, record.stated_size, str(record.path))
-    size = (image.width, image.height)
-    truths = draw_truths(record, phrases, size, target=target, empty=include_empty)
+    try:
+        content = record.load(record.path)
+        image = clean_image(content, record.stated_size, str(record.path))
+        size = (image.width, image.height)
+        truths = draw_truths(record, phrases, size, target=target, empty=include_empty)
+        redrawn = redraw(record, phrases, size, truths) if identity.image_id in sample else []
+    except UserError as error:
+        return error
     if truths.by_phrase:
         (tree / IMAGES / f"{identity.image_id}.png").write_bytes(image.png)
-    return Converted(
-        identity,
-        truths,
-        image.width,
-        image.height,
-        image.pixels_sha256,
-        image.perceptual_hash,
-        hashlib.sha256(content).hexdigest(),
-        redraw(record, phrases, size, truths) if sample else [],
-    )
+    return {
+        "truths": truths,
+        "width": image.width,
+        "height": image.height,
+        "pixels_sha256": image.pixels_sha256,
+        "perceptual_hash": image.perceptual_hash,
+        "file_sha256": hashlib.sha256(content).hexdigest(),
+        "redrawn": redrawn,
+    }

@@ -1,5 +1,6 @@
 """Polygons and their masks, by the one rasteriser: COCO's."""
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from refvessel.errors import UserError
 from refvessel.masks import RLE, union
 
 RASTERISER = "coco"
+_HUGE = 1e300  # beyond this, scaling overflows
 _NUMBERS = {2: "two", 3: "three"}
 # How far a polygon may overhang the image, as a share of the image's side. Hands slip over the border, but where
 # no size is stated a longer overhang means coordinates measured on an image of another size.
@@ -32,8 +34,8 @@ def as_points(coordinates: Any, what: str, *, fewest: int) -> np.ndarray:
     if isinstance(coordinates, list) and any(isinstance(point, list) for point in coordinates):
         if not all(isinstance(point, list) and len(point) == 2 for point in coordinates):
             raise UserError(f"{what} has a point that is not a pair [x, y]; correct it.")
-        flat = [coordinate for point in coordinates for coordinate in point]
-    if not isinstance(flat, list) or not all(type(value) in (int, float) for value in flat):
+        flat = list(chain.from_iterable(coordinates))
+    if not isinstance(flat, list) or not set(map(type, flat)) <= {int, float}:
         raise UserError(f"{what} is not a list of numbers; correct it.")
     if len(flat) % 2:
         raise UserError(
@@ -43,8 +45,11 @@ def as_points(coordinates: Any, what: str, *, fewest: int) -> np.ndarray:
         raise UserError(
             f"{what} has fewer than {_NUMBERS[fewest]} points ({len(flat) // 2}); redraw or remove it."
         )
-    points = np.array([float(value) if abs(value) < 1e300 else np.inf for value in flat]).reshape(-1, 2)
-    if not np.isfinite(points).all():
+    try:
+        points = np.array(flat, float).reshape(-1, 2)
+    except OverflowError:  # a whole number beyond the floats
+        points = np.array([[np.inf, np.inf]])
+    if not (np.abs(points) < _HUGE).all():
         raise UserError(f"{what} has a coordinate that is not a finite number; redraw or remove it.")
     return points
 

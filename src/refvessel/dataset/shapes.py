@@ -5,7 +5,6 @@ Every shape has `draw(page)`, which returns its mask and whether a part of it la
 """
 
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
 from typing import Protocol
 
@@ -136,29 +135,29 @@ class Patch:
 
 @dataclass(frozen=True)
 class Region:
-    """One labelled region of one or more parts; what any of them covers is the region's."""
+    """One labelled region; what any of its parts covers is the region's.
+
+    A region without parts says that nothing of this label is on the image.
+    """
 
     label: str
     shapes: tuple[Shape, ...]
     where: str  # file and field, for messages
 
     def draw(self, size: tuple[int, int], stated_size: tuple[int, int] | None) -> Drawn:
-        """The region's mask on an image of `size`, (width, height)."""
+        """The region's mask on an image of `size`, (width, height); UserError where a part does not fit it."""
         page = Page(size, stated_size, self.where)
-        return reduce(_unite, (shape.draw(page) for shape in self.shapes), Drawn(masks.empty(*size[::-1])))
+        parts = [shape.draw(page) for shape in self.shapes]
+        return Drawn(
+            masks.union([part.mask for part in parts]),
+            any(part.clipped for part in parts),
+            any(part.crosses_itself for part in parts),
+        )
 
     def outlines(self, size: tuple[int, int], stated_size: tuple[int, int] | None) -> list[np.ndarray]:
         """All polygons drawn, in the image's pixels."""
         page = Page(size, stated_size, self.where)
         return [outline for shape in self.shapes for outline in shape.outlines(page)]
-
-
-def _unite(one: Drawn, other: Drawn) -> Drawn:
-    return Drawn(
-        masks.union([one.mask, other.mask]),
-        one.clipped or other.clipped,
-        one.crosses_itself or other.crosses_itself,
-    )
 
 
 def _require_size(size: tuple[int, int], page: Page) -> None:
