@@ -1,5 +1,9 @@
 """The demo model, and a small tree of demo frames to run it on."""
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +36,39 @@ def segmented(tree, demo_model, tmp_path_factory) -> Path:
     shard = tmp_path_factory.mktemp("segmented") / "all.jsonl"
     segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1)
     return shard
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """An empty file system of 256 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture
+def segment_job(tree, demo_model) -> Iterator[Callable[[Path], subprocess.Popen]]:
+    """A function that starts `refvessel segment` as a job, and returns once that has written lines."""
+    jobs = []
+
+    def start(output: Path, lines: int = 1) -> subprocess.Popen:
+        command = [sys.executable, "-m", "refvessel.cli", "segment", "--batch-size", "1", "--split", "test"]
+        command += ["--model", str(demo_model), "--dataset", str(tree), "--output", str(output)]
+        jobs.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        while jobs[-1].poll() is None and (not output.exists() or output.read_bytes().count(b"\n") < lines):
+            time.sleep(0.02)
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        job.kill()
+        job.communicate()

@@ -1,10 +1,7 @@
 """A shard is the same however it came about: in one go, in batches, killed and resumed."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
+import shutil
 
 import pytest
 from PIL import Image
@@ -62,24 +59,6 @@ def test_batches_of_images_give_the_same_answers_and_masks(segmented, tree, demo
         assert differing < 1e-4  # pixels whose logit is zero but for rounding
 
 
-def test_a_killed_shard_is_resumed_to_the_same_file(segmented, tree, demo_model, tmp_path):
-    output = tmp_path / "killed.jsonl"
-    command = [sys.executable, "-m", "refvessel.cli", "segment", "--batch-size", "1", "--split", "test"]
-    command += ["--model", str(demo_model), "--dataset", str(tree), "--output", str(output)]
-    job = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while job.poll() is None and (not output.exists() or output.read_bytes().count(b"\n") < 2):
-        time.sleep(0.02)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    finished = output.read_bytes()
-    assert 0 < finished.count(b"\n") < len(read(segmented))
-    output.write_bytes(finished + b'{"image_id": "half a li')
-
-    segment(demo_model, tree, output)
-    assert output.read_bytes().startswith(finished)
-    assert without_seconds(output) == without_seconds(segmented)
-
-
 def test_a_batch_killed_in_its_middle_is_resumed_with_the_same_masks(tree, demo_model, tmp_path):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     segment(demo_model, tree, whole, batch_size=3)
@@ -122,8 +101,6 @@ def test_an_image_that_does_not_open_fails_alone_and_stops_the_run(tree, segment
 
 
 def copied_tree(tree, tmp_path):
-    import shutil
-
     return shutil.copytree(tree, tmp_path / "tree")
 
 

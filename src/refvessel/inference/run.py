@@ -1,23 +1,22 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 from transformers import logging as transformers_logging
 
-from refvessel.dataset.loader import QUESTION, open_image
-from refvessel.dataset.tree import Expression, read_expressions
+from refvessel.dataset.loader import QUESTION
+from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.devices import choose_device, choose_dtype
 from refvessel.inference.identity import dataset_identity, model_identity
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
-from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction, failures, read_shard
-from refvessel.inference.segmenter import Segmentation, Segmenter
-from refvessel.inference.shard import Run, ShardWriter
-from refvessel.masks import empty, encode, union
+from refvessel.inference.predictor import Predictor
+from refvessel.inference.records import failures, read_shard
+from refvessel.inference.segmenter import Segmenter
+from refvessel.inference.shard import Run, ShardWriter, open_shard
+from refvessel.inference.signals import stopped_by_signals
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import IMAGE_PLACEHOLDER, Sa2VAProcessor
 from refvessel.provenance import versions
@@ -50,7 +49,7 @@ def segment_shard(
         shard: `2/8` is the second shard of eight.
         dtype: float32 or bfloat16; None: bfloat16 on a GPU, float32 on the CPU.
         device: cpu or cuda; None: a GPU where there is one.
-        batch_size: images a batch.
+        batch_size: images a batch; fewer where they do not fit into memory.
         max_new_tokens: the longest answer.
         question: the prompt, with `<image>` and `{phrase}`.
         max_failures: how many failed expressions a finished shard may hold.
@@ -77,18 +76,20 @@ def segment_shard(
         versions=versions(),
     )
     processor = Sa2VAProcessor.from_pretrained(model)
-    writer = ShardWriter(output, run)
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    if pending := [batch for batch in _batches(tasks, batch_size) if _unfinished(batch, writer)]:
-        segmenter = Segmenter(Sa2VAModel.load(model, dtype=dtype, device=device), processor, max_new_tokens)
-        with _progress(tasks, pending) as progress:
-            for batch in pending:
-                missing = _unfinished(batch, writer)
-                predictions = _segment_batch(segmenter, processor, batch, question)
-                writer.append(each for each in predictions if each.sent_id in missing)
-                progress.update(len(batch))
+    with stopped_by_signals(), open_shard(output, run) as writer:
+        if pending := [batch for batch in _batches(tasks, batch_size) if _unfinished(batch, writer)]:
+            segmenter = Segmenter(
+                Sa2VAModel.load(model, dtype=dtype, device=device), processor, max_new_tokens
+            )
+            predictor = Predictor(segmenter, processor, question, batch_size)
+            with _progress(tasks, pending) as progress:
+                for batch in pending:
+                    missing = _unfinished(batch, writer)
+                    writer.append([each for each in predictor.predict(batch) if each.sent_id in missing])
+                    progress.update(len(batch))
     _require_few_failures(output, max_failures)
 
 
@@ -110,73 +111,6 @@ def _unfinished(batch: list[ImageTask], writer: ShardWriter) -> set[int]:
 def _progress(tasks: list[ImageTask], pending: list[list[ImageTask]]) -> tqdm:
     done = len(tasks) - sum(map(len, pending))
     return tqdm(total=len(tasks), initial=done, unit="image", desc="segment", file=sys.stderr)
-
-
-def _segment_batch(
-    segmenter: Segmenter, processor: Sa2VAProcessor, batch: list[ImageTask], question: str
-) -> Iterator[Prediction]:
-    """Predictions for a batch; where it fails as a whole, for its images one by one."""
-    begin = time.perf_counter()
-    try:
-        images = [processor.process_image(open_image(task.expressions[0])) for task in batch]
-        prompts = [[_prompt(question, each) for each in task.expressions] for task in batch]
-        answers = segmenter.segment(images, prompts)
-    except (UserError, ArithmeticError, RuntimeError) as error:
-        if len(batch) > 1:
-            for task in batch:
-                yield from _segment_batch(segmenter, processor, [task], question)
-        else:
-            for expression in batch[0].expressions:
-                yield _failed(expression, _prompt(question, expression), error)
-        return
-    share = (time.perf_counter() - begin) / sum(len(task.expressions) for task in batch)
-    for task, mine, asked in zip(batch, answers, prompts, strict=True):
-        for expression, segmentation, prompt in zip(task.expressions, mine, asked, strict=True):
-            yield _prediction(expression, prompt, segmentation, share)
-
-
-def _prompt(question: str, expression: Expression) -> str:
-    return question.replace("{phrase}", expression.phrase)
-
-
-def _prediction(
-    expression: Expression, prompt: str, segmentation: Segmentation, seconds: float
-) -> Prediction:
-    masks = [encode(mask) for mask in segmentation.masks]
-    scores = segmentation.scores
-    return Prediction(
-        image_id=expression.image_id,
-        ref_id=expression.ref_id,
-        sent_id=expression.sent_id,
-        phrase=expression.phrase,
-        prompt=prompt,
-        answer=segmentation.answer,
-        num_seg=len(masks),
-        status=OK if masks else NO_SEG,
-        error=None,
-        mask=union(masks) if masks else empty(expression.height, expression.width),
-        masks=masks,
-        score=sum(scores) / len(scores) if scores else None,
-        seconds=round(seconds, 4),
-    )
-
-
-def _failed(expression: Expression, prompt: str, error: Exception) -> Prediction:
-    return Prediction(
-        image_id=expression.image_id,
-        ref_id=expression.ref_id,
-        sent_id=expression.sent_id,
-        phrase=expression.phrase,
-        prompt=prompt,
-        answer="",
-        num_seg=0,
-        status=FAILED,
-        error=f"{type(error).__name__}: {error}",
-        mask=empty(expression.height, expression.width),
-        masks=[],
-        score=None,
-        seconds=0.0,
-    )
 
 
 def _require_few_failures(output: Path, allowed: int) -> None:

@@ -1,13 +1,15 @@
 """A shard on the disk: appended to line by line, resumed where a killed job stopped."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json, write_json
+from refvessel.inference.locks import sole_writer
 from refvessel.inference.records import FAILED, Prediction, read_shard
 
 
@@ -39,42 +41,58 @@ def read_run(shard: Path) -> dict[str, Any] | None:
 
 
 class ShardWriter:
-    """Appends predictions to a shard, and knows the expressions that an earlier job finished.
+    """Appends predictions to a shard; `finished` has the sent_ids that an earlier job left."""
 
-    Failed expressions of an earlier job count as unfinished. Raises UserError where the shard was begun by a
-    run that differs from this one.
-    """
+    def __init__(self, path: Path, finished: set[int]) -> None:
+        self.finished = finished
+        self._path = path
 
-    def __init__(self, path: Path, run: Run) -> None:
-        self._path = Path(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.exists():
-            _require_same_run(self._path, run)
-        self.finished = self._keep_finished()
-        write_json(run_file(self._path), asdict(run))
+    def append(self, predictions: Sequence[Prediction]) -> None:
+        """Add lines; they are on the disk when this returns.
 
-    def append(self, predictions: Iterable[Prediction]) -> None:
-        """Add lines; they are on the disk when this returns. Raises UserError where the disk is full."""
-        lines = "".join(prediction.to_line() for prediction in predictions).encode()
-        try:
-            with self._path.open("ab") as stream:
-                stream.write(lines)
-                stream.flush()
+        Raises UserError where the disk is full; the shard is then as it was before.
+        """
+        rest = memoryview("".join(prediction.to_line() for prediction in predictions).encode())
+        with self._path.open("ab", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            try:
+                while rest:
+                    rest = rest[stream.write(rest) :]
                 os.fsync(stream.fileno())
-        except OSError as error:
-            raise UserError(
-                f"{self._path} could not be written ({error.strerror}); it can be resumed."
-            ) from error
+            except OSError as error:
+                stream.truncate(end)
+                raise UserError(
+                    f"{self._path} could not be written ({error.strerror}); make room and run again: "
+                    "what is finished is kept."
+                ) from error
 
-    def _keep_finished(self) -> set[int]:
-        """Drop a half-written last line and failed expressions from the file; the sent_ids of what is left."""
-        if not self._path.exists():
-            self._path.touch()
-            return set()
-        kept = [each for each in read_shard(self._path) if each.status != FAILED]
-        with atomic_file(self._path) as temporary:
-            temporary.write_text("".join(each.to_line() for each in kept), "utf-8")
-        return {each.sent_id for each in kept}
+
+@contextmanager
+def open_shard(path: Path, run: Run) -> Iterator[ShardWriter]:
+    """Continue or begin a shard, as its only writer.
+
+    A half-written last line and failed expressions of an earlier job are dropped. Raises UserError where another
+    job is writing the shard, and where it was begun by a run that differs from this one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sole_writer(path):
+        if path.exists():
+            _require_same_run(path, run)
+        finished = _keep_finished(path)
+        write_json(run_file(path), asdict(run))
+        yield ShardWriter(path, finished)
+
+
+def _keep_finished(path: Path) -> set[int]:
+    """Drop from the file what is not finished; the sent_ids of what is left."""
+    path.touch()
+    kept = [each for each in read_shard(path) if each.status != FAILED]
+    lines = "".join(each.to_line() for each in kept).encode()
+    if lines != path.read_bytes():
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(lines)
+    return {each.sent_id for each in kept}
 
 
 def _require_same_run(path: Path, run: Run) -> None:

@@ -1,0 +1,35 @@
+"""Locks that the kernel lets go of when their holder ends, however it ends."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from refvessel.errors import UserError
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock on the file `path`, which is made where it is absent; yields whether it could be had at once.
+
+    The file stays: were it removed, two jobs could hold locks on two files of one name.
+    """
+    if not path.exists():
+        path.touch()
+    # Reading is enough for a lock, and all that the file of another user may allow.
+    with path.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Be the only job that writes `path`; raises UserError where another one is."""
+    with try_lock(path.with_name(f".{path.name}.lock")) as mine:
+        if not mine:
+            raise UserError(f"{path} is being written by another job; wait for it or choose another output.")
+        yield
