@@ -1,14 +1,12 @@
 """From the layers of a fine-tuning run to an official Hugging Face folder."""
 
 import fnmatch
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 
 from refvessel.checkpoint.layers import (
     BASE_LAYERS,
@@ -19,8 +17,9 @@ from refvessel.checkpoint.layers import (
     read_trained_layer,
 )
 from refvessel.checkpoint.merge import Merge
-from refvessel.checkpoint.model_config import official_config, read_base_config
+from refvessel.checkpoint.model_config import model_shapes, official_config, read_base_config
 from refvessel.checkpoint.names import Address, Part
+from refvessel.checkpoint.output import REPORT_NAME, check_output, json_bytes
 from refvessel.checkpoint.report import conversion_report
 from refvessel.checkpoint.shards import (
     INDEX_NAME,
@@ -39,7 +38,6 @@ from refvessel.model.naming import FLOAT32_TENSORS, SAM2_PREFIX, embedding_name,
 from refvessel.provenance import file_record
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-REPORT_NAME = "conversion.json"
 
 _REPORT_BYTES_PER_TENSOR = 1024  # more than an entry of conversion.json has
 
@@ -93,17 +91,17 @@ def convert_checkpoint(
         tied=tied,
         dtype=dtype,
     )
-    sources = stack(layers, _shapes(config, f"{checkpoint} on {base_mllm}"))
+    sources = stack(layers, model_shapes(config, f"{checkpoint} on {base_mllm}"))
     merges = {
         name: Merge(source, torch.float32 if name in FLOAT32_TENSORS else DTYPES[dtype])
         for name, source in sources.items()
     }
     shards = plan_shards({name: merge.layout for name, merge in merges.items()})
-    index = {INDEX_NAME: _json(shards_index(shards))} if len(shards) > 1 else {}
-    files = tokenizer | {"config.json": _json(config)}
+    index = {INDEX_NAME: json_bytes(shards_index(shards))} if len(shards) > 1 else {}
+    files = tokenizer | {"config.json": json_bytes(config)}
     texts = sum(map(len, (files | index).values())) + _REPORT_BYTES_PER_TENSOR * len(merges)
     inputs = _inputs(base_mllm, layers)
-    _check_output(output, [path for _, path in inputs])
+    check_output(output, [path for _, path in inputs])
     require_free_space(output, shards_bytes(shards) + texts)
 
     with atomic_directory(output) as folder, cancelled_on_error(ThreadPoolExecutor(1)) as pool:
@@ -177,40 +175,9 @@ def _trunk(layers: Sequence[Layer]) -> dict[str, Any] | None:
     return grounding_encoder_config(shapes, str(source))
 
 
-def _shapes(config: dict[str, Any], where: str) -> dict[str, tuple[int, ...]]:
-    """The tensors that a model with this configuration has; `where` tells what the configuration is made of."""
-    # Found by building the model (on no device), which takes transformers a second to import.
-    from refvessel.model.naming import official_shapes
-
-    try:
-        return official_shapes(config)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{where}: config.json describes no model that can be built ({reason}); copy the base model again."
-        ) from error
-
-
 def _inputs(base_mllm: Path, layers: Sequence[Layer]) -> list[tuple[str, Path]]:
     """Every file that the result depends on, with its layer."""
-    texts = [Path(base_mllm) / "config.json", *tokenizer_files(base_mllm)]
+    texts = [base_mllm / "config.json", *tokenizer_files(base_mllm)]
     return [("base_mllm", path) for path in texts] + [
         (layer.name, path) for layer in layers for path in layer.files
     ]
-
-
-def _check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Refuse to replace a folder that holds anything but an earlier conversion."""
-    resolved = output.resolve()
-    if any(resolved in path.resolve().parents or resolved == path.resolve() for path in inputs):
-        raise UserError(f"{output} holds the inputs of the conversion; choose another output.")
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file; choose another output.")
-    if output.exists() and any(output.iterdir()) and not (output / REPORT_NAME).is_file():
-        raise UserError(f"{output} holds something else than an earlier conversion; choose another output.")
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

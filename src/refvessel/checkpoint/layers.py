@@ -62,7 +62,7 @@ def read_sam2_layer(path: Path, leave_out: Sequence[str] = ()) -> Layer:
 
 def read_pretrained_layer(path: Path, leave_out: Sequence[str] = ()) -> Layer:
     """A Sa2VA in training names that training started from, bare or as an mmengine or DeepSpeed checkpoint."""
-    files, tensors, text = _read_training_file(path)
+    files, tensors, text = read_training_file(path)
     config = None if text is None else read_training_config(text, str(path))
     return _layer("pretrained", path, files, tensors, training_address, leave_out, config)
 
@@ -71,7 +71,7 @@ def read_trained_layer(
     path: Path, leave_out: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
 ) -> Layer:
     """What training left, its configuration in `meta.cfg`; or a complete Sa2VA, its settings in `overrides`."""
-    files, tensors, text = _read_training_file(path)
+    files, tensors, text = read_training_file(path)
     config = read_training_config(text, str(path), overrides)
     layer = _layer("trained", path, files, tensors, training_address, leave_out, config)
     for part, prefix in (("llm_lora", "language_model."), ("visual_encoder_lora", "vision_model.")):
@@ -84,7 +84,7 @@ def read_trained_layer(
     return layer
 
 
-def _read_training_file(path: Path) -> tuple[tuple[Path, ...], dict[str, LazyTensor], str | None]:
+def read_training_file(path: Path) -> tuple[tuple[Path, ...], dict[str, LazyTensor], str | None]:
     """Files, tensors by training name, and the training config where there is one."""
     path = Path(path)
     if path.is_dir():

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
@@ -63,6 +65,25 @@ def official_config(
     if grounding_encoder is not None:
         config["grounding_encoder_config"] = grounding_encoder
     return config
+
+
+def model_shapes(config: dict[str, Any], where: str) -> dict[str, tuple[int, ...]]:
+    """The tensors that a model with this configuration has: official name -> shape.
+
+    Raises UserError where it describes no model that can be built; `where` tells what it is made of.
+    """
+    # Found by building the model (on no device), which takes transformers a second to import.
+    from refvessel.model.naming import official_shapes
+
+    try:
+        return official_shapes(config)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{where}: config.json describes no model that can be built ({reason}); copy the base model again."
+        ) from error
 
 
 def _cleaned(value: Any) -> Any:

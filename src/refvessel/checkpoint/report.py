@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import prod
 from typing import Any
 
 from refvessel.checkpoint.layers import Layer
@@ -59,6 +60,53 @@ def conversion_report(
         "files": file_hashes,
         "versions": versions(),
     }
+
+
+def linked_report(
+    *,
+    inputs: Sequence[Mapping[str, Any]],
+    tensors: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, str],
+    dtype: str,
+) -> dict[str, Any]:
+    """The content of `conversion.json` beside the links to an official folder that is used as it is.
+
+    `tensors` have source, shape, dtype and sha256 each; `files` are SHA-256 by name. The identity is the one that
+    a conversion with the same result has.
+    """
+    return {
+        "format": FORMAT,
+        "identity": identity(tensors, files),
+        "dtype": dtype,
+        "other_dtypes": {name: entry["dtype"] for name, entry in tensors.items() if entry["dtype"] != dtype},
+        "parameters": sum(prod(entry["shape"]) for entry in tensors.values()),
+        "inputs": list(inputs),
+        "layers": {"official": {"tensors": len(tensors), "superseded": [], "left_out": []}},
+        "sources": {"official": len(tensors)},
+        "warnings": [],
+        "tensors": dict(tensors),
+        "files": dict(files),
+        "versions": versions(),
+    }
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """What a reader at the terminal should know of a conversion, a few lines; each warning is one line."""
+    tensors = report["tensors"]
+    lines = [
+        f"{len(tensors)} tensors, {report['parameters']:,} parameters, {report['dtype']}",
+        f"identity {report['identity']}",
+        "from " + ", ".join(f"{source} {count}" for source, count in report["sources"].items()),
+    ]
+    norms = sorted(
+        (entry["lora_delta_norm"], name) for name, entry in tensors.items() if "lora_delta_norm" in entry
+    )
+    if norms:
+        ends = " to ".join(f"{norm:.3g} ({name})" for norm, name in (norms[0], norms[-1]))
+        lines.append(f"{len(norms)} LoRA updates of norms from {ends}")
+    if equal := report.get("equal_to_base"):
+        lines.append(f"{equal['tensors']} of {equal['of']} tensors equal the base ({equal['share']:.1%})")
+    return "\n".join(lines + [f"Warning: {warning}" for warning in report["warnings"]])
 
 
 def identity(tensors: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> str:
