@@ -7,17 +7,22 @@ from itertools import repeat
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import cKDTree
 
 from refvessel import masks
 from refvessel.masks import RLE
-from refvessel.metrics.surface import SURFACE_SCORES, surface, surface_scores
+from refvessel.metrics.surface import (
+    SURFACE_SCORES,
+    nearest_distances,
+    positions,
+    surface,
+    surface_scores,
+)
 from refvessel.metrics.topology import TOPOLOGY_SCORES, Topology, topology_scores
 
 SHAPE_SCORES = (*SURFACE_SCORES, *TOPOLOGY_SCORES)
 TRUTH_SIZES = ("truth_regions", "vessel_width")
 
-_PAIRS_A_TASK = 16
+_PAIRS_A_TASK = 8
 
 
 def shape_scores(
@@ -75,7 +80,6 @@ def vessel_width(mask: np.ndarray, centre_lines: np.ndarray) -> float:
     """
     if not mask.any():
         return np.nan
-    around = np.pad(mask, 1)
-    background = np.argwhere(surface(~around))
-    lines = np.argwhere(np.pad(centre_lines, 1))
-    return 2 * float(cKDTree(background).query(lines)[0].mean())
+    background = surface(~np.pad(mask, 1))
+    distances = nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))
+    return 2 * float(distances.mean())

@@ -45,10 +45,20 @@ def surface_distances(
 
     Float64, in row-major order of the surface pixels, in the unit of `spacing`. Both masks have foreground.
     """
-    points = [np.argwhere(surface(mask)) * np.asarray(spacing, np.float64) for mask in (first, second)]
-    # A k-d tree of the few surface pixels is faster than a distance transform of the whole image, and exact.
-    trees = [cKDTree(each, compact_nodes=False, balanced_tree=False) for each in points]
-    return trees[1].query(points[0])[0], trees[0].query(points[1])[0]
+    points = [positions(surface(mask)) * spacing for mask in (first, second)]
+    return nearest_distances(points[0], points[1]), nearest_distances(points[1], points[0])
+
+
+def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each point the distance to the nearest of the others, float64; both of shape (n, 2), none empty."""
+    # A k-d tree of the few pixels is faster than a distance transform of the whole image, and exact.
+    return cKDTree(others, compact_nodes=False, balanced_tree=False).query(points)[0]
+
+
+def positions(mask: np.ndarray) -> np.ndarray:
+    """Row and column of each foreground pixel, float64 of shape (n, 2): `np.argwhere`, several times faster."""
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return np.stack([rows, columns], axis=1).astype(np.float64)
 
 
 def surface(mask: np.ndarray) -> np.ndarray:

@@ -112,7 +112,7 @@ def skeleton_points(skeleton: np.ndarray) -> tuple[int, int]:
     branching pixel three or more. Branching pixels that touch are one branch point.
     """
     padded = np.pad(skeleton, 1)
-    rows, columns = np.nonzero(padded)
+    rows, columns = np.divmod(np.flatnonzero(padded), padded.shape[1])
     around = np.stack([padded[rows + row, columns + column] for row, column in _RING])  # (8, pixels)
     runs = (around & ~np.roll(around, 1, axis=0)).sum(axis=0)
     branching = np.zeros_like(padded)

@@ -1,0 +1,389 @@
+"""Whether the tests of the scores notice when one of their conventions is changed.
+
+    python benchmarks/mutation_check.py [--cores 2]
+
+Each mutant is one change of a convention in a copy of the sources: counts swapped, another empty case, pooled for
+mean. The tests named with it run against the copy; a mutant that they let pass survives. First they run against the
+unchanged copy and must pass. Prints a Markdown table and ends with status 1 if a mutant survives.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One changed convention: what is changed, where, each old text and its new one, and the tests to run."""
+
+    convention: str
+    module: str
+    tests: str
+    changes: tuple[tuple[str, str], ...]
+
+
+def mutant(convention: str, module: str, tests: str, *changes: tuple[str, str]) -> Mutant:
+    """A mutant of refvessel.metrics.`module`, checked by the tests of these names."""
+    return Mutant(convention, module, tests, changes)
+
+
+MUTANTS = (
+    mutant(
+        "FP and FN swapped", "overlap", "overlap", ('"fp": fp, "fn": fn, "tn"', '"fp": fn, "fn": fp, "tn"')
+    ),
+    mutant(
+        "Dice counts TP once below",
+        "overlap",
+        "overlap",
+        ('"dice": 2 * tp + fp + fn', '"dice": tp + fp + fn'),
+    ),
+    mutant("IoU is Dice", "overlap", "overlap", ('"iou": tp + fp + fn', '"iou": 2 * tp + fp + fn')),
+    mutant("precision is recall", "overlap", "overlap", ('"precision": tp + fp', '"precision": tp + fn')),
+    mutant(
+        "specificity of the foreground", "overlap", "overlap", ('"specificity": tn}', '"specificity": tp}')
+    ),
+    mutant(
+        "overlap without the policy",
+        "overlap",
+        "overlap",
+        ("apply_policy(values, policy[score], truth_pixels=tp + fn, predicted_pixels=tp + fp)", "values"),
+    ),
+    mutant(
+        "empty means either is empty",
+        "policy",
+        "overlap",
+        ('"both_empty": truth_empty & prediction_empty', '"both_empty": truth_empty | prediction_empty'),
+    ),
+    mutant(
+        "empty truth and empty prediction swapped",
+        "policy",
+        "overlap",
+        ("truth_pixels == 0, predicted_pixels == 0", "predicted_pixels == 0, truth_pixels == 0"),
+    ),
+    mutant(
+        "recall of an empty truth is 0",
+        "policy",
+        "overlap",
+        (
+            '_OF_THE_TRUTH = {"both_empty": 1.0, "truth_empty": None',
+            '_OF_THE_TRUTH = {"both_empty": 1.0, "truth_empty": 0.0',
+        ),
+    ),
+    mutant(
+        "both empty scores 0",
+        "policy",
+        "overlap",
+        ('_NOTHING_RIGHT = {"both_empty": 1.0', '_NOTHING_RIGHT = {"both_empty": 0.0'),
+    ),
+    mutant(
+        "a missed vessel has no HD95",
+        "policy",
+        "shape",
+        (
+            '"truth_empty": DIAGONAL, "prediction_empty": DIAGONAL',
+            '"truth_empty": DIAGONAL, "prediction_empty": None',
+        ),
+    ),
+    mutant("Pr@k is lax", "referring", "summary", ('cases["iou"] > percent', 'cases["iou"] >= percent')),
+    mutant("gIoU without the official 1e-5", "referring", "summary", ("(union + _SMOOTHING)", "union")),
+    mutant(
+        "an empty union counts 0 in gIoU",
+        "referring",
+        "summary",
+        ("where(union > 0, 1.0)", "where(union > 0, 0.0)"),
+    ),
+    mutant(
+        "N-acc over expressions with a target",
+        "referring",
+        "summary",
+        ("(~answered).astype(float).where(~has_target)", "(~answered).astype(float).where(has_target)"),
+    ),
+    mutant(
+        "T-acc over all expressions",
+        "referring",
+        "summary",
+        ("answered.astype(float).where(has_target)", "answered.astype(float)"),
+    ),
+    mutant(
+        "patient mean is the mean over frames",
+        "summary",
+        "summary",
+        ('(sums / ns).fillna(0).add_suffix("_patient_mean")', 'sums.add_suffix("_patient_mean")'),
+        ('(ns > 0).astype(float).add_suffix("_patient_mean")', 'ns.add_suffix("_patient_mean")'),
+    ),
+    mutant(
+        "mean over frames is the patient mean",
+        "summary",
+        "summary",
+        ('sums.add_suffix("_mean")', '(sums / ns).fillna(0).add_suffix("_mean")'),
+        ('ns.add_suffix("_mean")', '(ns > 0).astype(float).add_suffix("_mean")'),
+    ),
+    mutant(
+        "pooled is the mean",
+        "summary",
+        "summary",
+        ("estimates.assign(**pooled)", 'estimates.assign(**{n: estimates[n[:-6] + "mean"] for n in pooled})'),
+    ),
+    mutant(
+        "cIoU is pooled Dice",
+        "summary",
+        "summary",
+        ('above["iou"].rename("ciou")', 'above["dice"].rename("ciou")'),
+    ),
+    mutant(
+        "failed counted as without [SEG]",
+        "summary",
+        "summary",
+        ('cases["status"] == "failed"', 'cases["status"] == "no_seg"'),
+    ),
+    mutant(
+        "failed expressions left out",
+        "score",
+        "score summary",
+        (
+            "pair_expressions(predictions, truth)",
+            "pair_expressions(predictions, truth).query(\"status != 'failed'\")",
+        ),
+    ),
+    mutant(
+        "ignored pixels count in TN",
+        "score",
+        "shape",
+        ('paired["scored_pixels"]', 'paired["height"] * paired["width"]'),
+    ),
+    mutant(
+        "only the ignored pixels are scored",
+        "pairing",
+        "shape",
+        ("& ~masks.decode(out)", "& masks.decode(out)"),
+    ),
+    mutant(
+        "another size is accepted",
+        "pairing",
+        "score",
+        ("if (height, width) != (row.height, row.width)", "if False"),
+    ),
+    mutant(
+        "HD is the maximum",
+        "surface",
+        "surface",
+        (
+            "np.percentile(from_prediction, 95), np.percentile(from_truth, 95)",
+            "from_prediction.max(), from_truth.max()",
+        ),
+    ),
+    mutant(
+        "HD95 is the smaller direction",
+        "surface",
+        "surface",
+        ("float(max(np.percentile", "float(min(np.percentile"),
+    ),
+    mutant(
+        "HD95 pools both directions",
+        "surface",
+        "surface",
+        ("max(np.percentile(from_prediction, 95), np.percentile(from_truth, 95))", "np.percentile(both, 95)"),
+    ),
+    mutant(
+        "ASSD averages the two directions",
+        "surface",
+        "surface",
+        ("float(both.mean())", "float((from_prediction.mean() + from_truth.mean()) / 2)"),
+    ),
+    mutant("NSD is strict", "surface", "surface", ("both <= tolerance", "both < tolerance")),
+    mutant(
+        "the image's edge is no surface",
+        "surface",
+        "surface",
+        ("padded = np.pad(mask, 1)", 'padded = np.pad(mask, 1, mode="edge")'),
+    ),
+    mutant(
+        "row and column spacing swapped",
+        "surface",
+        "surface",
+        ("positions(surface(mask)) * spacing", "positions(surface(mask)) * spacing[::-1]"),
+    ),
+    mutant("the tolerance is in mm", "shape", "shape", ("tolerance=tolerance * side", "tolerance=tolerance")),
+    mutant("cropped to the truth", "shape", "shape", ("either = first | second", "either = second")),
+    mutant(
+        "the width is the radius",
+        "shape",
+        "shape",
+        ("return 2 * float(distances.mean())", "return float(distances.mean())"),
+    ),
+    mutant(
+        "components are 4-connected",
+        "topology",
+        "topology",
+        ("components = _components(mask, connectivity=8)", "components = _components(mask, connectivity=4)"),
+    ),
+    mutant(
+        "background is 8-connected",
+        "topology",
+        "topology",
+        ("_components(~np.pad(mask, 1), connectivity=4)", "_components(~np.pad(mask, 1), connectivity=8)"),
+    ),
+    mutant(
+        "the outside is a hole",
+        "topology",
+        "topology",
+        ("components, background - 1", "components, background"),
+    ),
+    mutant(
+        "skeleton precision and recall swapped",
+        "topology",
+        "topology",
+        ("_share(prediction.skeleton, truth.mask)", "_share(truth.skeleton, prediction.mask)"),
+        (
+            "recall = _share(truth.skeleton, prediction.mask)",
+            "recall = _share(prediction.skeleton, truth.mask)",
+        ),
+    ),
+    mutant(
+        "clDice is the arithmetic mean",
+        "topology",
+        "topology",
+        ("return 2 * first * second / (first + second)", "return (first + second) / 2"),
+    ),
+    mutant("CAL allows three pixels", "topology", "topology", ("_CAL_RADIUS = 2", "_CAL_RADIUS = 3")),
+    mutant(
+        "CAL without connectivity", "topology", "topology", ("connectivity * area * length", "area * length")
+    ),
+    mutant(
+        "CAL's components over predicted pixels",
+        "topology",
+        "topology",
+        ("/ truth.mask.sum()", "/ max(1, prediction.mask.sum())"),
+    ),
+    mutant(
+        "a branch needs four runs",
+        "topology",
+        "topology",
+        ("runs >= 3], columns[runs >= 3]", "runs >= 4], columns[runs >= 4]"),
+    ),
+    mutant("the bias is not corrected", "bootstrap", "bootstrap", ("bias = ndtri(", "bias = 0 * ndtri(")),
+    mutant("the acceleration is left out", "bootstrap", "bootstrap", ("1 - acceleration * z", "1")),
+    mutant(
+        "90% intervals", "bootstrap", "bootstrap", ("ndtri((1 - CONFIDENCE) / 2)", "ndtri(1 - CONFIDENCE)")
+    ),
+    mutant("the seed is ignored", "bootstrap", "bootstrap", ("default_rng(seed)", "default_rng(0)")),
+    mutant(
+        "frames are tested, not patients",
+        "comparison",
+        "comparison",
+        (".groupby(patients[", ".groupby(np.arange(len(scores))["),
+    ),
+    mutant(
+        "Wilcoxon is one-sided",
+        "comparison",
+        "comparison",
+        ("stats.wilcoxon(differences)", 'stats.wilcoxon(differences, alternative="greater")'),
+    ),
+    mutant("Bonferroni for Holm", "comparison", "comparison", ('method="holm"', 'method="bonferroni"')),
+    mutant(
+        "Holm within each score",
+        "comparison",
+        "comparison",
+        ("tested = [row for row in rows if", "tested = [row for row in rows[:3] if"),
+    ),
+    mutant(
+        "a large distance is good",
+        "comparison",
+        "comparison",
+        ("sign = 1 if score in ERRORS else -1", "sign = -1"),
+    ),
+    mutant(
+        "another truth is compared",
+        "compare",
+        "compare",
+        ("(one.loc[common] != two.loc[common])", "(one.loc[common] != one.loc[common])"),
+    ),
+    mutant(
+        "failures allowed are a finding",
+        "sentinels",
+        "sentinels",
+        ("failed > max_failures", "failed >= max_failures"),
+    ),
+    mutant(
+        "empty answers are copies of the truth",
+        "sentinels",
+        "sentinels",
+        ('answered = cases[cases["predicted_pixels"] > 0]', "answered = cases"),
+    ),
+    mutant("thresholds are lax", "probability", "probability", ('side="left"', 'side="right"')),
+    mutant(
+        "AUC without ties",
+        "probability",
+        "probability",
+        ("rankdata(scores)", 'rankdata(scores, method="ordinal")'),
+    ),
+)
+
+
+def run_tests(copy: Path, names: str) -> bool:
+    """Whether the tests of these names pass against the sources of a copy."""
+    files = [str(copy / f"tests/metrics/test_{name}.py") for name in names.split()]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
+    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode not in (0, 1):  # neither all passed nor some failed: no test ran
+        raise RuntimeError(ended.stdout + ended.stderr)
+    return ended.returncode == 0
+
+
+def mutated(copy: Path, one: Mutant) -> None:
+    """Apply a mutant to a copy; every old text must be there once."""
+    path = copy / f"src/refvessel/metrics/{one.module}.py"
+    text = path.read_text("utf-8")
+    for old, new in one.changes:
+        if text.count(old) != 1:
+            raise RuntimeError(f"{one.convention}: {old!r} is {text.count(old)} times in {path.name}")
+        text = text.replace(old, new)
+    path.write_text(text, "utf-8")
+
+
+def survives(one: Mutant) -> bool:
+    """Whether the tests pass in spite of a mutant."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = fresh_copy(Path(folder))
+        mutated(copy, one)
+        return run_tests(copy, one.tests)
+
+
+def fresh_copy(folder: Path) -> Path:
+    """The sources and the tests of the scores, elsewhere."""
+    for name in ("src", "tests/metrics"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tests/conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def main() -> int:
+    """Run all mutants and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cores", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        everything = " ".join(sorted({name for one in MUTANTS for name in one.tests.split()}))
+        if not run_tests(fresh_copy(Path(folder)), everything):
+            raise RuntimeError("The tests fail without any mutant.")
+    with ThreadPoolExecutor(options.cores) as pool:
+        passed = list(pool.map(survives, MUTANTS))
+    print("| convention changed | module | caught |\n|---|---|---|")
+    for one, survived in zip(MUTANTS, passed, strict=True):
+        print(f"| {one.convention} | {one.module} | {'no' if survived else 'yes'} |")
+    print(f"\n{len(MUTANTS) - sum(passed)} of {len(MUTANTS)} mutants caught")
+    return int(any(passed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

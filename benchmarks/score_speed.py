@@ -1,0 +1,160 @@
+"""How long all scores of a split take, beside the same scores by MONAI, MedPy and scikit-image.
+
+    python benchmarks/score_speed.py [--masks 1220] [--cores 2]
+
+Makes vessel-like masks of 512x512 with mistakes, as RLE, and times from there to every score of every pair:
+RefVessel in `--cores` processes and in one, then each library in its plain way, one pair after the other in one
+process (none of them spreads pairs over several), on decoded masks. Left out on both sides: making, encoding,
+reading. Prints a Markdown table; the peak memory is of RefVessel's processes, before the libraries are loaded.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+from refvessel import masks
+from refvessel.metrics.overlap import overlap_scores, pixel_counts
+from refvessel.metrics.policy import resolve_policy
+from refvessel.metrics.shape import shape_scores
+
+SIDE = 512
+
+
+def vessel_pair(seed: int) -> tuple[masks.RLE, masks.RLE]:
+    """A branching tree of 2 to 12 pixels width and a prediction that is shifted, broken and noisy; RLE."""
+    random = np.random.default_rng(seed)
+    lines = np.zeros((SIDE, SIDE), bool)
+    for _ in range(6):
+        place, angle = random.uniform(60, SIDE - 60, 2), random.uniform(0, 2 * np.pi)
+        for _ in range(300):
+            angle += random.normal(0, 0.08)
+            place += np.sin(angle), np.cos(angle)
+            row, column = place.astype(int)
+            if min(row, column) >= 0 and max(row, column) < SIDE:
+                lines[row, column] = True
+    distance = ndimage.distance_transform_edt(~lines)
+    truth = distance < random.uniform(1, 6)
+    prediction = np.roll(distance < random.uniform(1, 6), random.integers(-2, 3, 2), axis=(0, 1))
+    row = random.integers(0, SIDE - 20)
+    prediction[row : row + 8] = False
+    prediction[10:20, 30:60] = True
+    return masks.encode(prediction), masks.encode(truth)
+
+
+def refvessel_scores(pairs: list, cores: int) -> None:
+    """All scores by RefVessel."""
+    predictions, truths = zip(*pairs, strict=True)
+    refvessel_overlap(pairs)
+    shape_scores(predictions, truths, spacings=[(1.0, 1.0)] * len(pairs), tolerance=2.0, cores=cores)
+
+
+def refvessel_overlap(pairs: list) -> None:
+    """The overlap scores alone, from RLE."""
+    predictions, truths = zip(*pairs, strict=True)
+    overlap_scores(pixel_counts(predictions, truths, [SIDE * SIDE] * len(pairs)), resolve_policy())
+
+
+def library_scores() -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function that computes the same scores of one decoded pair with the libraries' own calls."""
+    import torch
+    from medpy.metric import binary as medpy
+    from monai import metrics as monai
+    from skimage import measure, morphology
+
+    torch.set_num_threads(1)
+    disc = morphology.disk(2)
+
+    def scores(prediction: np.ndarray, truth: np.ndarray) -> None:
+        batch = [torch.from_numpy(mask)[None, None] for mask in (prediction, truth)]
+        monai.compute_dice(*batch)
+        monai.compute_iou(*batch)
+        monai.compute_hausdorff_distance(*batch, include_background=True, percentile=95)
+        monai.compute_surface_dice(*batch, [2.0], include_background=True)
+        medpy.assd(prediction, truth)
+        medpy.precision(prediction, truth)
+        medpy.recall(prediction, truth)
+        medpy.specificity(prediction, truth)
+        lines = [morphology.skeletonize(mask) for mask in (prediction, truth)]
+        precision, recall = (
+            (lines[0] & truth).sum() / lines[0].sum(),
+            (lines[1] & prediction).sum() / lines[1].sum(),
+        )
+        _ = 2 * precision * recall / (precision + recall)  # clDice
+        components = [measure.label(mask, connectivity=2).max() for mask in (prediction, truth)]
+        _ = [
+            count - measure.euler_number(mask, 2)
+            for count, mask in zip(components, (prediction, truth), strict=True)
+        ]
+        wide = [morphology.dilation(mask, disc) for mask in (prediction, truth)]
+        _ = ((wide[0] & truth) | (prediction & wide[1])).sum() / (prediction | truth).sum()
+        _ = ((lines[0] & wide[1]) | (wide[0] & lines[1])).sum() / (lines[0] | lines[1]).sum()
+        neighbours = [
+            ndimage.convolve(mask.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant")
+            for mask in lines
+        ]
+        for mask, around in zip(lines, neighbours, strict=True):
+            measure.label(mask & (around > 3), connectivity=2).max()
+            _ = (mask & (around == 2)).sum()
+
+    return scores
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that a piece of work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def peak_gigabytes(processes: int) -> float:
+    """Peak resident memory so far: this process and, `processes` times, the largest of its children."""
+    own, child = (
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return (own + processes * child) * 1024 / 1e9
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--masks", type=int, default=1220)
+    parser.add_argument("--cores", type=int, default=2)
+    options = parser.parse_args()
+    pairs = [vessel_pair(seed) for seed in range(options.masks)]
+    refvessel_scores(pairs[:2], 1)  # loads what is loaded once
+    several = timed(lambda: refvessel_scores(pairs, options.cores))
+    memory = peak_gigabytes(options.cores)
+    one = timed(lambda: refvessel_scores(pairs, 1))
+    overlap = min(timed(lambda: refvessel_overlap(pairs)) for _ in range(5))
+
+    libraries = library_scores()
+    decoded = [[masks.decode(mask).astype(bool) for mask in pair] for pair in pairs[:2]]
+    for pair in decoded:
+        libraries(*pair)
+    spent = 0.0
+    for pair in pairs:
+        prediction, truth = (masks.decode(mask).astype(bool) for mask in pair)
+        spent += timed(lambda p=prediction, t=truth: libraries(p, t))
+
+    n = options.masks
+    rows = [
+        (f"RefVessel, all scores, {options.cores} processes", several),
+        ("RefVessel, all scores, 1 process", one),
+        ("MONAI + MedPy + scikit-image, the same scores, 1 process", spent),
+        ("RefVessel, overlap scores from RLE, 1 process", overlap),
+    ]
+    print(f"| {n} masks of {SIDE}x{SIDE} | seconds | ms a mask | masks/s | libraries' time over it |")
+    print("|---|---:|---:|---:|---:|")
+    for name, seconds in rows:
+        print(
+            f"| {name} | {seconds:.2f} | {1e3 * seconds / n:.2f} | {n / seconds:.0f} | {spent / seconds:.1f} |"
+        )
+    print(f"\nPeak memory with {options.cores} processes: {memory:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn import metrics as sklearn
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_calibration_error,
+)
+
+from refvessel.metrics.probability import (
+    THRESHOLDS,
+    probabilities,
+    probability_scores,
+    threshold_counts,
+)
+
+
+@st.composite
+def images(draw):
+    """Probabilities, many of them equal, and a truth with foreground and background."""
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(2, 6)))
+    steps = draw(st.sampled_from([2, 7, 256]))
+    predicted = draw(arrays.arrays(np.int64, shape, elements=st.integers(0, steps))) / steps
+    truth = draw(arrays.arrays(bool, shape))
+    truth[0, 0], truth[-1, -1] = True, False
+    return predicted, truth
+
+
+@given(images())
+def test_auc_and_average_precision_equal_scikit_learn(image):
+    predicted, truth = image
+    scores = probability_scores(predicted, truth)
+    flat = truth.ravel(), predicted.ravel()
+    assert scores["auc"] == pytest.approx(sklearn.roc_auc_score(*flat), abs=1e-9)
+    assert scores["average_precision"] == pytest.approx(sklearn.average_precision_score(*flat), abs=1e-9)
+
+
+@given(images())
+def test_scores_equal_torchmetrics_in_float32(image):
+    """It bins [low, high) except the last; no probability here is drawn on a bin's edge but 0 and 1."""
+    predicted, truth = image
+    predicted = np.where(
+        (predicted > 0) & (predicted < 1), predicted + 1e-4 - 2e-4 * (predicted > 0.5), predicted
+    )
+    scores = probability_scores(predicted, truth)
+    batch = torch.from_numpy(predicted.ravel()), torch.from_numpy(truth.ravel().astype(int))
+    assert scores["auc"] == pytest.approx(float(binary_auroc(*batch)), abs=1e-5)
+    assert scores["average_precision"] == pytest.approx(float(binary_average_precision(*batch)), abs=1e-5)
+    assert scores["ece"] == pytest.approx(float(binary_calibration_error(*batch, n_bins=15)), abs=1e-5)
+
+
+@given(images())
+def test_the_calibration_error_equals_its_bins_one_by_one(image):
+    predicted, truth = (array.ravel() for array in image)
+    expected = 0.0
+    for number in range(15):
+        low, high = number / 15, (number + 1) / 15
+        chosen = (predicted > low) & (predicted <= high) if number else predicted <= high
+        if chosen.any():
+            expected += chosen.mean() * abs(truth[chosen].mean() - predicted[chosen].mean())
+    edges = np.isclose(predicted * 15 % 1, 0, atol=1e-9) | np.isclose(predicted * 15 % 1, 1, atol=1e-9)
+    if not (edges & (predicted > 0) & (predicted < 1)).any():  # an edge is as exact as its division
+        assert probability_scores(*image)["ece"] == pytest.approx(expected, abs=1e-9)
+
+
+@given(images())
+def test_a_threshold_keeps_what_is_strictly_above_it(image):
+    predicted, truth = image
+    table = threshold_counts(predicted, truth)
+    assert table["threshold"].tolist() == THRESHOLDS.tolist()
+    for row in table.itertuples():
+        mask = predicted > row.threshold
+        tn, fp, fn, tp = sklearn.confusion_matrix(truth.ravel(), mask.ravel(), labels=[False, True]).ravel()
+        assert (row.tp, row.fp, row.fn, row.tn) == (tp, fp, fn, tn)
+
+
+@given(images(), st.data())
+def test_ignored_pixels_are_as_if_they_were_not_there(image, data):
+    predicted, truth = image
+    ignored = data.draw(arrays.arrays(bool, truth.shape))
+    ignored[0, 0] = ignored[-1, -1] = False
+    kept = predicted[~ignored], truth[~ignored]
+    assert probability_scores(predicted, truth, ignored) == probability_scores(*kept)
+    assert threshold_counts(predicted, truth, ignored).equals(threshold_counts(*kept))
+
+
+def test_an_empty_truth_defines_nothing_and_a_full_one_no_auc():
+    predicted = np.array([[0.2, 0.9]])
+    empty = probability_scores(predicted, np.zeros((1, 2), bool))
+    np.testing.assert_array_equal(list(empty.values()), np.nan)
+    full = probability_scores(predicted, np.ones((1, 2), bool))
+    assert np.isnan(full["auc"])
+    assert full["average_precision"] == 1
+
+
+def test_probabilities_are_the_logistic_function_in_float64():
+    logits = np.array([-40, -1, 0, 3], np.float16)
+    np.testing.assert_allclose(
+        probabilities(logits), 1 / (1 + np.exp(-logits.astype(np.float64))), rtol=1e-12
+    )
