@@ -195,6 +195,26 @@ def score(
     cores: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
+@app.command("check-privacy")
+def check_privacy(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What is to be published.")],
+    names: Annotated[
+        Path, typer.Option(help="Folder of the name tables, beside the key of the pseudonyms.")
+    ] = Path(".refvessel/names"),
+) -> None:
+    """Search text, archives and image metadata for the original names behind pseudonyms."""
+    from refvessel.privacy.check import check_privacy
+
+    tables = sorted(names.glob("*.csv"))
+    if not tables:
+        raise UserError(f"{names} has no name table; name the folder that converting data sets made.")
+    checked = check_privacy(folder, tables)
+    print(
+        f"{checked.names} names are not in the {checked.files} files of {folder} "
+        f"({checked.names_left_out} more are too short or too common to be searched for)."
+    )
+
+
     from refvessel.evaluation import score_split
 
     score_split(predictions=predictions, dataset=dataset, split=split, output=output, cores=cores)

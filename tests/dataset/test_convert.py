@@ -20,6 +20,8 @@ from refvessel.dataset.loader import ReferringDataset
 from refvessel.dataset.tree import IMAGES, INSTANCES, REFS, read_expressions
 from refvessel.dataset.tree_writing import TreeImage, write_tree
 from refvessel.errors import UserError
+from refvessel.privacy.check import check_privacy
+from refvessel.privacy.names import Name, read_name_table
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 SQUARE = [[10, 10], [30, 10], [30, 28], [10, 28]]
@@ -364,6 +366,32 @@ def test_the_key_lies_by_default_in_a_private_file_of_the_working_folder(source,
     source.labelme("p1_01.png")
     convert_dataset(source_format="labelme", root=source.root, output=tmp_path / "tree", single_split="test")
     assert stat.S_IMODE(Path(".refvessel/pseudonym.key").stat().st_mode) == 0o600
+
+
+def test_the_way_back_to_the_names_lies_beside_the_key_and_is_private(source, convert, tmp_path):
+    source.labelme("ward 7/Zhang_01.png")
+    summary = convert(phrases={"vessel": "blood vessel"})
+    table = tmp_path / "key" / "names" / "tree.csv"
+    ((image_id, image),) = summary["images"].items()
+    assert set(read_name_table(table)) == {
+        Name("image", image_id, "ward 7/Zhang_01.png"),
+        Name("patient", image["patient"], "Zhang"),
+        Name("word", "blood vessel", "blood vessel"),
+        Name("word", "test", "test"),
+        Name("word", "vessel", "vessel"),
+    }
+    assert stat.S_IMODE(table.parent.stat().st_mode) == 0o700
+    check_privacy(tmp_path / "tree", [table])
+    with pytest.raises(UserError, match="names the"):
+        check_privacy(source.root, [table])
+    convert(pseudonymise=False)
+    assert not table.exists()
+
+
+def test_the_output_may_not_lie_beside_the_names(source, convert, tmp_path):
+    source.labelme("p1_01.png")
+    with pytest.raises(UserError, match="give the key a folder of its own"):
+        convert(key_file=tmp_path / "key", output=tmp_path / "results" / "tree")
 
 
 def test_without_pseudonyms_no_key_is_made(source, convert, tmp_path):

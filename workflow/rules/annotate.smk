@@ -11,6 +11,6 @@ rule convert_dataset:
         "../../envs/refvessel.yaml"
     params:
         settings=lambda wildcards: dataset_settings(wildcards),
-        code=code_hash("dataset"),
+        code=code_hash("dataset", "privacy"),
     script:
         "../scripts/convert_dataset.py"

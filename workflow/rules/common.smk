@@ -4,6 +4,7 @@ from snakemake.exceptions import WorkflowError
 
 from refvessel.config import checked_config
 from refvessel.errors import UserError
+from refvessel.privacy.names import name_table
 from refvessel.provenance import code_hash
 
 try:
@@ -34,6 +35,15 @@ def dataset_settings(wildcards):
 def of_evaluations(pattern):
     """One path an evaluation; the pattern has {model}, {dataset} and {split}."""
     return [pattern.format(**evaluation) for evaluation in config["evaluations"]]
+def name_tables():
+    """The tables of original names, none of which a report may hold, of the data sets with pseudonyms."""
+    return [
+        str(name_table(Path(config["datasets"][name]["key_file"]), name))
+        for name in evaluated("dataset")
+        if config["datasets"][name]["pseudonymise"]
+    ]
+
+
 
 
 def evaluated(kind):

@@ -41,6 +41,7 @@ rule render_report:
         evaluations=config["evaluations"],
         dataset_names=evaluated("dataset"),
         model_names=evaluated("model"),
-        code=code_hash("report", "metrics"),
+        name_tables=name_tables(),
+        code=code_hash("report", "metrics", "privacy"),
     script:
         "../scripts/render_report.py"

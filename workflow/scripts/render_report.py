@@ -17,5 +17,6 @@ with logged(snakemake.log[0]):
         output=Path(snakemake.output.index).parent,
         checkpoints=dict(zip(params.model_names, map(Path, given.checkpoints), strict=True)),
         comparisons=[Path(path) for path in given.comparisons],
+        name_tables=[Path(path) for path in params.name_tables],
         datasets=dict(zip(params.dataset_names, map(Path, given.datasets), strict=True)),
     )

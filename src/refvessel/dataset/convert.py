@@ -1,13 +1,13 @@
 """From annotated vessel images to the official tree, all of it or nothing."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.converted import Converted, convert_images
 from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
-from refvessel.dataset.identities import identify
+from refvessel.dataset.identities import Identified, identify
 from refvessel.dataset.patients import Origins
 from refvessel.dataset.phrases import phrases_of_labels
 from refvessel.dataset.problems import Problems
@@ -20,6 +20,7 @@ from refvessel.dataset.tree_writing import TreeImage, write_tree
 from refvessel.dataset.truths import TARGETS
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
+from refvessel.privacy.names import Name, name_table, write_name_table
 
 _TOP_LEVEL = {"ref_seg", "glamm_data", DATASET.name}
 
@@ -95,6 +96,7 @@ def convert_dataset(
             raise UserError(
                 f"{root} holds no image with an expression in the form {source_format!r}; check both."
             )
+        _keep_names(name_table(key_file, output.name), pseudonymise, identities, labels)
         write_tree(tree, [_tree_image(item) for item in kept], list(dict.fromkeys(labels.values())))
         summary = {
             "source_format": source_format,
@@ -123,6 +125,11 @@ def _require_places(root: Path, output: Path, key_file: Path) -> None:
         raise UserError(f"The output {output} and the data {root} lie in one another; choose another output.")
     if key_file.resolve().is_relative_to(real_output):
         raise UserError(f"The key {key_file} lies in the output {output}; keep it out of what is published.")
+    if real_output.is_relative_to(key_file.resolve().parent):
+        raise UserError(
+            f"The output {output} lies in the folder of the key {key_file}, which holds the original names; "
+            "give the key a folder of its own."
+        )
     if output.is_dir() and not (output / DATASET).is_file():
         strangers = {entry.name for entry in output.iterdir()} - _TOP_LEVEL
         if strangers or (output / REFS).exists():
@@ -131,6 +138,23 @@ def _require_places(root: Path, output: Path, key_file: Path) -> None:
             )
     elif output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; choose another output.")
+
+
+def _keep_names(
+    table: Path, pseudonymise: bool, identities: Sequence[Identified], labels: Mapping[str, str]
+) -> None:
+    """Write the table that leads from pseudonyms back to names; without pseudonyms remove an older one."""
+    if not pseudonymise:
+        table.unlink(missing_ok=True)
+        return
+    names = {
+        Name("word", word, word) for word in [*labels, *labels.values(), *(each.split for each in identities)]
+    }
+    for each in identities:
+        names.add(Name("image", each.image_id, each.record.name))
+        names.add(Name("patient", each.patient, each.origin.patient))
+        names |= {Name("identifier", each.patient, word) for word in each.record.identifiers}
+    write_name_table(table, sorted(names))
 
 
 def _tree_image(item: Converted) -> TreeImage:

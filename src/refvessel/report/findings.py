@@ -26,6 +26,7 @@ def findings(one: Artifacts) -> list[Finding]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
         found.append(Finding("note", text))
     found.append(_pseudonyms(one))
+    found += _of_gates((one.dataset or {}).get("gates"))
     if one.conversion is None:
         text = "The model folder has no conversion.json: it was given as it is, and RefVessel did not convert it."
         found.append(Finding("note", text))
@@ -56,6 +57,35 @@ def _of_sentinels(sentinels: dict[str, Any]) -> list[Finding]:
         Finding("warning" if sentinel["raised"] else "note", f"{sentinel['text']} ({name})")
         for name, sentinel in sentinels.items()
     ]
+
+
+def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
+    """What the data set's conversion compared; it would have stopped at a patient or an image in two splits."""
+    if gates is None:
+        return [Finding("warning", "Whether patients or images are in two splits was not checked.")]
+    near, trained_on = gates["near_duplicates"], gates["trained_on"]
+    text = (
+        f"No patient is in two splits ({gates['patients']['compared']} compared), and no image "
+        f"({gates['identical_pixels']['compared']} compared by their pixels)."
+    )
+    found = [Finding("note", text)]
+    if near is None:
+        found.append(Finding("warning", "Near-duplicates across splits were not looked for."))
+    elif near["nearest"] is not None:
+        text = (
+            f"The two most similar images of different splits differ in {near['nearest']} of {near['bits']} bits "
+            f"of their perceptual hashes; {near['threshold']} or less would count as the same image."
+        )
+        found.append(Finding("note", text))
+    if trained_on is None:
+        text = "No list of training images was given, so none was compared with the images evaluated."
+    else:
+        text = (
+            f"None of {trained_on['compared']} images outside train, and none of their patients, is in the list "
+            f"of {trained_on['listed']} training images."
+        )
+    found.append(Finding("note", text))
+    return found
 
 
 def _pseudonyms(one: Artifacts) -> Finding:

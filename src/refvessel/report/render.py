@@ -6,6 +6,7 @@ from pathlib import Path
 
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
+from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
 from refvessel.report.comparison import Comparison, read_comparison
 from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
@@ -25,11 +26,13 @@ def render_report(
     checkpoints: Mapping[str, Path],
     datasets: Mapping[str, Path],
     comparisons: Sequence[Path] = (),
+    name_tables: Sequence[Path] = (),
 ) -> None:
     """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of each model, `datasets` the tree of each dataset; `comparisons` are the
-    comparison.json of splits with several models.
+    comparison.json of splits with several models. `name_tables` are those of the datasets with pseudonyms: the
+    report is searched for the original names before it appears.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, and where `output` holds something else than a report.
     """
@@ -52,6 +55,7 @@ def render_report(
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
         (folder / "index.html").write_text(render_page(artifacts, compared, figures, used), "utf-8")
         write_json(folder / "manifest.json", _manifest(folder, artifacts, compared, captions, figures, used))
+        check_privacy(folder, name_tables)
 
 
 def _check_replaceable(output: Path) -> None:
