@@ -2,9 +2,9 @@
 
     python benchmarks/mutation_check.py [--cores 2]
 
-Each mutant is one change of a convention in a copy of the sources: counts swapped, another empty case, pooled for
-mean. The tests named with it run against the copy; a mutant that they let pass survives. First they run against the
-unchanged copy and must pass. Prints a Markdown table and ends with status 1 if a mutant survives.
+Each mutant changes one convention in a copy of the sources: counts swapped, another empty case, pooled for
+mean. The tests named with it run against the copy; a mutant that they let pass survives. First they run against
+the unchanged copy and must pass. Prints a Markdown table and ends with status 1 if a mutant survives.
 """
 
 import argparse

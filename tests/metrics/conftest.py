@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from refvessel import masks
 
 # A test's time depends on what else the machine does: no example fails for being slow.
-hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.register_profile("without deadline", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("without deadline")
 
 

@@ -1,0 +1,95 @@
+"""A split of a real tree, scored: what the tree says of an image reaches its scores."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from refvessel import masks
+from refvessel.dataset.tree import IMAGES, read_expressions
+from refvessel.dataset.tree_writing import TreeImage, write_tree
+from refvessel.evaluation import score_split
+from refvessel.metrics.surface import surface_scores
+
+TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))
+TRUTH[5:10], PREDICTION[5:10, 3:], IGNORED[:, :10] = True, True, True
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two images of two patients, one with an ignore mask, both with a spacing; a vessel each and no catheter."""
+    images = [
+        TreeImage(
+            image_id=name,
+            patient=f"P{name}",
+            split="test",
+            width=30,
+            height=20,
+            truths={
+                "blood vessel": [masks.encode(TRUTH)],
+                "catheter": [masks.empty(20, 30)],
+            },
+            ignore=masks.encode(IGNORED) if name == "a" else None,
+            spacing=(0.5, 0.25),
+        )
+        for name in ("a", "b")
+    ]
+    root = tmp_path / "tree"
+    write_tree(root, images, ["blood vessel", "catheter"])
+    (root / IMAGES).mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.new("L", (30, 20)).save(root / IMAGES / f"{name}.png")
+    return root
+
+
+@pytest.fixture
+def predictions(tree, tmp_path):
+    """The same mask for every expression."""
+    mask = masks.encode(PREDICTION)
+    rows = [
+        {
+            "image_id": each.image_id,
+            "ref_id": each.ref_id,
+            "sent_id": each.sent_id,
+            "phrase": each.phrase,
+            "prompt": "<image>\n Please segment it in this image.",
+            "answer": "Sure, [SEG].",
+            "num_seg": 1,
+            "status": "ok",
+            "error": None,
+            "mask": json.dumps(mask),
+            "masks": json.dumps([mask]),
+            "score": 0.75,
+            "seconds": 0.1,
+        }
+        for each in read_expressions(tree, "test")
+    ]
+    table = pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
+    path = tmp_path / "predictions.parquet"
+    pq.write_table(table.replace_schema_metadata({"refvessel": "{}"}), path)
+    return path
+
+
+def test_ignore_masks_and_spacings_of_the_tree_are_used(tree, predictions, tmp_path):
+    output = tmp_path / "scores"
+    summary = score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    cases = pd.read_parquet(output / "cases.parquet").set_index(["image_id", "phrase"])
+    assert summary["settings"]["distance_unit"] == "mm"
+    assert cases.loc[("a", "blood vessel"), "fn"] == 0  # the missing columns are ignored there
+    assert cases.loc[("b", "blood vessel"), "fn"] == 15
+    expected = surface_scores(PREDICTION, TRUTH, spacing=(0.5, 0.25), tolerance=1)
+    assert cases.loc[("b", "blood vessel"), "hd95"] == expected["hd95"]
+    assert cases["row_spacing"].tolist() == [0.5] * 4
+
+
+def test_coco_results_name_the_images_and_categories_of_instances_json(tree, predictions, tmp_path):
+    output = tmp_path / "scores"
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    results = json.loads((output / "coco_results.json").read_text("utf-8"))
+    assert [(each["image_id"], each["category_id"]) for each in results] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert results[0]["segmentation"] == masks.encode(PREDICTION)
+    assert results[0]["score"] == 0.75
