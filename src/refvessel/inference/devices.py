@@ -1,5 +1,7 @@
 """Where a model runs, and in which precision."""
 
+import resource
+
 import torch
 
 from refvessel.errors import UserError
@@ -25,3 +27,15 @@ def choose_dtype(name: str | None, device: torch.device) -> torch.dtype:
     if name not in _DTYPES:
         raise UserError(f"the dtype {name!r} is unknown; give {' or '.join(_DTYPES)}.")
     return _DTYPES[name]
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words: cpu, or cuda and the GPU's name."""
+    return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that were in use at once: on all visible GPUs together, else in this process."""
+    if device.type == "cuda":
+        return sum(map(torch.cuda.max_memory_reserved, range(torch.cuda.device_count())))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

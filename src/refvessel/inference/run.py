@@ -1,18 +1,17 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
-import sys
 from pathlib import Path
 
-from tqdm import tqdm
 from transformers import logging as transformers_logging
 
 from refvessel.dataset.loader import QUESTION
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
-from refvessel.inference.devices import choose_device, choose_dtype
+from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
 from refvessel.inference.identity import dataset_identity, model_identity
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
+from refvessel.inference.progress import LOADING, RUNNING, reported
 from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.shard import Run, ShardWriter, open_shard
@@ -80,17 +79,23 @@ def segment_shard(
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     with stopped_by_signals(), open_shard(output, run) as writer:
-        if pending := [batch for batch in _batches(tasks, batch_size) if _unfinished(batch, writer)]:
-            segmenter = Segmenter(
-                Sa2VAModel.load(model, dtype=dtype, device=device), processor, max_new_tokens
-            )
-            predictor = Predictor(segmenter, processor, question, batch_size)
-            with _progress(tasks, pending) as progress:
-                for batch in pending:
-                    missing = _unfinished(batch, writer)
-                    writer.append([each for each in predictor.predict(batch) if each.sent_id in missing])
-                    progress.update(len(batch))
-    _require_few_failures(output, max_failures)
+        pending = [batch for batch in _batches(tasks, batch_size) if _unfinished(batch, writer)]
+        done = len(tasks) - sum(map(len, pending))
+        with reported(output, done=done, total=len(tasks)) as reporter:
+            if pending:
+                reporter.enter(LOADING, describe_device(device))
+                loaded = Sa2VAModel.load(model, dtype=dtype, device=device)
+                segmenter = Segmenter(loaded, processor, max_new_tokens)
+                predictor = Predictor(segmenter, processor, question, batch_size)
+                reporter.enter(RUNNING)
+            for batch in pending:
+                missing = _unfinished(batch, writer)
+                predictions = [each for each in predictor.predict(batch) if each.sent_id in missing]
+                writer.append(predictions)
+                reporter.advance(
+                    images=len(batch), failures=len(failures(predictions)), memory=peak_memory(device)
+                )
+            _require_few_failures(output, max_failures)
 
 
 def _check_question(question: str) -> None:
@@ -106,11 +111,6 @@ def _batches(tasks: list[ImageTask], size: int) -> list[list[ImageTask]]:
 
 def _unfinished(batch: list[ImageTask], writer: ShardWriter) -> set[int]:
     return {each.sent_id for task in batch for each in task.expressions} - writer.finished
-
-
-def _progress(tasks: list[ImageTask], pending: list[list[ImageTask]]) -> tqdm:
-    done = len(tasks) - sum(map(len, pending))
-    return tqdm(total=len(tasks), initial=done, unit="image", desc="segment", file=sys.stderr)
 
 
 def _require_few_failures(output: Path, allowed: int) -> None:

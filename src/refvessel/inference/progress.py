@@ -1,0 +1,134 @@
+"""How far a shard is: told on stderr, and in a small file beside it that `refvessel status` reads."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from refvessel.errors import UserError
+from refvessel.files import read_json, write_json
+from refvessel.inference.signals import Stopped
+
+SUFFIX = ".progress.json"
+
+WAITING, LOADING, RUNNING = "waiting", "loading", "running"
+FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+
+_SECONDS_BETWEEN_FILES = 1.0
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A moment of a shard's job.
+
+    state: waiting (for a GPU), loading (the model), running; at the end finished, stopped (by a signal) or failed.
+    images_per_second, seconds_left: of this job since the model was loaded; None before the first batch.
+    memory: the most bytes in use so far, on the GPUs or else in the process.
+    updated: seconds since the epoch.
+    """
+
+    state: str
+    images_done: int
+    images_total: int
+    failures: int
+    images_per_second: float | None
+    seconds_left: float | None
+    device: str
+    memory: int
+    updated: float
+
+    def __str__(self) -> str:
+        """One line, without its end."""
+        parts = [f"{self.state}: {self.images_done} of {self.images_total} images", f"{self.failures} failed"]
+        if self.images_per_second is not None:
+            parts += [f"{self.images_per_second:.2f} images/s", f"{duration(self.seconds_left)} left"]
+        return ", ".join([*parts, self.device])
+
+
+def progress_file(shard: Path) -> Path:
+    """Where the progress of a shard's job lies."""
+    return Path(shard).with_suffix(SUFFIX)
+
+
+def read_progress(path: Path) -> Progress:
+    """Read a progress file; raises UserError where it is none."""
+    try:
+        return Progress(**read_json(path))
+    except TypeError:
+        raise UserError(f"{path} is not of this version of RefVessel; delete it.") from None
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that suits it: 45 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class Reporter:
+    """Tells the progress of one shard: each change of state, and between them now and then."""
+
+    def __init__(self, shard: Path, *, done: int, total: int) -> None:
+        self._path = progress_file(shard)
+        self._done_before = done
+        self._done = done
+        self._total = total
+        self._failures = 0
+        self._device = ""
+        self._memory = 0
+        self._state = ""
+        self._began = self._written = self._printed = 0.0  # time.monotonic()
+
+    def enter(self, state: str, device: str = "") -> None:
+        """From now on the job is in this state."""
+        self._state = state
+        self._device = device or self._device
+        self._began = time.monotonic() if state == RUNNING else self._began
+        self._tell(at_once=True)
+
+    def advance(self, *, images: int, failures: int, memory: int) -> None:
+        """So many more images are done, with so many failed expressions; `memory` is the peak in bytes."""
+        self._done += images
+        self._failures += failures
+        self._memory = memory
+        self._tell(at_once=False)
+
+    def _tell(self, *, at_once: bool) -> None:
+        now = time.monotonic()
+        if at_once or now - self._written >= _SECONDS_BETWEEN_FILES:
+            write_json(self._path, asdict(self._progress(now)))
+            self._written = now
+        if at_once or now - self._printed >= _SECONDS_BETWEEN_LINES:
+            print(self._progress(now), file=sys.stderr, flush=True)
+            self._printed = now
+
+    def _progress(self, now: float) -> Progress:
+        done_here = self._done - self._done_before
+        rate = done_here / (now - self._began) if done_here else None
+        return Progress(
+            state=self._state,
+            images_done=self._done,
+            images_total=self._total,
+            failures=self._failures,
+            images_per_second=rate,
+            seconds_left=(self._total - self._done) / rate if rate else None,
+            device=self._device,
+            memory=self._memory,
+            updated=time.time(),
+        )
+
+
+@contextmanager
+def reported(shard: Path, *, done: int, total: int) -> Iterator[Reporter]:
+    """Report the progress of a shard of `total` images, `done` of them by earlier jobs, and how the block ends."""
+    reporter = Reporter(shard, done=done, total=total)
+    try:
+        yield reporter
+    except BaseException as error:
+        with suppress(UserError):  # a full disk, say: the error on its way is what matters
+            reporter.enter(STOPPED if isinstance(error, Stopped) else FAILED)
+        raise
+    reporter.enter(FINISHED)
