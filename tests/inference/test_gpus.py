@@ -1,0 +1,107 @@
+"""Each job has GPUs of its own for as long as it lives, and not longer."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from refvessel.errors import UserError
+from refvessel.inference.gpus import claimed_gpus, visible_gpus
+
+HOLDER = """
+import time
+from refvessel.inference.gpus import claimed_gpus
+with claimed_gpus({count}, lambda: print("waiting", flush=True)) as held:
+    print(*held, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch, tmp_path):
+    """Two GPUs that nobody holds."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5f")
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def start() -> Iterator:
+    """A function that starts a job which claims GPUs, and then holds them."""
+    jobs = []
+
+    def start(count=1, **environment):
+        command = [sys.executable, "-c", HOLDER.format(count=count)]
+        jobs.append(
+            subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+        )
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        job.kill()
+        job.communicate()
+
+
+def test_jobs_take_different_gpus_and_the_next_waits_until_one_is_killed(start):
+    first, second = start(), start()
+    taken = [first.stdout.readline().strip(), second.stdout.readline().strip()]
+    assert sorted(taken) == ["4", "GPU-5f"]
+    third = start()
+    assert third.stdout.readline() == "waiting\n"
+    second.send_signal(signal.SIGKILL)
+    assert third.stdout.readline().strip() == taken[1]
+
+
+def test_a_job_that_needs_several_holds_none_while_it_waits(start, monkeypatch):
+    with claimed_gpus(1, pytest.fail) as held:
+        assert held == ["4"]
+        several = start(2, CUDA_VISIBLE_DEVICES="4,GPU-5f")
+        assert several.stdout.readline() == "waiting\n"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5f")
+        with claimed_gpus(1, lambda: None) as other:
+            assert other == ["GPU-5f"]
+    assert several.stdout.readline() == "4 GPU-5f\n"
+
+
+def test_the_process_sees_only_what_it_holds():
+    with claimed_gpus(1, pytest.fail):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+    assert visible_gpus() == ["4"]
+
+
+def test_devices_that_slurm_gave_are_kept_though_another_job_has_the_same_numbers(start):
+    for job in ("11", "12"):
+        given = start(SLURM_JOB_ID=job, CUDA_VISIBLE_DEVICES="0")
+        assert given.stdout.readline() == "0\n"
+
+
+def test_jobs_inside_one_slurm_job_share_what_it_was_given(start):
+    inside = {"SLURM_JOB_ID": "11", "SLURM_STEP_ID": "3", "CUDA_VISIBLE_DEVICES": "0,1"}
+    assert sorted(start(**inside).stdout.readline() for _ in range(2)) == ["0\n", "1\n"]
+
+
+def test_more_gpus_than_there_are_is_an_error_at_once():
+    with (
+        pytest.raises(UserError, match=r"needs 3 GPUs, but sees 2 .*4,GPU-5f.*gpus_per_job"),
+        claimed_gpus(3, print),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("stated", "seen"), [("", []), ("-1", []), ("0, 2", ["0", "2"]), ("1,-1,0", ["1"])])
+def test_the_visible_gpus_are_those_that_cuda_would_see(monkeypatch, stated, seen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+    assert visible_gpus() == seen
+
+
+def test_without_the_variable_all_gpus_of_the_machine_are_visible(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert visible_gpus() == ["0", "1", "2"]
