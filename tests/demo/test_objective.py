@@ -7,6 +7,9 @@ from refvessel.demo import network, objective
 from refvessel.demo.objective import ANSWER, NAMING_ANSWER, Conversations, losses, validate
 from refvessel.demo.samples import LABELS, Angiograms
 from refvessel.demo.train import PHRASES, new_model, train_words
+from refvessel.model.decoding import Stopping
+from refvessel.model.packing import pack_prompts
+from refvessel.model.processing import normalise
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +101,16 @@ def test_training_reads_the_answer_as_inference_generates_it(setting):
             position_ids=positions[:, :length],
         ).last_hidden_state[:, -1]
         model.language_model.lm_head.weight[processor.seg_token_id] = direction.mean(0)
+        rows = zip(conversations.input_ids.tolist(), conversations.attention_mask.tolist(), strict=True)
+        begun = [[each for each, kept in zip(*row, strict=True) if kept] for row in rows]
+        cut = conversations.input_ids.shape[1] - conversations.seg_position
+        prompts = pack_prompts([[each[:-cut] for each in begun]] * len(batch.tiles), [], device="cpu")
         answers = model.answer(
-            embeds[:, :length],
-            attention_mask[:, :length],
+            prompts,
+            model.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1),
+            image_token_id=processor.image_token_id,
             seg_token_id=processor.seg_token_id,
-            stop_token_ids=(),
-            max_new_tokens=2,
+            stopping=Stopping((), max_new_tokens=2),
         )
         model.language_model.lm_head.weight.copy_(forced)
     states = torch.stack([answer.seg_states[0] for answer in answers])

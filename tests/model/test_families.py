@@ -10,6 +10,7 @@ from torch.nn.functional import silu
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig
+from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import (
     INTERNLM2,
@@ -20,6 +21,7 @@ from refvessel.model.naming import (
     to_module,
     to_official,
 )
+from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor
 
 LAYER = "language_model.model.layers.0."
@@ -95,13 +97,18 @@ def test_a_loaded_model_has_the_folders_weights_and_generates(family, tmp_path):
     loaded = Sa2VAModel.load(written(tmp_path / "model", config, official(model)), dtype=torch.float32)
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
-    prompt = torch.randn(1, 6, 32)
-    mask = torch.ones(1, 6, dtype=torch.int64)
+    prompt = torch.tensor([[3, 9, 4, 11, 6, 2]])
     settings = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": None, "pad_token_id": 0}
     with torch.inference_mode():
-        (answer,) = loaded.answer(prompt, mask, seg_token_id=5, stop_token_ids=set(), max_new_tokens=12)
-        expected = model.language_model.generate(inputs_embeds=prompt, attention_mask=mask, **settings)
-    assert answer.token_ids == expected[0].tolist()
+        (answer,) = loaded.answer(
+            pack_prompts([prompt.tolist()], [], device="cpu"),
+            torch.zeros(0, 32),
+            image_token_id=-1,
+            seg_token_id=5,
+            stopping=Stopping((), 12),
+        )
+        expected = model.language_model.generate(prompt, **settings)
+    assert answer.token_ids == expected[0, 6:].tolist()
 
 
 def test_a_layer_is_not_split_over_devices(family):

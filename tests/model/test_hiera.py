@@ -15,7 +15,7 @@ from refvessel.model.hiera import Windows, encode
         pytest.param(
             {"window_spec": [8, 4, 14, 7]}, id="windows that need padding, as in the smaller models"
         ),
-        pytest.param({"global_att_blocks": [3, 4]}, id="a global block after another"),
+        pytest.param({"global_att_blocks": [4, 5]}, id="a global block after another"),
     ],
 )
 @torch.inference_mode()

@@ -70,55 +70,6 @@ def test_the_folders_own_code_is_never_run(write_folder, official_tensors, tmp_p
 
 
 @torch.inference_mode()
-def test_answers_do_not_depend_on_padding_or_neighbours(random_model):
-    torch.manual_seed(1)
-    hidden = random_model.config.llm_config.hidden_size
-    embeds = [torch.randn(length, hidden) for length in (3, 9, 17)]
-    settings = {"seg_token_id": 5, "stop_token_ids": {7}, "max_new_tokens": 12}
-    alone = [
-        random_model.answer(each[None], torch.ones(1, len(each), dtype=torch.int64), **settings)[0]
-        for each in embeds
-    ]
-    padded = torch.stack([torch.cat([torch.randn(17 - len(each), hidden), each]) for each in embeds])
-    mask = torch.stack([(torch.arange(17) >= 17 - len(each)).long() for each in embeds])
-    together = random_model.answer(padded, mask, **settings)
-    for one, other in zip(alone, together, strict=True):
-        assert one.token_ids == other.token_ids
-        torch.testing.assert_close(one.seg_states, other.seg_states, atol=1e-5, rtol=0)
-
-
-@torch.inference_mode()
-def test_answers_equal_transformers_own_greedy_generation(random_model):
-    torch.manual_seed(2)
-    embeds = torch.randn(1, 6, random_model.config.llm_config.hidden_size)
-    mask = torch.ones(1, 6, dtype=torch.int64)
-    (answer,) = random_model.answer(embeds, mask, seg_token_id=5, stop_token_ids=set(), max_new_tokens=20)
-    generated = random_model.language_model.generate(
-        inputs_embeds=embeds,
-        attention_mask=mask,
-        do_sample=False,
-        max_new_tokens=20,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    assert answer.token_ids == generated[0].tolist()
-
-
-@torch.inference_mode()
-def test_a_seg_in_the_last_place_is_never_read_and_has_no_state(random_model):
-    torch.manual_seed(3)
-    embeds = torch.randn(1, 4, random_model.config.llm_config.hidden_size)
-    mask = torch.ones(1, 4, dtype=torch.int64)
-    (first,) = random_model.answer(embeds, mask, seg_token_id=-1, stop_token_ids=set(), max_new_tokens=2)
-    seg = first.token_ids[0]
-    settings = {"seg_token_id": seg, "stop_token_ids": set()}
-    (cut,) = random_model.answer(embeds, mask, max_new_tokens=1, **settings)
-    (read,) = random_model.answer(embeds, mask, max_new_tokens=2, **settings)
-    assert len(cut.seg_states) == 0
-    assert len(read.seg_states) == 1
-
-
-@torch.inference_mode()
 def test_masks_do_not_depend_on_the_other_prompts_of_a_batch(random_model):
     torch.manual_seed(4)
     features = random_model.encode_images(torch.randn(2, 3, 256, 256))

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from refvessel.inference.segmenter import Segmenter
+from refvessel.inference.segmenter import DRAFT, Segmenter
+from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
 
 PIXELS, STATES, LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3
@@ -84,12 +86,13 @@ def test_every_stage_equals_the_official_one(parity, official, model, processor,
     image_embeds = model.embed_tiles(normalise(torch.from_numpy(image.tiles), torch.float32)).flatten(0, 1)
     assert (image_embeds[::37] - official.tensors[f"{name}.image_embeds"]).abs().max() <= STATES
 
-    ids = torch.tensor([processor.prompt_ids(case["prompt"], case["num_tiles"])])
+    ids = processor.prompt_ids(case["prompt"], case["num_tiles"])
     (answer,) = model.answer(
-        model.embed_prompts(ids, image_embeds, processor.image_token_id),
-        torch.ones_like(ids),
+        pack_prompts([[ids]], [], device="cpu"),
+        image_embeds,
+        image_token_id=processor.image_token_id,
         seg_token_id=processor.seg_token_id,
-        stop_token_ids=processor.stop_token_ids,
+        stopping=Stopping(processor.stop_token_ids, 2048),
     )
     assert answer.token_ids == case["generated_ids"]
     assert processor.answer_text(answer.token_ids) == case["generated_text"]
@@ -111,15 +114,18 @@ def test_every_stage_equals_the_official_one(parity, official, model, processor,
     assert np.abs(logits.numpy()[differing]).max(initial=0) <= NEAR_ZERO
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_all_cases_in_one_batch_give_the_official_answers_and_masks(
-    parity, official, model, processor, order
+@pytest.mark.parametrize(
+    "draft",
+    [DRAFT, None, "There is no", "Sure, it is [SEG] and [SEG] and", "[SEG][SEG]", "Sure, [SEG].<|im_end|>"],
+)
+def test_all_cases_in_one_batch_give_the_official_answers_and_masks_whatever_the_draft(
+    parity, official, model, processor, draft
 ):
-    names = sorted({case["image"] for case in official.cases})[::order]
+    names = sorted({case["image"] for case in official.cases}, reverse=draft is None)
     cases = [[case for case in official.cases if case["image"] == name] for name in names]
     images = [processor.process_image(Image.open(parity / name)) for name in names]
     prompts = [[case["prompt"] for case in mine] for mine in cases]
-    answered = Segmenter(model, processor).segment(images, prompts)
+    answered = Segmenter(model, processor, draft=draft).segment(images, prompts)
     for mine, segmentations in zip(cases, answered, strict=True):
         for case, segmentation in zip(mine, segmentations, strict=True):
             assert segmentation.answer == case["generated_text"]

@@ -7,7 +7,9 @@ from torch.nn import functional
 from transformers import Qwen2Tokenizer
 
 from refvessel.demo.samples import LABELS, Sample
+from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
 
 QUESTION = "<image>\n Please segment {phrase} in this image."
@@ -33,6 +35,7 @@ class Conversations:
     ) -> None:
         questions = [processor.prompt_ids(QUESTION.format(phrase=phrase), num_tiles=1) for phrase in phrases]
         answers = [tokenizer.encode(answer.format(phrase=phrase)) for phrase in phrases]
+        self.questions = questions
         self.question_length = max(map(len, questions))
         self.seg_position = self.question_length + answers[0].index(processor.seg_token_id)
         # Questions are padded on the left, as at inference, and answers on the right.
@@ -102,16 +105,15 @@ def validate(
     """
     scores = []
     for batch in batches:
-        embeds, attention_mask = conversations.embed(model, processor, batch.tiles)
-        length = conversations.question_length
+        packed = pack_prompts([conversations.questions] * len(batch.tiles), [], device=batch.tiles.device)
         answers = model.answer(
-            embeds[:, :length],
-            attention_mask[:, :length],
+            packed,
+            model.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1),
+            image_token_id=processor.image_token_id,
             seg_token_id=processor.seg_token_id,
-            stop_token_ids=processor.stop_token_ids,
-            max_new_tokens=16,
+            stopping=Stopping(processor.stop_token_ids, max_new_tokens=16),
         )
-        nothing = embeds.new_zeros(embeds.shape[-1])
+        nothing = answers[0].seg_states.new_zeros(model.config.llm_config.hidden_size)
         states = torch.stack(
             [answer.seg_states[0] if len(answer.seg_states) else nothing for answer in answers]
         )

@@ -1,14 +1,18 @@
 """A batch of images and prompts through the model, to answers and masks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from refvessel.model.modeling import Answer, Masks, Sa2VAModel, upsample_logits
+from refvessel.model.decoding import Answer, Stopping
+from refvessel.model.modeling import Masks, Sa2VAModel, upsample_logits
+from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
 
+DRAFT = "Sure, [SEG]."  # what a trained model answers nearly always
+_ROUND_LENGTH = 16  # tokens; GPU kernels like row lengths that are a multiple
 _LARGEST_LOGIT = float(np.finfo(np.float16).max)
 
 
@@ -28,21 +32,51 @@ class Segmentation:
     logits: np.ndarray
 
 
+@dataclass(frozen=True)
+class Launched:
+    """A batch whose last kernels may still be running, its tensors on their way to the host.
+
+    owners: the image of each prompt.
+    masks: of each prompt, bool (number of [SEG], height, width).
+    scores: of each prompt, float32 (number of [SEG],).
+    logits: of each prompt, float16 (number of [SEG], size/4, size/4).
+    finite: bool, whether all logits are.
+    done: recorded behind all of these; None on the CPU.
+    """
+
+    num_images: int
+    owners: list[int]
+    answers: list[Answer]
+    masks: list[torch.Tensor]
+    scores: list[torch.Tensor]
+    logits: list[torch.Tensor]
+    finite: torch.Tensor
+    done: torch.cuda.Event | None
+
+
 class Segmenter:
     """Runs a model over batches.
 
     Args:
-        model: on its device, in its dtype, in evaluation mode.
+        model: in its dtype, in evaluation mode.
         processor: the model's processor.
         max_new_tokens: the longest answer.
+        draft: the expected answer; a wrong one costs time but changes no answer. None decodes plainly.
     """
 
-    def __init__(self, model: Sa2VAModel, processor: Sa2VAProcessor, max_new_tokens: int = 2048) -> None:
+    def __init__(
+        self,
+        model: Sa2VAModel,
+        processor: Sa2VAProcessor,
+        max_new_tokens: int = 2048,
+        draft: str | None = DRAFT,
+    ) -> None:
         self._model = model
         self._processor = processor
-        self._max_new_tokens = max_new_tokens
+        self._stopping = Stopping(processor.stop_token_ids, max_new_tokens)
+        self._draft = processor.answer_ids(draft) if draft else []
+        self._on_gpu = model.device.type == "cuda"
 
-    @torch.inference_mode()
     def segment(
         self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]
     ) -> list[list[Segmentation]]:
@@ -52,83 +86,99 @@ class Segmenter:
             UserError: for a prompt without `<image>`.
             ArithmeticError: where mask logits are not finite.
         """
+        return self.finish(self.launch(images, prompts))
+
+    @torch.inference_mode()
+    def launch(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> Launched:
+        """Begin what `finish` completes; on a GPU, the next batch can be launched in between."""
         owners = [image for image, mine in enumerate(prompts) for _ in mine]
-        answers = self._answers(images, owners, [prompt for mine in prompts for prompt in mine])
-        masks = self._masks(images, owners, answers)
-        grouped: list[list[Segmentation]] = [[] for _ in images]
-        for owner, answer, of_answer in zip(owners, answers, masks, strict=True):
-            grouped[owner].append(Segmentation(self._processor.answer_text(answer.token_ids), *of_answer))
+        answers = self._answers(images, prompts)
+        counts = [len(answer.seg_states) for answer in answers]
+        found = self._decode(images, owners, answers)
+        logits = found.logits.split(counts)
+        masks = [self._at_image_size(mine, images[owner]) for mine, owner in zip(logits, owners, strict=True)]
+        halves = found.logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
+        launched = Launched(
+            num_images=len(images),
+            owners=owners,
+            answers=answers,
+            masks=[self._to_host(each) for each in masks],
+            scores=self._to_host(found.iou_scores.amax(-1)).split(counts),
+            logits=self._to_host(halves).split(counts),
+            finite=self._to_host(torch.isfinite(found.logits).all()),
+            done=torch.cuda.Event() if self._on_gpu else None,
+        )
+        if launched.done is not None:
+            launched.done.record()
+        return launched
+
+    def finish(self, launched: Launched) -> list[list[Segmentation]]:
+        """Wait for a launched batch; the answers of each image, in the order of its prompts."""
+        if launched.done is not None:
+            launched.done.synchronize()
+        if not launched.finite:
+            raise ArithmeticError("the mask logits are not finite")
+        grouped: list[list[Segmentation]] = [[] for _ in range(launched.num_images)]
+        for owner, answer, masks, scores, logits in zip(
+            launched.owners, launched.answers, launched.masks, launched.scores, launched.logits, strict=True
+        ):
+            text = self._processor.answer_text(answer.token_ids)
+            grouped[owner].append(Segmentation(text, masks.numpy(), scores.tolist(), logits.numpy()))
         return grouped
 
-    def _answers(
-        self, images: Sequence[ProcessedImage], owners: list[int], prompts: list[str]
-    ) -> list[Answer]:
+    def _answers(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> list[Answer]:
+        processor = self._processor
         token_ids = [
-            self._processor.prompt_ids(prompt, len(images[owner].tiles))
-            for owner, prompt in zip(owners, prompts, strict=True)
+            [processor.prompt_ids(prompt, len(image.tiles)) for prompt in mine]
+            for image, mine in zip(images, prompts, strict=True)
         ]
-        input_ids, attention_mask = _pad_left(token_ids, self._model.device)
+        multiple = _ROUND_LENGTH if self._on_gpu else 1
+        packed = pack_prompts(token_ids, self._draft, device=self._model.device, multiple=multiple)
         tiles = self._model.embed_tiles(self._to_device([image.tiles for image in images], np.concatenate))
-        of_image = tiles.split([len(image.tiles) for image in images])
-        image_embeds = torch.cat([of_image[owner].flatten(0, 1) for owner in owners])
+        of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in images])]
         return self._model.answer(
-            self._model.embed_prompts(input_ids, image_embeds, self._processor.image_token_id),
-            attention_mask,
-            seg_token_id=self._processor.seg_token_id,
-            stop_token_ids=self._processor.stop_token_ids,
-            max_new_tokens=self._max_new_tokens,
+            packed,
+            self._as_often_as_shown(of_image, packed),
+            image_token_id=processor.image_token_id,
+            seg_token_id=processor.seg_token_id,
+            stopping=self._stopping,
         )
 
-    def _masks(
-        self, images: Sequence[ProcessedImage], owners: list[int], answers: list[Answer]
-    ) -> list[tuple[np.ndarray, list[float], np.ndarray]]:
-        counts = [len(answer.seg_states) for answer in answers]
-        if not any(counts):
-            return [self._no_masks(images[owner]) for owner in owners]
-        # Only images that some answer segments go through SAM2, each once.
-        used = sorted({owner for owner, count in zip(owners, counts, strict=True) if count})
+    def _as_often_as_shown(self, of_image: list[torch.Tensor], packed: PackedPrompts) -> torch.Tensor:
+        """The image tokens in the rows' order; once an image, where its prompts share their beginning."""
+        places = (packed.input_ids == self._processor.image_token_id).sum(-1).tolist()
+        return torch.cat(
+            [each for each, count in zip(of_image, places, strict=True) for _ in range(count // len(each))]
+        )
+
+    def _decode(self, images: Sequence[ProcessedImage], owners: list[int], answers: list[Answer]) -> Masks:
+        """The masks of all answers, one after the other."""
+        index = [
+            owner
+            for owner, answer in zip(owners, answers, strict=True)
+            for _ in range(len(answer.seg_states))
+        ]
+        if not index:
+            return self._model.no_masks()
+        used = sorted(set(index))  # only images that some answer segments go through SAM2, each once
         features = self._model.encode_images(
             self._to_device([images[image].whole for image in used], np.stack)
         )
-        index = [used.index(owner) for owner, count in zip(owners, counts, strict=True) for _ in range(count)]
         states = torch.cat([answer.seg_states for answer in answers])
-        masks = self._model.decode_masks(features.of(torch.tensor(index, device=states.device)), states)
-        if not torch.isfinite(masks.logits).all():
-            raise ArithmeticError("the mask logits are not finite")
-        return [
-            self._at_image_size(masks, start, count, images[owner])
-            for start, count, owner in zip(np.cumsum([0, *counts[:-1]]), counts, owners, strict=True)
-        ]
+        position = torch.tensor([used.index(image) for image in index], device=states.device)
+        return self._model.decode_masks(features.of(position), states)
 
-    def _at_image_size(
-        self, masks: Masks, start: int, count: int, image: ProcessedImage
-    ) -> tuple[np.ndarray, list[float], np.ndarray]:
-        if count == 0:
-            return self._no_masks(image)
-        rows = slice(start, start + count)
+    def _at_image_size(self, logits: torch.Tensor, image: ProcessedImage) -> torch.Tensor:
+        if not len(logits):
+            return torch.zeros(0, image.height, image.width, dtype=torch.bool)
         size = self._model.grounding_encoder.image_size
-        logits = upsample_logits(masks.logits[rows], size, image.height, image.width)
-        return (
-            (logits.sigmoid() > 0.5).cpu().numpy(),
-            masks.iou_scores[rows].amax(-1).tolist(),
-            masks.logits[rows].clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half().cpu().numpy(),
-        )
+        return upsample_logits(logits, size, image.height, image.width).sigmoid() > 0.5
 
-    def _no_masks(self, image: ProcessedImage) -> tuple[np.ndarray, list[float], np.ndarray]:
-        side = self._model.grounding_encoder.image_size // 4
-        return np.zeros((0, image.height, image.width), bool), [], np.zeros((0, side, side), np.float16)
+    def _to_device(self, arrays: list[np.ndarray], join: Callable) -> torch.Tensor:
+        pixels = torch.from_numpy(join(arrays))
+        if self._on_gpu:
+            pixels = pixels.pin_memory()
+        return normalise(pixels.to(self._model.device, non_blocking=True), self._model.dtype)
 
-    def _to_device(self, arrays: list[np.ndarray], join) -> torch.Tensor:
-        pixels = torch.from_numpy(join(arrays)).to(self._model.device)
-        return normalise(pixels, self._model.dtype)
-
-
-def _pad_left(sequences: list[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, int64 (prompts, length); padding comes first, so answers start together."""
-    length = max(map(len, sequences))
-    input_ids = torch.zeros(len(sequences), length, dtype=torch.int64)
-    attention_mask = torch.zeros_like(input_ids)
-    for row, sequence in enumerate(sequences):
-        input_ids[row, length - len(sequence) :] = torch.tensor(sequence)
-        attention_mask[row, length - len(sequence) :] = 1
-    return input_ids.to(device), attention_mask.to(device)
+    def _to_host(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to("cpu", non_blocking=self._on_gpu)

@@ -94,7 +94,7 @@ def block_tokens(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tens
 
 def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
     attention = block.attn
-    windows, count, _ = tokens.shape
+    windows = len(tokens)
     query, key, value = attention.qkv(tokens).chunk(3, dim=-1)  # each (windows, tokens, channels)
     query = _pool(block, query)
     heads = attention.num_attention_heads

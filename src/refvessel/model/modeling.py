@@ -4,7 +4,6 @@ tiles ---> InternViT ---> pixel shuffle, projector ---> language model ---> answ
 image ---> SAM2 image encoder ------------------------> mask decoder <----- text_hidden_fcs
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from torch import nn
 from torch.nn import functional
 from transformers import (
     AutoModelForCausalLM,
-    DynamicCache,
     InternVLVisionModel,
     PreTrainedModel,
     Sam2VideoModel,
@@ -23,20 +21,10 @@ from transformers.models.internvl.modeling_internvl import InternVLMultiModalPro
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config
+from refvessel.model.decoding import Answer, Stopping, greedy_answers
 from refvessel.model.hiera import encode
 from refvessel.model.loading import register_official_names, tensor_problems
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the language model says to one prompt.
-
-    token_ids: the generated tokens, the one that ended the answer included.
-    seg_states: (number of [SEG], hidden size), the last layer's state where a generated [SEG] was read.
-    """
-
-    token_ids: list[int]
-    seg_states: torch.Tensor
+from refvessel.model.packing import PackedPrompts
 
 
 @dataclass(frozen=True)
@@ -157,55 +145,26 @@ class Sa2VAModel(PreTrainedModel):
 
     def answer(
         self,
-        inputs_embeds: torch.Tensor,
-        attention_mask: torch.Tensor,
+        prompts: PackedPrompts,
+        image_embeds: torch.Tensor,
         *,
+        image_token_id: int,
         seg_token_id: int,
-        stop_token_ids: Collection[int],
-        max_new_tokens: int = 2048,
+        stopping: Stopping,
     ) -> list[Answer]:
-        """Greedy answers to a batch of prompts.
+        """The greedy answer to each packed prompt, in order.
 
         Args:
-            inputs_embeds: (prompts, length, hidden size), padded on the left.
-            attention_mask: int64 (prompts, length), 0 where padded.
+            prompts: the packed prompts and their draft.
+            image_embeds: as `embed_prompts` takes them.
+            image_token_id: the token that stands for one image token.
             seg_token_id: the token whose states are kept.
-            stop_token_ids: tokens that end an answer.
-            max_new_tokens: the longest answer; a [SEG] in the last place is never read and has no state.
-
-        Returns:
-            one Answer a prompt, in order.
+            stopping: when an answer is over.
         """
-        num_prompts = len(inputs_embeds)
-        token_ids: list[list[int]] = [[] for _ in range(num_prompts)]
-        states: list[list[torch.Tensor]] = [[] for _ in range(num_prompts)]
-        cache = DynamicCache(config=self.config.llm_config)
-        positions = (attention_mask.cumsum(-1) - 1).clamp(min=0)
-        step_input = {"inputs_embeds": inputs_embeds}
-        unfinished = set(range(num_prompts))
-        while True:
-            hidden = self.language_model.model(
-                **step_input, attention_mask=attention_mask, position_ids=positions, past_key_values=cache
-            ).last_hidden_state[:, -1]
-            for row in unfinished:
-                if token_ids[row] and token_ids[row][-1] == seg_token_id:
-                    states[row].append(hidden[row])
-            chosen = self.language_model.lm_head(hidden).argmax(-1)
-            for row, token in enumerate(chosen.tolist()):
-                if row in unfinished:
-                    token_ids[row].append(token)
-                    if token in stop_token_ids or len(token_ids[row]) == max_new_tokens:
-                        unfinished.remove(row)
-            if not unfinished:
-                break
-            step_input = {"input_ids": chosen[:, None]}
-            attention_mask = functional.pad(attention_mask, (0, 1), value=1)
-            positions = positions[:, -1:] + 1
-        no_states = inputs_embeds.new_empty(0, inputs_embeds.shape[-1])
-        return [
-            Answer(ids, torch.stack(rows) if rows else no_states)
-            for ids, rows in zip(token_ids, states, strict=True)
-        ]
+        embeds = self.embed_prompts(prompts.input_ids, image_embeds, image_token_id)
+        return greedy_answers(
+            self.language_model, embeds, prompts, seg_token_id=seg_token_id, stopping=stopping
+        )
 
     def encode_images(self, images: torch.Tensor) -> ImageFeatures:
         """SAM2's features of normalised images: (images, 3, size, size)."""
@@ -226,6 +185,11 @@ class Sa2VAModel(PreTrainedModel):
         logits, iou_scores = self.decode_all_masks(features, seg_states)
         best = iou_scores.argmax(-1)
         return Masks(logits[torch.arange(len(best), device=best.device), best], iou_scores)
+
+    def no_masks(self) -> Masks:
+        """What `decode_masks` gives for no states at all."""
+        side = self.grounding_encoder.image_size // 4
+        return Masks(torch.zeros(0, side, side), torch.zeros(0, 3))
 
     def decode_all_masks(
         self, features: ImageFeatures, seg_states: torch.Tensor

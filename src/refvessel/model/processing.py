@@ -91,6 +91,10 @@ class Sa2VAProcessor:
         question = question.replace(IMAGE_PLACEHOLDER, f"<img>{image_tokens}</img>")
         return self._tokenizer.encode(self._template.turn.format(question=question))
 
+    def answer_ids(self, text: str) -> list[int]:
+        """Token ids of an answer's text, special tokens by their names."""
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
     def answer_text(self, token_ids: list[int]) -> str:
         """The generated text, special tokens included, as the official code returns it."""
         return self._tokenizer.decode(token_ids, skip_special_tokens=False).strip()
