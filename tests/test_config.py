@@ -55,7 +55,7 @@ def test_every_key_of_the_schema_has_a_description():
         (
             ("models", "demo", "folder"),
             "x",
-            "models.demo must have either folder or base_mllm + sam2 + checkpoint",
+            "models.demo must have either folder or base_mllm + checkpoint",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_another_shape_is_refused_even_where_it_is_superseded(shape):
     assert f"of shape {list(shape)}" in refusal(base(w=shape), SAM2, layer("trained", {"w": (3, 5)}, PLAIN))
 
 
-@pytest.mark.parametrize("name", VOCABULARY)
+@pytest.mark.parametrize("name", sorted(VOCABULARY))
 def test_the_vocabulary_of_the_base_may_be_smaller_where_it_is_superseded(name):
     shapes = SHAPES | {name: (12, 5)}
     trained = layer("trained", {name: (12, 5)}, PLAIN)

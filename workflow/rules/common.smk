@@ -20,12 +20,10 @@ def model_settings(wildcards):
 
 
 def model_layers(wildcards):
-    """The files that a model is converted from, by the name of their layer."""
+    """The files that a model is converted from, by the name of their layer, or its folder."""
     settings = model_settings(wildcards)
-    layers = {name: settings[name] for name in ("base_mllm", "sam2", "checkpoint")}
-    return layers | (
-        {"pretrained": settings["pretrained"]} if settings["pretrained"] else {}
-    )
+    names = ("folder", "base_mllm", "sam2", "pretrained", "checkpoint")
+    return {name: settings[name] for name in names if settings.get(name)}
 
 
 def dataset_settings(wildcards):
@@ -35,6 +33,8 @@ def dataset_settings(wildcards):
 def of_evaluations(pattern):
     """One path an evaluation; the pattern has {model}, {dataset} and {split}."""
     return [pattern.format(**evaluation) for evaluation in config["evaluations"]]
+
+
 def name_tables():
     """The tables of original names, none of which a report may hold, of the data sets with pseudonyms."""
     return [
@@ -44,13 +44,6 @@ def name_tables():
     ]
 
 
-
-
 def evaluated(kind):
     """The models or data sets that are evaluated, each once."""
     return sorted({evaluation[kind] for evaluation in config["evaluations"]})
-
-
-def folder_of(model):
-    """A model's Hugging Face folder: its own where it has one, else the converted one."""
-    return config["models"][model].get("folder", f"<results>/checkpoints/{model}")

@@ -10,7 +10,7 @@ rule convert_checkpoint:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        dtype=lambda wildcards: model_settings(wildcards)["dtype"],
+        settings=lambda wildcards: model_settings(wildcards),
         code=code_hash("checkpoint", "model"),
     script:
         "../scripts/convert_checkpoint.py"

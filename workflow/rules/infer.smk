@@ -1,6 +1,6 @@
 rule segment_shard:
     input:
-        model=lambda wildcards: folder_of(wildcards.model),
+        model="<results>/checkpoints/{model}",
         dataset="<results>/datasets/{dataset}",
     output:
         shard="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.jsonl",

@@ -11,7 +11,7 @@ rule render_report:
         comparisons=comparisons(
             "<results>/comparisons/{dataset}/{split}/comparison.json"
         ),
-        checkpoints=[folder_of(name) for name in evaluated("model")],
+        checkpoints=[f"<results>/checkpoints/{name}" for name in evaluated("model")],
     output:
         index=report(
             "<results>/report/index.html",

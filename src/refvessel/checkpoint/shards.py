@@ -61,9 +61,20 @@ def write_shards(folder: Path, shards: Shards, merges: Mapping[str, Merge]) -> d
     with (
         tqdm(total=_data_bytes(shards), unit="B", unit_scale=True, desc="convert") as progress,
         cancelled_on_error(workers) as pool,
+        _one_thread_an_operation(),  # the cores are busy with a file each
     ):
         written = list(pool.map(write, shards))
     return {tensor: sha256 for hashes in written for tensor, sha256 in hashes.items()}
+
+
+@contextmanager
+def _one_thread_an_operation() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
