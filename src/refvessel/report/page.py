@@ -56,6 +56,7 @@ def render_page(
     )
     environment.filters |= {
         "number": format_number,
+        "p_value": format_p_value,
         "facts": facts,
         "findings": findings,
         "comparison_findings": comparison_findings,
@@ -85,6 +86,11 @@ def format_number(value: Any) -> str:
     if value is None or value != value:  # NaN differs from itself
         return "\N{EN DASH}"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def format_p_value(value: float | None) -> str:
+    """Three decimals as of a number, but never a zero."""
+    return "<0.001" if value is not None and value < 0.001 else format_number(value)
 
 
 def _policies(evaluations: Sequence[Artifacts]) -> list[tuple[dict[str, Any], list[str]]]:

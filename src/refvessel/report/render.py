@@ -34,7 +34,7 @@ def render_report(
     comparison.json of splits with several models. `name_tables` are those of the datasets with pseudonyms: the
     report is searched for the original names before it appears.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
-    another, and where `output` holds something else than a report.
+    another, where an original name is found, and where `output` holds something else than a report.
     """
     if not evaluations:
         raise UserError("The report has no evaluation to show; name at least one model, dataset and split.")
