@@ -257,6 +257,20 @@ def gather(
 
 
 @app.command()
+def status(
+    results: Annotated[Path, typer.Argument(help="Folder of a run's results.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, until interrupted.")] = False,
+) -> None:
+    """Show how far all shards below a folder are."""
+    from refvessel.inference import status
+
+    if watch:
+        status.watch(results, screen=sys.stdout.isatty())
+    else:
+        print(status.status(results))
+
+
+@app.command()
 def score(
     predictions: Annotated[Path, typer.Option(help="Parquet table of `refvessel gather`.")],
     dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
