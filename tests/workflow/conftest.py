@@ -18,12 +18,19 @@ class Workflow:
 
     directory: Path
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+    def command(self, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--workflow-profile", str(ROOT / "profiles/default"), *arguments]
+        return [*command, "--workflow-profile", str(ROOT / "profiles/default"), *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         return subprocess.run(
-            command, cwd=self.directory, capture_output=True, text=True, env=environment, check=False
+            self.command(*arguments),
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
         )
 
     @property

@@ -15,8 +15,6 @@ rule segment_shard:
     resources:
         gpu=1,
     params:
-        # Snakemake removes the outputs of a failed job; what a killed one finished is kept here.
-        unfinished="<results>/predictions/{model}/{dataset}/{split}/unfinished/{scatteritem}.jsonl",
         settings=config["inference"],
         code=code_hash("inference", "model", "dataset"),
     script:

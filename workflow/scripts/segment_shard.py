@@ -9,14 +9,16 @@ from refvessel.inference.shard import run_file
 from refvessel.workflow import logged
 
 settings = snakemake.params.settings
-unfinished = Path(snakemake.params.unfinished)
+shard = Path(snakemake.output.shard)
+# Snakemake removes the outputs of a failed job; what a killed one finished is kept here.
+job = shard.parent.with_name("jobs") / shard.name
 torch.set_num_threads(snakemake.threads)
 with logged(snakemake.log[0]):
     segment_shard(
         model=Path(snakemake.input.model),
         dataset=Path(snakemake.input.dataset),
         split=snakemake.wildcards.split,
-        output=unfinished,
+        output=job,
         shard=snakemake.wildcards.scatteritem.replace("-of-", "/"),
         dtype=settings["dtype"],
         device=settings["device"],
@@ -25,5 +27,5 @@ with logged(snakemake.log[0]):
         question=settings["question"],
         max_failures=settings["max_failures"],
     )
-run_file(unfinished).replace(snakemake.output.run)
-unfinished.replace(snakemake.output.shard)
+run_file(job).replace(snakemake.output.run)
+job.replace(shard)
