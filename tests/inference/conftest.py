@@ -25,7 +25,7 @@ def tree(tmp_path_factory) -> Path:
         phrases={"vessel": "blood vessel", "catheter": "catheter"},
         single_split="test",
         include_empty=True,
-        key_file=folder / "key",
+        key_file=folder / "secret" / "key",
     )
     return folder / "tree"
 

@@ -54,7 +54,7 @@ def test_swapping_the_words_drops_both_scores(demo, demo_model, tmp_path):
         output=tmp_path / "tree",
         phrases={"vessel": "catheter", "catheter": "blood vessel"},
         single_split="test",
-        key_file=tmp_path / "key",
+        key_file=tmp_path / "secret" / "key",
     )
     shard = tmp_path / "shard.jsonl"
     segment_shard(model=demo_model, dataset=tmp_path / "tree", split="test", output=shard)
