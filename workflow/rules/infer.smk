@@ -13,7 +13,7 @@ rule segment_shard:
         "../../envs/refvessel.yaml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=config["inference"]["gpus_per_job"],
     params:
         settings=config["inference"],
         code=code_hash("inference", "model", "dataset"),

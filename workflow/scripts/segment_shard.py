@@ -22,6 +22,7 @@ with logged(snakemake.log[0]):
         shard=snakemake.wildcards.scatteritem.replace("-of-", "/"),
         dtype=settings["dtype"],
         device=settings["device"],
+        gpus_per_job=settings["gpus_per_job"],
         batch_size=settings["batch_size"],
         max_new_tokens=settings["max_new_tokens"],
         question=settings["question"],

@@ -10,12 +10,15 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The named device, else a GPU where there is one; raises UserError for one that is not there."""
+    """The named device, else a GPU where there is one; raises UserError for one that is not there.
+
+    It asks the driver's management library, so that CUDA itself still takes the GPUs that are claimed later.
+    """
     if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.device_count() else "cpu"
     if name not in ("cpu", "cuda"):
         raise UserError(f"the device {name!r} is unknown; give cpu or cuda.")
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.device_count():
         raise UserError("the device cuda was asked for, but PyTorch sees no GPU; give cpu.")
     return torch.device(name)
 

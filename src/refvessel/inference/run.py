@@ -1,5 +1,6 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from transformers import logging as transformers_logging
@@ -8,10 +9,11 @@ from refvessel.dataset.loader import QUESTION
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
+from refvessel.inference.gpus import claimed_gpus
 from refvessel.inference.identity import dataset_identity, model_identity
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.progress import LOADING, RUNNING, reported
+from refvessel.inference.progress import LOADING, RUNNING, WAITING, reported
 from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.shard import Run, ShardWriter, open_shard
@@ -30,6 +32,7 @@ def segment_shard(
     shard: str = "1/1",
     dtype: str | None = None,
     device: str | None = None,
+    gpus_per_job: int = 1,
     batch_size: int = 4,
     max_new_tokens: int = 2048,
     question: str = QUESTION,
@@ -48,6 +51,7 @@ def segment_shard(
         shard: `2/8` is the second shard of eight.
         dtype: float32 or bfloat16; None: bfloat16 on a GPU, float32 on the CPU.
         device: cpu or cuda; None: a GPU where there is one.
+        gpus_per_job: free GPUs that the job takes, where it runs on any.
         batch_size: images a batch; fewer where they do not fit into memory.
         max_new_tokens: the longest answer.
         question: the prompt, with `<image>` and `{phrase}`.
@@ -81,8 +85,10 @@ def segment_shard(
     with stopped_by_signals(), open_shard(output, run) as writer:
         pending = [batch for batch in _batches(tasks, batch_size) if _unfinished(batch, writer)]
         done = len(tasks) - sum(map(len, pending))
-        with reported(output, done=done, total=len(tasks)) as reporter:
+        with reported(output, done=done, total=len(tasks)) as reporter, ExitStack() as claims:
             if pending:
+                if device.type == "cuda":
+                    claims.enter_context(claimed_gpus(gpus_per_job, lambda: reporter.enter(WAITING)))
                 reporter.enter(LOADING, describe_device(device))
                 loaded = Sa2VAModel.load(model, dtype=dtype, device=device)
                 segmenter = Segmenter(loaded, processor, max_new_tokens)
