@@ -102,9 +102,8 @@ def test_training_reads_the_answer_as_inference_generates_it(setting):
         ).last_hidden_state[:, -1]
         model.language_model.lm_head.weight[processor.seg_token_id] = direction.mean(0)
         rows = zip(conversations.input_ids.tolist(), conversations.attention_mask.tolist(), strict=True)
-        begun = [[each for each, kept in zip(*row, strict=True) if kept] for row in rows]
-        cut = conversations.input_ids.shape[1] - conversations.seg_position
-        prompts = pack_prompts([[each[:-cut] for each in begun]] * len(batch.tiles), [], device="cpu")
+        begun = [[each for each, kept in zip(ids[:length], mask, strict=False) if kept] for ids, mask in rows]
+        prompts = pack_prompts([begun] * len(batch.tiles), [], device="cpu")
         answers = model.answer(
             prompts,
             model.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1),
