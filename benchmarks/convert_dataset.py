@@ -5,17 +5,19 @@
 Generates 512 x 512 frames with LabelMe files of five vessels each, then runs three jobs on them, each in a
 Python of its own with that many worker processes: copying the files' bytes; reading (image decoded, JSON
 parsed) and copying them; `convert_dataset`. Times include starting the workers and, for the conversion,
-everything up to the synced tree. Peak memory is the main process's and the largest worker's times their number:
-an upper bound, since they share pages.
+everything up to the synced tree. Peak memory is that of all processes together, looked at ten times a
+second, pages that they share counted once.
 """
 
 import argparse
 import json
-import resource
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -86,14 +88,37 @@ def run_alone(job: str, folder: Path, processes: int) -> dict[str, float]:
 
 
 def measure(job: str, folder: Path, processes: int) -> dict[str, float]:
-    """Run a job here; its wall time, and its peak resident memory."""
+    """Run a job here; its wall time, and the highest memory of this process and its workers together."""
+    peak, done = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.1):
+            peak[0] = max(peak[0], megabytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     started = time.perf_counter()
-    JOBS[job](folder, processes)
-    seconds = time.perf_counter() - started
-    own, workers = (
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return {"seconds": seconds, "megabytes": (own + processes * workers) / 1024}
+    try:
+        JOBS[job](folder, processes)
+    finally:
+        seconds = time.perf_counter() - started
+        done.set()
+        watcher.join()
+    return {"seconds": seconds, "megabytes": peak[0]}
+
+
+def megabytes() -> float:
+    """Memory of this process and its children, pages that they share counted once (Linux's PSS)."""
+    task = Path(f"/proc/{os.getpid()}")
+    children = (task / "task" / str(os.getpid()) / "children").read_text().split()
+    total = 0
+    for process in [str(os.getpid()), *children]:
+        try:
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        total += int(re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[1])
+    return total / 1024
 
 
 def copy_all(folder: Path, processes: int, *, read: bool) -> None:
