@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,8 @@ def shape_scores(
     if cores == 1:
         rows = list(map(_shape_of_pair, *arguments))
     else:
-        with ProcessPoolExecutor(cores) as pool:
+        # Forked: a Snakemake script has no guard against being imported by its workers.
+        with ProcessPoolExecutor(cores, get_context("fork")) as pool:
             rows = list(pool.map(_shape_of_pair, *arguments, chunksize=_PAIRS_A_TASK))
     return pd.DataFrame(rows, columns=[*SHAPE_SCORES, *TRUTH_SIZES], dtype=np.float64)
 
