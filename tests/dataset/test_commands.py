@@ -1,0 +1,58 @@
+"""The commands that convert data and search what is published."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from refvessel.cli import app
+from refvessel.dataset.tree import read_expressions
+from refvessel.errors import UserError
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str) -> str:
+        return CliRunner().invoke(app, arguments, catch_exceptions=False).output
+
+    return invoke
+
+
+def mask(path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.eye(30, 40, dtype=np.uint8) * 3).save(path)
+
+
+def test_options_of_a_format_are_yaml(run, source, tmp_path):
+    source.image("images/Zhang_1.png")
+    mask(source.root / "masks" / "Zhang_1.png")
+    arguments = [
+        "--format",
+        "masks",
+        "--root",
+        str(source.root),
+        "--output",
+        "out/tree",
+        "--single-split",
+        "test",
+    ]
+    run("convert-dataset", *arguments, "--option", "labels={3: artery}", "--phrase", "artery=an artery")
+    (expression,) = read_expressions(tmp_path / "out/tree", "test")
+    assert expression.phrase == "an artery"
+
+
+def test_names_are_searched_for_with_the_tables_beside_the_key(run, source, tmp_path):
+    source.labelme("Zhang_1.png")
+    arguments = ["--format", "labelme", "--root", str(source.root), "--output", "out/tree"]
+    run("convert-dataset", *arguments, "--single-split", "test")
+    assert "2 names are not in the 4 files of out" in run("check-privacy", "out")
+    (tmp_path / "out" / "notes.txt").write_text("as in zhang's run")
+    with pytest.raises(UserError, match=r"notes\.txt names the \w+ p"):
+        run("check-privacy", "out")
+
+
+def test_without_a_name_table_nothing_is_claimed(run, tmp_path):
+    with pytest.raises(UserError, match="has no name table"):
+        run("check-privacy", str(tmp_path))
