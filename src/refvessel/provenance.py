@@ -11,9 +11,11 @@ from refvessel.files import sha256_of_file
 _PACKAGES = (
     "connected-components-3d",
     "numpy",
+    "opencv-python-headless",
     "pandas",
     "pillow",
     "pycocotools",
+    "pydicom",
     "safetensors",
     "scikit-image",
     "scipy",

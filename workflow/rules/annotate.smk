@@ -1,6 +1,7 @@
 rule convert_dataset:
     input:
         root=lambda wildcards: dataset_settings(wildcards)["root"],
+        lists=dataset_lists,
     output:
         directory("<results>/datasets/{dataset}"),
     log:

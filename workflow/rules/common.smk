@@ -30,6 +30,12 @@ def dataset_settings(wildcards):
     return config["datasets"][wildcards.dataset]
 
 
+def dataset_lists(wildcards):
+    """The files that say who is on the images and what a model was trained on, where there are any."""
+    settings = dataset_settings(wildcards)
+    return [settings[name] for name in ("patients", "trained_on") if settings[name]]
+
+
 def of_evaluations(pattern):
     """One path an evaluation; the pattern has {model}, {dataset} and {split}."""
     return [pattern.format(**evaluation) for evaluation in config["evaluations"]]
