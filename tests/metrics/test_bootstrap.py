@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from refvessel.metrics.bootstrap import bca_interval, bootstrap, patient_draws, ratio
+from refvessel.metrics.bootstrap import bca_interval, bootstrap, ratio
 
 
 def as_columns(*columns) -> np.ndarray:
@@ -34,7 +34,7 @@ def test_intervals_equal_scipys_bca_on_the_same_draws(patients):
 
 def test_a_draw_is_the_statistic_of_the_drawn_patients(patients):
     sums, numbers = patients
-    drawn = patient_draws(23, draws=50)
+    drawn = np.random.default_rng(0).integers(0, 23, (50, 23))
     values = bootstrap(ratio(as_columns(sums), as_columns(numbers)), 23, draws=50)
     expected = [sums[each].sum() / numbers[each].sum() for each in drawn]
     np.testing.assert_allclose(values[:, 0], expected, atol=1e-12)
@@ -42,9 +42,10 @@ def test_a_draw_is_the_statistic_of_the_drawn_patients(patients):
 
 def test_many_patients_are_drawn_in_pieces_with_the_same_result(patients, monkeypatch):
     statistic = ratio(as_columns(patients[0]), as_columns(patients[1]))
-    whole = bootstrap(statistic, 23, draws=100)
+    whole, interval = bootstrap(statistic, 23, draws=100), bca_interval(statistic, 23, draws=100)
     monkeypatch.setattr("refvessel.metrics.bootstrap._WEIGHTS_AT_ONCE", 23 * 7)
     np.testing.assert_allclose(bootstrap(statistic, 23, draws=100), whole, atol=1e-12)
+    np.testing.assert_allclose(bca_interval(statistic, 23, draws=100), interval, atol=1e-12)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_does_not(patients):

@@ -19,17 +19,14 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 _WEIGHTS_AT_ONCE = 1 << 22  # 32 MiB of weights
 
 
-def patient_draws(patients: int, draws: int, seed: int = SEED) -> np.ndarray:
-    """Index of the patient at each place of each draw, int64 of shape (draws, patients)."""
-    return np.random.default_rng(seed).integers(0, patients, (draws, patients))
-
-
 def bootstrap(statistic: Statistic, patients: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
     """The statistic of every draw, float64 of shape (draws, statistics)."""
-    drawn = patient_draws(patients, draws, seed)
-    at_once = max(1, _WEIGHTS_AT_ONCE // patients)
+    random = np.random.default_rng(seed)
     return np.concatenate(
-        [statistic(_weights(drawn[first : first + at_once])) for first in range(0, draws, at_once)]
+        [
+            statistic(_weights(random.integers(0, patients, (len(piece), patients))))
+            for piece in _pieces(draws, patients)
+        ]
     )
 
 
@@ -47,7 +44,12 @@ def bca_interval(
     if patients < 2:
         return low, high
     drawn = bootstrap(statistic, patients, draws, seed)
-    left_out = statistic(1.0 - np.eye(patients))
+    left_out = np.concatenate(
+        [
+            statistic(1.0 - (np.arange(patients) == np.array(piece)[:, None]))
+            for piece in _pieces(patients, patients)
+        ]
+    )
     for column, estimate in enumerate(estimates):
         if not np.isnan(estimate):
             values, jackknife = drawn[:, column], left_out[:, column]
@@ -65,6 +67,12 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray) -> Statistic:
         return np.divide(weights @ numerators, below, out=np.full_like(below, np.nan), where=below > 0)
 
     return statistic
+
+
+def _pieces(rows: int, patients: int) -> list[range]:
+    """The rows of a table of weights in runs that fit into memory."""
+    at_once = max(1, _WEIGHTS_AT_ONCE // patients)
+    return [range(first, min(first + at_once, rows)) for first in range(0, rows, at_once)]
 
 
 def _weights(drawn: np.ndarray) -> np.ndarray:
