@@ -55,13 +55,16 @@ def read_expressions(root: Path, split: str) -> list[Expression]:
     selected = _selected(split, set(refs))
     if not selected:
         raise UserError(f"{root / REFS} has no split {split!r}; choose one of: {', '.join(sorted(refs))}.")
-    return _expressions(root, [ref for name in selected for ref in refs[name]])
+    return _expressions(root, [ref for name in selected for ref in refs[name]], _instances(root))
 
 
 def read_splits(root: Path) -> dict[str, list[Expression]]:
     """The expressions of every split by its name; raises UserError where the tree is damaged."""
     root = Path(root)
-    return {split: _expressions(root, refs) for split, refs in sorted(_refs_by_split(root).items())}
+    instances = _instances(root)
+    return {
+        split: _expressions(root, refs, instances) for split, refs in sorted(_refs_by_split(root).items())
+    }
 
 
 def _refs_by_split(root: Path) -> dict[str, list[tuple[int, Mapping]]]:
@@ -73,14 +76,26 @@ def _refs_by_split(root: Path) -> dict[str, list[tuple[int, Mapping]]]:
     return refs
 
 
-def _expressions(root: Path, refs: list[tuple[int, Mapping]]) -> list[Expression]:
-    instances = read_json(root / INSTANCES)
-    images = _by_id(instances, "images", root / INSTANCES)
-    annotations = _by_id(instances, "annotations", root / INSTANCES)
+@dataclass(frozen=True)
+class _Instances:
+    """`instances.json`: its entries by their ids."""
+
+    images: dict[int, Mapping[str, Any]]
+    annotations: dict[int, Mapping[str, Any]]
+
+
+def _instances(root: Path) -> _Instances:
+    content = read_json(root / INSTANCES)
+    return _Instances(
+        _by_id(content, "images", root / INSTANCES), _by_id(content, "annotations", root / INSTANCES)
+    )
+
+
+def _expressions(root: Path, refs: list[tuple[int, Mapping]], instances: _Instances) -> list[Expression]:
     expressions = [
         expression
         for number, ref in refs
-        for expression in _expressions_of(root, ref, images, annotations, f"{root / REFS}: ref {number}")
+        for expression in _expressions_of(root, ref, instances, f"{root / REFS}: ref {number}")
     ]
     _require_distinct(expressions, root)
     return sorted(expressions, key=lambda expression: expression.sent_id)
@@ -99,16 +114,14 @@ def _by_id(instances: Any, key: str, path: Path) -> dict[int, Mapping[str, Any]]
     return {require(entry, "id", int, f"{path}: {key} {i}"): entry for i, entry in enumerate(entries)}
 
 
-def _expressions_of(
-    root: Path, ref: Mapping, images: dict, annotations: dict, where: str
-) -> Iterator[Expression]:
-    image = images.get(require(ref, "image_id", int, where))
+def _expressions_of(root: Path, ref: Mapping, instances: _Instances, where: str) -> Iterator[Expression]:
+    image = instances.images.get(require(ref, "image_id", int, where))
     if image is None:
         raise UserError(f"{where}: {INSTANCES.name} has no image {ref['image_id']}; replace both files.")
     at_image = f"{root / INSTANCES}: image {image['id']}"
     width, height = require_size(image, "width", "height", at_image)
     image_path = _image_path(root, require(image, "file_name", str, at_image), at_image)
-    truth = _truth(ref, annotations, height, width, where)
+    truth = _truth(ref, instances.annotations, height, width, where)
     ignore = image.get("ignore")
     if ignore is not None:
         ignore = read_segmentation(ignore, height, width, f"{at_image}: its field 'ignore'")
