@@ -79,7 +79,7 @@ def images(tmp_path):
 
 
 def predict(model, tasks, batch_size=8):
-    return Predictor(model, Processor(), "{phrase}", batch_size).predict(tasks)
+    return [record for record, _ in Predictor(model, Processor(), "{phrase}", batch_size).predict(tasks)]
 
 
 def statuses(predictions):
@@ -124,7 +124,7 @@ def test_short_memory_halves_the_batch_and_is_remembered(images):
     model = Model(images=2)
     predictor = Predictor(model, Processor(), "{phrase}", 8)
     tasks = images(*[["a"]] * 8)
-    assert set(statuses(predictor.predict(tasks)).values()) == {"ok"}
+    assert {record.status for record, _ in predictor.predict(tasks)} == {"ok"}
     assert model.tried == [8, 4, 2, 2, 2, 2]
     predictor.predict(tasks)
     assert model.tried[6:] == [2, 2, 2, 2]
@@ -133,6 +133,13 @@ def test_short_memory_halves_the_batch_and_is_remembered(images):
 def test_expressions_of_one_image_that_do_not_fit_together_are_run_apart(images):
     predictions = predict(Model(prompts=1), images(["a", "b", "c"]))
     assert statuses(predictions) == {0: "ok", 1: "ok", 2: "ok"}
+
+
+def test_flips_look_four_times_at_every_image(images):
+    model = Model()
+    predictor = Predictor(model, Processor(), "{phrase}", 8, flips=True)
+    assert [record.status for record, _ in predictor.predict(images(["a"], ["a", "b"]))] == ["ok"] * 3
+    assert model.tried == [2] * 4
 
 
 def test_the_tensors_of_an_attempt_are_released_before_the_next(images):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from refvessel.errors import UserError
@@ -20,6 +21,8 @@ RUN = Run(
     device="cpu",
     batch_size=1,
     max_new_tokens=9,
+    flips=False,
+    save_logits=False,
     versions={},
 )
 
@@ -45,7 +48,11 @@ def prediction(sent_id, **changes):
 
 def begin(path, *predictions):
     with open_shard(path, RUN) as writer:
-        writer.append(predictions)
+        append(writer, *predictions)
+
+
+def append(writer, *predictions):
+    writer.append([(prediction, np.zeros((0, 2, 2), np.float16)) for prediction in predictions])
 
 
 def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path):
@@ -58,7 +65,7 @@ def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path):
         finished = content[:length].count(b"\n")
         with open_shard(cut, RUN) as writer:
             assert writer.finished == set(range(finished))
-            writer.append([prediction(sent_id) for sent_id in range(finished, 3)])
+            append(writer, *map(prediction, range(finished, 3)))
         assert cut.read_bytes() == content
 
 
@@ -88,10 +95,10 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(small_dis
     (small_disk / "filler").write_bytes(bytes(200_000))
     with open_shard(shard, RUN) as writer:
         with pytest.raises(UserError, match=r"shard\.jsonl could not be written \(No space left on device\)"):
-            writer.append([prediction(1, answer="x" * 100_000)])
+            append(writer, prediction(1, answer="x" * 100_000))
         assert shard.read_bytes() == whole
         (small_disk / "filler").unlink()
-        writer.append([prediction(1, answer="x" * 100_000)])
+        append(writer, prediction(1, answer="x" * 100_000))
     assert [each.sent_id for each in read_shard(shard)] == [0, 1]
 
 

@@ -53,3 +53,8 @@ def name_tables():
 def evaluated(kind):
     """The models or data sets that are evaluated, each once."""
     return sorted({evaluation[kind] for evaluation in config["evaluations"]})
+
+
+def stored_logits(path):
+    """The output `logits`, where logits are stored."""
+    return {"logits": path} if config["inference"]["save_logits"] else {}

@@ -3,6 +3,9 @@ rule segment_shard:
         model="<results>/checkpoints/{model}",
         dataset="<results>/datasets/{dataset}",
     output:
+        **stored_logits(
+            "<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.logits.npz"
+        ),
         shard="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.jsonl",
         run="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.run.json",
     log:

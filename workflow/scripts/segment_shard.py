@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from refvessel.inference.logits import logits_file
 from refvessel.inference.run import segment_shard
 from refvessel.inference.shard import run_file
 from refvessel.workflow import logged
@@ -26,7 +27,11 @@ with logged(snakemake.log[0]):
         batch_size=settings["batch_size"],
         max_new_tokens=settings["max_new_tokens"],
         question=settings["question"],
+        flips=settings["flips"],
+        save_logits=settings["save_logits"],
         max_failures=settings["max_failures"],
     )
 run_file(job).replace(snakemake.output.run)
+if settings["save_logits"]:
+    logits_file(job).replace(snakemake.output.logits)
 job.replace(shard)

@@ -5,11 +5,14 @@ import time
 from collections.abc import Sequence
 from itertools import chain
 
+import numpy as np
 import torch
+from PIL import Image
 
 from refvessel.dataset.loader import open_image
 from refvessel.dataset.tree import Expression
 from refvessel.errors import UserError
+from refvessel.inference.augmentation import segment_flipped
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
 from refvessel.inference.segmenter import Segmentation, Segmenter
@@ -18,6 +21,10 @@ from refvessel.model.processing import Sa2VAProcessor
 
 # What PyTorch says where its own class for it does not: of the CPU, of cuBLAS and cuDNN, of the driver.
 _MEMORY_IS_SHORT = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
+_NO_LOGITS = np.zeros((0, 0, 0), np.float16)
+
+# A record, and the logits of its masks: float16 (number of [SEG], size/4, size/4).
+Predicted = tuple[Prediction, np.ndarray]
 
 
 class BatchSize:
@@ -42,23 +49,31 @@ class Predictor:
         processor: the model's processor.
         question: the prompt, with `{phrase}`.
         batch_size: images that go through the model at once, at first.
+        flips: whether the logits are averaged over an image and its flips.
     """
 
     def __init__(
-        self, segmenter: Segmenter, processor: Sa2VAProcessor, question: str, batch_size: int
+        self,
+        segmenter: Segmenter,
+        processor: Sa2VAProcessor,
+        question: str,
+        batch_size: int,
+        *,
+        flips: bool = False,
     ) -> None:
         self.batch_size = BatchSize(batch_size)
         self._segmenter = segmenter
         self._processor = processor
         self._question = question
+        self._flips = flips
 
-    def predict(self, batch: Sequence[ImageTask]) -> list[Prediction]:
-        """A record of every expression, in order."""
+    def predict(self, batch: Sequence[ImageTask]) -> list[Predicted]:
+        """A record of every expression, in order, and its logits."""
         size = self.batch_size.images
         pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
         return list(chain.from_iterable(map(self._predict_piece, pieces)))
 
-    def _predict_piece(self, tasks: Sequence[ImageTask]) -> list[Prediction]:
+    def _predict_piece(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
         try:
             return self._attempt(tasks)
         except (UserError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -71,19 +86,23 @@ class Predictor:
         halves = _halves(tasks)
         if not halves:
             (expression,) = tasks[0].expressions
-            return [_failed(expression, self._prompt(expression), reason)]
+            return [(_failed(expression, self._prompt(expression), reason), _NO_LOGITS)]
         return list(chain.from_iterable(map(self.predict, halves)))
 
-    def _attempt(self, tasks: Sequence[ImageTask]) -> list[Prediction]:
+    def _attempt(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
         begin = time.perf_counter()
-        images = [self._processor.process_image(open_image(task.expressions[0])) for task in tasks]
+        images = [open_image(task.expressions[0]) for task in tasks]
         prompts = [[self._prompt(expression) for expression in task.expressions] for task in tasks]
-        answers = chain.from_iterable(self._segmenter.segment(images, prompts))
+
+        def segment(images: Sequence[Image.Image]) -> list[list[Segmentation]]:
+            return self._segmenter.segment([*map(self._processor.process_image, images)], prompts)
+
+        answers = segment_flipped(segment, images) if self._flips else segment(images)
         expressions = [expression for task in tasks for expression in task.expressions]
         share = (time.perf_counter() - begin) / len(expressions)
         return [
-            _prediction(expression, self._prompt(expression), answer, share)
-            for expression, answer in zip(expressions, answers, strict=True)
+            (_prediction(expression, self._prompt(expression), answer, share), answer.logits)
+            for expression, answer in zip(expressions, chain.from_iterable(answers), strict=True)
         ]
 
     def _prompt(self, expression: Expression) -> str:

@@ -36,6 +36,8 @@ def segment_shard(
     batch_size: int = 4,
     max_new_tokens: int = 2048,
     question: str = QUESTION,
+    flips: bool = False,
+    save_logits: bool = False,
     max_failures: int = 0,
 ) -> None:
     """Segment every expression of one shard of a split, and append the predictions to `output`.
@@ -55,6 +57,8 @@ def segment_shard(
         batch_size: images a batch; fewer where they do not fit into memory.
         max_new_tokens: the longest answer.
         question: the prompt, with `<image>` and `{phrase}`.
+        flips: average the logits over each image and its three flips (test-time augmentation).
+        save_logits: store the masks' logits beside the shard.
         max_failures: how many failed expressions a finished shard may hold.
 
     Raises:
@@ -76,6 +80,8 @@ def segment_shard(
         device=device.type,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
+        flips=flips,
+        save_logits=save_logits,
         versions=versions(),
     )
     processor = Sa2VAProcessor.from_pretrained(model)
@@ -92,15 +98,15 @@ def segment_shard(
                 reporter.enter(LOADING, describe_device(device))
                 loaded = Sa2VAModel.load(model, dtype=dtype, device=device)
                 segmenter = Segmenter(loaded, processor, max_new_tokens)
-                predictor = Predictor(segmenter, processor, question, batch_size)
+                predictor = Predictor(segmenter, processor, question, batch_size, flips=flips)
                 reporter.enter(RUNNING)
             for batch in pending:
                 missing = _unfinished(batch, writer)
-                predictions = [each for each in predictor.predict(batch) if each.sent_id in missing]
-                writer.append(predictions)
-                reporter.advance(
-                    images=len(batch), failures=len(failures(predictions)), memory=peak_memory(device)
-                )
+                predicted = [each for each in predictor.predict(batch) if each[0].sent_id in missing]
+                writer.append(predicted)
+                failed = failures(prediction for prediction, _ in predicted)
+                reporter.advance(images=len(batch), failures=len(failed), memory=peak_memory(device))
+            writer.finish()
             _require_few_failures(output, max_failures)
 
 

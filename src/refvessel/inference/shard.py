@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json, write_json
 from refvessel.inference.locks import sole_writer
+from refvessel.inference.logits import LogitsWriter
 from refvessel.inference.records import FAILED, Prediction, read_shard
 
 
@@ -26,6 +29,8 @@ class Run:
     device: str
     batch_size: int
     max_new_tokens: int
+    flips: bool
+    save_logits: bool
     versions: dict[str, str]
 
 
@@ -41,18 +46,24 @@ def read_run(shard: Path) -> dict[str, Any] | None:
 
 
 class ShardWriter:
-    """Appends predictions to a shard; `finished` has the sent_ids that an earlier job left."""
+    """Appends predictions to a shard, and their logits beside it where there is a writer of logits.
 
-    def __init__(self, path: Path, finished: set[int]) -> None:
+    `finished` has the sent_ids that an earlier job left.
+    """
+
+    def __init__(self, path: Path, finished: set[int], logits: LogitsWriter | None) -> None:
         self.finished = finished
         self._path = path
+        self._logits = logits
 
-    def append(self, predictions: Sequence[Prediction]) -> None:
-        """Add lines; they are on the disk when this returns.
+    def append(self, predicted: Sequence[tuple[Prediction, np.ndarray]]) -> None:
+        """Add predictions, each with its logits; they are on the disk when this returns.
 
         Raises UserError where the disk is full; the shard is then as it was before.
         """
-        rest = memoryview("".join(prediction.to_line() for prediction in predictions).encode())
+        if self._logits:  # before the lines: what has a line is finished
+            self._logits.add({each.sent_id: logits for each, logits in predicted if each.masks})
+        rest = memoryview("".join(prediction.to_line() for prediction, _ in predicted).encode())
         with self._path.open("ab", buffering=0) as stream:
             end = stream.seek(0, os.SEEK_END)
             try:
@@ -66,28 +77,38 @@ class ShardWriter:
                     "what is finished is kept."
                 ) from error
 
+    def finish(self) -> None:
+        """Say that the shard has all its lines."""
+        if self._logits:
+            self._logits.finish({each.sent_id for each in read_shard(self._path) if each.masks})
+
 
 @contextmanager
 def open_shard(path: Path, run: Run) -> Iterator[ShardWriter]:
     """Continue or begin a shard, as its only writer.
 
-    A half-written last line and failed expressions of an earlier job are dropped. Raises UserError where another
-    job is writing the shard, and where it was begun by a run that differs from this one.
+    Dropped are a half-written last line, failed expressions of an earlier job, and those whose logits are lost.
+    Raises UserError where another job is writing the shard, and where it was begun by a run that differs from
+    this one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with sole_writer(path):
         if path.exists():
             _require_same_run(path, run)
-        finished = _keep_finished(path)
+        logits = LogitsWriter(path) if run.save_logits else None
+        finished = _keep_finished(path, logits)
         write_json(run_file(path), asdict(run))
-        yield ShardWriter(path, finished)
+        yield ShardWriter(path, finished, logits)
 
 
-def _keep_finished(path: Path) -> set[int]:
+def _keep_finished(path: Path, logits: LogitsWriter | None) -> set[int]:
     """Drop from the file what is not finished; the sent_ids of what is left."""
     path.touch()
     kept = [each for each in read_shard(path) if each.status != FAILED]
+    if logits:
+        stored = logits.stored()
+        kept = [each for each in kept if not each.masks or each.sent_id in stored]
     lines = "".join(each.to_line() for each in kept).encode()
     if lines != path.read_bytes():
         with atomic_file(path) as temporary:

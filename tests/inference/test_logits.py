@@ -1,0 +1,163 @@
+"""Logits lie beside their shard, whole for every line that has masks, however a job ended."""
+
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from refvessel.errors import UserError
+from refvessel.inference.logits import logit, logits_file, masks_of_logits, read_logits
+from refvessel.inference.records import OK, Prediction, read_shard
+from refvessel.inference.run import segment_shard
+from refvessel.inference.shard import Run, open_shard
+from refvessel.masks import decode, empty, encode
+
+SIDE = 8
+RUN = Run(
+    model="m",
+    dataset="d",
+    split="test",
+    shard="1/1",
+    question="?",
+    dtype="float32",
+    device="cpu",
+    batch_size=1,
+    max_new_tokens=9,
+    flips=False,
+    save_logits=True,
+    versions={},
+)
+
+
+def predicted(sent_id, num_seg=1):
+    masks = [encode(np.ones((4, 4))) for _ in range(num_seg)]
+    record = Prediction(
+        image_id="a",
+        ref_id=0,
+        sent_id=sent_id,
+        phrase="vessel",
+        prompt="p",
+        answer="a",
+        num_seg=num_seg,
+        status=OK,
+        error=None,
+        mask=masks[0] if masks else empty(4, 4),
+        masks=masks,
+        score=0.5 if masks else None,
+        seconds=0.1,
+    )
+    return record, np.random.default_rng(sent_id).normal(size=(num_seg, SIDE, SIDE)).astype(np.float16)
+
+
+def stored(shard):
+    return dict(read_logits(logits_file(shard)))
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for sent_id, array in expected.items():
+        assert found[sent_id].dtype == np.float16
+        np.testing.assert_array_equal(found[sent_id], array)
+
+
+EXPECTED = {sent_id: predicted(sent_id, num_seg)[1] for sent_id, num_seg in ((3, 1), (1, 2), (7, 1))}
+
+
+def write(shard, *batches):
+    with open_shard(shard, RUN) as writer:
+        for batch in batches:
+            writer.append([each for each in batch if each[0].sent_id not in writer.finished])
+        writer.finish()
+
+
+BATCHES = ([predicted(3), predicted(1, 2)], [predicted(5, 0)], [predicted(7)])
+
+
+def test_a_finished_shard_has_one_file_with_the_logits_of_every_mask(tmp_path):
+    shard = tmp_path / "shard.jsonl"
+    write(shard, *BATCHES)
+    assert_equal(stored(shard), EXPECTED)
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"} == {
+        "shard.jsonl",
+        "shard.run.json",
+        "shard.logits.npz",
+    }
+
+
+def test_a_shard_is_resumed_whatever_was_written_last(tmp_path):
+    shard = tmp_path / "shard.jsonl"
+    with open_shard(shard, RUN) as writer:
+        for batch in BATCHES:
+            writer.append(batch)
+    lines = shard.read_bytes().splitlines(keepends=True)
+    for kept in range(len(lines) + 1):  # the logits of the rest are there already
+        shard.write_bytes(b"".join(lines[:kept]) + b'{"half')
+        write(shard, *BATCHES)
+        assert_equal(stored(shard), EXPECTED)
+        assert shard.read_bytes() == b"".join(lines)
+
+
+def test_a_line_whose_logits_are_lost_is_not_finished(tmp_path):
+    shard = tmp_path / "shard.jsonl"
+    write(shard, *BATCHES)
+    logits_file(shard).unlink()
+    with open_shard(shard, RUN) as writer:
+        assert writer.finished == {5}
+
+
+def test_expressions_that_are_tried_again_join_the_finished_file(tmp_path):
+    shard = tmp_path / "shard.jsonl"
+    record, logits = predicted(3)
+    failed = (replace(record, status="failed", error="e", masks=[], num_seg=0), logits)
+    write(shard, [failed, predicted(1, 2)], [predicted(7)])
+    assert stored(shard).keys() == {1, 7}
+    write(shard, *BATCHES)
+    assert_equal(stored(shard), EXPECTED)
+
+
+def test_a_finished_file_is_left_alone(tmp_path):
+    shard = tmp_path / "shard.jsonl"
+    write(shard, *BATCHES)
+    before = logits_file(shard).stat()
+    write(shard, *BATCHES)
+    assert logits_file(shard).stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_the_file_is_compressed_and_does_not_know_when_it_was_made(tmp_path):
+    write(tmp_path / "shard.jsonl", *BATCHES)
+    with zipfile.ZipFile(tmp_path / "shard.logits.npz") as archive:
+        for entry in archive.infolist():
+            assert entry.compress_type == zipfile.ZIP_DEFLATED
+            assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+
+
+def test_a_damaged_or_missing_file_is_named(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 and no more")
+    for name, sentence in (("a", "is not a file of logits"), ("b", "does not exist; set save_logits")):
+        with pytest.raises(UserError, match=rf"{name}\.npz {sentence}"):
+            list(read_logits(tmp_path / f"{name}.npz"))
+
+
+def test_a_threshold_is_a_probability():
+    logits = np.random.default_rng(0).normal(scale=3, size=(2, SIDE, SIDE)).astype(np.float16)
+    at_size = masks_of_logits(logits, height=4 * SIDE, width=4 * SIDE, threshold=0.5)
+    for threshold in (0.05, 0.3, 0.5, 0.9):
+        assert expit(logit(threshold)) == pytest.approx(threshold)
+        masks = masks_of_logits(logits, height=4 * SIDE, width=4 * SIDE, threshold=threshold)
+        assert masks.shape == (2, 4 * SIDE, 4 * SIDE)
+        assert not (masks if threshold > 0.5 else at_size)[~(at_size if threshold > 0.5 else masks)].any()
+
+
+def test_the_demo_models_stored_logits_are_those_of_its_masks(segmented, tree, demo_model, tmp_path):
+    shard = tmp_path / "shard.jsonl"
+    segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1, save_logits=True)
+    records, logits = read_shard(shard), stored(shard)
+    assert [each.mask for each in records] == [each.mask for each in read_shard(segmented)]
+    assert logits.keys() == {each.sent_id for each in records if each.num_seg}
+    for record in records:
+        height, width = record.mask["size"]
+        masks = masks_of_logits(logits[record.sent_id], height=height, width=width, threshold=0.5)
+        differing = masks != np.stack([decode(mask) for mask in record.masks])
+        assert differing.mean() < 1e-3  # logits that half precision rounds to another side
