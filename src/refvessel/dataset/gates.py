@@ -18,8 +18,8 @@ from refvessel.dataset.problems import SHOWN, Problems
 from refvessel.dataset.splits import require_one_split
 from refvessel.errors import UserError
 
-# Of BITS. On 42 real angiograms, copies by JPEG, noise, scaling, contrast, brightness or a shift by 3 pixels differ
-# from their original in 36 at most, the two nearest originals in 84.
+# Of BITS. On 42 real angiograms, copies by JPEG, noise, scaling, contrast, brightness or a shift by 3 pixels
+# differ from their original in 36 at most, the two nearest originals in 84.
 NEAR_DUPLICATES = 40
 _PIXEL_HASH = re.compile(r"[0-9a-f]{64}")
 

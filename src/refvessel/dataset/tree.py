@@ -37,9 +37,7 @@ class Expression:
     width: int
     truth: masks.RLE
     image_path: Path
-    ignore_mask: masks.RLE | None = (
-        None  # pixels that no score looks at, such as those out of the field of view
-    )
+    ignore_mask: masks.RLE | None = None  # pixels that no score looks at, as out of the field of view
     spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
 
 
