@@ -10,6 +10,7 @@ rule convert_dataset:
         "<benchmarks>/annotate/{dataset}.tsv"
     conda:
         "../../envs/refvessel.yaml"
+    threads: 2
     params:
         settings=lambda wildcards: dataset_settings(wildcards),
         code=code_hash("dataset", "privacy"),

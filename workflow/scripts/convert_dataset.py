@@ -24,5 +24,6 @@ with logged(snakemake.log[0]):
         near_duplicates=settings["near_duplicates"],
         pseudonymise=settings["pseudonymise"],
         key_file=Path(settings["key_file"]),
+        jobs=snakemake.threads,
         **paths,
     )
