@@ -24,11 +24,12 @@ _SYNC_THREADS = (
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on failure removed.
 
-    Raises UserError where the disk is full.
+    Raises UserError where the disk is full or `path` may not be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    with _refusal_is_a_user_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -47,11 +48,12 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary directory beside `path`; on success it takes the place of `path`, else it is removed.
 
     An existing `path` is replaced only once the new directory is complete.
-    Raises UserError where the disk is full.
+    Raises UserError where the disk is full or `path` may not be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _refusal_is_a_user_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         with _full_disk_is_a_user_error(path):
             yield temporary
@@ -82,7 +84,9 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); repair or replace the file.") from None
 
 
@@ -118,6 +122,14 @@ def _full_disk_is_a_user_error(path: Path) -> Iterator[None]:
         raise UserError(
             f"{path} could not be written: the disk is full; free some space and run again."
         ) from error
+
+
+@contextmanager
+def _refusal_is_a_user_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} could not be written ({error.strerror}); choose another output.") from error
 
 
 def _sync(path: Path) -> None:

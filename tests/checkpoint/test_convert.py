@@ -1,6 +1,11 @@
 import json
 import os
+import pickle
 import shutil
+import signal
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -305,10 +310,91 @@ def test_a_truncated_file_is_refused(layers, base_copy, refusal, tmp_path):
     assert weights.name in refusal(base_mllm=base_copy)
 
 
-def test_a_hostile_checkpoint_does_nothing(archive, refusal, tmp_path):
-    program = f"cos\nsystem\n(Vtouch {tmp_path}/marker\ntR.".encode()
-    assert "no dict 'state_dict'" in refusal(checkpoint=archive(program))
-    assert not (tmp_path / "marker").exists()
+class Calls:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self.reduced = function, arguments
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def hostile_programs(marker: Path) -> dict[str, bytes]:
+    """Pickles that would create `marker`, take all memory, or hold a tensor that is not there."""
+    touch = f"open({str(marker)!r}, 'w').close()"
+    bomb: list = []
+    for _ in range(40):
+        bomb = [bomb, bomb]
+    tensor = (
+        "(dVstate_dict\n(dVw\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI4\ntQ"
+        "I0\n(I1000\nt(I1\ntI00\n(dtRss."
+    )
+    return {
+        "os.system": pickle.dumps(Calls(os.system, f"touch {marker}")),
+        "eval among the weights": pickle.dumps(
+            {"state_dict": {"w": Calls(eval, touch)}, "meta": {"cfg": ""}}
+        ),
+        "getattr chain": (
+            "cbuiltins\ngetattr\n(cbuiltins\ngetattr\n(c__main__\n__builtins__\nV__dict__\ntRVget\ntR(Vexec\ntR"
+            f"(V{touch}\ntR."
+        ).encode(),
+        "reduce bomb": pickle.dumps(Calls(bytearray, 1 << 60)),
+        "doubling bomb": pickle.dumps({"state_dict": bomb}),
+        "storage shorter than the shape": tensor.encode(),
+    }
+
+
+@pytest.mark.parametrize("layer", ["checkpoint", "pretrained", "sam2"])
+@pytest.mark.parametrize("name", hostile_programs(Path("marker")))
+def test_a_hostile_pickle_does_nothing(name, layer, archive, refusal, tmp_path):
+    marker = tmp_path / "marker"
+    path = archive(hostile_programs(marker)[name], {"hostile/data/0": bytes(16)})
+    assert str(path) in refusal(**{layer: path})
+    assert not marker.exists()
+
+
+def test_a_zip_bomb_and_a_path_that_leaves_the_archive_are_refused(archive, refusal, tmp_path):
+    bomb = archive(pickle.dumps({}), {"hostile/data/0": bytes(10_000_000)}, zipfile.ZIP_DEFLATED)
+    assert "compressed" in refusal(checkpoint=bomb)
+    leaving = archive(pickle.dumps({}), {"../../outside": b"x"})
+    assert "leaves the archive" in refusal(checkpoint=leaving)
+    assert not (tmp_path.parent / "outside").exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from refvessel.checkpoint import shards
+from refvessel.checkpoint.convert import convert_checkpoint
+
+write, written = shards.write_tensor, []
+
+def write_and_die(*arguments):
+    written.append(arguments)
+    if len(written) == 100:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(*arguments)
+
+shards.write_tensor = write_and_die
+folder, output = map(Path, sys.argv[1:])
+convert_checkpoint(base_mllm=folder / "base_mllm", sam2=folder / "sam2_hiera_micro.pt", pretrained=None,
+                   checkpoint=folder / "iter_320.pth", output=output)
+"""
+
+
+def test_a_killed_conversion_leaves_nothing_that_is_taken_for_whole(layers, tmp_path):
+    output = tmp_path / "place/out"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, layers.folder, output], capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not output.exists()
+    (rest,) = output.parent.iterdir()
+    assert rest.name.startswith(".out.")
+    assert not (rest / "conversion.json").exists()
+    report = layers.convert(output, dtype="bfloat16")
+    assert layers.convert(tmp_path / "other", dtype="bfloat16") == report
 
 
 def test_a_disk_without_room_is_refused_before_writing(refusal, monkeypatch):

@@ -4,7 +4,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from refvessel.checkpoint.safetensors_file import Layout, header, read_safetensors, write_safetensors
+from refvessel.checkpoint.safetensors_file import (
+    Layout,
+    create_safetensors,
+    header,
+    read_safetensors,
+    write_tensor,
+)
 from refvessel.errors import UserError
 
 TENSORS = {
@@ -24,11 +30,14 @@ def test_a_file_of_the_library_is_read_lazily_and_bit_by_bit(tmp_path):
         assert torch.equal(stored[name].rows(0, tensor.shape[0] if tensor.ndim else 1), tensor)
 
 
-def test_the_library_reads_what_was_written_in_blocks(tmp_path):
+def test_the_library_reads_what_was_written_in_blocks_and_in_any_order(tmp_path):
     path = tmp_path / "x.safetensors"
     layouts = {name: Layout(tensor.dtype, tuple(tensor.shape)) for name, tensor in TENSORS.items()}
-    data = ((name, iter(tensor.split(2) if tensor.ndim else [tensor])) for name, tensor in TENSORS.items())
-    hashes = write_safetensors(path, layouts, data)
+    offsets = create_safetensors(path, layouts)
+    hashes = {
+        name: write_tensor(path, offsets[name], tensor.split(2) if tensor.ndim else [tensor])
+        for name, tensor in reversed(TENSORS.items())
+    }
     written = load_file(path)
     assert written.keys() == TENSORS.keys()
     assert all(torch.equal(written[name], tensor) for name, tensor in TENSORS.items())

@@ -1,4 +1,4 @@
-"""The safetensors format: lazy reading, and writing a row block at a time.
+"""The safetensors format: lazy reading, and writing tensors in any order, a row block at a time.
 
 A file is the length of its header (8 bytes, little-endian), the header (JSON: tensor name -> dtype, shape, offsets
 into the data), and the data.
@@ -7,7 +7,7 @@ into the data), and the data.
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -86,21 +86,25 @@ def header(layouts: Mapping[str, Layout]) -> bytes:
     return _LENGTH.pack(len(text)) + text
 
 
-def write_safetensors(
-    path: Path, layouts: Mapping[str, Layout], data: Iterable[tuple[str, Iterator[torch.Tensor]]]
-) -> dict[str, str]:
-    """Write a file block by block; returns the SHA-256 of each tensor's bytes by name.
-
-    `data` yields, in the order of `layouts`, each tensor's name and its row blocks in that layout's dtype.
-    """
-    hashes = {}
+def create_safetensors(path: Path, layouts: Mapping[str, Layout]) -> dict[str, int]:
+    """Write a file's header and make room for its data; returns the byte offset of each tensor by name."""
+    head = header(layouts)
+    offsets, end = {}, len(head)
+    for name, layout in layouts.items():
+        offsets[name], end = end, end + layout.bytes
     with path.open("wb") as file:
-        file.write(header(layouts))
-        for name, blocks in data:
-            digest = hashlib.sha256()
-            for block in blocks:
-                content = memoryview(block.contiguous().view(-1).view(torch.uint8).numpy())
-                digest.update(content)
-                file.write(content)
-            hashes[name] = digest.hexdigest()
-    return hashes
+        file.write(head)
+        file.truncate(end)
+    return offsets
+
+
+def write_tensor(path: Path, offset: int, blocks: Iterable[torch.Tensor]) -> str:
+    """Write a tensor's row blocks, in the dtype of its layout, from a byte offset; returns their SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("r+b") as file:
+        file.seek(offset)
+        for block in blocks:
+            content = memoryview(block.contiguous().view(-1).view(torch.uint8).numpy())
+            digest.update(content)
+            file.write(content)
+    return digest.hexdigest()

@@ -11,7 +11,12 @@ import torch
 from tqdm import tqdm
 
 from refvessel.checkpoint.merge import Merge
-from refvessel.checkpoint.safetensors_file import Layout, header, write_safetensors
+from refvessel.checkpoint.safetensors_file import (
+    Layout,
+    create_safetensors,
+    header,
+    write_tensor,
+)
 
 INDEX_NAME = "model.safetensors.index.json"
 MAX_SHARD_BYTES = 5_000_000_000
@@ -48,23 +53,25 @@ def shards_bytes(shards: Shards) -> int:
 
 
 def write_shards(folder: Path, shards: Shards, merges: Mapping[str, Merge]) -> dict[str, str]:
-    """Stream every tensor to its file, as many files at a time as there are cores, with a progress bar on stderr.
+    """Stream every tensor to its file, as many at a time as there are cores, with a progress bar on stderr.
 
     Returns the SHA-256 of each tensor's bytes by name.
     """
+    places = {
+        tensor: (folder / name, offset)
+        for name, shard in shards.items()
+        for tensor, offset in create_safetensors(folder / name, shard).items()
+    }
 
-    def write(name: str) -> dict[str, str]:
-        data = ((tensor, _watched(merges[tensor].blocks(), progress)) for tensor in shards[name])
-        return write_safetensors(folder / name, shards[name], data)
+    def write(tensor: str) -> str:
+        return write_tensor(*places[tensor], _watched(merges[tensor].blocks(), progress))
 
-    workers = ThreadPoolExecutor(min(len(shards), len(os.sched_getaffinity(0))))
     with (
         tqdm(total=_data_bytes(shards), unit="B", unit_scale=True, desc="convert") as progress,
-        cancelled_on_error(workers) as pool,
-        _one_thread_an_operation(),  # the cores are busy with a file each
+        cancelled_on_error(ThreadPoolExecutor(len(os.sched_getaffinity(0)))) as pool,
+        _one_thread_an_operation(),  # every core is busy with a tensor of its own
     ):
-        written = list(pool.map(write, shards))
-    return {tensor: sha256 for hashes in written for tensor, sha256 in hashes.items()}
+        return dict(zip(places, pool.map(write, places), strict=True))
 
 
 @contextmanager

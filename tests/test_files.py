@@ -1,0 +1,45 @@
+"""Files that appear whole or not at all."""
+
+import os
+
+import pytest
+
+from refvessel.errors import UserError
+from refvessel.files import atomic_directory, atomic_file, read_json
+
+
+@pytest.mark.parametrize("writer", [atomic_file, atomic_directory])
+def test_a_place_that_may_not_be_written_is_named(writer, tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match="out could not be written"),
+        writer(tmp_path / "file/out"),
+    ):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("writer", [atomic_file, atomic_directory])
+def test_a_folder_without_permission_is_named(writer, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match=r"Permission denied"), writer(tmp_path / "out"):
+        pass
+
+
+@pytest.mark.parametrize("writer", [atomic_file, atomic_directory])
+def test_an_error_of_the_writer_is_passed_on_and_leaves_nothing(writer, tmp_path):
+    with pytest.raises(PermissionError), writer(tmp_path / "out"):
+        raise PermissionError
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 200_000, "\udce9"])
+def test_a_file_that_is_not_json_is_named(content, tmp_path):
+    (tmp_path / "x.json").write_text(content, "utf-8", "surrogateescape")
+    with pytest.raises(UserError, match=r"x\.json is not valid JSON"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_folder_in_place_of_a_json_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="could not be read"):
+        read_json(tmp_path)
