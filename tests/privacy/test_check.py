@@ -175,6 +175,7 @@ def test_what_names_nobody_passes(published, table):
         ("a.parquet", b"PAR1 nothing", "Parquet file that does not open"),
         ("a.png", saved("PNG")[:200], "image that does not open"),
     ],
+    ids=["zip", "gzip", "parquet", "png"],
 )
 def test_what_cannot_be_searched_is_told(published, table, name, content, reason):
     (published / name).write_bytes(content)
