@@ -261,7 +261,7 @@ MUTANTS = (
         "CAL's components over predicted pixels",
         "topology",
         "topology",
-        ("/ truth.mask.sum()", "/ max(1, prediction.mask.sum())"),
+        ("/ _pixels(truth.mask)", "/ max(1, _pixels(prediction.mask))"),
     ),
     mutant(
         "a branch needs four runs",

@@ -99,10 +99,10 @@ def cal(prediction: Topology, truth: Topology) -> float:
     wide_prediction, wide_truth = (_dilate(each.mask, _CAL_RADIUS) for each in (prediction, truth))
     matched = (wide_prediction & truth.mask) | (prediction.mask & wide_truth)
     matched_lines = (prediction.skeleton & wide_truth) | (wide_prediction & truth.skeleton)
-    connectivity = 1 - min(1, abs(truth.components - prediction.components) / truth.mask.sum())
-    area = matched.sum() / (prediction.mask | truth.mask).sum()
-    length = matched_lines.sum() / (prediction.skeleton | truth.skeleton).sum()
-    return float(connectivity * area * length)
+    connectivity = 1 - min(1, abs(truth.components - prediction.components) / _pixels(truth.mask))
+    area = _pixels(matched) / _pixels(prediction.mask | truth.mask)
+    length = _pixels(matched_lines) / _pixels(prediction.skeleton | truth.skeleton)
+    return connectivity * area * length
 
 
 def skeleton_points(skeleton: np.ndarray) -> tuple[int, int]:
@@ -120,9 +120,12 @@ def skeleton_points(skeleton: np.ndarray) -> tuple[int, int]:
     return _components(branching, connectivity=8), int((runs == 1).sum())
 
 
+_pixels = np.count_nonzero  # several times faster than the sum of a bool array
+
+
 def _share(skeleton: np.ndarray, mask: np.ndarray) -> float:
-    pixels = skeleton.sum()
-    return float((skeleton & mask).sum() / pixels) if pixels else np.nan
+    pixels = _pixels(skeleton)
+    return _pixels(skeleton & mask) / pixels if pixels else np.nan
 
 
 def _harmonic_mean(first: float, second: float) -> float:
