@@ -32,6 +32,7 @@ include: "workflow/rules/demo.smk"
 include: "workflow/rules/convert.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/infer.smk"
+include: "workflow/rules/refine.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

@@ -19,9 +19,10 @@ def config():
 
 
 def test_the_default_file_states_every_key_and_default_of_the_schema(config):
-    without_inference = {key: value for key, value in config.items() if key not in ("inference", "scores")}
-    filled = checked_config(without_inference, SCHEMA)
+    optional = ("inference", "refinement", "scores")
+    filled = checked_config({key: config[key] for key in config if key not in optional}, SCHEMA)
     assert filled["inference"] == config["inference"]
+    assert filled["refinement"] == config["refinement"]
     assert filled["scores"] == config["scores"]
 
 
@@ -51,6 +52,12 @@ def test_every_key_of_the_schema_has_a_description():
             "other",
             "evaluations.0.model is 'other', which models does not describe",
         ),
+        (
+            ("refinement", "threshold"),
+            1.0,
+            "refinement.threshold: 1.0 is greater than or equal to the maximum",
+        ),
+        (("refinement", "threshold"), "recall", "refinement.threshold: 'recall' does not match"),
         (("models", "a b"), {"folder": "x"}, "'a b' does not match"),
         (
             ("models", "demo", "folder"),
@@ -69,6 +76,27 @@ def test_a_wrong_key_or_value_is_named_in_one_sentence(config, path, value, sent
         checked_config(wrong, SCHEMA)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_threshold_without_logits_is_refused(config):
+    config["refinement"]["threshold"] = 0.4
+    with pytest.raises(
+        UserError, match=r"refinement\.threshold is 0\.4, which needs stored logits; set inference"
+    ):
+        checked_config(config, SCHEMA)
+    config["inference"]["save_logits"] = True
+    checked_config(config, SCHEMA)
+
+
+def test_a_split_is_not_evaluated_at_the_threshold_that_is_tuned_on_it(config):
+    config["inference"]["save_logits"] = True
+    config["refinement"]["threshold"] = "dice"
+    checked_config(config, SCHEMA)
+    config["evaluations"].append({"model": "demo", "dataset": "demo", "split": "val"})
+    with pytest.raises(
+        UserError, match=r"evaluations\.1\.split is 'val', on which refinement\.threshold is tuned"
+    ):
+        checked_config(config, SCHEMA)
 
 
 def test_checking_leaves_the_given_configuration_as_it_was(config):

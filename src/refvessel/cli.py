@@ -53,6 +53,13 @@ class Target(StrEnum):
     region = "region"
 
 
+class Score(StrEnum):
+    """What a threshold is tuned for."""
+
+    dice = "dice"
+    iou = "iou"
+
+
 Folder = Annotated[Path, typer.Option(file_okay=False)]
 
 
@@ -225,6 +232,13 @@ def segment(
     dtype: Annotated[Dtype | None, typer.Option(help="Default: bfloat16 on a GPU, else float32.")] = None,
     device: Annotated[Device | None, typer.Option(help="Default: a GPU where there is one.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 4,
+    gpus_per_job: Annotated[int, typer.Option(help="Free GPUs to take, where it runs on any.", min=1)] = 1,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average the logits over each image and its flips.")
+    ] = False,
+    save_logits: Annotated[
+        bool, typer.Option("--save-logits", help="Store the masks' logits beside the shard.")
+    ] = False,
     max_failures: Annotated[int, typer.Option(help="Failed expressions that a shard may hold.")] = 0,
 ) -> None:
     """Segment every expression of one shard of a split."""
@@ -238,7 +252,10 @@ def segment(
         shard=shard,
         dtype=dtype and dtype.value,
         device=device and device.value,
+        gpus_per_job=gpus_per_job,
         batch_size=batch_size,
+        flips=flips,
+        save_logits=save_logits,
         max_failures=max_failures,
     )
 
@@ -254,6 +271,50 @@ def gather(
     from refvessel.inference.gather import gather_predictions
 
     gather_predictions(shards=shards, dataset=dataset, split=split, output=output)
+
+
+@app.command("tune-threshold")
+def tune_threshold(
+    predictions: Annotated[Path, typer.Option(help="Parquet table of `refvessel gather`, of the split val.")],
+    logits: Annotated[list[Path], typer.Argument(help="The logits of all its shards.")],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
+    score: Annotated[Score, typer.Option(help="What is to be the highest.")],
+    output: Annotated[Path, typer.Option(help="JSON file to write.")],
+) -> None:
+    """Find the threshold that scores best on one split, to be frozen for another."""
+    from refvessel.tuning import tune_threshold
+
+    tuned = tune_threshold(
+        predictions=predictions, logits=logits, dataset=dataset, score=score.value, output=output
+    )
+    print(
+        f"{tuned['threshold']}: mean {tuned['score']} {tuned['mean']:.4f}, "
+        f"at 0.5 {tuned['mean_at_half']:.4f}, of {tuned['n_expressions']} expressions"
+    )
+
+
+@app.command()
+def refine(
+    predictions: Annotated[Path, typer.Option(help="Parquet table of `refvessel gather`.")],
+    output: Annotated[Path, typer.Option(help="Parquet table to write.")],
+    logits: Annotated[
+        list[Path] | None, typer.Argument(help="The logits of all its shards, for another threshold.")
+    ] = None,
+    threshold: Annotated[str, typer.Option(help="A probability, or the file of tune-threshold.")] = "0.5",
+    smallest_component: Annotated[int, typer.Option(help="Drop components of fewer pixels.", min=0)] = 0,
+    smallest_hole: Annotated[int, typer.Option(help="Fill holes of fewer pixels.", min=0)] = 0,
+) -> None:
+    """Make the masks of another threshold, and post-process them."""
+    from refvessel.inference.refinement import refine_predictions
+
+    refine_predictions(
+        predictions=predictions,
+        output=output,
+        logits=logits or (),
+        threshold=_probability(threshold),
+        smallest_component=smallest_component,
+        smallest_hole=smallest_hole,
+    )
 
 
 @app.command()
@@ -332,6 +393,16 @@ def _nested(texts: list[str] | None, option: str) -> dict[str, Any]:
                 f"{option} {key}={text} cannot be read; write one value, e.g. llm_lora.r=64."
             ) from None
     return nested
+
+
+def _probability(text: str) -> float | Path:
+    try:
+        threshold = float(text)
+    except ValueError:
+        return Path(text)
+    if not 0 < threshold < 1:
+        raise UserError(f"--threshold {text} is not between 0 and 1; give a probability.")
+    return threshold
 
 
 def _shares(texts: list[str] | None) -> dict[str, float] | None:

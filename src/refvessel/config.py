@@ -9,18 +9,23 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from refvessel.errors import UserError
 
+MODEL_THRESHOLD = 0.5  # of the masks that the model's own code makes
+TUNING_SPLIT = "val"
+
 
 def checked_config(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """The configuration with the schema's defaults filled in.
 
     Raises UserError, naming the key and the remedy, for an unknown key, a missing one, a value of another type,
-    or an evaluation of a model or data set that is not described.
+    an evaluation of a model or data set that is not described, a threshold without the logits that it needs, or
+    one that would be tuned on what it is evaluated on.
     """
     validator = _FillingValidator(yaml.safe_load(Path(schema).read_text("utf-8")))
     complete = _plain(config)
     for error in validator.iter_errors(complete):
         raise UserError(f"config: {_sentence(error)}.")
     _require_described(complete)
+    _require_fair_threshold(complete)
     return complete
 
 
@@ -30,6 +35,21 @@ def _require_described(config: dict[str, Any]) -> None:
             if (name := evaluation[kind]) not in config[f"{kind}s"]:
                 raise UserError(
                     f"config: evaluations.{number}.{kind} is {name!r}, which {kind}s does not describe."
+                )
+
+
+def _require_fair_threshold(config: dict[str, Any]) -> None:
+    threshold = config["refinement"]["threshold"]
+    if threshold != MODEL_THRESHOLD and not config["inference"]["save_logits"]:
+        raise UserError(
+            f"config: refinement.threshold is {threshold!r}, which needs stored logits; set inference.save_logits."
+        )
+    if isinstance(threshold, str):
+        for number, evaluation in enumerate(config["evaluations"]):
+            if evaluation["split"] == TUNING_SPLIT:
+                raise UserError(
+                    f"config: evaluations.{number}.split is {TUNING_SPLIT!r}, on which refinement.threshold is "
+                    "tuned; evaluate another split or give a number."
                 )
 
 

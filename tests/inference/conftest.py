@@ -32,9 +32,9 @@ def tree(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def segmented(tree, demo_model, tmp_path_factory) -> Path:
-    """The whole split in one shard, image by image."""
+    """The whole split in one shard, image by image, with its logits."""
     shard = tmp_path_factory.mktemp("segmented") / "all.jsonl"
-    segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1)
+    segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1, save_logits=True)
     return shard
 
 

@@ -70,13 +70,13 @@ def test_a_batch_killed_in_its_middle_is_resumed_with_the_same_masks(tree, demo_
 
 def test_a_finished_shard_is_left_alone(segmented, tree, demo_model):
     before = segmented.read_bytes()
-    segment(demo_model, tree, segmented)
+    segment(demo_model, tree, segmented, save_logits=True)
     assert segmented.read_bytes() == before
 
 
 def test_a_shard_of_another_run_is_not_continued(segmented, tree, demo_model):
     with pytest.raises(UserError, match="differs in question"):
-        segment(demo_model, tree, segmented, question="<image>Where is {phrase}?")
+        segment(demo_model, tree, segmented, save_logits=True, question="<image>Where is {phrase}?")
 
 
 def test_an_image_that_does_not_open_fails_alone_and_stops_the_run(tree, segmented, demo_model, tmp_path):

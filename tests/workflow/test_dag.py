@@ -35,6 +35,16 @@ def test_a_deleted_shard_is_rebuilt_with_what_follows_and_nothing_before(demo):
         shard.write_bytes(content)
 
 
+def test_a_threshold_is_tuned_on_val_and_the_refined_masks_are_scored(start, tmp_path):
+    def change(config):
+        config["inference"].update(save_logits=True, shards=1)
+        config["refinement"].update(threshold="dice", smallest_hole=9)
+
+    planned = planned_rules(start(tmp_path / "run", change))
+    assert planned["segment_shard"] == planned["gather_predictions"] == 2  # val and test
+    assert planned["tune_threshold"] == planned["refine_predictions"] == planned["score_cases"] == 1
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

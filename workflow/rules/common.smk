@@ -55,6 +55,18 @@ def evaluated(kind):
     return sorted({evaluation[kind] for evaluation in config["evaluations"]})
 
 
-def stored_logits(path):
-    """The output `logits`, where logits are stored."""
-    return {"logits": path} if config["inference"]["save_logits"] else {}
+def stored_logits(pattern):
+    """`logits`, where logits are stored."""
+    return {"logits": pattern} if config["inference"]["save_logits"] else {}
+
+
+def scored_predictions():
+    """The table that is scored: the refined one where anything is refined."""
+    refinement = config["refinement"]
+    changed = refinement != {
+        "threshold": 0.5,
+        "smallest_component": 0,
+        "smallest_hole": 0,
+    }
+    name = "refined" if changed else "predictions"
+    return f"<results>/predictions/{{model}}/{{dataset}}/{{split}}/{name}.parquet"

@@ -19,7 +19,7 @@ def comparisons(pattern):
 
 rule score_cases:
     input:
-        predictions="<results>/predictions/{model}/{dataset}/{split}/predictions.parquet",
+        predictions=scored_predictions(),
         dataset="<results>/datasets/{dataset}",
     output:
         cases=report(

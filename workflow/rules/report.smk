@@ -4,9 +4,7 @@ rule render_report:
         summaries=of_evaluations(
             "<results>/scores/{model}/{dataset}/{split}/summary.json"
         ),
-        predictions=of_evaluations(
-            "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet"
-        ),
+        predictions=of_evaluations(scored_predictions()),
         datasets=[f"<results>/datasets/{name}" for name in evaluated("dataset")],
         comparisons=comparisons(
             "<results>/comparisons/{dataset}/{split}/comparison.json"

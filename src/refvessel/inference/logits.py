@@ -53,9 +53,9 @@ def image_logits(logits: np.ndarray, *, height: int, width: int) -> np.ndarray:
     return upsample_logits(at_decoder, 4 * logits.shape[-1], height, width).numpy()
 
 
-def logit(probability: float) -> np.float32:
-    """The logit of a probability, as precise as logits are."""
-    return np.float32(np.log(probability) - np.log1p(-probability))
+def logit(probability: np.ndarray | float) -> np.ndarray:
+    """The logits of probabilities, float32 as the logits that they are compared with."""
+    return (np.log(probability) - np.log1p(-np.asarray(probability))).astype(np.float32)
 
 
 class LogitsWriter:

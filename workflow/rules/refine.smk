@@ -1,0 +1,47 @@
+def tuned_threshold(wildcards):
+    """The file of the tuned threshold, where it is tuned."""
+    tuned = isinstance(config["refinement"]["threshold"], str)
+    return {"threshold": "<results>/thresholds/{model}/{dataset}.json"} if tuned else {}
+
+
+rule tune_threshold:
+    input:
+        predictions="<results>/predictions/{model}/{dataset}/val/predictions.parquet",
+        logits=gather.shards(
+            "<results>/predictions/{{model}}/{{dataset}}/val/shards/{scatteritem}.logits.npz"
+        ),
+        dataset="<results>/datasets/{dataset}",
+    output:
+        "<results>/thresholds/{model}/{dataset}.json",
+    log:
+        "<logs>/tune/{model}/{dataset}.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        score=config["refinement"]["threshold"],
+        empty_cases=config["scores"]["empty_cases"],
+        code=code_hash("inference", "metrics", "dataset"),
+    script:
+        "../scripts/tune_threshold.py"
+
+
+rule refine_predictions:
+    input:
+        unpack(tuned_threshold),
+        **stored_logits(
+            gather.shards(
+                "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.logits.npz"
+            )
+        ),
+        predictions="<results>/predictions/{model}/{dataset}/{split}/predictions.parquet",
+    output:
+        "<results>/predictions/{model}/{dataset}/{split}/refined.parquet",
+    log:
+        "<logs>/refine/{model}/{dataset}/{split}.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        settings=config["refinement"],
+        code=code_hash("inference"),
+    script:
+        "../scripts/refine_predictions.py"

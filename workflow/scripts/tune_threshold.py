@@ -1,0 +1,16 @@
+"""Rule tune_threshold: the threshold that scores best on the split val."""
+
+from pathlib import Path
+
+from refvessel.tuning import tune_threshold
+from refvessel.workflow import logged
+
+with logged(snakemake.log[0]):
+    tune_threshold(
+        predictions=Path(snakemake.input.predictions),
+        logits=[Path(path) for path in snakemake.input.logits],
+        dataset=Path(snakemake.input.dataset),
+        score=snakemake.params.score,
+        output=Path(snakemake.output[0]),
+        policy=snakemake.params.empty_cases,
+    )
