@@ -142,3 +142,9 @@ def test_a_summary_is_plain_json(tables, vessel_cases):
     text = json.dumps([summarise(cases, POLICY), nnunet_summary(cases)], allow_nan=False)
     numbers = json.loads(text)[0].values()
     assert all(value is None or math.isfinite(value) for value in numbers)
+
+
+def test_failed_and_no_seg_expressions_are_told_apart(tables, vessel_cases):
+    cases = [vessel_cases[0] | {"status": status} for status in ("failed", "failed", "no_seg", "ok")]
+    summary = summarise(score_cases(*tables(cases), POLICY), POLICY)
+    assert (summary["n_failed"], summary["n_no_seg"]) == (2, 1)
