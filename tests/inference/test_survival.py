@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from refvessel.errors import UserError
 from refvessel.inference.run import segment_shard
@@ -71,3 +73,18 @@ def test_a_job_on_a_full_disk_says_so_and_is_resumed_once_there_is_room(
     filler.unlink()
     resume(output)
     assert without_seconds(output) == without_seconds(segmented)
+
+
+def test_logits_that_are_not_finite_are_failures_and_not_masks(tree, demo_model, tmp_path):
+    damaged = shutil.copytree(demo_model, tmp_path / "model")
+    (weights,) = damaged.glob("*.safetensors")
+    tensors = load_file(weights)
+    (name,) = (name for name in tensors if name.endswith("sam_mask_decoder.output_upscaling.0.weight"))
+    tensors[name][:] = float("nan")
+    save_file(tensors, weights, {"format": "pt"})
+    output = tmp_path / "shard.jsonl"
+    with pytest.raises(UserError, match=r"6 expressions failed.*not finite"):
+        segment_shard(model=damaged, dataset=tree, split="test", output=output)
+    records = [json.loads(line) for line in output.read_text().splitlines()]
+    assert {each["status"] for each in records} == {"failed"}
+    assert not any(each["masks"] for each in records)
