@@ -236,6 +236,9 @@ def segment(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average the logits over each image and its flips.")
     ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Compile the model first: pays on a GPU, for many images.")
+    ] = False,
     save_logits: Annotated[
         bool, typer.Option("--save-logits", help="Store the masks' logits beside the shard.")
     ] = False,
@@ -255,6 +258,7 @@ def segment(
         gpus_per_job=gpus_per_job,
         batch_size=batch_size,
         flips=flips,
+        compiled=compiled,
         save_logits=save_logits,
         max_failures=max_failures,
     )

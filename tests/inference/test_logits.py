@@ -25,6 +25,7 @@ RUN = Run(
     batch_size=1,
     max_new_tokens=9,
     flips=False,
+    compiled=False,
     save_logits=True,
     versions={},
 )

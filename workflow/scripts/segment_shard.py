@@ -28,6 +28,7 @@ with logged(snakemake.log[0]):
         max_new_tokens=settings["max_new_tokens"],
         question=settings["question"],
         flips=settings["flips"],
+        compiled=settings["compiled"],
         save_logits=settings["save_logits"],
         max_failures=settings["max_failures"],
     )

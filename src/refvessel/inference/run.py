@@ -18,6 +18,7 @@ from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.shard import Run, ShardWriter, open_shard
 from refvessel.inference.signals import stopped_by_signals
+from refvessel.model.compilation import compile_blocks
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import IMAGE_PLACEHOLDER, Sa2VAProcessor
 from refvessel.provenance import versions
@@ -37,6 +38,7 @@ def segment_shard(
     max_new_tokens: int = 2048,
     question: str = QUESTION,
     flips: bool = False,
+    compiled: bool = False,
     save_logits: bool = False,
     max_failures: int = 0,
 ) -> None:
@@ -58,6 +60,7 @@ def segment_shard(
         max_new_tokens: the longest answer.
         question: the prompt, with `<image>` and `{phrase}`.
         flips: average the logits over each image and its three flips (test-time augmentation).
+        compiled: compile the model's blocks first; pays on a GPU, for many images.
         save_logits: store the masks' logits beside the shard.
         max_failures: how many failed expressions a finished shard may hold.
 
@@ -81,6 +84,7 @@ def segment_shard(
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         flips=flips,
+        compiled=compiled,
         save_logits=save_logits,
         versions=versions(),
     )
@@ -97,15 +101,17 @@ def segment_shard(
                     claims.enter_context(claimed_gpus(gpus_per_job, lambda: reporter.enter(WAITING)))
                 reporter.enter(LOADING, describe_device(device))
                 loaded = Sa2VAModel.load(model, dtype=dtype, device=device)
+                if compiled:
+                    compile_blocks(loaded)
                 segmenter = Segmenter(loaded, processor, max_new_tokens)
                 predictor = Predictor(segmenter, processor, question, batch_size, flips=flips)
                 reporter.enter(RUNNING)
-            for batch in pending:
-                missing = _unfinished(batch, writer)
-                predicted = [each for each in predictor.predict(batch) if each[0].sent_id in missing]
-                writer.append(predicted)
-                failed = failures(prediction for prediction, _ in predicted)
-                reporter.advance(images=len(batch), failures=len(failed), memory=peak_memory(device))
+                for batch, predicted in zip(pending, predictor.predict_all(pending), strict=True):
+                    missing = _unfinished(batch, writer)
+                    kept = [each for each in predicted if each[0].sent_id in missing]
+                    writer.append(kept)
+                    failed = failures(prediction for prediction, _ in kept)
+                    reporter.advance(images=len(batch), failures=len(failed), memory=peak_memory(device))
             writer.finish()
             _require_few_failures(output, max_failures)
 

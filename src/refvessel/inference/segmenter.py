@@ -1,6 +1,6 @@
 """A batch of images and prompts through the model, to answers and masks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,7 +134,7 @@ class Segmenter:
         ]
         multiple = _ROUND_LENGTH if self._on_gpu else 1
         packed = pack_prompts(token_ids, self._draft, device=self._model.device, multiple=multiple)
-        tiles = self._model.embed_tiles(self._to_device([image.tiles for image in images], np.concatenate))
+        tiles = self._model.embed_tiles(self._to_device([image.tiles for image in images]))
         of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in images])]
         return self._model.answer(
             packed,
@@ -161,9 +161,7 @@ class Segmenter:
         if not index:
             return self._model.no_masks()
         used = sorted(set(index))  # only images that some answer segments go through SAM2, each once
-        features = self._model.encode_images(
-            self._to_device([images[image].whole for image in used], np.stack)
-        )
+        features = self._model.encode_images(self._to_device([images[image].whole[None] for image in used]))
         states = torch.cat([answer.seg_states for answer in answers])
         position = torch.tensor([used.index(image) for image in index], device=states.device)
         return self._model.decode_masks(features.of(position), states)
@@ -174,11 +172,15 @@ class Segmenter:
         size = self._model.grounding_encoder.image_size
         return upsample_logits(logits, size, image.height, image.width).sigmoid() > 0.5
 
-    def _to_device(self, arrays: list[np.ndarray], join: Callable) -> torch.Tensor:
-        pixels = torch.from_numpy(join(arrays))
-        if self._on_gpu:
-            pixels = pixels.pin_memory()
+    def _to_device(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
+        """Normalised pixels of uint8 arrays (count, 3, height, width), one after the other."""
+        count = sum(map(len, arrays))
+        pixels = torch.empty(count, *arrays[0].shape[1:], dtype=torch.uint8, pin_memory=self._on_gpu)
+        torch.cat([torch.from_numpy(each) for each in arrays], out=pixels)
         return normalise(pixels.to(self._model.device, non_blocking=True), self._model.dtype)
 
     def _to_host(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to("cpu", non_blocking=self._on_gpu)
+        if tensor.device.type == "cpu":
+            return tensor
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)  # else the copy would wait
+        return host.copy_(tensor, non_blocking=True)

@@ -30,6 +30,7 @@ class Run:
     batch_size: int
     max_new_tokens: int
     flips: bool
+    compiled: bool
     save_logits: bool
     versions: dict[str, str]
 

@@ -157,4 +157,4 @@ def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _channels_first(image: Image.Image) -> np.ndarray:
-    return np.array(image).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

@@ -1,0 +1,280 @@
+"""Inference end to end at the 8B shapes on one GPU, beside a plain loop in the same run.
+
+    PYTHONPATH=src python benchmarks/inference_h100.py [--frames 512] [--batch-size 32] [--output TABLE.md]
+
+Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L; the language model's residual branches are
+scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the arithmetic is that of a trained
+model. "End to end" is from PNG files on the disk to run-length masks in a shard on the disk; compilation and the
+first batches are left out and reported apart. The plain loop does what the official evaluator does: one
+expression at a time, `generate`, everything anew.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from refvessel.dataset.tree import Expression
+from refvessel.demo.angiogram import angiogram
+from refvessel.demo.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
+from refvessel.demo.train import train_words
+from refvessel.inference.plan import ImageTask
+from refvessel.inference.predictor import Predictor
+from refvessel.inference.segmenter import DRAFT, Segmenter
+from refvessel.model.compilation import compile_blocks
+from refvessel.model.configuration import Sa2VAConfig
+from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.packing import pack_prompts
+from refvessel.model.processing import Sa2VAProcessor, normalise
+
+QUESTION = "<image>\n Please segment {phrase} in this image."
+PHRASES = ("blood vessel", "catheter", "left coronary artery", "side branch")
+TFLOP_A_FRAME = 6.23  # 0.74 + 3.67 + 1.82: image encoder, language prefill, SAM2's encoder, at 512x512
+LANGUAGE = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "vocab_size": 151679,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "rope_theta": 1e6,
+}
+
+
+def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
+    """The 8B's shapes, answering DRAFT, in bfloat16 on the device."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_tokenizer(Path(folder), train_words(), BASE_TOKENS + SA2VA_TOKENS)
+        tokenizer = load_tokenizer(Path(folder))
+    config = Sa2VAConfig(vision_config={}, llm_config=LANGUAGE)
+    with torch.device("meta"):
+        model = Sa2VAModel(config)
+    model = model.to(torch.bfloat16).to_empty(device=device).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            branch = "language_model" in name and name.endswith(("o_proj.weight", "down_proj.weight"))
+            tensor.fill_(1.0) if "norm" in name and name.endswith("weight") else tensor.normal_(std=0.02)
+            if branch:
+                tensor.mul_(1e-3)
+        rotary = model.language_model.model.rotary_emb
+        rotary.__init__(config.llm_config, device=device)
+        model.grounding_encoder.shared_image_embedding.positional_embedding = torch.randn(
+            2, 128, device=device
+        )
+        embeddings = model.language_model.model.embed_tokens.weight
+        embeddings.normal_()
+        processor = Sa2VAProcessor(config, tokenizer)
+        end = processor.prompt_ids(QUESTION.format(phrase=PHRASES[0]), 1)[-1]
+        answer = processor.answer_ids(DRAFT + "<|im_end|>")
+        for token, following in zip([end, *answer], answer, strict=False):
+            model.language_model.lm_head.weight[following] = embeddings[token]
+    model.requires_grad_(False)
+    return model, processor
+
+
+def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageTask]:
+    """Synthetic frames as PNG files of size x size, each with as many expressions."""
+    folder.mkdir()
+    drawn = [Image.fromarray(angiogram(7, number, 1).image).resize((size, size)) for number in range(16)]
+    tasks = []
+    for number in range(count):
+        path = folder / f"{number:05d}.png"
+        drawn[number % len(drawn)].save(path)
+        tasks.append(
+            ImageTask(
+                tuple(
+                    Expression(
+                        image_id=path.stem,
+                        ref_id=number,
+                        sent_id=number * expressions + index,
+                        phrase=PHRASES[index],
+                        patient=path.stem,
+                        height=size,
+                        width=size,
+                        truth={},
+                        image_path=path,
+                    )
+                    for index in range(expressions)
+                )
+            )
+        )
+    return tasks
+
+
+def engine_seconds(
+    predictor: Predictor, tasks: list[ImageTask], batch: int, shard: Path
+) -> tuple[float, int]:
+    """Seconds from files to a shard on the disk, and the number of drafts accepted."""
+    batches = [tasks[start : start + batch] for start in range(0, len(tasks), batch)]
+    accepted = 0
+    begin = time.perf_counter()
+    with shard.open("w") as stream:
+        for predicted in predictor.predict_all(batches):
+            stream.writelines(prediction.to_line() for prediction, _ in predicted)
+            stream.flush()
+            accepted += sum(prediction.answer == DRAFT + "<|im_end|>" for prediction, _ in predicted)
+            assert all(prediction.status == "ok" for prediction, _ in predicted), predicted[0][0].error
+    return time.perf_counter() - begin, accepted
+
+
+@torch.inference_mode()
+def plain_loop_seconds(
+    model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask], shard: Path
+) -> float:
+    """The same, one expression at a time and everything anew."""
+    from refvessel.masks import encode
+
+    language = model.language_model
+    begin = time.perf_counter()
+    with shard.open("w") as stream:
+        for task in tasks:
+            for expression in task.expressions:
+                with Image.open(expression.image_path) as stored:
+                    image = processor.process_image(stored.convert("RGB"))
+                tiles = torch.from_numpy(image.tiles).to(model.device)
+                embeds = model.embed_tiles(normalise(tiles, model.dtype)).flatten(0, 1)
+                question = QUESTION.format(phrase=expression.phrase)
+                ids = torch.tensor([processor.prompt_ids(question, len(tiles))], device=model.device)
+                generated = language.generate(
+                    inputs_embeds=model.embed_prompts(ids, embeds, processor.image_token_id),
+                    attention_mask=torch.ones_like(ids),
+                    do_sample=False,
+                    max_new_tokens=6,
+                    eos_token_id=list(processor.stop_token_ids),
+                    pad_token_id=0,
+                    output_hidden_states=True,
+                    return_dict_in_generate=True,
+                )
+                tokens = generated.sequences[0].tolist()
+                seg = tokens.index(processor.seg_token_id)
+                state = generated.hidden_states[seg + 1][-1][:, -1]
+                whole = normalise(torch.from_numpy(image.whole)[None].to(model.device), model.dtype)
+                masks = model.decode_masks(model.encode_images(whole), state)
+                mask = upsample_logits(masks.logits, 1024, image.height, image.width).sigmoid() > 0.5
+                stream.write(json.dumps(encode(mask[0].cpu().numpy())) + "\n")
+                stream.flush()
+    return time.perf_counter() - begin
+
+
+@contextmanager
+def timed(stages: dict[str, float], name: str, batch: int):
+    """Milliseconds an image of what runs within, by device events, after one run that does not count."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    yield
+    end.record()
+    end.synchronize()
+    stages[name] = start.elapsed_time(end) / batch
+
+
+@torch.inference_mode()
+def stage_times(
+    model: Sa2VAModel, processor: Sa2VAProcessor, task: ImageTask, batch: int
+) -> dict[str, float]:
+    """Milliseconds an image of each stage on the GPU."""
+    from refvessel.model.decoding import Stopping
+
+    with Image.open(task.expressions[0].image_path) as stored:
+        image = processor.process_image(stored.convert("RGB"))
+    tiles = torch.from_numpy(np.concatenate([image.tiles] * batch)).to(model.device)
+    whole = torch.from_numpy(np.stack([image.whole] * batch)).to(model.device)
+    ids = processor.prompt_ids(QUESTION.format(phrase=PHRASES[0]), len(image.tiles))
+    packed = pack_prompts([[ids]] * batch, processor.answer_ids(DRAFT), device=model.device, multiple=16)
+    stages: dict[str, float] = {}
+    for _ in range(3):
+        with timed(stages, "image encoder", batch):
+            embeds = model.embed_tiles(normalise(tiles, model.dtype)).flatten(0, 1)
+        with timed(stages, "language model", batch):
+            answers = model.answer(
+                packed,
+                embeds,
+                image_token_id=processor.image_token_id,
+                seg_token_id=processor.seg_token_id,
+                stopping=Stopping(processor.stop_token_ids, 2048),
+            )
+        states = torch.cat([answer.seg_states for answer in answers])
+        with timed(stages, "SAM2 encoder", batch):
+            features = model.encode_images(normalise(whole, model.dtype))
+        with timed(stages, "mask decoder", batch):
+            masks = model.decode_masks(features, states)
+        with timed(stages, "upsampling", batch):
+            upsample_logits(masks.logits, 1024, image.height, image.width).sigmoid()
+    return stages
+
+
+def matrix_rate() -> float:
+    """TFLOP/s of a bfloat16 product of 8192 x 8192 random matrices."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    times: dict[str, float] = {}
+    with timed(times, "product", 10):
+        for _ in range(10):
+            a @ b
+    return 2 * 8192**3 / times["product"] / 1e9
+
+
+def main() -> None:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=int, default=512)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--plain", type=int, default=24, help="expressions of the plain loop")
+    parser.add_argument("--eager", action="store_true", help="do not compile")
+    arguments = parser.parse_args()
+    batch = arguments.batch_size
+    rate = matrix_rate()
+    model, processor = random_model("cuda")
+    segmenter = Segmenter(model, processor)
+    predictor = Predictor(segmenter, processor, QUESTION, batch)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shard = folder / "shard.jsonl"
+        single = frames(folder / "single", arguments.frames, 512, 1)
+        four = frames(folder / "four", arguments.frames // 4, 512, 4)
+        large = frames(folder / "large", arguments.frames // 4, 800, 1)
+        plain_loop_seconds(model, processor, single[:3], shard)
+        plain = plain_loop_seconds(model, processor, single[: arguments.plain], shard) / arguments.plain
+        if not arguments.eager:
+            compile_blocks(model)
+        rows = []
+        for label, tasks, size in (
+            ("512x512, 1", single, batch),
+            ("512x512, 4", four, batch),
+            ("800x800, 1", large, batch // 4),
+        ):
+            warm_up, _ = engine_seconds(predictor, tasks[: 2 * size], size, shard)
+            seconds, accepted = engine_seconds(predictor, tasks, size, shard)
+            expressions = sum(len(task.expressions) for task in tasks)
+            rows.append((label, warm_up, seconds, len(tasks), expressions, accepted))
+        stages = stage_times(model, processor, single[0], batch)
+    print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, bfloat16 product {rate:.0f} TFLOP/s")
+    print(f"plain loop: {plain * 1e3:.1f} ms an expression at 512x512")
+    print(
+        "| frames | images | expressions | ms an image | ms an expression | x plain | drafts kept | warm-up s |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for label, warm_up, seconds, images, expressions, accepted in rows:
+        times = f"{seconds / images * 1e3:.2f} | {seconds / expressions * 1e3:.2f}"
+        ratio = plain * expressions / seconds
+        print(f"| {label} | {images} | {expressions} | {times} | {ratio:.1f} | {accepted} | {warm_up:.0f} |")
+    total = sum(stages.values())
+    reached = TFLOP_A_FRAME / total * 1e3
+    print(", ".join(f"{stage} {ms:.2f} ms" for stage, ms in stages.items()), f"= {total:.2f} ms an image")
+    print(f"{reached:.0f} TFLOP/s, {reached / rate:.0%} of the matrix rate")
+    print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()
