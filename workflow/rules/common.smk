@@ -70,3 +70,9 @@ def scored_predictions():
     }
     name = "refined" if changed else "predictions"
     return f"<results>/predictions/{{model}}/{{dataset}}/{{split}}/{name}.parquet"
+
+
+def tuned_threshold(wildcards):
+    """The file of the tuned threshold, where it is tuned."""
+    tuned = isinstance(config["refinement"]["threshold"], str)
+    return {"threshold": "<results>/thresholds/{model}/{dataset}.json"} if tuned else {}

@@ -1,9 +1,3 @@
-def tuned_threshold(wildcards):
-    """The file of the tuned threshold, where it is tuned."""
-    tuned = isinstance(config["refinement"]["threshold"], str)
-    return {"threshold": "<results>/thresholds/{model}/{dataset}.json"} if tuned else {}
-
-
 rule tune_threshold:
     input:
         predictions="<results>/predictions/{model}/{dataset}/val/predictions.parquet",
