@@ -14,7 +14,6 @@ from typing import Any
 
 from refvessel.errors import UserError
 
-_HASH_BLOCK = 1 << 22  # bytes
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
 )
@@ -93,10 +92,7 @@ def read_json(path: Path) -> Any:
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits."""
     with Path(path).open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_free_space(path: Path, needed: int) -> None:

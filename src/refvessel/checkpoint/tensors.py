@@ -27,6 +27,11 @@ class StoredTensor:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 
+    @property
+    def position(self) -> tuple[Path, int]:
+        """File and byte offset of the first element."""
+        return self.path, self.start
+
     def rows(self, start: int, stop: int) -> torch.Tensor:
         """Rows `start` to `stop` of the first axis; a scalar is its own only row.
 
@@ -59,6 +64,11 @@ class JoinedTensor:
     def dtype(self) -> torch.dtype:
         """Of the elements."""
         return self.pieces[0].dtype
+
+    @property
+    def position(self) -> tuple[Path, int]:
+        """File and byte offset of the first element."""
+        return self.pieces[0].position
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
         """Rows `start` to `stop` of the first axis; a scalar is its own only row."""
