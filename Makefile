@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test lint format benchmarks clean
+.PHONY: demo test lint format clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)

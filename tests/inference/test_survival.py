@@ -75,11 +75,14 @@ def test_a_job_on_a_full_disk_says_so_and_is_resumed_once_there_is_room(
     assert without_seconds(output) == without_seconds(segmented)
 
 
-def test_logits_that_are_not_finite_are_failures_and_not_masks(tree, demo_model, tmp_path):
+@pytest.mark.parametrize(
+    "part", ["sam_mask_decoder.output_upscaling.0.weight", "layers.0.mlp.down_proj.weight"]
+)
+def test_logits_that_are_not_finite_are_failures_and_not_masks(tree, demo_model, tmp_path, part):
     damaged = shutil.copytree(demo_model, tmp_path / "model")
     (weights,) = damaged.glob("*.safetensors")
     tensors = load_file(weights)
-    (name,) = (name for name in tensors if name.endswith("sam_mask_decoder.output_upscaling.0.weight"))
+    (name,) = (name for name in tensors if name.endswith(part) and "vision" not in name)
     tensors[name][:] = float("nan")
     save_file(tensors, weights, {"format": "pt"})
     output = tmp_path / "shard.jsonl"

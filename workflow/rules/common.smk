@@ -76,3 +76,22 @@ def tuned_threshold(wildcards):
     """The file of the tuned threshold, where it is tuned."""
     tuned = isinstance(config["refinement"]["threshold"], str)
     return {"threshold": "<results>/thresholds/{model}/{dataset}.json"} if tuned else {}
+
+
+def models_on(dataset, split):
+    """The models that are evaluated on a split, in the order of the configuration."""
+    return [
+        evaluation["model"]
+        for evaluation in config["evaluations"]
+        if (evaluation["dataset"], evaluation["split"]) == (dataset, split)
+    ]
+
+
+def comparisons(pattern):
+    """One path a split on which several models are evaluated; the pattern has {dataset} and {split}."""
+    splits = {(one["dataset"], one["split"]) for one in config["evaluations"]}
+    return [
+        pattern.format(dataset=dataset, split=split)
+        for dataset, split in sorted(splits)
+        if len(models_on(dataset, split)) > 1
+    ]

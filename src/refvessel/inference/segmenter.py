@@ -176,7 +176,7 @@ class Segmenter:
         """Normalised pixels of uint8 arrays (count, 3, height, width), one after the other."""
         count = sum(map(len, arrays))
         pixels = torch.empty(count, *arrays[0].shape[1:], dtype=torch.uint8, pin_memory=self._on_gpu)
-        torch.cat([torch.from_numpy(each) for each in arrays], out=pixels)
+        np.concatenate(arrays, out=pixels.numpy())
         return normalise(pixels.to(self._model.device, non_blocking=True), self._model.dtype)
 
     def _to_host(self, tensor: torch.Tensor) -> torch.Tensor:

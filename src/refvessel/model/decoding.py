@@ -69,6 +69,9 @@ def greedy_answers(
         prompts: the packed prompts and their draft.
         seg_token_id: the token whose states are kept.
         stopping: when an answer is over; a [SEG] in the last place is never read and has no state.
+
+    Raises:
+        ArithmeticError: where the model's logits are not finite.
     """
     cache = DynamicCache()
     hidden = language_model.model(
@@ -79,7 +82,7 @@ def greedy_answers(
     ).last_hidden_state
     states = hidden[prompts.rows[:, None], prompts.choices]  # (prompts, draft + 1, hidden)
     answers = [_Growing(seg_token_id) for _ in prompts.rows]
-    chosen = language_model.lm_head(states).argmax(-1).tolist()
+    chosen = _greedy(language_model, states).tolist()
     for answer, tokens, seen in zip(answers, chosen, states, strict=True):
         _accept(answer, tokens, seen, prompts.draft, stopping)
     unfinished = [number for number, answer in enumerate(answers) if not stopping.ends(answer.token_ids)]
@@ -90,6 +93,14 @@ def greedy_answers(
         Answer(answer.token_ids, torch.stack(answer.states) if answer.states else no_states)
         for answer in answers
     ]
+
+
+def _greedy(language_model: PreTrainedModel, states: torch.Tensor) -> torch.Tensor:
+    """The likeliest token after each state; raises ArithmeticError where there is none."""
+    highest, tokens = language_model.lm_head(states).max(-1)
+    if not torch.isfinite(highest).all():
+        raise ArithmeticError("the language model's logits are not finite")
+    return tokens
 
 
 def _accept(
@@ -123,7 +134,7 @@ def _continue(
         hidden = language_model.model(
             input_ids=tokens, attention_mask=attention_mask, position_ids=positions, past_key_values=cache
         ).last_hidden_state[:, -1]
-        tokens = language_model.lm_head(hidden).argmax(-1, keepdim=True)
+        tokens = _greedy(language_model, hidden)[:, None]
         positions = positions + 1
         chosen = tokens.flatten().tolist()
         for row in list(going):
