@@ -112,6 +112,7 @@ def copied_tree(tree, tmp_path):
         ({"split": "train"}, "train"),
         ({"shard": "3/2"}, "not of the form"),
         ({"batch_size": 0}, "batch size is 0"),
+        ({"gpus_per_job": 2}, "cannot be spread over GPUs yet"),
         ({"dtype": "float16"}, "dtype 'float16' is unknown"),
         ({"device": "tpu"}, "device 'tpu' is unknown"),
     ],

@@ -55,7 +55,7 @@ def segment_shard(
         shard: `2/8` is the second shard of eight.
         dtype: float32 or bfloat16; None: bfloat16 on a GPU, float32 on the CPU.
         device: cpu or cuda; None: a GPU where there is one.
-        gpus_per_job: free GPUs that the job takes, where it runs on any.
+        gpus_per_job: free GPUs that the job takes, where it runs on any; only 1, so far.
         batch_size: images a batch; fewer where they do not fit into memory.
         max_new_tokens: the longest answer.
         question: the prompt, with `<image>` and `{phrase}`.
@@ -70,6 +70,8 @@ def segment_shard(
     _check_question(question)
     if batch_size < 1:
         raise UserError(f"the batch size is {batch_size}; give at least 1.")
+    if gpus_per_job != 1:
+        raise UserError(f"gpus_per_job is {gpus_per_job}, but a model cannot be spread over GPUs yet; give 1.")
     device = choose_device(device)
     dtype = choose_dtype(dtype, device)
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
