@@ -71,7 +71,9 @@ def segment_shard(
     if batch_size < 1:
         raise UserError(f"the batch size is {batch_size}; give at least 1.")
     if gpus_per_job != 1:
-        raise UserError(f"gpus_per_job is {gpus_per_job}, but a model cannot be spread over GPUs yet; give 1.")
+        raise UserError(
+            f"gpus_per_job is {gpus_per_job}, but a model cannot be spread over GPUs yet; give 1."
+        )
     device = choose_device(device)
     dtype = choose_dtype(dtype, device)
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
