@@ -99,6 +99,16 @@ def test_a_split_is_not_evaluated_at_the_threshold_that_is_tuned_on_it(config):
         checked_config(config, SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("overrides", {"template": "phi3_chat"}), ("leave_out", ["*"]), ("pretrained", "x.pth")],
+)
+def test_what_changes_a_conversion_is_refused_beside_a_folder(config, key, value):
+    config["models"]["demo"] = {"folder": "somewhere", key: value}
+    with pytest.raises(UserError, match=f"used as it is; remove its {key}"):
+        checked_config(config, SCHEMA)
+
+
 def test_checking_leaves_the_given_configuration_as_it_was(config):
     before = copy.deepcopy(config)
     checked_config(config, SCHEMA)

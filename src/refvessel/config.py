@@ -25,6 +25,7 @@ def checked_config(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     for error in validator.iter_errors(complete):
         raise UserError(f"config: {_sentence(error)}.")
     _require_described(complete)
+    _require_folders_as_they_are(complete)
     _require_fair_threshold(complete)
     return complete
 
@@ -35,6 +36,15 @@ def _require_described(config: dict[str, Any]) -> None:
             if (name := evaluation[kind]) not in config[f"{kind}s"]:
                 raise UserError(
                     f"config: evaluations.{number}.{kind} is {name!r}, which {kind}s does not describe."
+                )
+
+
+def _require_folders_as_they_are(config: dict[str, Any]) -> None:
+    for name, model in config["models"].items():
+        for key in ("overrides", "leave_out", "pretrained"):
+            if "folder" in model and model[key]:
+                raise UserError(
+                    f"config: models.{name} has a folder, which is used as it is; remove its {key}."
                 )
 
 
