@@ -8,6 +8,7 @@ from typing import Any
 from refvessel.dataset.converted import Converted, convert_images
 from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.identities import Identified, identify
+from refvessel.dataset.outlines import OUTLINES, outlines_of_truths
 from refvessel.dataset.patients import Origins
 from refvessel.dataset.phrases import phrases_of_labels
 from refvessel.dataset.problems import Problems
@@ -22,7 +23,7 @@ from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
 from refvessel.privacy.names import Name, name_table, write_name_table
 
-_TOP_LEVEL = {"ref_seg", "glamm_data", DATASET.name}
+_TOP_LEVEL = {"ref_seg", "glamm_data", DATASET.name, OUTLINES.name}
 
 
 def convert_dataset(
@@ -97,7 +98,9 @@ def convert_dataset(
                 f"{root} holds no image with an expression in the form {source_format!r}; check both."
             )
         _keep_names(name_table(key_file, output.name), pseudonymise, identities, labels)
-        write_tree(tree, [_tree_image(item) for item in kept], list(dict.fromkeys(labels.values())))
+        write_tree(
+            tree, [_tree_image(item, labels, target) for item in kept], list(dict.fromkeys(labels.values()))
+        )
         summary = {
             "source_format": source_format,
             "target": target,
@@ -157,8 +160,8 @@ def _keep_names(
     write_name_table(table, sorted(names))
 
 
-def _tree_image(item: Converted) -> TreeImage:
-    identity = item.identity
+def _tree_image(item: Converted, labels: Mapping[str, str], target: str) -> TreeImage:
+    identity, size = item.identity, (item.width, item.height)
     return TreeImage(
         identity.image_id,
         identity.patient,
@@ -168,6 +171,7 @@ def _tree_image(item: Converted) -> TreeImage:
         item.truths.by_phrase,
         item.truths.ignore,
         identity.record.spacing,
+        outlines_of_truths(identity.record, labels, size, item.truths, target),
     )
 
 

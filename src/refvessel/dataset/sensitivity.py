@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from skimage.draw import polygon as skimage_polygon
 from skimage.morphology import skeletonize
 
 from refvessel import masks
+from refvessel.dataset.outlines import Outlines, outlines_of_regions
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.truths import Truths
 
@@ -46,17 +48,13 @@ def redraw(
     record: Record, phrases: Mapping[str, str], size: tuple[int, int], truths: Truths
 ) -> list[Redrawn]:
     """The truths of polygons alone, a phrase each, drawn again on their image of `size`, (width, height)."""
-    outlines: dict[str, list[np.ndarray] | None] = {}
-    for region in record.regions:
-        phrase, found = phrases[region.label], region.outlines(size, record.stated_size)
-        known = outlines.setdefault(phrase, [])
-        outlines[phrase] = known + found if found and known is not None else None
     redrawn = []
-    for phrase, polygons in outlines.items():
-        if not polygons or not any(masks.area(truth) for truth in truths.by_phrase.get(phrase, [])):
+    for phrase, regions in outlines_of_regions(record, phrases, size).items():
+        if not regions or not any(masks.area(truth) for truth in truths.by_phrase.get(phrase, [])):
             continue
+        polygons = list(chain.from_iterable(regions))
         truth = masks.decode(masks.union(truths.by_phrase[phrase])).astype(bool)
-        others = {name: _union(draw, polygons, truth.shape) for name, draw in rasterisers().items()}
+        others = draw_by_others(polygons, truth.shape)
         redrawn.append(
             Redrawn(
                 vessel_width(truth),
@@ -113,18 +111,22 @@ def rasterisers() -> dict[str, Rasteriser]:
     return others
 
 
+def draw_by_others(polygons: Outlines, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """By rasteriser, the union of the polygons as a bool mask of `shape`, (height, width)."""
+    drawn = {}
+    for name, draw in rasterisers().items():
+        mask = np.zeros(shape, np.uint8)
+        for polygon in polygons:
+            draw(polygon, mask)
+        drawn[name] = mask.astype(bool)
+    return drawn
+
+
 def vessel_width(mask: np.ndarray) -> float:
     """Twice the mean distance to the background on the skeleton of a non-empty mask, in pixels."""
     rows, columns = np.nonzero(mask)
     part = np.pad(mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], 1)
     return float(2 * distance_transform_edt(part)[skeletonize(part)].mean())
-
-
-def _union(draw: Rasteriser, polygons: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    mask = np.zeros(shape, np.uint8)
-    for polygon in polygons:
-        draw(polygon, mask)
-    return mask.astype(bool)
 
 
 def _draw_by_pillow(polygon: np.ndarray, mask: np.ndarray) -> None:

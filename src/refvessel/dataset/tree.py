@@ -4,6 +4,7 @@ ref_seg/refcoco/instances.json                COCO: images, annotations, categor
 ref_seg/refcoco/refs(unc).p                   one ref a phrase an image
 glamm_data/images/coco2014/train2014/         images, by the `file_name` of instances.json
 dataset.json                                  ours: see `convert`
+outlines.npz                                  ours: see `outlines`
 """
 
 from collections.abc import Iterator, Mapping

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco
 
 from refvessel import masks
+from refvessel.dataset.outlines import OUTLINES, Outlines, write_outlines
 from refvessel.dataset.refs import write_refs
 from refvessel.dataset.tree import INSTANCES, REFS
 
@@ -25,20 +26,24 @@ class TreeImage:
     truths: dict[str, list[masks.RLE]]
     ignore: masks.RLE | None = None
     spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
+    outlines: dict[str, list[Outlines]] = field(default_factory=dict)  # of truths drawn from polygons alone
 
 
 def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) -> None:
-    """Write `instances.json` and `refs(unc).p` for images whose files are called `<image_id>.png`.
+    """Write `instances.json`, `refs(unc).p` and `outlines.npz` for images whose files are called `<image_id>.png`.
 
     Identifiers count from 1 in the order of image_id and, within an image, of `phrases`.
     """
     categories = {phrase: number for number, phrase in enumerate(phrases, start=1)}
     coco_images, annotations, refs = [], [], []
+    outlines: dict[int, Outlines] = {}
     for image_number, image in enumerate(sorted(images, key=lambda image: image.image_id), start=1):
         coco_images.append(_image(image_number, image))
         for phrase in phrases:
-            for truth in image.truths.get(phrase, []):
-                number, category = len(refs) + 1, categories[phrase]
+            first = len(refs) + 1
+            outlines |= dict(enumerate(image.outlines.get(phrase, []), first))
+            for number, truth in enumerate(image.truths.get(phrase, []), first):
+                category = categories[phrase]
                 annotations.append(_annotation(number, image_number, category, truth))
                 refs.append(_ref(number, image_number, category, image, phrase))
     instances = {
@@ -51,6 +56,7 @@ def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) 
     (root / INSTANCES).parent.mkdir(parents=True, exist_ok=True)
     (root / INSTANCES).write_text(json.dumps(instances, ensure_ascii=False) + "\n", "utf-8")
     write_refs(root / REFS, refs)
+    write_outlines(root / OUTLINES, outlines)
 
 
 def _image(number: int, image: TreeImage) -> dict[str, Any]:
