@@ -12,11 +12,11 @@ class Problems:
     """Sentences collected while the work goes on, raised as one UserError before anything is published."""
 
     def __init__(self) -> None:
-        self._sentences: list[str] = []
+        self._sentences: dict[str, None] = {}  # each once, in order
 
     def add(self, sentence: str) -> None:
         """Remember one problem: a sentence naming the file, the field and the remedy."""
-        self._sentences.append(sentence)
+        self._sentences[sentence] = None
 
     @contextmanager
     def collect(self) -> Iterator[None]:
@@ -31,13 +31,21 @@ class Problems:
         """Whether more problems would not be shown any more."""
         return len(self._sentences) >= SHOWN
 
+    @property
+    def sentences(self) -> list[str]:
+        """All sentences so far, in order."""
+        return list(self._sentences)
+
     def raise_any(self) -> None:
         """Raise UserError with one line a problem, at most 20 of them; do nothing where there are none."""
-        if len(self._sentences) > 1:
-            lines = [f"{len(self._sentences)} problems were found and nothing was written:"]
-            lines += [f"- {sentence}" for sentence in self._sentences[:SHOWN]]
-            if len(self._sentences) > SHOWN:
-                lines.append(f"- and {len(self._sentences) - SHOWN} more.")
+        found = self.sentences
+        if len(found) > 1:
+            # Work that is worth nothing any more has stopped where there were enough.
+            number = f"At least {len(found)}" if self.enough else len(found)
+            lines = [f"{number} problems were found and nothing was written:"]
+            lines += [f"- {sentence}" for sentence in found[:SHOWN]]
+            if len(found) > SHOWN:
+                lines.append(f"- and {len(found) - SHOWN} more.")
             raise UserError("\n".join(lines))
-        if self._sentences:
-            raise UserError(self._sentences[0])
+        if found:
+            raise UserError(found[0])

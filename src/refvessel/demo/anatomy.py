@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import shapely
 
 SIZE = 512  # side of an image
 _STEP = 3.0  # distance of a centreline's points
@@ -29,12 +30,15 @@ class Tube:
     path: np.ndarray
 
     def polygon(self) -> np.ndarray:
-        """The outline, (2n, 2) float64: down the one side and back up the other, kept inside the image."""
+        """The outline, (m, 2) float64: down the one side and back up the other, cut off at the image's border."""
         tangent = np.gradient(self.points, axis=0)
         tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
         offset = self.radius[:, None] * np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
         outline = np.concatenate([self.points + offset, (self.points - offset)[::-1]])
-        return outline.clip(0, SIZE)
+        if ((outline >= 0) & (outline <= SIZE)).all():
+            return outline
+        inside = shapely.intersection(shapely.polygons(outline), shapely.box(0, 0, SIZE, SIZE))
+        return shapely.get_coordinates(max(shapely.get_parts(inside), key=shapely.area))[:-1]
 
 
 class Bud(NamedTuple):
