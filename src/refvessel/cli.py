@@ -53,6 +53,13 @@ class Target(StrEnum):
     region = "region"
 
 
+class CrossingOutlines(StrEnum):
+    """What becomes of outlines that cross themselves."""
+
+    refuse = "refuse"
+    draw = "draw"
+
+
 class Score(StrEnum):
     """What a threshold is tuned for."""
 
@@ -154,6 +161,9 @@ def convert_dataset(
     include_empty: Annotated[
         bool, typer.Option("--include-empty", help="Ask every phrase of every image, absent ones too.")
     ] = False,
+    crossing_outlines: Annotated[
+        CrossingOutlines, typer.Option(help="Refuse outlines that cross themselves, or draw them.")
+    ] = CrossingOutlines.refuse,
     patient_pattern: Annotated[
         str | None, typer.Option(help="Regular expression on file names, with a group `patient`.")
     ] = None,
@@ -189,6 +199,7 @@ def convert_dataset(
         phrases=_pairs(phrase, "--phrase"),
         target=target.value,
         include_empty=include_empty,
+        crossing_outlines=crossing_outlines.value,
         patient_pattern=patient_pattern,
         patients=patients,
         splits=_shares(split),

@@ -29,7 +29,7 @@ class RLE(TypedDict):
 def encode(mask: np.ndarray) -> RLE:
     """Encode a (height, width) array; every non-zero pixel is foreground."""
     encoded = coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))
-    return _as_text(encoded)
+    return as_text(encoded)
 
 
 def decode(rle: RLE) -> np.ndarray:
@@ -44,7 +44,7 @@ def empty(height: int, width: int) -> RLE:
 
 def union(rles: Sequence[RLE]) -> RLE:
     """The union of one or more masks of one size."""
-    return _as_text(coco.merge(list(rles), intersect=False))
+    return as_text(coco.merge(list(rles), intersect=False))
 
 
 def area(rle: RLE) -> int:
@@ -93,7 +93,8 @@ def run_lengths(counts: str) -> np.ndarray | None:
     return runs
 
 
-def _as_text(rle: dict) -> RLE:
+def as_text(rle: dict) -> RLE:
+    """An RLE as pycocotools returns it, whose counts are bytes, in JSON-serialisable form."""
     counts = rle["counts"]
     return {
         "size": [int(side) for side in rle["size"]],

@@ -47,7 +47,7 @@ def test_names_are_searched_for_with_the_tables_beside_the_key(run, source, tmp_
     source.labelme("Zhang_1.png")
     arguments = ["--format", "labelme", "--root", str(source.root), "--output", "out/tree"]
     run("convert-dataset", *arguments, "--single-split", "test")
-    assert "2 names are not in the 4 files of out" in run("check-privacy", "out")
+    assert "2 names are not in the 5 files of out" in run("check-privacy", "out")
     (tmp_path / "out" / "notes.txt").write_text("as in zhang's run")
     with pytest.raises(UserError, match=r"notes\.txt names the \w+ p"):
         run("check-privacy", "out")

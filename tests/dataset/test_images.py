@@ -124,8 +124,15 @@ def test_a_truncated_image_does_not_open(form, share):
         clean_image(content[: int(share * len(content))], None, "a.png")
 
 
-def test_one_pixel_is_an_image():
-    assert cleaned(encoded(Image.fromarray(GREY[:1, :1]))).shape == (1, 1)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1)])
+def test_a_side_of_one_pixel_is_too_small(shape):
+    height, width = shape
+    with pytest.raises(UserError, match=rf"^a\.png is {width} x {height} pixels, too small .*; replace"):
+        clean_image(encoded(Image.fromarray(GREY[:height, :width])), None, "a.png")
+
+
+def test_two_by_two_pixels_are_an_image():
+    assert cleaned(encoded(Image.fromarray(GREY[:2, :2]))).shape == (2, 2)
 
 
 def test_what_is_no_image_is_told_without_our_internals():

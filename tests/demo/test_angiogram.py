@@ -2,6 +2,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import shapely
 from pycocotools import mask as coco
 
 from refvessel.demo import angiogram as module
@@ -50,6 +51,12 @@ def test_outlines_lie_inside_the_image(angiograms):
             assert len(outline) >= 3
             assert outline.min() >= 0
             assert outline.max() <= SIZE
+
+
+def test_no_outline_crosses_itself(angiograms):
+    for drawn in angiograms.values():
+        for outline in chain.from_iterable(drawn.polygons.values()):
+            assert shapely.is_valid(shapely.polygons(outline))
 
 
 def test_a_patient_has_several_vessel_outlines_once_the_contrast_agent_has_spread(angiograms):

@@ -16,6 +16,7 @@ with logged(snakemake.log[0]):
         phrases=settings["phrases"],
         target=settings["target"],
         include_empty=settings["include_empty"],
+        crossing_outlines=settings["crossing_outlines"],
         patient_pattern=settings["patient_pattern"],
         splits=settings["splits"],
         single_split=settings["single_split"],

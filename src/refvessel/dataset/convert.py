@@ -8,7 +8,7 @@ from typing import Any
 from refvessel.dataset.converted import Converted, convert_images
 from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.identities import Identified, identify
-from refvessel.dataset.outlines import OUTLINES, outlines_of_truths
+from refvessel.dataset.outlines import OUTLINES
 from refvessel.dataset.patients import Origins
 from refvessel.dataset.phrases import phrases_of_labels
 from refvessel.dataset.problems import Problems
@@ -18,7 +18,7 @@ from refvessel.dataset.splits import DEFAULT_SEED, SplitRule
 from refvessel.dataset.summary import summarise
 from refvessel.dataset.tree import DATASET, REFS
 from refvessel.dataset.tree_writing import TreeImage, write_tree
-from refvessel.dataset.truths import TARGETS
+from refvessel.dataset.truths import TruthRule
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
 from refvessel.privacy.names import Name, name_table, write_name_table
@@ -35,6 +35,7 @@ def convert_dataset(
     phrases: Mapping[str, str] | None = None,
     target: str = "phrase",
     include_empty: bool = False,
+    crossing_outlines: str = "refuse",
     patient_pattern: str | None = None,
     patients: Path | None = None,
     splits: Mapping[str, float] | None = None,
@@ -51,9 +52,8 @@ def convert_dataset(
 
     What is read: `source_format` is a key of READERS, `options` are its reader's (see `read_records`).
 
-    What is asked: `phrases` maps labels to phrases (None: the label is the phrase). The `target` of an
-    expression is a phrase, with all its regions, or a region. With `include_empty` every phrase without a
-    region on an annotated image becomes an expression with an empty truth.
+    What is asked: `phrases` maps labels to phrases (None: the label is the phrase); see TruthRule for `target`,
+    `include_empty` and `crossing_outlines`.
 
     Who is in which split: `patients` is a CSV table (see PatientTable), `patient_pattern` a regular expression
     (see PatientPattern); without either the data or their names tell. Splits come from `single_split`; else
@@ -73,9 +73,8 @@ def convert_dataset(
     """
     root, output = Path(root), Path(output)
     key_file = DEFAULT_KEY_FILE if key_file is None else Path(key_file)
-    if target not in TARGETS:
-        raise UserError(f"The target {target!r} is unknown; choose one of: {', '.join(TARGETS)}.")
-    rule = SplitRule(single_split, splits, split_seed, split_by_frames)
+    truth_rule = TruthRule(target, include_empty, crossing_outlines)
+    split_rule = SplitRule(single_split, splits, split_seed, split_by_frames)
     origins = Origins(patient_pattern, patients, own_splits=splits is None)
     gates = Gates(near_duplicates, trained_on)
     _require_places(root, output, key_file)
@@ -85,11 +84,9 @@ def convert_dataset(
     records = [record for record in found if record.annotation is not None]
     labels = phrases_of_labels(phrases, records, problems)
     names = Pseudonyms(read_or_create_key(key_file)) if pseudonymise else OriginalNames()
-    identities = identify(records, origins, rule, names, problems)
+    identities = identify(records, origins, split_rule, names, problems)
     with atomic_directory(output) as tree:
-        converted = convert_images(
-            identities, labels, tree, problems, target=target, include_empty=include_empty, jobs=jobs
-        )
+        converted = convert_images(identities, labels, tree, problems, rule=truth_rule, jobs=jobs)
         kept = [item for item in converted if item.truths.by_phrase]
         gate_findings = gates.check(kept, origins, problems)
         problems.raise_any()
@@ -98,9 +95,7 @@ def convert_dataset(
                 f"{root} holds no image with an expression in the form {source_format!r}; check both."
             )
         _keep_names(name_table(key_file, output.name), pseudonymise, identities, labels)
-        write_tree(
-            tree, [_tree_image(item, labels, target) for item in kept], list(dict.fromkeys(labels.values()))
-        )
+        write_tree(tree, [_tree_image(item) for item in kept], list(dict.fromkeys(labels.values())))
         summary = {
             "source_format": source_format,
             "target": target,
@@ -109,7 +104,7 @@ def convert_dataset(
             **summarise(
                 converted,
                 kept,
-                rule.effective_ratios,
+                split_rule.effective_ratios,
                 gate_findings,
                 images_not_annotated=len(found) - len(records),
             ),
@@ -160,8 +155,8 @@ def _keep_names(
     write_name_table(table, sorted(names))
 
 
-def _tree_image(item: Converted, labels: Mapping[str, str], target: str) -> TreeImage:
-    identity, size = item.identity, (item.width, item.height)
+def _tree_image(item: Converted) -> TreeImage:
+    identity = item.identity
     return TreeImage(
         identity.image_id,
         identity.patient,
@@ -171,7 +166,7 @@ def _tree_image(item: Converted, labels: Mapping[str, str], target: str) -> Tree
         item.truths.by_phrase,
         item.truths.ignore,
         identity.record.spacing,
-        outlines_of_truths(identity.record, labels, size, item.truths, target),
+        item.outlines,
     )
 
 

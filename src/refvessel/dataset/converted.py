@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from refvessel.dataset.identities import Identified
 from refvessel.dataset.images import clean_image
+from refvessel.dataset.outlines import Outlines, outlines_of_regions, outlines_of_truths
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.sensitivity import Redrawn, redraw, sampled
 from refvessel.dataset.tree import IMAGES
-from refvessel.dataset.truths import Truths, draw_truths
-from refvessel.errors import UserError
+from refvessel.dataset.truths import TruthRule, Truths, draw_truths
 
 _WORTH_PROCESSES = 64  # images; starting processes for fewer takes longer than they do
 _IMAGES_AT_A_TIME = 8  # given to a process
@@ -36,6 +36,7 @@ class Converted:
     pixels_sha256: str  # see CleanImage
     perceptual_hash: bytes  # see CleanImage
     file_sha256: str  # of the encoded image as it was found
+    outlines: dict[str, list[Outlines]]  # by phrase, of each truth that was drawn from polygons alone
     redrawn: Sequence[Redrawn]  # the truths by other rasterisers, for the images of the sample
 
 
@@ -45,26 +46,24 @@ def convert_images(
     tree: Path,
     problems: Problems,
     *,
-    target: str,
-    include_empty: bool,
+    rule: TruthRule,
     jobs: int | None,
 ) -> list[Converted]:
-    """Convert the images in `jobs` processes, in order; report those that fail, until there are enough problems.
+    """Convert the images in `jobs` processes, in order; report what is wrong, until there are enough problems.
 
     No process holds more than one image in memory.
     """
     (tree / IMAGES).mkdir(parents=True)
     sample = sampled(identity.image_id for identity in identities)
-    convert = partial(
-        _convert_image, phrases=phrases, tree=tree, target=target, include_empty=include_empty, sample=sample
-    )
+    convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, sample=sample)
     converted = []
     with _processes(jobs, len(identities)) as apply:
         results = apply(convert, identities)
         progress = tqdm(results, "converting images", len(identities), unit="image", disable=None)
         for identity, result in zip(identities, progress, strict=True):
-            if isinstance(result, UserError):
-                problems.add(str(result))
+            if isinstance(result, Problems):
+                for sentence in result.sentences:
+                    problems.add(sentence)
             else:
                 converted.append(Converted(identity, **result))
             if problems.enough:
@@ -92,20 +91,21 @@ def _convert_image(
     *,
     phrases: Mapping[str, str],
     tree: Path,
-    target: str,
-    include_empty: bool,
+    rule: TruthRule,
     sample: Set[str],
-) -> dict[str, Any] | UserError:
+) -> dict[str, Any] | Problems:
     """The fields of Converted except the identity, which need not travel; or what is wrong with the image."""
     record = identity.record
-    try:
+    problems = Problems()
+    with problems.collect():
         content = record.load(record.path)
         image = clean_image(content, record.stated_size, str(record.path))
         size = (image.width, image.height)
-        truths = draw_truths(record, phrases, size, target=target, empty=include_empty)
-        redrawn = redraw(record, phrases, size, truths) if identity.image_id in sample else []
-    except UserError as error:
-        return error
+        regions = record.all_regions(problems)
+        truths = draw_truths(record, regions, phrases, size, rule, problems)
+    if problems.sentences:
+        return problems
+    outlines = outlines_of_regions(regions, phrases, size, record.stated_size)
     if truths.by_phrase:
         (tree / IMAGES / f"{identity.image_id}.png").write_bytes(image.png)
     return {
@@ -115,5 +115,6 @@ def _convert_image(
         "pixels_sha256": image.pixels_sha256,
         "perceptual_hash": image.perceptual_hash,
         "file_sha256": hashlib.sha256(content).hexdigest(),
-        "redrawn": redrawn,
+        "outlines": outlines_of_truths(outlines, truths, rule.target),
+        "redrawn": redraw(outlines, truths) if identity.image_id in sample else [],
     }

@@ -23,6 +23,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY, _PNG_RGB = 0, 2  # colour types
 _TURNED = range(2, 9)  # EXIF orientations other than upright
 _TWELVE_BIT = 1 << 12
+_SMALLEST_SIDE = 2  # pixels; a single row or pixel is what a failed export leaves
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
     Raises UserError, opening with `what`, where the image does not open or has no such form.
     """
     image = open_image(content, what)
+    if min(image.size) < _SMALLEST_SIDE:
+        raise UserError(
+            f"{what} is {image.width} x {image.height} pixels, too small to show a vessel; replace the file."
+        )
     turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
     rewrapped = None if turned or image.has_transparency_data else _rewrap_png(content)
     if turned:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from refvessel import masks
 from refvessel.dataset.images import open_image_file
+from refvessel.dataset.problems import Problems
 from refvessel.dataset.shapes import Drawn, Page, Region, Runs
 from refvessel.errors import UserError
 
@@ -32,7 +33,7 @@ class BinaryMask:
         """The one label."""
         return (self.label,)
 
-    def regions(self) -> list[Region]:
+    def regions(self, problems: Problems) -> list[Region]:  # noqa: ARG002 (the signature of RegionFile)
         """The foreground as one region, or none where there is none; UserError where it is not defined."""
         mask = read_binary_mask(self.path, self.threshold)
         return [Region(self.label, (Runs(masks.encode(mask)),), self.where)] if mask.any() else []
@@ -51,7 +52,7 @@ class LabelImage:
         """The labels that may occur."""
         return tuple(self.by_value.values())
 
-    def regions(self) -> list[Region]:
+    def regions(self, problems: Problems) -> list[Region]:  # noqa: ARG002 (the signature of RegionFile)
         """A region for every value that occurs; UserError where one has no label."""
         values = _values(self.path)
         found = [int(value) for value in np.unique(values)]

@@ -7,13 +7,13 @@ xy          float64 (points, 2): their columns (x, y), in pixels of the image
 """
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from refvessel.dataset.readers.records import Record
+from refvessel.dataset.shapes import Region
 from refvessel.dataset.truths import Truths
 from refvessel.errors import UserError
 
@@ -24,29 +24,29 @@ Outlines = Sequence[np.ndarray]  # each polygon float64 (points, 2)
 
 
 def outlines_of_regions(
-    record: Record, phrases: Mapping[str, str], size: tuple[int, int]
+    regions: Iterable[Region],
+    phrases: Mapping[str, str],
+    size: tuple[int, int],
+    stated_size: tuple[int, int] | None,
 ) -> dict[str, list[Outlines] | None]:
     """By phrase, the polygons of each of its regions on an image of `size`; None where a region is a mask."""
-    found: dict[str, list[Outlines] | None] = {
-        phrases[label]: None for image in record.label_images for label in image.labels
-    }
-    for region in record.regions:
+    found: dict[str, list[Outlines] | None] = {}
+    for region in regions:
         if not region.shapes:
             continue  # it says that nothing of this name is there
-        outlines, known = region.outlines(size, record.stated_size), found.get(phrases[region.label], [])
+        outlines, known = region.outlines(size, stated_size), found.get(phrases[region.label], [])
         found[phrases[region.label]] = [*known, outlines] if outlines and known is not None else None
     return found
 
 
 def outlines_of_truths(
-    record: Record, phrases: Mapping[str, str], size: tuple[int, int], truths: Truths, target: str
+    of_regions: Mapping[str, list[Outlines] | None], truths: Truths, target: str
 ) -> dict[str, list[Outlines]]:
-    """By phrase, the polygons of each of its truths, none where it is empty.
+    """By phrase, the polygons of each of its truths, none where it is empty, from those of the regions.
 
     Left out are phrases with a region that is a mask and, where each region is a truth, with one too thin for
     the rasteriser, which has none.
     """
-    of_regions = outlines_of_regions(record, phrases, size)
     found = {}
     for phrase, masks in truths.by_phrase.items():
         regions = of_regions.get(phrase, [])
@@ -64,13 +64,17 @@ def write_outlines(path: Path, outlines: Mapping[int, Outlines]) -> None:
     refs = sorted(outlines)
     polygons = [polygon for ref_id in refs for polygon in outlines[ref_id]]
     if polygons:
-        np.savez(
-            path,
-            ref_id=np.array(refs, np.int64),
-            polygons=np.array([len(outlines[ref_id]) for ref_id in refs], np.int64),
-            points=np.array([len(polygon) for polygon in polygons], np.int64),
-            xy=np.concatenate(polygons),
+        arrays = (
+            np.array(refs, np.int64),
+            np.array([len(outlines[ref_id]) for ref_id in refs], np.int64),
+            np.array([len(polygon) for polygon in polygons], np.int64),
+            np.concatenate(polygons),
         )
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, array in zip(_ARRAYS, arrays, strict=True):
+                # Unlike np.savez, which writes the time of day: the same polygons give the same bytes.
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_outlines(path: Path) -> dict[int, Outlines]:

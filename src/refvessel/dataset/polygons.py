@@ -8,7 +8,7 @@ import shapely
 from pycocotools import mask as coco
 
 from refvessel.errors import UserError
-from refvessel.masks import RLE, union
+from refvessel.masks import RLE, as_text
 
 RASTERISER = "coco"
 _HUGE = 1e300  # beyond this, scaling overflows
@@ -31,8 +31,9 @@ def as_points(coordinates: Any, what: str, *, fewest: int) -> np.ndarray:
     coordinates that are not finite.
     """
     flat = coordinates
-    if isinstance(coordinates, list) and any(isinstance(point, list) for point in coordinates):
-        if not all(isinstance(point, list) and len(point) == 2 for point in coordinates):
+    kinds = set(map(type, coordinates)) if isinstance(coordinates, list) else set()
+    if list in kinds:
+        if kinds != {list} or set(map(len, coordinates)) != {2}:
             raise UserError(f"{what} has a point that is not a pair [x, y]; correct it.")
         flat = list(chain.from_iterable(coordinates))
     if not isinstance(flat, list) or not set(map(type, flat)) <= {int, float}:
@@ -81,7 +82,8 @@ def overhangs(polygon: np.ndarray, size: tuple[int, int], *, stated: bool, what:
 
 def rasterise(polygon: np.ndarray, height: int, width: int) -> RLE:
     """The mask of one (points, 2) polygon in pixels by COCO's rasteriser, clipped to the image."""
-    return union(coco.frPyObjects([polygon.ravel()], height, width))
+    (mask,) = coco.frPyObjects([polygon.ravel()], height, width)
+    return as_text(mask)
 
 
 def crosses_itself(polygon: np.ndarray) -> bool:

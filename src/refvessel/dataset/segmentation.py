@@ -1,5 +1,6 @@
-"""COCO segmentations as found in trees, ours and others', turned into one RLE."""
+"""COCO segmentations, ours and others': their parts as shapes, and all of them as one RLE."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,23 +8,35 @@ from pycocotools import mask as coco
 
 from refvessel import masks
 from refvessel.dataset.fields import of_kind, require
-from refvessel.dataset.polygons import as_polygon, rasterise
+from refvessel.dataset.polygons import as_polygon
+from refvessel.dataset.shapes import Page, Polygon, Runs
 from refvessel.errors import UserError
 
 
-def read_segmentation(segmentation: Any, height: int, width: int, where: str) -> masks.RLE:
-    """The union of a segmentation's parts: polygons, or RLEs with compressed or plain counts, or a bare RLE.
+def read_shapes(segmentation: Any, height: int, width: int, where: str) -> tuple[Polygon | Runs, ...]:
+    """A segmentation's parts: polygons, or RLEs with compressed or plain counts, or a bare RLE.
 
     Raises UserError, opening with `where`, for other forms and for RLEs that do not cover height x width.
     """
     parts = [segmentation] if isinstance(segmentation, dict) else of_kind(segmentation, list, where)
-    rles = [
-        read_run_lengths(part, height, width, where)
+    return tuple(
+        Runs(read_run_lengths(part, height, width, where))
         if isinstance(part, dict)
-        else rasterise(as_polygon(part, where), height, width)
+        else Polygon(as_polygon(part, where))
         for part in parts
-    ]
+    )
+
+
+def unite(shapes: Sequence[Polygon | Runs], height: int, width: int, where: str) -> masks.RLE:
+    """The union of shapes; raises UserError, opening with `where`, where one lies outside height x width."""
+    page = Page((width, height), (width, height), where)
+    rles = [shape.draw(page).mask for shape in shapes]
     return masks.union(rles) if rles else masks.empty(height, width)
+
+
+def read_segmentation(segmentation: Any, height: int, width: int, where: str) -> masks.RLE:
+    """The union of a segmentation's parts; raises what `read_shapes` and `unite` raise."""
+    return unite(read_shapes(segmentation, height, width, where), height, width, where)
 
 
 def read_run_lengths(rle: dict, height: int, width: int, where: str) -> masks.RLE:

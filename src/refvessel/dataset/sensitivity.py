@@ -18,8 +18,7 @@ from skimage.draw import polygon as skimage_polygon
 from skimage.morphology import skeletonize
 
 from refvessel import masks
-from refvessel.dataset.outlines import Outlines, outlines_of_regions
-from refvessel.dataset.readers.records import Record
+from refvessel.dataset.outlines import Outlines
 from refvessel.dataset.truths import Truths
 
 SAMPLE = 200  # images that are drawn again; of larger data sets, those whose ids have the smallest SHA-256
@@ -44,12 +43,10 @@ def sampled(image_ids: Iterable[str]) -> set[str]:
     return set(sorted(image_ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:SAMPLE])
 
 
-def redraw(
-    record: Record, phrases: Mapping[str, str], size: tuple[int, int], truths: Truths
-) -> list[Redrawn]:
-    """The truths of polygons alone, a phrase each, drawn again on their image of `size`, (width, height)."""
+def redraw(outlines: Mapping[str, list[Outlines] | None], truths: Truths) -> list[Redrawn]:
+    """The truths of polygons alone, a phrase each, drawn again; `outlines` are those of the regions, by phrase."""
     redrawn = []
-    for phrase, regions in outlines_of_regions(record, phrases, size).items():
+    for phrase, regions in outlines.items():
         if not regions or not any(masks.area(truth) for truth in truths.by_phrase.get(phrase, [])):
             continue
         polygons = list(chain.from_iterable(regions))

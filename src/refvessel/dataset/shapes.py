@@ -148,6 +148,8 @@ class Region:
         """The region's mask on an image of `size`, (width, height); UserError where a part does not fit it."""
         page = Page(size, stated_size, self.where)
         parts = [shape.draw(page) for shape in self.shapes]
+        if len(parts) == 1:
+            return parts[0]
         return Drawn(
             masks.union([part.mask for part in parts]),
             any(part.clipped for part in parts),

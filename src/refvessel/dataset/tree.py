@@ -14,8 +14,10 @@ from typing import Any
 
 from refvessel import masks
 from refvessel.dataset.fields import optional_spacing, require, require_size
+from refvessel.dataset.problems import Problems
 from refvessel.dataset.refs import read_refs
-from refvessel.dataset.segmentation import read_segmentation
+from refvessel.dataset.segmentation import read_segmentation, read_shapes, unite
+from refvessel.dataset.shapes import Polygon, Runs
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
@@ -42,6 +44,9 @@ class Expression:
     spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
 
 
+Annotated = tuple[Expression, tuple[Polygon | Runs, ...]]  # an expression and the shapes of its truth
+
+
 def read_expressions(root: Path, split: str) -> list[Expression]:
     """The expressions of one split, ordered by sent_id, one a sentence.
 
@@ -54,15 +59,22 @@ def read_expressions(root: Path, split: str) -> list[Expression]:
     selected = _selected(split, set(refs))
     if not selected:
         raise UserError(f"{root / REFS} has no split {split!r}; choose one of: {', '.join(sorted(refs))}.")
-    return _expressions(root, [ref for name in selected for ref in refs[name]], _instances(root))
+    problems = Problems()
+    annotated = _annotated(root, [ref for name in selected for ref in refs[name]], _instances(root), problems)
+    problems.raise_any()
+    return [expression for expression, _ in annotated]
 
 
-def read_splits(root: Path) -> dict[str, list[Expression]]:
-    """The expressions of every split by its name; raises UserError where the tree is damaged."""
+def read_splits(root: Path, problems: Problems) -> dict[str, list[Annotated]]:
+    """The expressions of every split by its name, with the shapes of their truths; reports damaged refs.
+
+    Raises UserError where a file of the tree cannot be read at all.
+    """
     root = Path(root)
     instances = _instances(root)
     return {
-        split: _expressions(root, refs, instances) for split, refs in sorted(_refs_by_split(root).items())
+        split: _annotated(root, refs, instances, problems)
+        for split, refs in sorted(_refs_by_split(root).items())
     }
 
 
@@ -90,14 +102,16 @@ def _instances(root: Path) -> _Instances:
     )
 
 
-def _expressions(root: Path, refs: list[tuple[int, Mapping]], instances: _Instances) -> list[Expression]:
-    expressions = [
-        expression
-        for number, ref in refs
-        for expression in _expressions_of(root, ref, instances, f"{root / REFS}: ref {number}")
-    ]
-    _require_distinct(expressions, root)
-    return sorted(expressions, key=lambda expression: expression.sent_id)
+def _annotated(
+    root: Path, refs: list[tuple[int, Mapping]], instances: _Instances, problems: Problems
+) -> list[Annotated]:
+    annotated: list[Annotated] = []
+    for number, ref in refs:
+        with problems.collect():
+            annotated += _expressions_of(root, ref, instances, f"{root / REFS}: ref {number}")
+    with problems.collect():
+        _require_distinct([expression for expression, _ in annotated], root)
+    return sorted(annotated, key=lambda item: item[0].sent_id)
 
 
 def _selected(split: str, names: set[str]) -> set[str]:
@@ -113,23 +127,25 @@ def _by_id(instances: Any, key: str, path: Path) -> dict[int, Mapping[str, Any]]
     return {require(entry, "id", int, f"{path}: {key} {i}"): entry for i, entry in enumerate(entries)}
 
 
-def _expressions_of(root: Path, ref: Mapping, instances: _Instances, where: str) -> Iterator[Expression]:
+def _expressions_of(root: Path, ref: Mapping, instances: _Instances, where: str) -> Iterator[Annotated]:
     image = instances.images.get(require(ref, "image_id", int, where))
     if image is None:
         raise UserError(f"{where}: {INSTANCES.name} has no image {ref['image_id']}; replace both files.")
     at_image = f"{root / INSTANCES}: image {image['id']}"
     width, height = require_size(image, "width", "height", at_image)
     image_path = _image_path(root, require(image, "file_name", str, at_image), at_image)
-    truth = _truth(ref, instances.annotations, height, width, where)
+    shapes = _shapes(ref, instances.annotations, height, width, where)
+    truth = unite(shapes, height, width, where)
     ignore = image.get("ignore")
     if ignore is not None:
-        ignore = read_segmentation(ignore, height, width, f"{at_image}: its field 'ignore'")
+        what = f"{at_image}: its field 'ignore'"
+        ignore = read_segmentation(ignore, height, width, what)
     spacing = optional_spacing(image, "spacing", at_image)
     for sentence in require(ref, "sentences", list, where):
         phrase = require(sentence, "sent", str, where)
         if not phrase.strip():
             raise UserError(f"{where} has a sentence without text; add the phrase to its field 'sent'.")
-        yield Expression(
+        expression = Expression(
             image_id=image_path.stem,
             ref_id=require(ref, "ref_id", int, where),
             sent_id=require(sentence, "sent_id", int, where),
@@ -142,6 +158,7 @@ def _expressions_of(root: Path, ref: Mapping, instances: _Instances, where: str)
             ignore_mask=ignore,
             spacing=spacing,
         )
+        yield expression, shapes
 
 
 def _image_path(root: Path, name: str, where: str) -> Path:
@@ -154,10 +171,12 @@ def _image_path(root: Path, name: str, where: str) -> Path:
     return path
 
 
-def _truth(ref: Mapping, annotations: dict, height: int, width: int, where: str) -> masks.RLE:
-    """The union of the ref's annotations: `ann_id` is one number or, in trees of others, a list of them."""
+def _shapes(
+    ref: Mapping, annotations: dict, height: int, width: int, where: str
+) -> tuple[Polygon | Runs, ...]:
+    """Those of the ref's annotations: `ann_id` is one number or, in trees of others, a list of them."""
     ids = ref["ann_id"] if isinstance(ref.get("ann_id"), list) else [require(ref, "ann_id", int, where)]
-    rles = []
+    shapes: tuple[Polygon | Runs, ...] = ()
     for annotation_id in ids:
         annotation = annotations.get(annotation_id) if isinstance(annotation_id, int) else None
         if annotation is None:
@@ -165,8 +184,8 @@ def _truth(ref: Mapping, annotations: dict, height: int, width: int, where: str)
                 f"{where}: {INSTANCES.name} lacks annotation {annotation_id!r}; replace both files."
             )
         what = f"{where}: annotation {annotation_id}"
-        rles.append(read_segmentation(annotation.get("segmentation"), height, width, what))
-    return masks.union(rles) if rles else masks.empty(height, width)
+        shapes += read_shapes(annotation.get("segmentation"), height, width, what)
+    return shapes
 
 
 def _require_distinct(expressions: list[Expression], root: Path) -> None:

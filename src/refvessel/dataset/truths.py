@@ -1,13 +1,31 @@
 """The truth masks of one image: by phrase, the union of its regions or one mask a region."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refvessel import masks
+from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
-from refvessel.dataset.shapes import Page
+from refvessel.dataset.shapes import Drawn, Page, Region
+from refvessel.errors import UserError
 
-TARGETS = ("phrase", "region")  # what an expression asks for
+
+@dataclass(frozen=True)
+class TruthRule:
+    """What an expression asks for, and which outlines are drawn; raises UserError where a value is unknown.
+
+    The `target` of an expression is a phrase, with all its regions, or a region. With `include_empty`, a phrase
+    without a region on an annotated image becomes an expression with an empty truth. Outlines that cross
+    themselves are refused or drawn as COCO draws them, what they enclose twice outside.
+    """
+
+    target: str = "phrase"
+    include_empty: bool = False
+    crossing_outlines: str = "refuse"
+
+    def __post_init__(self) -> None:
+        _require_one_of(self.target, ("phrase", "region"), "target")
+        _require_one_of(self.crossing_outlines, ("refuse", "draw"), "crossing_outlines")
 
 
 @dataclass(frozen=True)
@@ -24,40 +42,48 @@ class Truths:
 
 
 def draw_truths(
-    record: Record, phrases: Mapping[str, str], size: tuple[int, int], *, target: str, empty: bool
+    record: Record,
+    regions: Sequence[Region],
+    phrases: Mapping[str, str],
+    size: tuple[int, int],
+    rule: TruthRule,
+    problems: Problems,
 ) -> Truths:
-    """Rasterise a record's regions on its image of `size` (width, height).
+    """Rasterise a record's `regions`, all of them, on its image of `size` (width, height).
 
-    `phrases` maps labels to phrases. The target `phrase` unites the regions of a phrase, `region` keeps each. With
-    `empty`, a phrase without a region gets an empty mask; without, none.
-    Raises UserError for regions outside the image and for masks of another size.
+    `phrases` maps labels to phrases. Regions that do not fit the image, masks of another size and outlines that
+    the rule refuses are reported.
     """
     width, height = size
-    regions = [*record.regions, *(region for image in record.label_images for region in image.regions())]
     parts: dict[str, list[masks.RLE]] = {phrase: [] for phrase in phrases.values()}
-    asked = set(parts) if empty else set()
+    asked = set(parts) if rule.include_empty else set()
     clipped = without_pixels = crossing = 0
     for region in regions:
         phrase = phrases[region.label]
         if not region.shapes:
             asked.add(phrase)  # the annotation says that nothing of this name is there
             continue
-        drawn = region.draw(size, record.stated_size)
-        clipped += drawn.clipped
-        crossing += drawn.crosses_itself
-        if not masks.area(drawn.mask):
-            without_pixels += 1
-            continue
-        parts[phrase].append(drawn.mask)
+        with problems.collect():
+            drawn = region.draw(size, record.stated_size)
+            _require_drawable(region, drawn, rule)
+            clipped += drawn.clipped
+            crossing += drawn.crosses_itself
+            if masks.area(drawn.mask):
+                parts[phrase].append(drawn.mask)
+            else:
+                without_pixels += 1
     truths = {
-        phrase: [masks.union(drawn)] if target == "phrase" else drawn
+        phrase: [masks.union(drawn)] if rule.target == "phrase" else drawn
         for phrase, drawn in parts.items()
         if drawn
     }
     truths |= {phrase: [masks.empty(height, width)] for phrase in parts if phrase in asked - truths.keys()}
+    ignore = None
+    with problems.collect():
+        ignore = None if record.ignore is None else _ignored(record, size)
     return Truths(
         truths,
-        None if record.ignore is None else _ignored(record, size),
+        ignore,
         record.stated_size not in (None, size),
         len(regions),
         clipped,
@@ -66,5 +92,18 @@ def draw_truths(
     )
 
 
+def _require_drawable(region: Region, drawn: Drawn, rule: TruthRule) -> None:
+    if drawn.crosses_itself and rule.crossing_outlines == "refuse":
+        raise UserError(
+            f"{region.where} has an outline that crosses itself; redraw it, or set crossing_outlines to draw, "
+            "which leaves out what it encloses twice."
+        )
+
+
 def _ignored(record: Record, size: tuple[int, int]) -> masks.RLE:
     return record.ignore.draw(Page(size, record.stated_size, f"{record.where}: what is ignored")).mask
+
+
+def _require_one_of(value: str, known: tuple[str, ...], key: str) -> None:
+    if value not in known:
+        raise UserError(f"The {key} {value!r} is unknown; choose one of: {', '.join(known)}.")

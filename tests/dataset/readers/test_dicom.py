@@ -182,10 +182,73 @@ def _spoilers():
     yield "spacing", replace(PixelSpacing=[0, 0.2]), "pixel spacing of 0 x 0.2 mm"
     yield "size", lambda root: annotate(root / "a.json", imageWidth=30, imageHeight=40), "swapped"
     yield (
-        "enhanced",
-        replace(PerFrameFunctionalGroupsSequence=[pydicom.Dataset()]),
-        "is an enhanced DICOM image; export it as classic",
+        "too few frames described",
+        replace(PerFrameFunctionalGroupsSequence=[pydicom.Dataset()], NumberOfFrames=3),
+        "describes 1 frames and states more",
     )
+
+
+def test_an_enhanced_run_says_of_each_frame_its_window_and_spacing(source, read):
+    stored = np.random.default_rng(7).integers(0, 4096, (3, 30, 40), np.uint16)
+    centres, spacings = [1000, 2000, 3000], [(0.2, 0.2), (0.3, 0.25), (0.3, 0.25)]
+
+    def group(keyword: str, **tags: Any) -> pydicom.Dataset:
+        groups, item = pydicom.Dataset(), pydicom.Dataset()
+        for name, value in tags.items():
+            setattr(item, name, value)
+        setattr(groups, keyword, [item])
+        return groups
+
+    def frame(centre: int, spacing: tuple[float, float]) -> pydicom.Dataset:
+        groups = group("FrameVOILUTSequence", WindowCenter=centre, WindowWidth=801)
+        if spacing != (0.3, 0.25):
+            groups.update(group("PixelMeasuresSequence", PixelSpacing=list(spacing)))
+        groups.update(group("FrameContentSequence", FrameAcquisitionDateTime="20190304081500"))
+        return groups
+
+    shared = group("PixelMeasuresSequence", PixelSpacing=[0.3, 0.25])
+    shared.update(group("PixelValueTransformationSequence", RescaleSlope=2, RescaleIntercept=-100))
+    dicom(
+        source.root / "run.dcm",
+        stored,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.12.1.1",
+        BitsStored=12,
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=[frame(*each) for each in zip(centres, spacings, strict=True)],
+    )
+    annotate(source.root / "run_2.json")
+    records = read("dicom")
+    assert [record.annotation is None for record in records] == [True, False, True]
+    assert [record.spacing for record in records] == spacings
+    for record, values, centre in zip(records, stored.astype(float), centres, strict=True):
+        # PS3.3 C.11.2.1.2: ((x - (c - 0.5)) / (w - 1) + 0.5) * range
+        expected = np.clip(((2 * values - 100 - (centre - 0.5)) / 800 + 0.5) * 255, 0, 255)
+        assert np.abs(pixels_of(record) - expected).max() <= 0.51
+
+
+def test_an_enhanced_run_states_a_spacing_at_the_detector_and_a_magnification(source, convert):
+    at_the_detector, geometry, shared = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    at_the_detector.ImagerPixelSpacing = [0.3, 0.3]
+    geometry.EstimatedRadiographicMagnificationFactor = 1.5
+    shared.FramePixelDataPropertiesSequence, shared.XRayGeometrySequence = [at_the_detector], [geometry]
+    dicom(
+        source.root / "run.dcm",
+        EIGHT_BIT,
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=[pydicom.Dataset() for _ in EIGHT_BIT],
+    )
+    annotate(source.root / "run_1.json")
+    assert convert("dicom")["counts"]["images_with_spacing_at_the_detector"] == 1
+
+
+def test_files_of_one_run_that_only_look_numbered_are_annotated_by_their_own_names(source, read):
+    for name in ("run", "run_2"):
+        dicom(source.root / f"{name}.dcm", EIGHT_BIT[0])
+    annotate(source.root / "run_2.json")
+    assert [(r.name, r.annotation is None) for r in read("dicom")] == [
+        ("run.dcm", True),
+        ("run_2.dcm", False),
+    ]
 
 
 @pytest.mark.parametrize(("spoil", "reason"), [s[1:] for s in _spoilers()], ids=[s[0] for s in _spoilers()])

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,12 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj
 
 
 def read(root: Path, **options) -> list:
+    """The records, their shapes read."""
     problems = Problems()
-    records = list(labelme.read(root, problems, **options))
+    records = [
+        replace(record, regions=tuple(record.all_regions(problems)), region_files=())
+        for record in labelme.read(root, problems, **options)
+    ]
     problems.raise_any()
     return records
 

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from refvessel import masks
+from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
 
 SHAPE = (30, 40)
@@ -25,11 +26,13 @@ def add(source, name: str, mask: Image.Image) -> None:
 
 
 def truths(record) -> dict[str, np.ndarray]:
-    return {
+    problems = Problems()
+    found = {
         region.label: masks.decode(region.draw((40, 30), record.stated_size).mask)
-        for image in record.label_images
-        for region in image.regions()
+        for region in record.all_regions(problems)
     }
+    problems.raise_any()
+    return found
 
 
 def palette(labels: np.ndarray, colours: list[int]) -> Image.Image:

@@ -6,17 +6,16 @@ compressed or not; crowds are regions like others, and counted.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from refvessel.dataset.fields import of_kind, require, require_size
-from refvessel.dataset.polygons import as_polygon
+from refvessel.dataset.fields import require, require_size
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files
 from refvessel.dataset.readers.templates import PathTemplate
-from refvessel.dataset.segmentation import read_run_lengths
-from refvessel.dataset.shapes import Polygon, Region, Runs, Shape
+from refvessel.dataset.segmentation import read_shapes
+from refvessel.dataset.shapes import Region
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
@@ -47,8 +46,8 @@ def read(
     annotated = set()
     for path, fields in found:
         file = _File(root, path, root / folders.fill(fields, "images"), named_by_root=bool(template.fields))
-        for record in file.records(problems):
-            with problems.collect():
+        with problems.collect():
+            for record in file.records(problems):
                 annotated.add(record.path)
                 name = {"name": Path(record.name).stem}
                 split = fields.get("split")
@@ -62,6 +61,18 @@ def read(
     yield from not_annotated(root, annotated)
 
 
+@dataclass
+class _Image:
+    """An entry of `images` and its annotations."""
+
+    where: str
+    file_name: str
+    path: Path
+    size: tuple[int, int]  # (width, height)
+    regions: list[Region] = field(default_factory=list)
+    crowds: int = 0
+
+
 @dataclass(frozen=True)
 class _File:
     """One annotation file and the folder of its images."""
@@ -73,69 +84,76 @@ class _File:
 
     def records(self, problems: Problems) -> Iterator[Record]:
         """A record for every entry of `images`; what is wrong with the rest goes to `problems`."""
-        content = read_json(
-            locate(self.root, self.root, str(self.path.relative_to(self.root)), f"{self.root}:")
-        )
-        categories = {
+        name = str(self.path.relative_to(self.root))
+        content = read_json(locate(self.root, self.root, name, f"{self.root}: the file"))
+        categories = self._categories(content)
+        images = self._listed(content, problems)
+        for number, annotation in enumerate(require(content, "annotations", list, str(self.path)), start=1):
+            with problems.collect():
+                self._add(annotation, images, categories, f"{self.path}: annotation {number}")
+        for image in images.values():
+            if image is not None:
+                yield self._record(image)
+
+    def _categories(self, content: Any) -> dict[int, str]:
+        return {
             require(category, "id", int, f"{self.path}: category {number}"): require(
                 category, "name", str, f"{self.path}: category {number}"
             )
             for number, category in enumerate(require(content, "categories", list, str(self.path)), start=1)
         }
-        entries: dict[int, tuple[dict, list[Region], int]] = {}
+
+    def _listed(self, content: Any, problems: Problems) -> dict[int, _Image | None]:
+        """The images by their ids; None where it has been told already what is wrong with one."""
+        images: dict[int, _Image | None] = {}
         for number, entry in enumerate(require(content, "images", list, str(self.path)), start=1):
             with problems.collect():
                 identifier = require(entry, "id", int, f"{self.path}: image {number}")
-                if identifier in entries:
+                if identifier in images:
                     raise UserError(f"{self.path} has two images of the id {identifier}; number them anew.")
-                entries[identifier] = (entry, [], 0)
-        for number, annotation in enumerate(require(content, "annotations", list, str(self.path)), start=1):
-            with problems.collect():
-                where = f"{self.path}: annotation {number}"
-                identifier = require(annotation, "image_id", int, where)
-                if identifier not in entries:
-                    raise UserError(
-                        f"{where} is of image {identifier}, which is not listed; remove or list it."
-                    )
-                entry, regions, crowds = entries[identifier]
-                where += f" (of {entry.get('file_name')})"
-                width, height = require_size(entry, "width", "height", where)
-                regions.append(_region(annotation, categories, height, width, where))
-                entries[identifier] = (entry, regions, crowds + (annotation.get("iscrowd") == 1))
-        for identifier, (entry, regions, crowds) in entries.items():
-            with problems.collect():
-                yield self._record(entry, regions, crowds, f"{self.path}: image {identifier}")
+                images[identifier] = None
+                images[identifier] = self._image(entry, f"{self.path}: image {identifier}")
+        return images
 
-    def _record(self, entry: Mapping, regions: list[Region], crowds: int, where: str) -> Record:
+    def _image(self, entry: Mapping, where: str) -> _Image:
         file_name = require(entry, "file_name", str, where)
-        image = locate(self.root, self.images, file_name, f"{where}: file_name")
-        if not image.is_file():
+        path = locate(self.root, self.images, file_name, f"{where}: file_name")
+        if not path.is_file():
             raise UserError(f"{where}: {self.images / file_name} does not exist; put the image there.")
+        size = require_size(entry, "width", "height", f"{where} ({file_name})")
+        return _Image(where, file_name, path, size)
+
+    def _add(
+        self, annotation: Any, images: Mapping[int, _Image | None], categories: Mapping[int, str], where: str
+    ) -> None:
+        identifier = require(annotation, "image_id", int, where)
+        if identifier not in images:
+            raise UserError(f"{where} is of image {identifier}, which is not listed; remove or list it.")
+        if (image := images[identifier]) is not None:
+            where += f" (of {image.file_name})"
+            image.regions.append(_region(annotation, categories, image.size, where))
+            image.crowds += annotation.get("iscrowd") == 1
+
+    def _record(self, image: _Image) -> Record:
         base = self.root.resolve() if self.named_by_root else self.images.resolve()
+        base = base if image.path.is_relative_to(base) else self.root.resolve()
         return Record(
-            name=image.relative_to(base if image.is_relative_to(base) else self.root.resolve()).as_posix(),
-            path=image,
+            name=image.path.relative_to(base).as_posix(),
+            path=image.path,
             annotation=self.path,
-            where=where,
-            regions=tuple(regions),
-            stated_size=require_size(entry, "width", "height", where),
-            counts={"regions_crowd": crowds},
+            where=image.where,
+            regions=tuple(image.regions),
+            stated_size=image.size,
+            counts={"regions_crowd": image.crowds},
         )
 
 
-def _region(
-    annotation: Mapping, categories: Mapping[int, str], height: int, width: int, where: str
-) -> Region:
+def _region(annotation: Mapping, categories: Mapping[int, str], size: tuple[int, int], where: str) -> Region:
     category = require(annotation, "category_id", int, where)
     if category not in categories:
         raise UserError(f"{where} is of category {category}, which is not listed; list or correct it.")
-    segmentation = annotation.get("segmentation")
-    shapes: tuple[Shape, ...]
-    if isinstance(segmentation, dict):
-        shapes = (Runs(read_run_lengths(segmentation, height, width, where)),)
-    else:
-        parts = of_kind(segmentation, list, f"{where}: its segmentation")
-        shapes = tuple(Polygon(as_polygon(part, where)) for part in parts)
+    width, height = size
+    shapes = read_shapes(annotation.get("segmentation"), height, width, f"{where}: its segmentation")
     if not shapes:
         raise UserError(f"{where} has a segmentation without polygons; draw or remove it.")
     return Region(_name(categories[category], where), shapes, where)

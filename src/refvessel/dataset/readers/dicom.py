@@ -5,10 +5,12 @@ it.
 do not matter, frames count from 1). The patient is the PatientID. Pixels become 8-bit: modality and window as
 the file states them (its first window; without one the whole stored range), MONOCHROME1 inverted, YBR and
 palettes as RGB.
+Enhanced objects are read like classic ones: what their functional groups say of a frame is laid over the header.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply
 from refvessel.dataset.fields import optional_size
 from refvessel.dataset.images import encode_png
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.labelme import read_shapes
+from refvessel.dataset.readers.labelme import LabelmeShapes
 from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, locate, visible_files
 from refvessel.errors import UserError
 from refvessel.files import read_json
@@ -43,36 +45,41 @@ _IDENTIFYING = (
     "SeriesInstanceUID",
     "SOPInstanceUID",
 )
+# Of enhanced objects: where they say what a classic one says in its header.
+_FUNCTIONAL_GROUPS = (
+    "PixelMeasuresSequence",
+    "FrameVOILUTSequence",
+    "PixelValueTransformationSequence",
+    "XRayGeometrySequence",
+    "FramePixelDataPropertiesSequence",
+)
+_NUMBERED = re.compile(r"(.+)_(\d+)")
 _FAR = 1e12  # beyond any window: what it maps to is the window's range
 
 
 def read(root: Path, problems: Problems, *, line_width: float | None = None) -> Iterator[Record]:
     """Yield a record for every frame, in the order of paths and frames; `line_width` is LabelMe's."""
-    annotations = set(visible_files(root, frozenset({".json"})))
+    runs = _by_run(visible_files(root, frozenset({".json"})))
     for path in visible_files(root, None):
-        if path.suffix.lower() in IMAGE_SUFFIXES | {".json"} or not is_dicom(path):
+        if path.suffix.lower() in IMAGE_SUFFIXES | {".json"}:
             continue
+        run = path.with_name(path.name[: -len(".dcm")]) if path.suffix.lower() == ".dcm" else path
+        beside = runs.pop(run, [])
         with problems.collect():
             real = locate(root, root, str(path.relative_to(root)), f"{root}: the file")
+            if path.suffix.lower() != ".dcm" and not beside and not is_dicom(path):
+                continue  # another file
             header = _header(path)
             if "Rows" not in header:
                 continue  # a directory or a report: nothing to see
-            beside = _annotations_beside(path, annotations)
-            annotations -= set(beside.values())
-            frames = int(header.get("NumberOfFrames") or 1)
-            if surplus := sorted(beside.keys() - range(1, frames + 1)):
-                raise UserError(
-                    f"{beside[surplus[0]]}: {path.name} has {frames} frames, not {surplus[0]}; rename it."
-                )
-            for frame in range(1, frames + 1):
-                yield _record(root, real, header, frame, frames, beside.get(frame), problems, line_width)
-    for path in sorted(annotations):
+            yield from _records(root, real, header, beside, problems, line_width)
+    for path in sorted(file for beside in runs.values() for _, file in beside):
         problems.add(f"{path}: no DICOM file or frame of this name; add it or remove the annotation.")
 
 
 def frame_as_png(path: Path, *, frame: int) -> bytes:
     """Frame number `frame`, from 1, as an 8-bit PNG; raises UserError where it cannot be decoded or shown."""
-    header = _header(path)
+    header = _of_frame(_header(path), frame, path)
     try:
         pixels = pixel_array(path, index=frame - 1)
     # Damaged files make the decoders raise nearly anything; none of it is a bug of ours.
@@ -93,35 +100,52 @@ def frame_as_png(path: Path, *, frame: int) -> bytes:
     return encode_png(Image.fromarray(eight_bit))
 
 
-def _record(
+def _records(
     root: Path,
     path: Path,
     header: pydicom.Dataset,
-    frame: int,
-    frames: int,
-    annotation: Path | None,
+    beside: list[tuple[int, Path]],
     problems: Problems,
     line_width: float | None,
+) -> Iterator[Record]:
+    """One record a frame; `beside` are the numbers of frames and the files that annotate them."""
+    frames = int(header.get("NumberOfFrames") or 1)
+    annotations: dict[int, Path] = {}
+    for frame, file in beside:
+        with problems.collect():
+            if not 1 <= frame <= frames:
+                raise UserError(f"{file}: {path.name} has {frames} frames, not {frame}; rename it.")
+            if annotations.setdefault(frame, file) != file:
+                raise UserError(
+                    f"{annotations[frame]} and {file} both annotate frame {frame}; keep or merge one."
+                )
+    identifiers = tuple(_identifiers(header))
+    for frame in range(1, frames + 1):
+        with problems.collect():
+            record = _record(root, path, _of_frame(header, frame, path), frame, frames, identifiers)
+            if frame in annotations:
+                record = _annotated(root, record, annotations[frame], line_width)
+            yield record
+
+
+def _record(
+    root: Path, path: Path, header: pydicom.Dataset, frame: int, frames: int, identifiers: tuple[str, ...]
 ) -> Record:
+    """A frame without its annotation."""
     name = path.relative_to(root.resolve()).as_posix()
     name = name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
     at_the_detector = "PixelSpacing" not in header and "ImagerPixelSpacing" in header
-    content = None if annotation is None else read_json(annotation)
     return Record(
         # A suffix is taken off names; a UID's last number must not be mistaken for one.
         name=f"{name}.dcm" if frames == 1 else f"{name}/{frame:04d}.dcm",
         path=path,
-        annotation=annotation,
-        where=f"{annotation or path} frame {frame}",
-        regions=() if content is None else read_shapes(content, str(annotation), problems, line_width),
-        stated_size=None
-        if content is None
-        else optional_size(content, "imageWidth", "imageHeight", str(annotation)),
+        annotation=None,
+        where=f"{path} frame {frame}",
         spacing=_spacing(header, path),
         load=partial(frame_as_png, frame=frame),
         patient=str(header.get("PatientID") or "").strip(),
         frame=frame if frames > 1 else _whole_number(header.get("InstanceNumber")),
-        identifiers=tuple(_identifiers(header)),
+        identifiers=identifiers,
         counts={
             "images_with_burned_in_text": int(header.get("BurnedInAnnotation") == "YES"),
             "images_with_spacing_at_the_detector": int(at_the_detector),
@@ -129,30 +153,51 @@ def _record(
     )
 
 
+def _annotated(root: Path, record: Record, annotation: Path, line_width: float | None) -> Record:
+    real = locate(root, root, str(annotation.relative_to(root)), f"{root}: the annotation")
+    content, where = read_json(real), str(annotation)
+    return replace(
+        record,
+        annotation=real,
+        where=f"{annotation} ({record.where})",
+        region_files=(LabelmeShapes.listed(content, real, where, line_width),),
+        stated_size=optional_size(content, "imageWidth", "imageHeight", where),
+    )
+
+
 def _header(path: Path) -> pydicom.Dataset:
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        return pydicom.dcmread(path, stop_before_pixels=True)
     except Exception as error:  # as above
         raise UserError(f"{path} does not open as DICOM ({error}); replace the file.") from None
-    if "PerFrameFunctionalGroupsSequence" in header:
-        raise UserError(f"{path} is an enhanced DICOM image; export it as classic X-ray angiography (XA).")
-    return header
 
 
-def _annotations_beside(path: Path, annotations: set[Path]) -> dict[int, Path]:
-    """Frame number -> LabelMe file; a file without a number is of frame 1."""
-    base = path.name[: -len(".dcm")] if path.name.lower().endswith(".dcm") else path.name
-    pattern = re.compile(re.escape(base) + r"(?:_(\d+))?\.json")
-    found: dict[int, Path] = {}
-    for candidate in sorted(annotations):
-        match = pattern.fullmatch(candidate.name) if candidate.parent == path.parent else None
-        if match is None:
-            continue
-        frame = int(match[1] or 1)
-        if frame in found:
-            raise UserError(f"{found[frame]} and {candidate} both annotate frame {frame}; keep or merge one.")
-        found[frame] = candidate
-    return found
+def _of_frame(header: pydicom.Dataset, frame: int, path: Path) -> pydicom.Dataset:
+    """What the header says of a frame: of enhanced objects with the functional groups, shared and the frame's."""
+    if "PerFrameFunctionalGroupsSequence" not in header:
+        return header
+    each = header.PerFrameFunctionalGroupsSequence
+    if frame > len(each):
+        raise UserError(f"{path} describes {len(each)} frames and states more; export it again.")
+    flat = pydicom.Dataset()
+    flat.update(header)
+    for groups in (*header.get("SharedFunctionalGroupsSequence", [])[:1], each[frame - 1]):
+        for keyword in _FUNCTIONAL_GROUPS:
+            for item in (groups.get(keyword) or [])[:1]:
+                flat.update(item)
+    return flat
+
+
+def _by_run(annotations: Iterable[Path]) -> dict[Path, list[tuple[int, Path]]]:
+    """Path of a run without suffix -> numbers of frames and the LabelMe files of these."""
+    runs: dict[Path, list[tuple[int, Path]]] = {}
+    for file in annotations:
+        run, frame = file.with_suffix(""), 1
+        numbered = _NUMBERED.fullmatch(file.stem)
+        if numbered and not run.exists() and not file.with_suffix(".dcm").exists():
+            run, frame = file.with_name(numbered[1]), int(numbered[2])
+        runs.setdefault(run, []).append((frame, file))
+    return runs
 
 
 def _windowed(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:

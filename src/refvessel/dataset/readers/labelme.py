@@ -7,9 +7,11 @@ its own field `line_width`, else the option of that name) and `mask`; any other 
 
 import base64
 import binascii
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,13 +32,13 @@ def read(root: Path, problems: Problems, *, line_width: float | None = None) -> 
     annotated = set()
     for path in visible_files(root, frozenset({".json"})):
         with problems.collect():
-            record = _record(root, path, problems, line_width)
+            record = _record(root, path, line_width)
             annotated.add(record.path)
             yield record
     yield from not_annotated(root, annotated)
 
 
-def _record(root: Path, path: Path, problems: Problems, line_width: float | None) -> Record:
+def _record(root: Path, path: Path, line_width: float | None) -> Record:
     real = locate(root, root, str(path.relative_to(root)), f"{root}: the annotation")
     content = read_json(real)
     image_path = require(content, "imagePath", str, str(path))
@@ -51,21 +53,37 @@ def _record(root: Path, path: Path, problems: Problems, line_width: float | None
         path=real if embedded else image,
         annotation=real,
         where=str(path),
-        regions=read_shapes(content, str(path), problems, line_width),
+        region_files=(LabelmeShapes.listed(content, real, str(path), line_width),),
         stated_size=optional_size(content, "imageWidth", "imageHeight", str(path)),
         load=embedded_image if embedded else read_bytes,
     )
 
 
-def read_shapes(
-    content: Any, where: str, problems: Problems, line_width: float | None = None
-) -> tuple[Region, ...]:
-    """The regions of a LabelMe file's content; what is wrong with a shape goes to `problems`."""
-    regions = []
-    for number, shape in enumerate(require(content, "shapes", list, where), start=1):
-        with problems.collect():
-            regions.append(_region(shape, f"{where}: shape {number}", line_width))
-    return tuple(regions)
+@dataclass(frozen=True, slots=True)
+class LabelmeShapes:
+    """The shapes of a LabelMe file, of which the labels alone are kept until they are drawn."""
+
+    path: Path
+    where: str
+    labels: tuple[str, ...]
+    line_width: float | None
+
+    @classmethod
+    def listed(cls, content: Any, path: Path, where: str, line_width: float | None) -> Self:
+        """Of the file's parsed content."""
+        shapes = require(content, "shapes", list, where)
+        labels = [shape.get("label") for shape in shapes if isinstance(shape, dict)]
+        named = dict.fromkeys(sys.intern(label.strip()) for label in labels if isinstance(label, str))
+        return cls(path, where, tuple(label for label in named if label), line_width)
+
+    def regions(self, problems: Problems) -> list[Region]:
+        """The shapes as regions; what is wrong with one goes to `problems`."""
+        regions = []
+        shapes = require(read_json(self.path), "shapes", list, self.where)
+        for number, shape in enumerate(shapes, start=1):
+            with problems.collect():
+                regions.append(_region(shape, f"{self.where}: shape {number}", self.line_width))
+        return regions
 
 
 def _region(shape: Any, where: str, line_width: float | None) -> Region:

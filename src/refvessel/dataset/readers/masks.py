@@ -73,7 +73,7 @@ def read(
                 path=locate(root, root, file.name, f"{root}: the image"),
                 annotation=located[0][0] if located else None,
                 where=where,
-                label_images=tuple(
+                region_files=tuple(
                     LabelImage(path, by_value, str(path))
                     if by_value is not None
                     else BinaryMask(path, values.get("label", LABEL), threshold, str(path))

@@ -5,12 +5,15 @@ A reader is a function `read(root, problems)` that yields records and hands what
 `options` of the configuration. A new format is one module with such a function and one line in `formats`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from refvessel.dataset.fields import read_bytes
-from refvessel.dataset.label_images import BinaryMask, LabelImage, OutsideOf
+from refvessel.dataset.label_images import OutsideOf
+from refvessel.dataset.problems import Problems
 from refvessel.dataset.shapes import Region, Runs
 from refvessel.errors import UserError
 
@@ -19,7 +22,21 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 
-@dataclass(frozen=True)
+class RegionFile(Protocol):
+    """A file of regions that is read only when the truth is drawn, so that no regions are kept for all images."""
+
+    path: Path
+    where: str  # for messages
+
+    @property
+    def labels(self) -> Iterable[str]:
+        """The labels that may occur."""
+
+    def regions(self, problems: Problems) -> list[Region]:
+        """The regions; what is wrong with one goes to `problems`, UserError where the file is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One image and what was annotated on it."""
 
@@ -28,7 +45,7 @@ class Record:
     annotation: Path | None  # the file that holds the regions; None: not annotated, to be counted only
     where: str  # that file and the entry in it, for messages
     regions: tuple[Region, ...] = ()
-    label_images: tuple[BinaryMask | LabelImage, ...] = ()  # files of masks, read when the truth is drawn
+    region_files: tuple[RegionFile, ...] = ()  # further regions
     ignore: Runs | OutsideOf | None = None  # pixels that no score looks at
     stated_size: tuple[int, int] | None = None  # (width, height) that the coordinates refer to
     spacing: tuple[float, float] | None = None  # millimetres a pixel of the image: between rows, columns
@@ -44,38 +61,61 @@ class Record:
     def labels(self) -> dict[str, str]:
         """Label -> file and field where it first occurs, for all labels that can occur."""
         named = [(region.label, region.where) for region in self.regions]
-        named += [(label, image.where) for image in self.label_images for label in image.labels]
+        named += [(label, file.where) for file in self.region_files for label in file.labels]
         return dict(reversed(named))
 
     @property
     def annotation_files(self) -> set[Path]:
         """All files that the truth is made from."""
-        files = {*self.also_read, *(image.path for image in self.label_images)}
+        files = {*self.also_read, *(file.path for file in self.region_files)}
         if self.annotation is not None:
             files.add(self.annotation)
         if isinstance(self.ignore, OutsideOf):
             files.add(self.ignore.path)
         return files
 
+    def all_regions(self, problems: Problems) -> list[Region]:
+        """The regions, those of files read now; what is wrong with them goes to `problems`."""
+        regions = list(self.regions)
+        for file in self.region_files:
+            with problems.collect():
+                regions += file.regions(problems)
+        return regions
+
 
 Reader = Callable[..., Iterator[Record]]
 
 
 def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
-    """Files below `folder` with one of the suffixes (lower case; None: any), sorted; nothing hidden (`.name`)."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if (suffixes is None or path.suffix.lower() in suffixes)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    """Files below `folder` with one of the suffixes (lower case; None: any), sorted; nothing hidden (`.name`).
+
+    Raises UserError for a link to a folder that leads out of `folder`; files below other links are found where
+    they lie.
+    """
+    found, pending = [], [str(folder)]
+    while pending:
+        for entry in _visible(pending.pop()):
+            if entry.is_dir() and not entry.is_symlink():
+                pending.append(entry.path)
+            elif entry.is_dir():
+                locate(folder, folder, os.path.relpath(entry.path, folder), f"{folder}: the folder")
+            elif (suffixes is None or Path(entry.name).suffix.lower() in suffixes) and entry.is_file():
+                found.append(entry.path)
+    return sorted(map(Path, found))
+
+
+def _visible(folder: str) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); check its permissions.") from None
 
 
 def not_annotated(root: Path, annotated: Set[Path]) -> Iterator[Record]:
     """A record without annotation for every image below `root` whose real path is not among `annotated`."""
     for path in visible_files(root, IMAGE_SUFFIXES):
-        if path.resolve() not in annotated:
+        if Path(os.path.realpath(path)) not in annotated:
             yield Record(path.relative_to(root).as_posix(), path, annotation=None, where=str(path))
 
 
@@ -86,10 +126,13 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
     where the path leaves `root`, by `..`, by an absolute path or by a symlink.
     """
     try:
-        path = (folder / name.replace("\\", "/")).resolve()
-    except (OSError, RuntimeError, ValueError):  # a loop of symlinks, a null character
+        path = folder / name
+        if not path.exists():  # with backslashes that are part of its name
+            path = folder / name.replace("\\", "/")
+        path = Path(os.path.realpath(path))
+    except ValueError:  # a null character
         raise UserError(f"{what} {name!r:.200} is not a usable path; correct it.") from None
-    if not path.is_relative_to(root.resolve()):
+    if not path.is_relative_to(os.path.realpath(root)):
         raise UserError(
             f"{what} {name!r:.200} leads out of {root}; put the file inside and name it from there."
         )

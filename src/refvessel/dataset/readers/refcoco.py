@@ -5,18 +5,20 @@ from pathlib import Path
 
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record, locate, not_annotated
-from refvessel.dataset.shapes import Region, Runs
-from refvessel.dataset.tree import IMAGES, INSTANCES, REFS, Expression, read_splits
+from refvessel.dataset.shapes import Polygon, Region, Runs
+from refvessel.dataset.tree import IMAGES, INSTANCES, REFS, Annotated, Expression, read_splits
 from refvessel.errors import UserError
 from refvessel.masks import area
 
 
 def read(root: Path, problems: Problems) -> Iterator[Record]:
     """Yield a record for every image with a ref, then one for every image without."""
-    by_image: dict[Path, list[tuple[str, Expression]]] = {}
-    for split, expressions in read_splits(root).items():
-        for expression in expressions:
-            by_image.setdefault(expression.image_path, []).append((split, expression))
+    for file in (INSTANCES, REFS):
+        locate(root, root, str(file), f"{root}: the file")
+    by_image: dict[Path, list[tuple[str, Annotated]]] = {}
+    for split, annotated_expressions in read_splits(root, problems).items():
+        for expression, shapes in annotated_expressions:
+            by_image.setdefault(expression.image_path, []).append((split, (expression, shapes)))
     annotated = set()
     for path, members in sorted(by_image.items()):
         with problems.collect():
@@ -26,21 +28,20 @@ def read(root: Path, problems: Problems) -> Iterator[Record]:
     yield from not_annotated(root, annotated)
 
 
-def _record(root: Path, path: Path, members: list[tuple[str, Expression]]) -> Record:
+def _record(root: Path, path: Path, members: list[tuple[str, Annotated]]) -> Record:
     splits = sorted({split for split, _ in members})
     if len(splits) > 1:
         raise UserError(
             f"{root / REFS}: the image {path.name} is in the splits {' and '.join(splits)}; keep one."
         )
-    expressions = [expression for _, expression in members]
-    first = expressions[0]
+    first, _ = members[0][1]
     return Record(
         name=path.relative_to(root / IMAGES).as_posix(),
         path=locate(root, root, str(path.relative_to(root)), f"{root}: the image"),
         annotation=root / INSTANCES,
         also_read=(root / REFS,),
         where=f"{root / REFS}: image {path.name}",
-        regions=tuple(_region(root, expression) for expression in expressions),
+        regions=tuple(_region(root, *annotated) for _, annotated in members),
         ignore=None if first.ignore_mask is None else Runs(first.ignore_mask),
         stated_size=(first.width, first.height),
         spacing=first.spacing,
@@ -49,7 +50,10 @@ def _record(root: Path, path: Path, members: list[tuple[str, Expression]]) -> Re
     )
 
 
-def _region(root: Path, expression: Expression) -> Region:
-    """The expression's truth; without shapes where that is empty."""
-    shapes = (Runs(expression.truth),) if area(expression.truth) else ()
-    return Region(expression.phrase.strip(), shapes, f"{root / REFS}: sentence {expression.sent_id}")
+def _region(root: Path, expression: Expression, shapes: tuple[Polygon | Runs, ...]) -> Region:
+    """The expression's truth as it is annotated; without shapes where that is empty."""
+    return Region(
+        expression.phrase.strip(),
+        shapes if area(expression.truth) else (),
+        f"{root / REFS}: sentence {expression.sent_id} ({expression.image_path.name})",
+    )

@@ -24,8 +24,9 @@ FILE = "annotations.json"
 def read(root: Path, problems: Problems) -> Iterator[Record]:
     """Yield a record for every entry, then one without regions for every image that no entry names."""
     annotations = root / FILE
+    content = read_json(locate(root, root, FILE, f"{root}: the file"))
     annotated = set()
-    for number, entry in enumerate(of_kind(read_json(annotations), list, str(annotations)), start=1):
+    for number, entry in enumerate(of_kind(content, list, str(annotations)), start=1):
         with problems.collect():
             record = _record(root, entry, f"{annotations}: entry {number}", problems)
             annotated.add(record.path)
