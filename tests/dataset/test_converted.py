@@ -22,7 +22,7 @@ def test_processes_change_nothing(many, convert, tmp_path):
         files = sorted(path for path in (tmp_path / str(jobs)).rglob("*") if path.is_file())
         trees.append({path.relative_to(tmp_path / str(jobs)): path.read_bytes() for path in files})
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 23
+    assert len(trees[0]) == 24
 
 
 def test_problems_of_all_processes_are_told_in_order(many, convert, tmp_path):
