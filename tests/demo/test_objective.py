@@ -103,14 +103,13 @@ def test_training_reads_the_answer_as_inference_generates_it(setting):
         model.language_model.lm_head.weight[processor.seg_token_id] = direction.mean(0)
         rows = zip(conversations.input_ids.tolist(), conversations.attention_mask.tolist(), strict=True)
         begun = [[each for each, kept in zip(ids[:length], mask, strict=False) if kept] for ids, mask in rows]
-        prompts = pack_prompts([begun] * len(batch.tiles), [], device="cpu")
-        answers = model.answer(
-            prompts,
+        read = model.read_prompts(
+            pack_prompts([begun] * len(batch.tiles), []),
             model.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1),
-            image_token_id=processor.image_token_id,
-            seg_token_id=processor.seg_token_id,
-            stopping=Stopping((), max_new_tokens=2),
+            processor.image_token_id,
         )
+        stopping = Stopping((), max_new_tokens=2)
+        answers = model.answers(read, seg_token_id=processor.seg_token_id, stopping=stopping)
         model.language_model.lm_head.weight.copy_(forced)
     states = torch.stack([answer.seg_states[0] for answer in answers])
     torch.testing.assert_close(states, hidden, rtol=1e-4, atol=1e-4)

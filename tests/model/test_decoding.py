@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from refvessel.model.decoding import Stopping, greedy_answers
+from refvessel.model.decoding import Stopping, complete, prefill
 from refvessel.model.packing import pack_prompts
 
 VOCABULARY = 40
@@ -28,9 +28,9 @@ def language_model():
 
 
 def answers(model, prompts, draft, stop=(), longest=12, seg=5, multiple=1):
-    packed = pack_prompts(prompts, draft, device="cpu", multiple=multiple)
-    embeds = model.get_input_embeddings()(packed.input_ids)
-    return greedy_answers(model, embeds, packed, seg_token_id=seg, stopping=Stopping(stop, longest))
+    packed = pack_prompts(prompts, draft, multiple=multiple)
+    begun = prefill(model, model.get_input_embeddings()(packed.input_ids), packed)
+    return complete(model, begun, seg_token_id=seg, stopping=Stopping(stop, longest))
 
 
 def generated(model, prompt, longest=12):
@@ -89,14 +89,14 @@ def test_a_seg_in_the_last_place_is_never_read_and_has_no_state(language_model, 
 
 
 def test_prompts_of_an_image_share_their_beginning_once():
-    packed = pack_prompts([[[1, 2, 3, 4], [1, 2, 5]], [[9, 8]]], [30, 31], device="cpu")
+    packed = pack_prompts([[[1, 2, 3, 4], [1, 2, 5]], [[9, 8]]], [30, 31])
     assert packed.input_ids.tolist() == [[1, 2, 3, 4, 30, 31, 5, 30, 31], [9, 8, 30, 31, 0, 0, 0, 0, 0]]
     assert packed.positions.tolist()[0] == [0, 1, 2, 3, 4, 5, 2, 3, 4]
     assert packed.choices.tolist() == [[3, 4, 5], [6, 7, 8], [1, 2, 3]]
-    assert packed.visible(1, 1).tolist() == [0, 1, 6, 7]
+    assert packed.read_by(1, 1).tolist() == [0, 1, 6, 7]
 
 
 def test_equal_prompts_each_keep_a_token_to_choose_from():
-    packed = pack_prompts([[[1, 2], [1, 2]]], [], device="cpu")
+    packed = pack_prompts([[[1, 2], [1, 2]]], [])
     assert packed.input_ids.tolist() == [[1, 2, 2]]
     assert packed.choices.tolist() == [[1], [2]]

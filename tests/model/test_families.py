@@ -100,13 +100,8 @@ def test_a_loaded_model_has_the_folders_weights_and_generates(family, tmp_path):
     prompt = torch.tensor([[3, 9, 4, 11, 6, 2]])
     settings = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": None, "pad_token_id": 0}
     with torch.inference_mode():
-        (answer,) = loaded.answer(
-            pack_prompts([prompt.tolist()], [], device="cpu"),
-            torch.zeros(0, 32),
-            image_token_id=-1,
-            seg_token_id=5,
-            stopping=Stopping((), 12),
-        )
+        begun = loaded.read_prompts(pack_prompts([prompt.tolist()], []), torch.zeros(0, 32), -1)
+        (answer,) = loaded.answers(begun, seg_token_id=5, stopping=Stopping((), 12))
         expected = model.language_model.generate(prompt, **settings)
     assert answer.token_ids == expected[0, 6:].tolist()
 

@@ -22,15 +22,16 @@ from refvessel.model.hiera import Windows, encode
 def test_features_equal_those_of_transformers_encoder(config, trunk):
     config["grounding_encoder_config"] |= {"stages": [1, 2, 3, 1], "global_att_blocks": [4]} | trunk
     torch.manual_seed(0)
-    encoder = Sam2VideoModel(Sa2VAConfig(**config).sam2_config()).vision_encoder.eval()
-    for parameter in encoder.parameters():
+    model = Sam2VideoModel(Sa2VAConfig(**config).sam2_config()).eval()
+    for parameter in model.parameters():
         parameter.normal_(std=0.2)
     images = torch.randn(2, 3, 256, 256)
-    expected = encoder(images).fpn_hidden_states
-    found = encode(encoder, images)
-    assert len(found) == len(expected) == 3
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    fine, middle, coarse = model.vision_encoder(images).fpn_hidden_states
+    narrow = model.mask_decoder.conv_s0, model.mask_decoder.conv_s1
+    found, finer = encode(model.vision_encoder, narrow, images)
+    torch.testing.assert_close(found, coarse, atol=1e-4, rtol=1e-4)
+    for ours, convolution, level in zip(finer, narrow, (fine, middle), strict=True):
+        torch.testing.assert_close(ours, convolution(level), atol=1e-3, rtol=1e-4)
 
 
 def test_cutting_and_joining_windows_loses_nothing():

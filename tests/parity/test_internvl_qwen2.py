@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from refvessel.inference.segmenter import DRAFT, Segmenter
+from refvessel.inference.drafts import EXPECTED, Drafts
+from refvessel.inference.segmenter import Segmenter
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
@@ -57,6 +58,10 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("number", range(11))
 
 
+def drafts(processor, text):
+    return text and Drafts(processor.answer_ids(text), processor.stop_token_ids)
+
+
 def read(parity, case):
     return Image.open(parity / case["image"])
 
@@ -68,7 +73,7 @@ def test_all_eleven_cases_are_tested(official):
 def test_pixels_and_prompt_ids_equal_the_official_ones(parity, official, processor, number):
     case = official.cases[number]
     image = processor.process_image(read(parity, case))
-    pixels = normalise(torch.from_numpy(image.tiles), torch.float32)
+    pixels = normalise(image.tiles, torch.float32)
     assert len(pixels) == case["num_tiles"]
     expected = official.tensors[f"{case['case']}.pixel_values_tile0"]
     assert (pixels[0][:, ::16, ::16] - expected).abs().max() <= PIXELS
@@ -83,17 +88,13 @@ def test_every_stage_equals_the_official_one(parity, official, model, processor,
     case = official.cases[number]
     name = case["case"]
     image = processor.process_image(read(parity, case))
-    image_embeds = model.embed_tiles(normalise(torch.from_numpy(image.tiles), torch.float32)).flatten(0, 1)
+    image_embeds = model.embed_tiles(normalise(image.tiles, torch.float32)).flatten(0, 1)
     assert (image_embeds[::37] - official.tensors[f"{name}.image_embeds"]).abs().max() <= STATES
 
     ids = processor.prompt_ids(case["prompt"], case["num_tiles"])
-    (answer,) = model.answer(
-        pack_prompts([[ids]], [], device="cpu"),
-        image_embeds,
-        image_token_id=processor.image_token_id,
-        seg_token_id=processor.seg_token_id,
-        stopping=Stopping(processor.stop_token_ids, 2048),
-    )
+    begun = model.read_prompts(pack_prompts([[ids]], []), image_embeds, processor.image_token_id)
+    stopping = Stopping(processor.stop_token_ids, 2048)
+    (answer,) = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)
     assert answer.token_ids == case["generated_ids"]
     assert processor.answer_text(answer.token_ids) == case["generated_text"]
     assert len(answer.seg_states) == case["num_seg"]
@@ -103,7 +104,7 @@ def test_every_stage_equals_the_official_one(parity, official, model, processor,
     assert (answer.seg_states - official.tensors[f"{name}.seg_hidden_states"]).abs().max() <= STATES
     prompts = model.text_hidden_fcs(answer.seg_states)
     assert (prompts - official.tensors[f"{name}.seg_prompt_embeds"]).abs().max() <= STATES
-    features = model.encode_images(normalise(torch.from_numpy(image.whole)[None], torch.float32))
+    features = model.encode_images(normalise(image.whole[None], torch.float32))
     same_image = torch.zeros(case["num_seg"], dtype=torch.int64)
     masks = model.decode_masks(features.of(same_image), answer.seg_states)
     assert (masks.logits - official.tensors[f"{name}.low_res_logits"]).abs().max() <= LOGITS
@@ -116,7 +117,14 @@ def test_every_stage_equals_the_official_one(parity, official, model, processor,
 
 @pytest.mark.parametrize(
     "draft",
-    [DRAFT, None, "There is no", "Sure, it is [SEG] and [SEG] and", "[SEG][SEG]", "Sure, [SEG].<|im_end|>"],
+    [
+        EXPECTED,
+        None,
+        "There is no",
+        "Sure, it is [SEG] and [SEG] and",
+        "[SEG][SEG]",
+        "Sure, [SEG].<|im_end|>",
+    ],
 )
 def test_all_cases_in_one_batch_give_the_official_answers_and_masks_whatever_the_draft(
     parity, official, model, processor, draft
@@ -125,7 +133,7 @@ def test_all_cases_in_one_batch_give_the_official_answers_and_masks_whatever_the
     cases = [[case for case in official.cases if case["image"] == name] for name in names]
     images = [processor.process_image(Image.open(parity / name)) for name in names]
     prompts = [[case["prompt"] for case in mine] for mine in cases]
-    answered = Segmenter(model, processor, draft=draft).segment(images, prompts)
+    answered = Segmenter(model, processor, drafts=drafts(processor, draft)).segment(images, prompts)
     for mine, segmentations in zip(cases, answered, strict=True):
         for case, segmentation in zip(mine, segmentations, strict=True):
             assert segmentation.answer == case["generated_text"]

@@ -105,11 +105,14 @@ def validate(
     """
     scores = []
     for batch in batches:
-        packed = pack_prompts([conversations.questions] * len(batch.tiles), [], device=batch.tiles.device)
-        answers = model.answer(
+        packed = pack_prompts([conversations.questions] * len(batch.tiles), []).on(batch.tiles.device)
+        begun = model.read_prompts(
             packed,
             model.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1),
-            image_token_id=processor.image_token_id,
+            processor.image_token_id,
+        )
+        answers = model.answers(
+            begun,
             seg_token_id=processor.seg_token_id,
             stopping=Stopping(processor.stop_token_ids, max_new_tokens=16),
         )

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 
-from refvessel.model.decoding import Answer, Stopping
-from refvessel.model.modeling import Masks, Sa2VAModel, upsample_logits
+from refvessel.inference.drafts import Drafts
+from refvessel.model.decoding import Answer, Prefill, Stopping
+from refvessel.model.modeling import ImageFeatures, Masks, Sa2VAModel, upsample_logits
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
+from refvessel.model.transfer import Arriving, to_device
 
-DRAFT = "Sure, [SEG]."  # what a trained model answers nearly always
 _ROUND_LENGTH = 16  # tokens; GPU kernels like row lengths that are a multiple
 _LARGEST_LOGIT = float(np.finfo(np.float16).max)
+_PROMPTS_KEPT = 4096  # token ids of so many questions and tile counts
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,14 @@ class Segmentation:
     masks: bool (number of [SEG], height, width), at the image's own size.
     scores: SAM2's predicted IoU of each mask.
     logits: float16 (number of [SEG], size/4, size/4), what the masks were upsampled and thresholded from.
+    drafted: whether the answer was foreseen, and so verified in one pass.
     """
 
     answer: str
     masks: np.ndarray
     scores: list[float]
     logits: np.ndarray
+    drafted: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,20 +43,15 @@ class Launched:
 
     owners: the image of each prompt.
     masks: of each prompt, bool (number of [SEG], height, width).
-    scores: of each prompt, float32 (number of [SEG],).
-    logits: of each prompt, float16 (number of [SEG], size/4, size/4).
-    finite: bool, whether all logits are.
-    done: recorded behind all of these; None on the CPU.
+    others: of all [SEG] one after the other, their scores, float32 (number,), and their logits, float16
+        (number, size/4, size/4); and bool, whether all logits are finite.
     """
 
     num_images: int
     owners: list[int]
     answers: list[Answer]
-    masks: list[torch.Tensor]
-    scores: list[torch.Tensor]
-    logits: list[torch.Tensor]
-    finite: torch.Tensor
-    done: torch.cuda.Event | None
+    masks: Arriving
+    others: Arriving
 
 
 class Segmenter:
@@ -61,7 +61,7 @@ class Segmenter:
         model: in its dtype, in evaluation mode.
         processor: the model's processor.
         max_new_tokens: the longest answer.
-        draft: the expected answer; a wrong one costs time but changes no answer. None decodes plainly.
+        drafts: what answers are expected; a wrong guess costs time but changes no answer. None decodes plainly.
     """
 
     def __init__(
@@ -69,12 +69,13 @@ class Segmenter:
         model: Sa2VAModel,
         processor: Sa2VAProcessor,
         max_new_tokens: int = 2048,
-        draft: str | None = DRAFT,
+        drafts: Drafts | None = None,
     ) -> None:
         self._model = model
         self._processor = processor
         self._stopping = Stopping(processor.stop_token_ids, max_new_tokens)
-        self._draft = processor.answer_ids(draft) if draft else []
+        self._drafts = drafts
+        self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
         self._on_gpu = model.device.type == "cuda"
 
     def segment(
@@ -84,64 +85,76 @@ class Segmenter:
 
         Raises:
             UserError: for a prompt without `<image>`.
-            ArithmeticError: where mask logits are not finite.
+            ArithmeticError: where logits are not finite.
         """
         return self.finish(self.launch(images, prompts))
 
     @torch.inference_mode()
     def launch(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> Launched:
-        """Begin what `finish` completes; on a GPU, the next batch can be launched in between."""
+        """Begin what `finish` completes; on a GPU, the next batch can be launched in between.
+
+        The host waits for the language model's choices only, while the GPU goes on to SAM2's features.
+        """
         owners = [image for image, mine in enumerate(prompts) for _ in mine]
-        answers = self._answers(images, prompts)
-        counts = [len(answer.seg_states) for answer in answers]
-        found = self._decode(images, owners, answers)
-        logits = found.logits.split(counts)
-        masks = [self._at_image_size(mine, images[owner]) for mine, owner in zip(logits, owners, strict=True)]
+        begun = self._read(images, prompts)
+        features = (
+            self._model.encode_images(self._pixels([image.whole[None] for image in images]))
+            if self._on_gpu
+            else None
+        )
+        answers = self._model.answers(
+            begun, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
+        )
+        if self._drafts:
+            self._drafts.observe(answer.token_ids for answer in answers)
+        found = self._decode(images, owners, answers, features)
+        masks = [
+            self._at_image_size(mine, images[owner])
+            for mine, owner in zip(found.logits.split(_counts(answers)), owners, strict=True)
+        ]
         halves = found.logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
-        launched = Launched(
+        return Launched(
             num_images=len(images),
             owners=owners,
             answers=answers,
-            masks=[self._to_host(each) for each in masks],
-            scores=self._to_host(found.iou_scores.amax(-1)).split(counts),
-            logits=self._to_host(halves).split(counts),
-            finite=self._to_host(torch.isfinite(found.logits).all()),
-            done=torch.cuda.Event() if self._on_gpu else None,
+            masks=Arriving(*masks),
+            others=Arriving(found.iou_scores.amax(-1), halves, torch.isfinite(found.logits).all()),
         )
-        if launched.done is not None:
-            launched.done.record()
-        return launched
 
     def finish(self, launched: Launched) -> list[list[Segmentation]]:
         """Wait for a launched batch; the answers of each image, in the order of its prompts."""
-        if launched.done is not None:
-            launched.done.synchronize()
-        if not launched.finite:
+        scores, logits, finite = launched.others.wait()
+        if not finite:
             raise ArithmeticError("the mask logits are not finite")
+        counts = _counts(launched.answers)
         grouped: list[list[Segmentation]] = [[] for _ in range(launched.num_images)]
-        for owner, answer, masks, scores, logits in zip(
-            launched.owners, launched.answers, launched.masks, launched.scores, launched.logits, strict=True
+        for owner, answer, masks, score, mine in zip(
+            launched.owners,
+            launched.answers,
+            launched.masks.wait(),
+            scores.split(counts),
+            logits.split(counts),
+            strict=True,
         ):
             text = self._processor.answer_text(answer.token_ids)
-            grouped[owner].append(Segmentation(text, masks.numpy(), scores.tolist(), logits.numpy()))
+            grouped[owner].append(
+                Segmentation(text, masks.numpy(), score.tolist(), mine.numpy(), answer.drafted)
+            )
         return grouped
 
-    def _answers(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> list[Answer]:
-        processor = self._processor
+    def _read(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> Prefill:
         token_ids = [
-            [processor.prompt_ids(prompt, len(image.tiles)) for prompt in mine]
+            [self._prompt_ids(prompt, len(image.tiles)) for prompt in mine]
             for image, mine in zip(images, prompts, strict=True)
         ]
-        multiple = _ROUND_LENGTH if self._on_gpu else 1
-        packed = pack_prompts(token_ids, self._draft, device=self._model.device, multiple=multiple)
-        tiles = self._model.embed_tiles(self._to_device([image.tiles for image in images]))
+        draft = self._drafts.likeliest() if self._drafts else []
+        packed = pack_prompts(token_ids, draft, multiple=_ROUND_LENGTH if self._on_gpu else 1)
+        tiles = self._model.embed_tiles(self._pixels([image.tiles for image in images]))
         of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in images])]
-        return self._model.answer(
-            packed,
+        return self._model.read_prompts(
+            packed.on(self._model.device),
             self._as_often_as_shown(of_image, packed),
-            image_token_id=processor.image_token_id,
-            seg_token_id=processor.seg_token_id,
-            stopping=self._stopping,
+            self._processor.image_token_id,
         )
 
     def _as_often_as_shown(self, of_image: list[torch.Tensor], packed: PackedPrompts) -> torch.Tensor:
@@ -151,20 +164,26 @@ class Segmenter:
             [each for each, count in zip(of_image, places, strict=True) for _ in range(count // len(each))]
         )
 
-    def _decode(self, images: Sequence[ProcessedImage], owners: list[int], answers: list[Answer]) -> Masks:
-        """The masks of all answers, one after the other."""
-        index = [
-            owner
-            for owner, answer in zip(owners, answers, strict=True)
-            for _ in range(len(answer.seg_states))
-        ]
+    def _decode(
+        self,
+        images: Sequence[ProcessedImage],
+        owners: list[int],
+        answers: list[Answer],
+        features: ImageFeatures | None,
+    ) -> Masks:
+        """The masks of all answers, one after the other; of the images' features, where they are known."""
+        index = [owner for owner, count in zip(owners, _counts(answers), strict=True) for _ in range(count)]
         if not index:
             return self._model.no_masks()
-        used = sorted(set(index))  # only images that some answer segments go through SAM2, each once
-        features = self._model.encode_images(self._to_device([images[image].whole[None] for image in used]))
+        encoded = [*range(len(images))]
+        if features is None:  # only what some answer segments
+            encoded = sorted(set(index))
+            features = self._model.encode_images(
+                self._pixels([images[image].whole[None] for image in encoded])
+            )
         states = torch.cat([answer.seg_states for answer in answers])
-        position = torch.tensor([used.index(image) for image in index], device=states.device)
-        return self._model.decode_masks(features.of(position), states)
+        position = torch.tensor([encoded.index(image) for image in index])
+        return self._model.decode_masks(features.of(to_device(position, states.device)), states)
 
     def _at_image_size(self, logits: torch.Tensor, image: ProcessedImage) -> torch.Tensor:
         if not len(logits):
@@ -172,15 +191,12 @@ class Segmenter:
         size = self._model.grounding_encoder.image_size
         return upsample_logits(logits, size, image.height, image.width).sigmoid() > 0.5
 
-    def _to_device(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
-        """Normalised pixels of uint8 arrays (count, 3, height, width), one after the other."""
-        count = sum(map(len, arrays))
-        pixels = torch.empty(count, *arrays[0].shape[1:], dtype=torch.uint8, pin_memory=self._on_gpu)
-        np.concatenate(arrays, out=pixels.numpy())
-        return normalise(pixels.to(self._model.device, non_blocking=True), self._model.dtype)
+    def _pixels(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Normalised pixels on the device of uint8 tensors (count, 3, height, width), one after the other."""
+        device = self._model.device
+        return normalise(torch.cat([to_device(part, device) for part in parts]), self._model.dtype)
 
-    def _to_host(self, tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.device.type == "cpu":
-            return tensor
-        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)  # else the copy would wait
-        return host.copy_(tensor, non_blocking=True)
+
+def _counts(answers: Sequence[Answer]) -> list[int]:
+    """The number of masks of each answer."""
+    return [len(answer.seg_states) for answer in answers]

@@ -1,24 +1,37 @@
-"""torch.compile where it pays on a GPU: the blocks that repeat, each kind compiled once."""
+"""What pays on a GPU: fused kernels, and torch.compile of the blocks that repeat, each kind compiled once."""
 
 import torch
+from torch import nn
 
 from refvessel.model import hiera
+from refvessel.model.kernels import LinearGelu
 from refvessel.model.modeling import Sa2VAModel
 
 _MOST_VARIANTS = 64  # of one block: SAM2's stages and windows differ in shape
 
 
 def compile_blocks(model: Sa2VAModel) -> None:
-    """Compile the repeating blocks in place; the first batch of each shape takes tens of seconds longer.
-
-    Of the language model's layers only what does not touch the key-value cache is compiled, since a compiled
-    cache update would be a variant of its own for every layer.
-    """
+    """Compile the repeating blocks in place; the first batch of each shape takes tens of seconds longer."""
     torch._dynamo.config.cache_size_limit = _MOST_VARIANTS
+    _fuse_gelu(model)
     hiera.block_tokens = torch.compile(hiera.block_tokens)
     for layer in model.vision_model.encoder.layer:
         layer.compile()
     for layer in model.language_model.model.layers:
-        for part in (layer.mlp, layer.input_layernorm, layer.post_attention_layernorm):
-            part.compile()
+        layer.self_attn.layer_idx = (
+            0  # our caches have no numbers; with one they would be compiled one by one
+        )
+        layer.compile()
     model.grounding_encoder.mask_decoder.compile()
+
+
+def _fuse_gelu(model: Sa2VAModel) -> None:
+    """Let the products before a GELU compute it, where that is the exact one that models are trained with."""
+    if model.config.vision_config.hidden_act != "gelu":
+        return
+    for layer in model.vision_model.encoder.layer:
+        layer.mlp.fc1 = LinearGelu(layer.mlp.fc1)
+        layer.mlp.activation_fn = nn.Identity()
+    for block in model.grounding_encoder.vision_encoder.backbone.blocks:
+        block.mlp.proj_in = LinearGelu(block.mlp.proj_in)
+        block.mlp.activation = nn.Identity()

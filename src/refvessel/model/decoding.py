@@ -6,13 +6,16 @@ tokens are chosen one by one, continuing from the pass's cache. Either way the r
 """
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
+from refvessel.model.language import KeyValues, read_tokens
 from refvessel.model.packing import PackedPrompts
+from refvessel.model.transfer import Arriving
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,12 @@ class Answer:
 
     token_ids: the generated tokens, the one that ended the answer included.
     seg_states: (number of [SEG], hidden size), the last layer's state where a generated [SEG] was read.
+    drafted: whether all of it was read in the prompt's own pass, as the draft foresaw it.
     """
 
     token_ids: list[int]
     seg_states: torch.Tensor
+    drafted: bool
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,21 @@ class Stopping:
     def ends(self, answer: list[int]) -> bool:
         """Whether nothing follows these tokens."""
         return answer[-1] in self.token_ids or len(answer) >= self.max_new_tokens
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """The pass over all prompts and their drafts; on a GPU it may still be running.
+
+    states: (prompts, draft + 1, hidden size), where a token of the answer is chosen.
+    chosen: int64 (prompts, draft + 1), the likeliest token there; and bool, whether their logits are finite.
+    caches: of each layer, for the packed rows.
+    """
+
+    prompts: PackedPrompts
+    states: torch.Tensor
+    chosen: Arriving
+    caches: list[KeyValues]
 
 
 class _Growing:
@@ -53,54 +73,66 @@ class _Growing:
             self.states.append(state)
 
 
-def greedy_answers(
-    language_model: PreTrainedModel,
-    inputs_embeds: torch.Tensor,
-    prompts: PackedPrompts,
-    *,
-    seg_token_id: int,
-    stopping: Stopping,
-) -> list[Answer]:
-    """The greedy answer to each packed prompt, in order.
+def prefill(language_model: PreTrainedModel, inputs_embeds: torch.Tensor, prompts: PackedPrompts) -> Prefill:
+    """Read the prompts and their drafts, and choose a token behind each; the host waits for nothing.
 
     Args:
         language_model: a causal language model of transformers.
         inputs_embeds: (images, length, hidden size), of `prompts.input_ids` with the images in their places.
         prompts: the packed prompts and their draft.
+    """
+    caches = [KeyValues() for _ in language_model.model.layers]
+    hidden = read_tokens(
+        language_model.model, inputs_embeds, prompts.positions, prompts.visible(), prompts.positions, caches
+    )
+    states = hidden[prompts.rows[:, None], prompts.choices]  # (prompts, draft + 1, hidden)
+    return Prefill(prompts, states, _choose(language_model, states), caches)
+
+
+def complete(
+    language_model: PreTrainedModel, begun: Prefill, *, seg_token_id: int, stopping: Stopping
+) -> list[Answer]:
+    """The greedy answer to each packed prompt, in order.
+
+    Args:
+        language_model: the one that `prefill` read the prompts with.
+        begun: what it returned.
         seg_token_id: the token whose states are kept.
         stopping: when an answer is over; a [SEG] in the last place is never read and has no state.
 
     Raises:
         ArithmeticError: where the model's logits are not finite.
     """
-    cache = DynamicCache()
-    hidden = language_model.model(
-        inputs_embeds=inputs_embeds,
-        attention_mask=prompts.attention_mask(),
-        position_ids=prompts.positions,
-        past_key_values=cache,
-    ).last_hidden_state
-    states = hidden[prompts.rows[:, None], prompts.choices]  # (prompts, draft + 1, hidden)
-    answers = [_Growing(seg_token_id) for _ in prompts.rows]
-    chosen = _greedy(language_model, states).tolist()
-    for answer, tokens, seen in zip(answers, chosen, states, strict=True):
-        _accept(answer, tokens, seen, prompts.draft, stopping)
+    answers = [_Growing(seg_token_id) for _ in begun.states]
+    for answer, tokens, seen in zip(answers, _chosen(begun.chosen), begun.states, strict=True):
+        _accept(answer, tokens, seen, begun.prompts.draft, stopping)
     unfinished = [number for number, answer in enumerate(answers) if not stopping.ends(answer.token_ids)]
     if unfinished:
-        _continue(language_model, cache, prompts, answers, unfinished, stopping)
-    no_states = hidden.new_empty(0, hidden.shape[-1])
+        with _uncompiled(language_model):
+            _continue(language_model, begun, answers, unfinished, stopping)
+    no_states = begun.states.new_empty(0, begun.states.shape[-1])
     return [
-        Answer(answer.token_ids, torch.stack(answer.states) if answer.states else no_states)
-        for answer in answers
+        Answer(
+            answer.token_ids,
+            torch.stack(answer.states) if answer.states else no_states,
+            drafted=bool(begun.prompts.draft) and number not in unfinished,
+        )
+        for number, answer in enumerate(answers)
     ]
 
 
-def _greedy(language_model: PreTrainedModel, states: torch.Tensor) -> torch.Tensor:
-    """The likeliest token after each state; raises ArithmeticError where there is none."""
+def _choose(language_model: PreTrainedModel, states: torch.Tensor) -> Arriving:
+    """The likeliest token after each state, and whether all of their logits are finite."""
     highest, tokens = language_model.lm_head(states).max(-1)
-    if not torch.isfinite(highest).all():
+    return Arriving(tokens, torch.isfinite(highest).all())
+
+
+def _chosen(arriving: Arriving) -> list:
+    """The tokens as (nested) lists; raises ArithmeticError where there is none."""
+    tokens, finite = arriving.wait()
+    if not finite:
         raise ArithmeticError("the language model's logits are not finite")
-    return tokens
+    return tokens.tolist()
 
 
 def _accept(
@@ -117,26 +149,28 @@ def _accept(
 
 def _continue(
     language_model: PreTrainedModel,
-    cache: DynamicCache,
-    prompts: PackedPrompts,
+    begun: Prefill,
     answers: list[_Growing],
     unfinished: list[int],
     stopping: Stopping,
 ) -> None:
     """Ordinary batched greedy decoding of the unfinished answers, from what the first pass has cached."""
-    visible = [prompts.visible(number, len(answers[number].token_ids) - 1) for number in unfinished]
-    cache, attention_mask = _unpacked(cache, prompts.rows[unfinished], visible)
-    positions = attention_mask.sum(-1, keepdim=True)
+    prompts = begun.prompts
+    read = [prompts.read_by(number, len(answers[number].token_ids) - 1) for number in unfinished]
+    caches, visible = _unpacked(begun.caches, prompts.rows[unfinished], read)
+    key_positions = (visible.cumsum(-1) - 1).clamp(min=0)
     going = dict(enumerate(answers[number] for number in unfinished))  # row -> answer
-    tokens = torch.tensor([[answer.token_ids[-1]] for answer in going.values()], device=positions.device)
+    tokens = torch.tensor([[answer.token_ids[-1]] for answer in going.values()], device=visible.device)
     while going:
-        attention_mask = functional.pad(attention_mask, (0, 1), value=1)
-        hidden = language_model.model(
-            input_ids=tokens, attention_mask=attention_mask, position_ids=positions, past_key_values=cache
-        ).last_hidden_state[:, -1]
-        tokens = _greedy(language_model, hidden)[:, None]
-        positions = positions + 1
-        chosen = tokens.flatten().tolist()
+        visible = functional.pad(visible, (0, 1), value=True)
+        positions = key_positions[:, -1:] + 1
+        key_positions = torch.cat([key_positions, positions], -1)
+        embeds = language_model.get_input_embeddings()(tokens)
+        hidden = read_tokens(
+            language_model.model, embeds, positions, visible.unsqueeze(1), key_positions, caches
+        )[:, -1]
+        chosen = _chosen(_choose(language_model, hidden))
+        tokens = torch.tensor(chosen, device=tokens.device)[:, None]
         for row in list(going):
             going[row].read(hidden[row])
             going[row].token_ids.append(chosen[row])
@@ -145,20 +179,23 @@ def _continue(
 
 
 def _unpacked(
-    cache: DynamicCache, rows: torch.Tensor, visible: list[torch.Tensor]
-) -> tuple[DynamicCache, torch.Tensor]:
-    """Each answer's own cache, padded on the left, and its mask: int64 (answers, length)."""
-    longest = max(map(len, visible))
-    columns = torch.stack([functional.pad(each, (longest - len(each), 0)) for each in visible])
-    mask = torch.stack([functional.pad(torch.ones_like(each), (longest - len(each), 0)) for each in visible])
-    own = DynamicCache()
-    for index, layer in enumerate(cache.layers):
-        device = layer.keys.device
-        keys, values = (
-            states[rows.to(device)[:, None], :, columns.to(device)].transpose(
-                1, 2
-            )  # (answers, heads, length, c)
-            for states in (layer.keys, layer.values)
-        )
-        own.update(keys, values, index)
-    return own, mask
+    caches: list[KeyValues], rows: torch.Tensor, read: list[torch.Tensor]
+) -> tuple[list[KeyValues], torch.Tensor]:
+    """Each answer's own caches, padded on the left, and what of them it reads: bool (answers, length)."""
+    longest = max(map(len, read))
+    columns = torch.stack([functional.pad(each, (longest - len(each), 0)) for each in read])
+    lengths = torch.tensor([[len(each)] for each in read], device=columns.device)
+    visible = torch.arange(longest, device=columns.device) >= longest - lengths
+
+    def own(states: torch.Tensor) -> torch.Tensor:
+        """(images, heads, length, c) to (answers, heads, longest, c)"""
+        mine = states[rows.to(states.device)[:, None], :, columns.to(states.device)]
+        return mine.transpose(1, 2)
+
+    return [KeyValues(own(cache.keys), own(cache.values)) for cache in caches], visible
+
+
+def _uncompiled(language_model: PreTrainedModel) -> AbstractContextManager[object]:
+    """Where single tokens are read, each of another length: compiled layers would be made anew for every one."""
+    compiled = language_model.model.layers[0]._compiled_call_impl is not None
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

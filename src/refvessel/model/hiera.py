@@ -2,7 +2,8 @@
 
 The library's blocks cut their input into windows and put it together again, each for itself, and its attention
 also computes weights that nothing reads; its neck makes position encodings that an image alone does not need.
-Here the features stay cut for as long as consecutive blocks have the same windows. The arithmetic is the same.
+Here the features stay cut for as long as consecutive blocks have the same windows. The arithmetic is the same,
+but that two linear maps in a row are multiplied first.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from transformers.models.sam2.modeling_sam2 import (
     Sam2HieraDetModel,
     Sam2MultiScaleBlock,
     Sam2VisionModel,
-    Sam2VisionNeck,
 )
+
+from refvessel.model import kernels
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,52 @@ class Windows:
         return cut.reshape(-1, self.size, self.size, channels)
 
 
-def encode(encoder: Sam2VisionModel, images: torch.Tensor) -> list[torch.Tensor]:
-    """Feature maps of stride 4, 8 and 16 of normalised square images (images, 3, size, size).
+def encode(
+    encoder: Sam2VisionModel, narrow: tuple[nn.Conv2d, nn.Conv2d], images: torch.Tensor
+) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """Features of normalised square images (images, 3, size, size).
+
+    Args:
+        encoder: the trunk and its feature pyramid.
+        narrow: the mask decoder's 1x1 convolutions of the pyramid's levels of stride 4 and 8.
+        images: of the encoder's size.
 
     Returns:
-        three tensors (images, hidden, height, width), from fine to coarse
+        (images, hidden, size/16, size/16), and what `narrow` makes of the finer levels.
     """
-    levels = _neck(encoder.neck, _trunk(encoder.backbone, images))
-    return levels[: encoder.num_feature_levels]
+    if images.is_cpu:  # whose caches hold the features of one image, but not of many
+        parts = [_encode(encoder, narrow, image) for image in images.split(1)]
+        coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
+    else:
+        coarse, fine, middle = _encode(encoder, narrow, images)
+    return coarse, (fine, middle)
+
+
+def _encode(
+    encoder: Sam2VisionModel, narrow: tuple[nn.Conv2d, nn.Conv2d], images: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    stages = _trunk(encoder.backbone, images)
+    # The pyramid adds the coarsest level to the one before, and nothing to the two finest: there its
+    # convolution and the decoder's follow each other, and are one product.
+    lowest, coarse, *finer = encoder.neck.convs
+    added = functional.interpolate(_project(stages[3], lowest), scale_factor=2.0, mode="nearest")
+    fine, middle = (
+        _project(stage, lateral, second)
+        for stage, lateral, second in zip(stages, reversed(finer), narrow, strict=False)
+    )
+    return _project(stages[2], coarse) + added, fine, middle
+
+
+def _project(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d | None = None) -> torch.Tensor:
+    """One 1x1 convolution, or two in a row: (images, height, width, c) to (images, d, height, width)."""
+    weight, bias = first.weight.flatten(1), first.bias
+    if second is not None:
+        weight, bias = (
+            second.weight.flatten(1).float() @ weight.float(),
+            functional.linear(bias.float(), second.weight.flatten(1).float(), second.bias.float()),
+        )
+    projected = functional.linear(features, weight.to(features.dtype), bias.to(features.dtype))
+    return projected.permute(0, 3, 1, 2).contiguous()
 
 
 def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor) -> list[torch.Tensor]:
@@ -95,9 +135,12 @@ def block_tokens(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tens
 def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
     attention = block.attn
     windows = len(tokens)
-    query, key, value = attention.qkv(tokens).chunk(3, dim=-1)  # each (windows, tokens, channels)
-    query = _pool(block, query)
     heads = attention.num_attention_heads
+    qkv = attention.qkv(tokens)
+    if block.query_stride is None and kernels.has_small_windows(qkv):
+        return attention.proj(kernels.window_attention(qkv, heads))
+    query, key, value = qkv.chunk(3, dim=-1)  # each (windows, tokens, channels)
+    query = _pool(block, query)
     query, key, value = (
         each.reshape(windows, -1, heads, each.shape[-1] // heads).transpose(1, 2)
         for each in (query, key, value)
@@ -115,15 +158,3 @@ def _pool(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
     rows = tokens.reshape(windows, half, 2, half, 2, channels).unbind(2)  # (windows, half, half, 2, channels)
     (a, b), (c, d) = (row.unbind(3) for row in rows)  # each (windows, half, half, channels)
     return torch.maximum(torch.maximum(a, b), torch.maximum(c, d)).reshape(windows, -1, channels)
-
-
-def _neck(neck: Sam2VisionNeck, stages: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The feature pyramid, from fine to coarse."""
-    levels: list[torch.Tensor] = []
-    for level in reversed(range(len(stages))):
-        lateral: nn.Conv2d = neck.convs[len(stages) - 1 - level]
-        features = lateral(stages[level].permute(0, 3, 1, 2))
-        if levels and level in neck.fpn_top_down_levels:
-            features = features + functional.interpolate(levels[0], scale_factor=2.0, mode="nearest")
-        levels.insert(0, features)
-    return levels

@@ -21,7 +21,7 @@ from transformers.models.internvl.modeling_internvl import InternVLMultiModalPro
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config
-from refvessel.model.decoding import Answer, Stopping, greedy_answers
+from refvessel.model.decoding import Answer, Prefill, Stopping, complete, prefill
 from refvessel.model.hiera import encode
 from refvessel.model.loading import register_official_names, tensor_problems
 from refvessel.model.packing import PackedPrompts
@@ -143,37 +143,38 @@ class Sa2VAModel(PreTrainedModel):
         places = (input_ids == image_token_id).unsqueeze(-1)
         return embeds.masked_scatter(places, image_embeds.to(embeds))
 
-    def answer(
-        self,
-        prompts: PackedPrompts,
-        image_embeds: torch.Tensor,
-        *,
-        image_token_id: int,
-        seg_token_id: int,
-        stopping: Stopping,
-    ) -> list[Answer]:
-        """The greedy answer to each packed prompt, in order.
+    def read_prompts(
+        self, prompts: PackedPrompts, image_embeds: torch.Tensor, image_token_id: int
+    ) -> Prefill:
+        """Read packed prompts and their draft; `answers` makes answers of it.
 
         Args:
-            prompts: the packed prompts and their draft.
+            prompts: the packed prompts and their draft, on the model's device.
             image_embeds: as `embed_prompts` takes them.
             image_token_id: the token that stands for one image token.
-            seg_token_id: the token whose states are kept.
-            stopping: when an answer is over.
         """
         embeds = self.embed_prompts(prompts.input_ids, image_embeds, image_token_id)
-        return greedy_answers(
-            self.language_model, embeds, prompts, seg_token_id=seg_token_id, stopping=stopping
-        )
+        return prefill(self.language_model, embeds, prompts)
+
+    def answers(self, begun: Prefill, *, seg_token_id: int, stopping: Stopping) -> list[Answer]:
+        """The greedy answer to each prompt that was read, in order.
+
+        Args:
+            begun: what `read_prompts` returned.
+            seg_token_id: the token whose states are kept.
+            stopping: when an answer is over.
+
+        Raises ArithmeticError where the language model's logits are not finite.
+        """
+        return complete(self.language_model, begun, seg_token_id=seg_token_id, stopping=stopping)
 
     def encode_images(self, images: torch.Tensor) -> ImageFeatures:
         """SAM2's features of normalised images: (images, 3, size, size)."""
         sam2 = self.grounding_encoder
-        fine, middle, coarse = encode(sam2.vision_encoder, images)
-        no_memory = sam2.no_memory_embedding.reshape(1, -1, 1, 1)
-        return ImageFeatures(
-            coarse + no_memory, (sam2.mask_decoder.conv_s0(fine), sam2.mask_decoder.conv_s1(middle))
+        coarse, fine = encode(
+            sam2.vision_encoder, (sam2.mask_decoder.conv_s0, sam2.mask_decoder.conv_s1), images
         )
+        return ImageFeatures(coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1), fine)
 
     def decode_masks(self, features: ImageFeatures, seg_states: torch.Tensor) -> Masks:
         """The mask of each [SEG] state.

@@ -7,10 +7,12 @@ the image's tokens pass through the language model once, however many expression
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import torch
+
+from refvessel.model.transfer import to_device
 
 _SHARED, _PADDING = 0, -1
 
@@ -34,16 +36,21 @@ class PackedPrompts:
     choices: torch.Tensor
     draft: list[int]
 
-    def attention_mask(self) -> torch.Tensor | None:
-        """bool (images, 1, length, length), or None where each row is one prompt and plainly causal."""
+    def on(self, device: torch.device) -> "PackedPrompts":
+        """The same on a device."""
+        names = ("input_ids", "positions", "parts", "rows", "choices")
+        return replace(self, **{name: to_device(getattr(self, name), device) for name in names})
+
+    def visible(self) -> torch.Tensor | None:
+        """bool (images, length, length), what each token reads; None where a row is one prompt, plainly causal."""
         if len(self.rows) == len(self.input_ids):
             return None
         queries, keys = self.parts[:, :, None], self.parts[:, None, :]
         length = self.parts.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=self.parts.device).tril()
-        return (((keys == _SHARED) | (keys == queries)) & causal).unsqueeze(1)
+        return ((keys == _SHARED) | (keys == queries)) & causal
 
-    def visible(self, prompt: int, accepted: int) -> torch.Tensor:
+    def read_by(self, prompt: int, accepted: int) -> torch.Tensor:
         """Columns of a prompt's row that its answer has read after `accepted` tokens of the draft."""
         parts, last = self.parts[self.rows[prompt]], self.choices[prompt, accepted]
         mine = parts[self.choices[prompt, 0]]
@@ -55,10 +62,9 @@ def pack_prompts(
     prompts: Sequence[Sequence[Sequence[int]]],
     draft: Sequence[int],
     *,
-    device: torch.device | str,
     multiple: int = 1,
 ) -> PackedPrompts:
-    """Pack the token ids of each image's prompts, at least one an image; rows are padded on the right.
+    """Pack the token ids of each image's prompts, one or more, on the host; rows are padded on the right.
 
     `multiple` divides the rows' length, for kernels and compiled code that like round shapes.
     """
@@ -80,14 +86,14 @@ def pack_prompts(
     longest = -(-max(map(len, ids)) // multiple) * multiple
 
     def padded(lists: list[list[int]], value: int) -> torch.Tensor:
-        return torch.tensor([each + [value] * (longest - len(each)) for each in lists]).to(device)
+        return torch.tensor([each + [value] * (longest - len(each)) for each in lists])
 
     return PackedPrompts(
         padded(ids, 0),
         padded(positions, 0),
         padded(parts, _PADDING),
-        torch.tensor(rows).to(device),
-        torch.tensor(choices).to(device),
+        torch.tensor(rows),
+        torch.tensor(choices),
         list(draft),
     )
 

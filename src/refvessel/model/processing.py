@@ -1,6 +1,7 @@
 """From an image and a question to the arrays that the model reads, as the official code makes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from refvessel.model.templates import find_template
 IMAGE_PLACEHOLDER = "<image>"
 _IMAGE_TOKEN = "<IMG_CONTEXT>"
 _SEG_TOKEN = "[SEG]"
-_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,14 @@ class ProcessedImage:
     height, width: of the image itself, in pixels.
     """
 
-    tiles: np.ndarray
-    whole: np.ndarray
+    tiles: torch.Tensor
+    whole: torch.Tensor
     height: int
     width: int
+
+    def pin_memory(self) -> "ProcessedImage":
+        """The same in pinned memory, as PyTorch's loader asks for it."""
+        return replace(self, tiles=self.tiles.pin_memory(), whole=self.whole.pin_memory())
 
 
 class Sa2VAProcessor:
@@ -99,7 +104,7 @@ class Sa2VAProcessor:
         """The generated text, special tokens included, as the official code returns it."""
         return self._tokenizer.decode(token_ids, skip_special_tokens=False).strip()
 
-    def _tiles(self, image: Image.Image) -> np.ndarray:
+    def _tiles(self, image: Image.Image) -> torch.Tensor:
         side = self._config.force_image_size
         columns, rows = self._grid(image.width, image.height)
         resized = image.resize((side * columns, side * rows), Image.Resampling.BICUBIC)
@@ -110,7 +115,7 @@ class Sa2VAProcessor:
         ]
         if self._config.use_thumbnail and len(tiles) > 1:
             tiles.append(image.resize((side, side), Image.Resampling.BICUBIC))
-        return np.stack([_channels_first(tile) for tile in tiles])
+        return torch.stack([_channels_first(tile) for tile in tiles])
 
     def _grid(self, width: int, height: int) -> tuple[int, int]:
         if not self._config.dynamic_image_size:
@@ -151,10 +156,19 @@ def tile_grid(width: int, height: int, *, least: int = 1, most: int = 12, side: 
 
 def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """uint8 (..., 3, height, width) to ImageNet-normalised values of `dtype`, computed in float32."""
-    mean = torch.from_numpy(_IMAGENET_MEAN).to(pixels.device)[:, None, None]
-    deviation = torch.from_numpy(_IMAGENET_DEVIATION).to(pixels.device)[:, None, None]
-    return ((pixels.float() / 255 - mean) / deviation).to(dtype)
+    mean, deviation = _imagenet(pixels.device)
+    return pixels.float().div_(255).sub_(mean).div_(deviation).to(dtype)
 
 
-def _channels_first(image: Image.Image) -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+@lru_cache
+def _imagenet(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each channel, float32 (3, 1, 1); kept, since bringing them to a GPU makes it wait."""
+    return tuple(
+        torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+        for values in (_IMAGENET_MEAN, _IMAGENET_DEVIATION)
+    )
+
+
+def _channels_first(image: Image.Image) -> torch.Tensor:
+    """uint8 (3, height, width)"""
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)))

@@ -1,0 +1,89 @@
+"""One pass through a language model's decoder layers, which transformers provides, with a cache a layer.
+
+The library's own loop over the layers would look at the positions, and so make the host wait for the device; and
+its cache numbers the layers, so that torch.compile makes a variant of each.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig
+
+
+class KeyValues:
+    """Keys and values of one layer, (rows, heads, length, head size); None before the first pass."""
+
+    def __init__(self, keys: torch.Tensor | None = None, values: torch.Tensor | None = None) -> None:
+        self.keys = keys
+        self.values = values
+
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, *_: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add those of new tokens and return all; called by the layer's attention."""
+        if self.keys is not None:
+            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+def read_tokens(
+    decoder: nn.Module,
+    embeds: torch.Tensor,
+    positions: torch.Tensor,
+    visible: torch.Tensor | None,
+    key_positions: torch.Tensor,
+    caches: Sequence[KeyValues],
+) -> torch.Tensor:
+    """The last layer's states after the final norm.
+
+    Args:
+        decoder: the `model` of a causal language model of transformers.
+        embeds: (rows, length, hidden size), of the new tokens.
+        positions: int64 (rows, length), of the new tokens.
+        visible: bool (rows, length, keys), which keys a token reads, those in the caches first; None where it is
+            those up to itself, and the caches are empty.
+        key_positions: int64 (rows, keys).
+        caches: one a layer; the new tokens are added.
+
+    Returns:
+        (rows, length, hidden size)
+    """
+    rotary = decoder.rotary_emb(embeds, positions)
+    masks: dict[int | None, torch.Tensor | None] = {}
+    hidden = embeds
+    for index, (layer, cache) in enumerate(zip(decoder.layers, caches, strict=True)):
+        window = _window(decoder.config, index, key_positions.shape[1])
+        if window not in masks:
+            masks[window] = _mask(window, positions, visible, key_positions)
+        hidden = layer(
+            hidden,
+            attention_mask=masks[window],
+            position_ids=positions,
+            position_embeddings=rotary,
+            past_key_values=cache,
+        )
+    return decoder.norm(hidden)
+
+
+def _window(config: PreTrainedConfig, index: int, keys: int) -> int | None:
+    """How many positions a layer's tokens look back, themselves included; None where that is all of them."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if window is None or window >= keys or (kinds and kinds[index] != "sliding_attention"):
+        return None
+    return window
+
+
+def _mask(
+    window: int | None, positions: torch.Tensor, visible: torch.Tensor | None, key_positions: torch.Tensor
+) -> torch.Tensor | None:
+    """bool (rows, 1, length, keys), or None where attention is plainly causal."""
+    if window is not None:
+        back = positions[:, :, None] - key_positions[:, None, :]
+        if visible is None:
+            length = positions.shape[1]
+            visible = torch.ones(length, length, dtype=torch.bool, device=positions.device).tril()
+        visible = visible & (back < window)
+    return None if visible is None else visible.unsqueeze(1)
