@@ -352,12 +352,23 @@ def score(
     dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
     split: Annotated[str, typer.Option(help="The split that was segmented.")],
     output: Annotated[Path, typer.Option(help="Folder to write cases.parquet and summary.json into.")],
+    logits: Annotated[
+        list[Path] | None,
+        typer.Option(help="Logits of a shard, for AUC and its like; repeated, those of all shards."),
+    ] = None,
     cores: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
     from refvessel.evaluation import score_split
 
-    score_split(predictions=predictions, dataset=dataset, split=split, output=output, cores=cores)
+    score_split(
+        predictions=predictions,
+        dataset=dataset,
+        split=split,
+        output=output,
+        logits=logits or (),
+        cores=cores,
+    )
 
 
 @app.command()

@@ -1,14 +1,20 @@
 """Predictions of a split against its truth: where the tree and the scores meet."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from refvessel import masks
 from refvessel.dataset.fields import require
+from refvessel.dataset.outlines import OUTLINES, Outlines, read_outlines
+from refvessel.dataset.polygons import rasterise
 from refvessel.dataset.refs import read_refs
-from refvessel.dataset.tree import DATASET, INSTANCES, REFS, read_expressions
+from refvessel.dataset.sensitivity import draw_by_others, sampled
+from refvessel.dataset.tree import DATASET, INSTANCES, REFS, Expression, read_expressions
+from refvessel.errors import UserError
 from refvessel.files import write_json
 from refvessel.metrics.bootstrap import DRAWS
 from refvessel.metrics.coco_results import coco_results
@@ -23,6 +29,7 @@ def score_split(
     dataset: Path,
     split: str,
     output: Path,
+    logits: Sequence[Path] = (),
     policy: Mapping[str, Mapping[str, Any]] | None = None,
     nsd_tolerance: float = NSD_TOLERANCE,
     draws: int = DRAWS,
@@ -31,13 +38,16 @@ def score_split(
 ) -> dict[str, Any]:
     """Score the gathered predictions of a split and return the summary.
 
-    Written are cases.parquet, summary.json and coco_results.json, the predictions for COCO's own tools.
+    Written are cases.parquet, summary.json, with logits thresholds.csv, and coco_results.json, the predictions for
+    COCO's own tools. Where truths were drawn from polygons, those of a sample of images are drawn by other
+    rasterisers and scored again.
 
     Args:
         predictions: Parquet table of `gather_predictions`.
         dataset: official RefCOCO tree.
         split: a split of the tree.
-        output: folder of the three files.
+        output: folder of these files.
+        logits: of all shards of the predictions, for the scores of probabilities.
         policy: cells of the empty-case policy that differ from the default.
         nsd_tolerance: of the NSD, in pixels.
         draws: of the bootstrap over patients.
@@ -45,7 +55,8 @@ def score_split(
         cores: processes that share the work.
 
     Raises:
-        UserError: unless the predictions are exactly those of the split's expressions.
+        UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
+            predictions, and the polygons those of the truths.
     """
     table, made_from = read_predictions(predictions)
     expressions = read_expressions(dataset, split)
@@ -64,11 +75,15 @@ def score_split(
         }
     )
     provenance = {"predictions": made_from, "dataset": file_record(_description(dataset)), "split": split}
+    if (outlines := Path(dataset) / OUTLINES).is_file():
+        provenance["outlines"] = file_record(outlines)
     results = coco_results(table, _coco_ids(dataset))
     summary = score(
         predictions=table,
         truth=truth,
         output=output,
+        logits=logits,
+        redrawn=_redrawn(read_outlines(outlines), expressions, outlines),
         policy=policy,
         nsd_tolerance=nsd_tolerance,
         draws=draws,
@@ -78,6 +93,26 @@ def score_split(
     )
     write_json(Path(output) / "coco_results.json", results)
     return summary
+
+
+def _redrawn(
+    outlines: Mapping[int, Outlines], expressions: Sequence[Expression], path: Path
+) -> dict[str, dict[int, masks.RLE]]:
+    """By rasteriser and sent_id, the truths of a sample of the images whose truths were drawn from polygons."""
+    drawn = [each for each in expressions if each.ref_id in outlines]
+    sample = sampled({each.image_id for each in drawn})
+    redrawn: dict[str, dict[int, masks.RLE]] = defaultdict(dict)
+    for each in (each for each in drawn if each.image_id in sample):
+        polygons, size = outlines[each.ref_id], (each.height, each.width)
+        own = masks.union([masks.empty(*size), *(rasterise(polygon, *size) for polygon in polygons)])
+        if own != each.truth:
+            raise UserError(
+                f"{path} has other polygons for ref {each.ref_id} than its truth was drawn from; convert the "
+                "dataset again."
+            )
+        for name, mask in draw_by_others(polygons, size).items():
+            redrawn[name][each.sent_id] = masks.encode(mask)
+    return redrawn
 
 
 def _coco_ids(dataset: Path) -> dict[int, tuple[int, int]]:

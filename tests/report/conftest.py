@@ -52,9 +52,20 @@ class Workspace:
         return output
 
     def add(
-        self, cases: list[dict], *, model="demo", dataset="demo", split="test", converted=True, described=True
+        self,
+        cases: list[dict],
+        *,
+        model="demo",
+        dataset="demo",
+        split="test",
+        converted=True,
+        described=True,
+        **scoring,
     ):
-        """An evaluation of cases: truth, prediction (arrays), image_id, phrase, patient, status."""
+        """An evaluation of cases: truth, prediction (arrays), image_id, phrase, patient, status.
+
+        `scoring` are further arguments of `score`: logits, redrawn, max_failures.
+        """
         tree = self._dataset(dataset, cases, described)
         checkpoint = self.root / "checkpoints" / model
         checkpoint.mkdir(parents=True, exist_ok=True)
@@ -68,7 +79,7 @@ class Workspace:
         scores = self.root / "scores" / model / dataset / split
         identity = tree / ("dataset.json" if described else "ref_seg/refcoco/instances.json")
         provenance = {"predictions": origin, "dataset": file_record(identity)}
-        score(predictions=read, truth=truth, output=scores, draws=100, provenance=provenance)
+        score(predictions=read, truth=truth, output=scores, draws=100, provenance=provenance, **scoring)
         self.evaluations.append(Evaluation(model, dataset, split, scores_dir=scores, predictions=path))
         self.checkpoints[model] = checkpoint
         self.datasets[dataset] = tree

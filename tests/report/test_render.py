@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from refvessel import masks
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
 from refvessel.report.evaluation import Evaluation
@@ -21,7 +22,8 @@ SHAPE = (
     *("hd95", "assd", "nsd", "cldice", "skeleton_precision", "skeleton_recall", "cal"),
     *("betti0_error", "betti1_error", "branch_point_error", "end_point_error"),
 )
-SCORES = ("dice", "iou", "precision", "recall", "specificity", *SHAPE)
+OF_PROBABILITIES = ("auc", "average_precision", "ece")  # undefined without logits
+SCORES = ("dice", "iou", "precision", "recall", "specificity", *SHAPE, *OF_PROBABILITIES)
 
 
 class Page(HTMLParser):
@@ -319,6 +321,79 @@ def rescore(workspace) -> None:
     summary = json.loads(path.read_text("utf-8"))
     summary["provenance"]["dataset"]["sha256"] = sha256_of_file(workspace.datasets["demo"] / "dataset.json")
     write_json(path, summary)
+
+
+def stored_logits(cases, path):
+    """Logits of 48x48 whose sign is the prediction of each answered case."""
+    arrays = {
+        str(number): np.where(case["prediction"], 2.5, -2.5).astype(np.float16)[None]
+        for number, case in enumerate(cases, start=1)
+        if case.get("status", "ok") == "ok"
+    }
+    path.parent.mkdir(parents=True)
+    np.savez(path, **arrays)
+    return [path]
+
+
+def test_stored_logits_have_their_scores_and_their_curve(workspace, make_cases):
+    cases = make_cases()
+    logits = stored_logits(cases, workspace.root / "predictions/logits.npz")
+    scores = workspace.add(cases, logits=logits)
+    page = rendered(workspace)
+    table = pd.read_parquet(scores / "cases.parquet")
+    shown = page.table("Score")
+    for title, name in (
+        ("AUC", "auc"),
+        ("Average precision", "average_precision"),
+        ("Calibration error (ECE)", "ece"),
+    ):
+        assert shown.loc[title, "mean"] == f"{table[name].mean():.3f}"
+        assert shown.loc[title, "n"] == str(table[name].count()) == "7"  # an empty truth, two without a mask
+    figure = workspace.root / "report/figures/demo.demo.test.thresholds.svg"
+    outputs = json.loads((workspace.root / "report/manifest.json").read_text("utf-8"))["outputs"]
+    assert outputs[f"figures/{figure.name}"]["sources"] == {
+        "demo.demo.test/thresholds.csv": sha256_of_file(scores / "thresholds.csv")
+    }
+    assert "no threshold may be chosen for them from this curve" in page.text
+
+
+def test_a_curve_of_other_scores_is_refused(workspace, make_cases):
+    cases = make_cases()
+    scores = workspace.add(cases, logits=stored_logits(cases, workspace.root / "predictions/logits.npz"))
+    curve = (scores / "thresholds.csv").read_text("utf-8")
+    (scores / "thresholds.csv").write_text(curve.replace("0.5,10", "0.5,11"), "utf-8")
+    with pytest.raises(UserError, match="another thresholds file"):
+        render_report(**workspace.inputs, output=workspace.root / "report")
+    (scores / "thresholds.csv").unlink()
+    with pytest.raises(UserError, match=r"thresholds\.csv does not exist; score again"):
+        render_report(**workspace.inputs, output=workspace.root / "report")
+
+
+def test_without_logits_no_score_of_probabilities_is_shown(usual):
+    assert not {"AUC", "Average precision"} & set(page_of(usual).table("Score").index)
+    assert "AUC" in page_of(usual).text  # among the definitions
+
+
+def test_other_rasterisers_of_the_truth_are_rows_of_one_table(workspace, make_cases):
+    cases = make_cases()
+    wider = {
+        number: masks.encode(case["truth"] | np.roll(case["truth"], 1, axis=0))
+        for number, case in enumerate(cases[:4], start=1)
+    }
+    scores = workspace.add(cases, redrawn={"pillow": wider})
+    page = rendered(workspace)
+    summary = json.loads((scores / "summary.json").read_text("utf-8"))["by_rasteriser"]
+    shown, table = page.table("Truth by"), pd.read_csv(workspace.root / "report/tables/by_rasteriser.csv")
+    assert shown.index.tolist() == table["rasteriser"].tolist() == ["coco", "pillow"]
+    assert shown["Dice mean"].tolist() == [f"{summary[name]['dice_mean']:.3f}" for name in ("coco", "pillow")]
+    assert shown["n"].tolist() == ["4", "4"]
+    assert "over 4 of 10 expressions" in " ".join(page.text.split())
+    assert "OpenCV's rasteriser was not compared" in page.text
+    assert "pillow" in (workspace.root / "report/tables/by_rasteriser.tex").read_text("utf-8")
+
+
+def test_where_no_truth_is_of_polygons_this_is_said(usual):
+    assert "Not compared: no truth of this split is known to be drawn from polygons." in page_of(usual).text
 
 
 def test_several_evaluations_stand_side_by_side(workspace, make_cases):

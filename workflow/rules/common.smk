@@ -55,9 +55,9 @@ def evaluated(kind):
     return sorted({evaluation[kind] for evaluation in config["evaluations"]})
 
 
-def stored_logits(pattern):
-    """`logits`, where logits are stored."""
-    return {"logits": pattern} if config["inference"]["save_logits"] else {}
+def where_logits_are_stored(**files):
+    """These inputs or outputs by their names; none where no logits are stored."""
+    return files if config["inference"]["save_logits"] else {}
 
 
 def scored_predictions():

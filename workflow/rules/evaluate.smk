@@ -1,8 +1,16 @@
 rule score_cases:
     input:
+        **where_logits_are_stored(
+            logits=gather.shards(
+                "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.logits.npz"
+            )
+        ),
         predictions=scored_predictions(),
         dataset="<results>/datasets/{dataset}",
     output:
+        **where_logits_are_stored(
+            thresholds="<results>/scores/{model}/{dataset}/{split}/thresholds.csv"
+        ),
         cases=report(
             "<results>/scores/{model}/{dataset}/{split}/cases.parquet",
             caption="../report/cases.rst",

@@ -3,8 +3,8 @@ rule segment_shard:
         model="<results>/checkpoints/{model}",
         dataset="<results>/datasets/{dataset}",
     output:
-        **stored_logits(
-            "<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.logits.npz"
+        **where_logits_are_stored(
+            logits="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.logits.npz"
         ),
         shard="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.jsonl",
         run="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.run.json",

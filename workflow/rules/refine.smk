@@ -22,8 +22,8 @@ rule tune_threshold:
 rule refine_predictions:
     input:
         unpack(tuned_threshold),
-        **stored_logits(
-            gather.shards(
+        **where_logits_are_stored(
+            logits=gather.shards(
                 "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.logits.npz"
             )
         ),

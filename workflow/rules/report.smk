@@ -1,5 +1,10 @@
 rule render_report:
     input:
+        **where_logits_are_stored(
+            thresholds=of_evaluations(
+                "<results>/scores/{model}/{dataset}/{split}/thresholds.csv"
+            )
+        ),
         cases=of_evaluations("<results>/scores/{model}/{dataset}/{split}/cases.parquet"),
         summaries=of_evaluations(
             "<results>/scores/{model}/{dataset}/{split}/summary.json"

@@ -12,6 +12,7 @@ with logged(snakemake.log[0]):
         dataset=Path(snakemake.input.dataset),
         split=snakemake.wildcards.split,
         output=Path(snakemake.output.cases).parent,
+        logits=[Path(path) for path in snakemake.input.get("logits", [])],
         policy=settings["empty_cases"],
         nsd_tolerance=settings["nsd_tolerance"],
         draws=settings["bootstrap_draws"],

@@ -13,7 +13,7 @@ STATUSES = ("ok", "no_seg", "failed")
 
 
 def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """The truth's rows, by sent_id, each with its prediction's status, error and mask (`mask_predicted`).
+    """The truth's rows, by sent_id, each with its prediction's status, error, num_seg and mask (`mask_predicted`).
 
     Added are what is scored: `scored_truth` and `scored_prediction`, the masks without the pixels of
     `ignore_mask`, and `scored_pixels`, the number of the others. An ignored pixel is background in both masks:
@@ -28,7 +28,7 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
         _refuse(f"more than once in the {name}", table["sent_id"][table["sent_id"].duplicated()])
     _refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))
     _refuse("predicted but unknown to the truth", set(predictions["sent_id"]) - set(truth["sent_id"]))
-    columns = ["sent_id", "image_id", "ref_id", "phrase", "status", "error", "mask"]
+    columns = ["sent_id", "image_id", "ref_id", "phrase", "status", "error", "num_seg", "mask"]
     paired = truth.sort_values("sent_id").merge(
         predictions[columns], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
     )

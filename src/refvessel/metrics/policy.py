@@ -21,6 +21,7 @@ FORMULA, DIAGONAL = "formula", "diagonal"
 _NOTHING_RIGHT = {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0}
 _OF_THE_TRUTH = {"both_empty": 1.0, "truth_empty": None, "prediction_empty": 0.0}
 _DISTANCE = {"both_empty": 0.0, "truth_empty": DIAGONAL, "prediction_empty": DIAGONAL}
+_UNDEFINED = {"both_empty": None, "truth_empty": None, "prediction_empty": None}
 _COUNTED = {"both_empty": 0.0, "truth_empty": FORMULA, "prediction_empty": FORMULA}
 
 EMPTY_POLICY: EmptyPolicy = {
@@ -41,14 +42,19 @@ EMPTY_POLICY: EmptyPolicy = {
     "cal": _NOTHING_RIGHT,
     "branch_point_error": _COUNTED,
     "end_point_error": _COUNTED,
+    "auc": _UNDEFINED,
+    "average_precision": _UNDEFINED,
+    "ece": _UNDEFINED,
 }
 
 SCORES = tuple(EMPTY_POLICY)
 
 DISTANCES = ("hd95", "assd")
 
-# The best value of these is 0 and they have no bound; all others go from 0 to 1, the best.
-ERRORS = (*DISTANCES, "betti0_error", "betti1_error", "branch_point_error", "end_point_error")
+UNBOUNDED = (*DISTANCES, "betti0_error", "betti1_error", "branch_point_error", "end_point_error")
+
+# The best value of these is 0. All scores but the unbounded ones go from 0 to 1.
+ERRORS = (*UNBOUNDED, "ece")
 
 
 def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, float | str | None]]:
@@ -101,13 +107,13 @@ def apply_policy(
 
 def _checked(score: str, emptiness: str, value: object) -> float | str | None:
     words = (FORMULA, DIAGONAL) if score in DISTANCES else (FORMULA,)
-    most = math.inf if score in ERRORS else 1
+    most = math.inf if score in UNBOUNDED else 1
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if is_number and 0 <= value <= most and math.isfinite(value):
         return float(value)
     if value is None or value in words:
         return value
-    numbers = "a number from 0" if score in ERRORS else "a number from 0 to 1"
+    numbers = "a number from 0" if score in UNBOUNDED else "a number from 0 to 1"
     raise UserError(
         f"The empty-case policy has {value!r} for {score}.{emptiness}; "
         f"give {numbers}, null or {' or '.join(map(repr, words))}."

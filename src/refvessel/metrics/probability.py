@@ -4,10 +4,9 @@ They need stored logits; of binary masks every threshold would give the same sco
 """
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
-from scipy.stats import rankdata
 
+PROBABILITY_SCORES = ("auc", "average_precision", "ece")
 THRESHOLDS = np.linspace(0, 1, 101)
 _BINS = 15
 
@@ -29,60 +28,66 @@ def probability_scores(
     `predicted` has probabilities; `truth` and `ignored`, of the same shape, are bool. All three are NaN where the
     truth is empty, the AUC also where it leaves no background.
     """
-    kept = slice(None) if ignored is None else ~ignored
-    scores, labels = (array[kept].ravel() for array in (predicted.astype(np.float64), truth))
-    positives = int(labels.sum())
-    if not positives:
-        return dict.fromkeys(("auc", "average_precision", "ece"), np.nan)
+    scores, labels = _kept(predicted, truth, ignored)
+    if not labels.any():
+        return dict.fromkeys(PROBABILITY_SCORES, np.nan)
+    found, others = _found_from_the_top(scores, labels)
     return {
-        "auc": _auc(scores, labels, positives),
-        "average_precision": _average_precision(scores, labels, positives),
+        "auc": _auc(found, others),
+        "average_precision": _average_precision(found, others),
         "ece": _calibration_error(scores, labels),
     }
 
 
 def threshold_counts(
-    predicted: np.ndarray, truth: np.ndarray, ignored: np.ndarray | None = None
-) -> pd.DataFrame:
-    """tp, fp, fn, tn (int64) of the masks `predicted` > threshold, a row a threshold of THRESHOLDS.
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    ignored: np.ndarray | None = None,
+    thresholds: np.ndarray = THRESHOLDS,
+) -> np.ndarray:
+    """tp, fp, fn, tn of the masks `predicted` > threshold, int64 of shape (thresholds, 4).
 
-    Strictly above, as the model's own masks are sigmoid > 0.5. Arguments as of `probability_scores`. Sums of such
-    tables over images are the pooled curve.
+    Strictly above, as the model's own masks are sigmoid > 0.5. `thresholds` ascend and are of the kind of
+    `predicted`: probabilities, or logits. The other arguments are those of `probability_scores`.
     """
-    kept = slice(None) if ignored is None else ~ignored
-    scores, labels = (array[kept].ravel() for array in (predicted.astype(np.float64), truth))
+    scores, labels = _kept(predicted, truth, ignored)
     # The number of thresholds that a pixel is strictly above is the number of masks it is in.
-    masks_in = np.searchsorted(THRESHOLDS, scores, side="left")
+    masks_in = np.searchsorted(thresholds, scores, side="left")
     foreground, background = (
-        np.bincount(masks_in[chosen], minlength=len(THRESHOLDS) + 1) for chosen in (labels, ~labels)
+        np.bincount(masks_in[chosen], minlength=len(thresholds) + 1) for chosen in (labels, ~labels)
     )
     tp, fp = (counts[::-1].cumsum()[::-1][1:] for counts in (foreground, background))
-    return pd.DataFrame(
-        {
-            "threshold": THRESHOLDS,
-            "tp": tp,
-            "fp": fp,
-            "fn": foreground.sum() - tp,
-            "tn": background.sum() - fp,
-        }
-    )
+    return np.stack([tp, fp, foreground.sum() - tp, background.sum() - fp], axis=1)
 
 
-def _auc(scores: np.ndarray, labels: np.ndarray, positives: int) -> float:
-    """By the Mann-Whitney statistic."""
-    negatives = labels.size - positives
-    if not negatives:
-        return np.nan
-    ranks = rankdata(scores)[labels].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+def _kept(
+    predicted: np.ndarray, truth: np.ndarray, ignored: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels of the pixels that count, both flat."""
+    kept = slice(None) if ignored is None else ~ignored
+    return predicted[kept].ravel(), truth[kept].ravel()
 
 
-def _average_precision(scores: np.ndarray, labels: np.ndarray, positives: int) -> float:
-    order = np.argsort(-scores, kind="stable")
+def _found_from_the_top(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of foreground and of background pixels that score at least so much, score by score from the highest.
+
+    Pixels of one score come together. Before the first stands a 0.
+    """
+    order = np.argsort(scores)[::-1]
     last_of_ties = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    true = labels[order].cumsum()[last_of_ties]
-    precision = true / (last_of_ties + 1)
-    return float((np.diff(true, prepend=0) / positives * precision).sum())
+    found = labels[order].cumsum()[last_of_ties]
+    return np.append(0, found), np.append(0, last_of_ties + 1 - found)
+
+
+def _auc(found: np.ndarray, others: np.ndarray) -> float:
+    """The area under found over others, by trapezoids: ties count half."""
+    area = (np.diff(others) * (found[1:] + found[:-1])).sum() / 2
+    return float(area / (found[-1] * others[-1])) if others[-1] else np.nan
+
+
+def _average_precision(found: np.ndarray, others: np.ndarray) -> float:
+    precision = found[1:] / (found[1:] + others[1:])
+    return float((np.diff(found) * precision).sum() / found[-1])
 
 
 def _calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:

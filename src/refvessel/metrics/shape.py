@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
 
 from refvessel import masks
 from refvessel.masks import RLE
+from refvessel.metrics.parallel import call_each
 from refvessel.metrics.surface import (
     SURFACE_SCORES,
     nearest_distances,
@@ -42,12 +41,7 @@ def shape_scores(
     the side that a square of the same area would have. `cores` processes share the work.
     """
     arguments = predictions, truths, spacings, repeat(tolerance, len(truths))
-    if cores == 1:
-        rows = list(map(_shape_of_pair, *arguments))
-    else:
-        # Forked: a Snakemake script has no guard against being imported by its workers.
-        with ProcessPoolExecutor(cores, get_context("fork")) as pool:
-            rows = list(pool.map(_shape_of_pair, *arguments, chunksize=_PAIRS_A_TASK))
+    rows = call_each(_shape_of_pair, *arguments, cores=cores, calls_a_task=_PAIRS_A_TASK)
     return pd.DataFrame(rows, columns=[*SHAPE_SCORES, *TRUTH_SIZES], dtype=np.float64)
 
 

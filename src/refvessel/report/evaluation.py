@@ -54,13 +54,15 @@ class Evaluation:
 class Artifacts:
     """What an evaluation's files say.
 
-    `cases` has the columns of CASES_SCHEMA. `images` maps an image_id to its file. `dataset` is dataset.json and
-    `conversion` is conversion.json, None where a foreign tree or HF folder has none. `sources` has the record
-    (name, bytes, sha256) of each file by its role: cases, summary, predictions, dataset, conversion.
+    `cases` has the columns of CASES_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
+    image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
+    or HF folder has none. `sources` has the record (name, bytes, sha256) of each file by its role: cases, summary,
+    predictions, dataset, thresholds, conversion.
     """
 
     evaluation: Evaluation
     cases: pd.DataFrame
+    thresholds: pd.DataFrame | None
     summary: dict[str, Any]
     images: dict[str, Path]
     dataset: dict[str, Any] | None
@@ -96,15 +98,20 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     for path in (*files.values(), instances, Path(checkpoint)):
         if not path.exists():
             raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
-    if conversion.is_file():
-        files["conversion"] = conversion
+    curve = scores / "thresholds.csv"
+    for role, path in (("thresholds", curve), ("conversion", conversion)):
+        if path.is_file():
+            files[role] = path
     sources = {role: file_record(path) for role, path in files.items()}
     summary = read_json(files["summary"])
-    for role in ("cases", "predictions", "dataset"):
+    for role in (role for role in files if role not in ("summary", "conversion")):
         _check_origin(files["summary"], summary, role, files[role], sources[role])
+    if "thresholds" in summary["provenance"].keys() - files.keys():
+        raise UserError(f"{curve} does not exist; score again.")
     artifacts = Artifacts(
         evaluation=evaluation,
         cases=_read_cases(files["cases"]),
+        thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
         summary=summary,
         images=_image_files(instances, Path(dataset) / _IMAGES),
         dataset=read_json(description) if description.is_file() else None,

@@ -8,12 +8,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.report.comparison import Comparison
 from refvessel.report.evaluation import Artifacts
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities
-from refvessel.report.tables import GROUPINGS, HEADINGS, TITLES
+from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
@@ -73,7 +74,9 @@ def render_page(
             # A patient's own mean is `Dice mean`, and one patient has no interval.
             if name != "n_patients" and not name.startswith("dice_patient_mean")
         },
+        rasteriser_headings=RASTERISER_HEADINGS,
         titles=TITLES,
+        of_probabilities=PROBABILITY_SCORES,
         groupings=GROUPINGS,
         official=_OFFICIAL,
         policies=_policies(evaluations),

@@ -9,6 +9,7 @@ from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
 from refvessel.report.comparison import Comparison, read_comparison
+from refvessel.report.curves import draw_threshold_curves
 from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, typical_cases
@@ -86,6 +87,16 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
     ]
     draw_dice_by_phrase(one.cases, drawn[0].path)
     draw_dice_by_patient(one.cases, drawn[1].path)
+    if one.thresholds is not None:
+        drawn.append(
+            ShownFigure(
+                folder / f"{name}.thresholds.svg",
+                "Scores of the stored probabilities cut at every threshold; the line is the model's own, 0.5. "
+                "These expressions are the evaluated ones: no threshold may be chosen for them from this curve.",
+                {f"{name}/thresholds.csv": one.sources["thresholds"]["sha256"]},
+            )
+        )
+        draw_threshold_curves(one.thresholds, drawn[-1].path)
     for number, (phrase, group) in enumerate(one.cases.groupby("phrase", sort=True), start=1):
         shown = typical_cases(group)
         if shown.empty:

@@ -48,6 +48,9 @@ TITLES = {
     "cal": "CAL",
     "branch_point_error": "Branch points",
     "end_point_error": "End points",
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "ece": "Calibration error (ECE)",
 }
 GROUPINGS = {
     "phrase": "Phrase",
@@ -55,6 +58,19 @@ GROUPINGS = {
     "vessel_width": "Vessel width",
     "foreground_share": "Foreground share",
     "image_size": "Image size",
+}
+RASTERISER_HEADINGS = {
+    "n_expressions": "n",
+    "n_patients": "Patients",
+    "dice_mean": "Dice mean",
+    "dice_patient_mean": "Dice patient mean",
+    "dice_patient_mean_low": "95% from",
+    "dice_patient_mean_high": "to",
+    "iou_mean": "IoU mean",
+    "recall_mean": "Recall mean",
+    "cldice_mean": "clDice mean",
+    "nsd_mean": "NSD mean",
+    "hd95_mean": "HD95 mean",
 }
 _LATEX_COLUMNS = (  # what fits the width of a printed page
     "n_expressions",
@@ -79,7 +95,7 @@ def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
-    """One row an evaluation and phrase, or patient: as `overall_table`, with `column` after the split."""
+    """One row an evaluation and group, such as a phrase: as `overall_table`, with `column` after the split."""
     rows = [
         {**_identity(one), column: group, **summary}
         for one in evaluations
@@ -93,7 +109,8 @@ def write_tables(
 ) -> dict[str, str]:
     """Write overall, by_patient and by each of GROUPINGS as .csv (every column, full precision) and .tex.
 
-    With comparisons, also comparisons.csv and ranking.csv. Returns the caption of each file by its name.
+    Where truths were drawn by other rasterisers, also by_rasteriser; with comparisons, also comparisons.csv and
+    ranking.csv. Returns the caption of each file by its name.
     """
     tables = {
         "overall": (overall_table(evaluations), "Scores over all expressions"),
@@ -103,6 +120,9 @@ def write_tables(
         },
         "by_patient": (group_table(evaluations, "patient"), "Scores by patient"),
     }
+    if any(one.summary["by_rasteriser"] for one in evaluations):
+        caption = "Scores of the same predictions by the truth's rasteriser"
+        tables["by_rasteriser"] = (group_table(evaluations, "rasteriser"), caption)
     captions = {}
     for name, (table, caption) in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
@@ -123,7 +143,7 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
 
     Model, dataset and split stand in the caption where all rows share them.
     """
-    keys = [key for key in (*_KEYS, *GROUPINGS, "patient") if key in table]
+    keys = [key for key in (*_KEYS, *GROUPINGS, "patient", "rasteriser") if key in table]
     shared = [key for key in _KEYS if table[key].nunique() == 1]
     rows = [key for key in keys if key not in shared]
     described = ", ".join(f"{key} {table[key].iloc[0]}" for key in shared).replace("_", r"\_")

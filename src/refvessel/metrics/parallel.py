@@ -1,0 +1,19 @@
+"""Many independent calls, shared by processes."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def call_each(
+    function: Callable[..., Result], *arguments: Iterable, cores: int, calls_a_task: int = 1
+) -> list[Result]:
+    """`list(map(function, *arguments))`, by `cores` processes that are given some calls at a time."""
+    if cores == 1:
+        return list(map(function, *arguments))
+    # Forked: a Snakemake script has no guard against being imported by its workers.
+    with ProcessPoolExecutor(cores, get_context("fork")) as pool:
+        return list(pool.map(function, *arguments, chunksize=calls_a_task))
