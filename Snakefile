@@ -13,6 +13,8 @@ include: "workflow/rules/common.smk"
 pathvars:
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
+    # Of what sees original names: beside the key and the names, outside everything that is published.
+    private_logs=".refvessel/logs",
 
 
 report: "workflow/report/workflow.rst"

@@ -1,7 +1,10 @@
 """What an artifact was made from: versions, file hashes, and the hash of the code that made it."""
 
 import hashlib
+import os
 import platform
+from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -39,6 +42,28 @@ def file_record(path: Path) -> dict[str, str | int]:
     """Name (without folders: a path can identify a person), size in bytes and SHA-256 of an input file."""
     path = Path(path)
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+
+
+@cache
+def folder_state(folder: Path) -> str:
+    """SHA-256 over the relative paths, sizes and times of change of all visible files below a folder.
+
+    For Snakemake's `params`: of a folder it sees the time alone, which a file edited in place does not change.
+    Seen once a process.
+    """
+    digest = hashlib.sha256()
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
+            path = os.path.join(parent, name)  # noqa: PTH118 (there may be 100,000)
+            with suppress(FileNotFoundError):  # a link to nothing
+                state = os.stat(path)  # noqa: PTH116
+                digest.update(
+                    f"{path[len(str(folder)) :]}\0{state.st_size}\0{state.st_mtime_ns}\0".encode(
+                        "utf-8", "surrogateescape"
+                    )
+                )
+    return digest.hexdigest()
 
 
 def code_hash(*packages: str) -> str:

@@ -9,8 +9,13 @@ from refvessel.errors import UserError
 
 
 @contextmanager
-def logged(log: str) -> Iterator[None]:
-    """Send what is printed to the rule's log; end with status 1 and one sentence on a UserError."""
+def logged(log: str, *, private: bool = False) -> Iterator[None]:
+    """Send what is printed to the rule's log; end with status 1 and one sentence on a UserError.
+
+    A private log may name somebody: its folder is closed to others.
+    """
+    if private:
+        Path(log).parent.chmod(0o700)
     with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
         try:
             with redirect_stdout(stream), redirect_stderr(stream):

@@ -1,8 +1,11 @@
 """What is rebuilt when, and what a wrong configuration says."""
 
 import re
+import stat
 
 import pytest
+
+from refvessel.demo.labelme import write_labelme_folder
 
 NOTHING = "Nothing to be done"
 
@@ -61,9 +64,29 @@ def test_a_wrong_configuration_is_named_before_anything_runs(start, tmp_path, ch
     assert not workflow.results.exists()
 
 
+def test_an_annotation_edited_in_place_is_converted_again(start, tmp_path):
+    """The folder's own time of change stays, which is all that Snakemake sees of it."""
+    frames = tmp_path / "frames"
+    write_labelme_folder(output=frames, patients=range(2), frames=1)
+
+    def change(config):
+        config["datasets"]["demo"].update(root=str(frames), splits=None, single_split="test")
+
+    workflow, tree = start(tmp_path / "run", change), "results/datasets/demo"
+    assert workflow.run(tree).returncode == 0
+    again = workflow.run("--dry-run", tree)
+    assert NOTHING in again.stdout + again.stderr
+    before = frames.stat().st_mtime_ns
+    annotation = min(frames.glob("*.json"))
+    annotation.write_text(annotation.read_text().replace('"catheter"', '"vessel"'))
+    assert frames.stat().st_mtime_ns == before
+    again = workflow.run("--dry-run", tree)
+    assert "rule convert_dataset" in again.stdout + again.stderr
+
+
 def test_data_that_cannot_be_converted_stop_the_run_with_one_sentence(start, tmp_path):
     (tmp_path / "frames").mkdir()
-    (tmp_path / "frames" / "a_1.json").write_text("{")
+    (tmp_path / "frames" / "Zhang_1.json").write_text("{")
 
     def change(config):
         config["datasets"]["demo"]["root"] = str(tmp_path / "frames")
@@ -71,5 +94,11 @@ def test_data_that_cannot_be_converted_stop_the_run_with_one_sentence(start, tmp
     workflow = start(tmp_path / "run", change)
     failed = workflow.run()
     assert failed.returncode != 0
-    assert "a_1.json is not valid JSON" in failed.stderr
+    assert "Zhang_1.json is not valid JSON" in failed.stderr
     assert not (workflow.results / "datasets/demo").exists()
+    log = workflow.directory / ".refvessel/logs/annotate/demo.log"
+    assert "Zhang_1.json" in log.read_text()
+    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
+    for path in workflow.results.rglob("*"):
+        assert "Zhang" not in path.name
+        assert path.is_dir() or b"Zhang" not in path.read_bytes()

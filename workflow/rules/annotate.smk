@@ -5,7 +5,7 @@ rule convert_dataset:
     output:
         directory("<results>/datasets/{dataset}"),
     log:
-        "<logs>/annotate/{dataset}.log",
+        "<private_logs>/annotate/{dataset}.log",
     benchmark:
         "<benchmarks>/annotate/{dataset}.tsv"
     conda:
@@ -13,6 +13,7 @@ rule convert_dataset:
     threads: 2
     params:
         settings=lambda wildcards: dataset_settings(wildcards),
+        state=dataset_state,
         code=code_hash("dataset", "privacy"),
     script:
         "../scripts/convert_dataset.py"

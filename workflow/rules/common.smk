@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 from refvessel.config import checked_config
 from refvessel.errors import UserError
 from refvessel.privacy.names import name_table
-from refvessel.provenance import code_hash
+from refvessel.provenance import code_hash, folder_state
 
 try:
     config = checked_config(
@@ -34,6 +34,14 @@ def dataset_lists(wildcards):
     """The files that say who is on the images and what a model was trained on, where there are any."""
     settings = dataset_settings(wildcards)
     return [settings[name] for name in ("patients", "trained_on") if settings[name]]
+
+
+def dataset_state(wildcards):
+    """What changes where a file of the data does; what the workflow makes itself needs none."""
+    root = Path(dataset_settings(wildcards)["root"])
+    results = Path(config["pathvars"].get("results", "results"))
+    made = root.resolve().is_relative_to(results.resolve())
+    return None if made else folder_state(root)
 
 
 def of_evaluations(pattern):

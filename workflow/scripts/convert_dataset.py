@@ -7,7 +7,7 @@ from refvessel.workflow import logged
 
 settings = snakemake.params.settings
 paths = {name: settings[name] and Path(settings[name]) for name in ("patients", "trained_on")}
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], private=True):
     convert_dataset(
         source_format=settings["format"],
         root=Path(snakemake.input.root),
