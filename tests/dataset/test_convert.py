@@ -206,11 +206,19 @@ def test_the_summary_is_what_dataset_json_says(source, convert, tmp_path):
     assert summary["provenance"]["inputs"]["images"]["files"] == 3
 
 
-def test_pixels_are_published_unchanged(source, convert, tmp_path):
-    source.labelme("p1_01.png")
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("p1_01.PNG", "p1_01.png"), ("p1_01.jpeg", "p1_01.jpg"), ("p1_01.bmp", "p1_01.png")],
+)
+def test_pixels_are_published_unchanged(source, convert, tmp_path, name, published):
+    source.labelme(name)
     convert(pseudonymise=False)
-    published = Image.open(tmp_path / "tree" / IMAGES / "p1_01.png")
-    assert np.array_equal(np.asarray(published), np.asarray(Image.open(source.root / "p1_01.png")))
+    ((read, phrases),) = officially_read(tmp_path / "tree", "test").items()
+    assert read == published
+    assert np.array_equal(phrases["vessel"], union([TRIANGLE]))
+    (item,) = ReferringDataset(tmp_path / "tree", "test")
+    assert Path(item["image_path"]).name == published
+    assert np.array_equal(item["image"], Image.open(source.root / name).convert("RGB"))
 
 
 def test_the_counts_are_said_on_standard_error(source, convert, capsys):

@@ -1,5 +1,7 @@
 import hashlib
 import io
+import re
+import struct
 
 import numpy as np
 import pytest
@@ -12,6 +14,17 @@ RNG = np.random.default_rng(1)
 GREY = RNG.integers(0, 256, (30, 40), np.uint8)
 COLOUR = RNG.integers(0, 256, (30, 40, 3), np.uint8)
 SECRET = "ZHANG WEI 00123"
+# What Pillow reads from the two segments that say how the colours are coded.
+NEEDED_BY_JPEG = {
+    "jfif": 257,
+    "jfif_version": (1, 1),
+    "jfif_unit": 0,
+    "jfif_density": (1, 1),
+    "adobe": 100,
+    "adobe_transform": 0,
+    "progressive": 1,  # that the scans refine one another
+    "progression": 1,
+}
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
@@ -23,10 +36,10 @@ def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
 def cleaned(content: bytes, stated_size=None) -> np.ndarray:
     """The published pixels, read back, after checking the size and the hash that go with them."""
     clean = clean_image(content, stated_size, "a.png")
-    image = Image.open(io.BytesIO(clean.png))
+    image = Image.open(io.BytesIO(clean.content))
     image.load()
-    assert image.format == "PNG"
-    assert image.info == {}
+    assert (image.format, clean.suffix) in [("PNG", ".png"), ("JPEG", ".jpg")]
+    assert image.info.items() <= NEEDED_BY_JPEG.items()
     assert (clean.width, clean.height) == image.size
     assert clean.pixels_sha256 == hashlib.sha256(np.asarray(image.convert("RGB")).tobytes()).hexdigest()
     return np.asarray(image)
@@ -38,9 +51,63 @@ def test_8_bit_pixels_stay_as_they_are(pixels, form):
     assert np.array_equal(cleaned(encoded(Image.fromarray(pixels), form)), pixels)
 
 
-def test_a_jpeg_keeps_its_decoded_pixels():
-    content = encoded(Image.fromarray(COLOUR), "JPEG", comment=SECRET.encode())
+def jpeg(pixels=COLOUR, **options) -> bytes:
+    """With everything in it that can name somebody."""
+    exif = Image.Exif()
+    exif[0x013B] = SECRET
+    content = encoded(
+        Image.fromarray(pixels),
+        "JPEG",
+        **{"comment": SECRET.encode(), "exif": exif, "dpi": (72, 72), "icc_profile": SECRET.encode()}
+        | options,
+    )
+    thumbnail = b"JFXX\0\x13\x02\x02" + bytes(12) + SECRET.encode()
+    parts = [b"\xff\xe0", struct.pack(">H", len(thumbnail) + 2), thumbnail]
+    first = 4 + struct.unpack(">H", content[4:6])[0]  # behind JFIF's own segment
+    return content[:first] + b"".join(parts) + content[first:] + SECRET.encode()
+
+
+JPEGS = {
+    "rgb": jpeg(),
+    "grey": jpeg(GREY),
+    "progressive": jpeg(progressive=True),
+    "with restarts": jpeg(restart_marker_blocks=1),
+    "full chroma": jpeg(subsampling=0, quality=100),
+    "stored as rgb": jpeg(keep_rgb=True),
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_keeps_its_compressed_pixels_and_loses_all_else(kind):
+    content = JPEGS[kind]
+    assert SECRET.encode() in content
     assert np.array_equal(cleaned(content), np.asarray(Image.open(io.BytesIO(content))))
+    clean = clean_image(content, None, "a.jpg")
+    assert clean.suffix == ".jpg"
+    assert SECRET.encode() not in clean.content
+    segments = set(re.findall(rb"\xff[\xe0-\xef\xfe]", clean.content))
+    assert segments <= {b"\xff\xe0", b"\xff\xee"}  # JFIF and Adobe: how the colours are coded
+    assert clean.content.endswith(b"\xff\xd9")
+    assert clean_image(clean.content, None, "a.jpg") == clean
+
+
+def test_a_turned_jpeg_and_one_in_cmyk_become_png():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    assert (
+        clean_image(encoded(Image.fromarray(COLOUR), "JPEG", exif=exif), (30, 40), "a.jpg").suffix == ".png"
+    )
+    content = encoded(Image.fromarray(COLOUR).convert("CMYK"), "JPEG")
+    assert clean_image(content, None, "a.jpg").suffix == ".png"
+    assert np.array_equal(cleaned(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+
+
+@pytest.mark.parametrize("form", ["TIFF", "GIF", "PNG"])
+def test_a_file_of_several_images_is_refused(form):
+    pages = [Image.fromarray(GREY), Image.fromarray(GREY[::-1])]
+    content = encoded(pages[0], form, save_all=True, append_images=pages[1:])
+    with pytest.raises(UserError, match=r"^a\.tif holds 2 images; save the one that was annotated"):
+        clean_image(content, None, "a.tif")
 
 
 @pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "rgb"])
@@ -52,7 +119,7 @@ def test_no_metadata_of_a_png_survives(pixels):
     exif[0x013B] = SECRET
     content = encoded(Image.fromarray(pixels), pnginfo=text, exif=exif, dpi=(72, 72)) + SECRET.encode()
     assert np.array_equal(cleaned(content), pixels)
-    clean = clean_image(content, None, "a.png").png
+    clean = clean_image(content, None, "a.png").content
     assert b"tEXt" not in clean
     assert b"iTXt" not in clean
     assert b"eXIf" not in clean

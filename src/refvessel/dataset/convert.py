@@ -167,6 +167,7 @@ def _tree_image(item: Converted) -> TreeImage:
         item.truths.ignore,
         identity.record.spacing,
         item.outlines,
+        item.suffix,
     )
 
 

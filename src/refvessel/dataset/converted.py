@@ -27,10 +27,11 @@ _IMAGES_AT_A_TIME = 8  # given to a process
 
 @dataclass(frozen=True)
 class Converted:
-    """One annotated image after conversion. Its PNG is in the tree, unless no phrase has a truth on it."""
+    """One annotated image after conversion. Its image is in the tree, unless no phrase has a truth on it."""
 
     identity: Identified
     truths: Truths
+    suffix: str  # of the image's file in the tree
     width: int
     height: int
     pixels_sha256: str  # see CleanImage
@@ -107,9 +108,10 @@ def _convert_image(
         return problems
     outlines = outlines_of_regions(regions, phrases, size, record.stated_size)
     if truths.by_phrase:
-        (tree / IMAGES / f"{identity.image_id}.png").write_bytes(image.png)
+        (tree / IMAGES / f"{identity.image_id}{image.suffix}").write_bytes(image.content)
     return {
         "truths": truths,
+        "suffix": image.suffix,
         "width": image.width,
         "height": image.height,
         "pixels_sha256": image.pixels_sha256,

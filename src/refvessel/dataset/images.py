@@ -1,5 +1,6 @@
 """Images on their way into a tree: read right, 8-bit, upright, and without a word of metadata.
 
+PNG and JPEG files of 8-bit grey or RGB keep their compressed pixels (see `rewrap`); others become PNG.
 What becomes of a pixel: 8-bit grey and RGB stay as they are; black-and-white becomes grey 0/255; palette, CMYK,
 YCbCr and LAB become RGB; an alpha channel is dropped where it is opaque everywhere and is an error elsewhere;
 16-bit grey is divided by 257 and rounded, which takes 0..65535 to 0..255.
@@ -7,8 +8,6 @@ YCbCr and LAB become RGB; an alpha channel is dropped where it is opaque everywh
 
 import hashlib
 import io
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from refvessel.dataset.fields import read_bytes
 from refvessel.dataset.likeness import perceptual_hash
+from refvessel.dataset.rewrap import rewrap_jpeg, rewrap_png
 from refvessel.errors import UserError
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_GREY, _PNG_RGB = 0, 2  # colour types
+_JPEG = b"\xff\xd8"
 _TURNED = range(2, 9)  # EXIF orientations other than upright
 _TWELVE_BIT = 1 << 12
 _SMALLEST_SIDE = 2  # pixels; a single row or pixel is what a failed export leaves
@@ -32,13 +31,14 @@ class CleanImage:
 
     width: int
     height: int
-    png: bytes  # without metadata
+    content: bytes  # the file, without metadata
+    suffix: str  # its name's: `.png` or `.jpg`
     pixels_sha256: str  # of the RGB pixels, uint8, C-ordered (height, width, 3)
     perceptual_hash: bytes  # see likeness
 
 
 def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) -> CleanImage:
-    """Decode an image file and return it as a PNG of the same pixels, by the rules of this module.
+    """Decode an image file and return it as a file of the same pixels, by the rules of this module.
 
     An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image.
     Raises UserError, opening with `what`, where the image does not open or has no such form.
@@ -49,7 +49,7 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
             f"{what} is {image.width} x {image.height} pixels, too small to show a vessel; replace the file."
         )
     turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-    rewrapped = None if turned or image.has_transparency_data else _rewrap_png(content)
+    rewrapped = None if turned else _rewrapped(content, image)
     if turned:
         image = _upright(image, stated_size, what)
     image = _as_8_bit(image, what)
@@ -61,8 +61,9 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
     return CleanImage(
         width=image.width,
         height=image.height,
-        png=rewrapped or encode_png(image),
-        pixels_sha256=hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(),
+        content=rewrapped or encode_png(image),
+        suffix=".jpg" if rewrapped and rewrapped.startswith(_JPEG) else ".png",
+        pixels_sha256=hashlib.sha256(_rgb(image)).hexdigest(),
         perceptual_hash=perceptual_hash(image),
     )
 
@@ -78,6 +79,9 @@ def open_image(content: bytes, what: str) -> Image.Image:
     # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
     except Exception as error:
         raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
+    # A camera's MPO is a photograph with its smaller copies behind it.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise UserError(f"{what} holds {image.n_frames} images; save the one that was annotated on its own.")
     return image
 
 
@@ -93,6 +97,19 @@ def image_size(path: Path) -> tuple[int, int]:
             return image.size
     except Exception:
         return open_image_file(path).size  # which says what is wrong
+
+
+def _rewrapped(content: bytes, image: Image.Image) -> bytes | None:
+    """The file with its compressed pixels as they are; None where they must be encoded anew."""
+    if image.mode not in ("L", "RGB") or image.has_transparency_data:
+        return None
+    return rewrap_jpeg(content) if content.startswith(_JPEG) else rewrap_png(content)
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """The pixels in RGB: uint8, C-ordered (height, width, 3)."""
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _as_8_bit(image: Image.Image, what: str) -> Image.Image:
@@ -139,31 +156,3 @@ def encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
-
-
-def _rewrap_png(content: bytes) -> bytes | None:
-    """An 8-bit grey or RGB PNG with its header and pixel chunks only; None for any other file.
-
-    `content` has been decoded before, so its chunks are in order and complete.
-    """
-    if not content.startswith(_PNG_SIGNATURE):
-        return None
-    header, pixels, offset = b"", [], len(_PNG_SIGNATURE)
-    while offset < len(content):
-        length, kind = struct.unpack_from(">I4s", content, offset)
-        if kind == b"IEND":
-            break
-        body = content[offset + 8 : offset + 8 + length]
-        if kind == b"IHDR":
-            header = body
-        elif kind == b"IDAT":
-            pixels.append(body)
-        offset += 12 + length  # length, kind, body, checksum
-    depth, colour_type = header[8], header[9]
-    if depth != 8 or colour_type not in (_PNG_GREY, _PNG_RGB):
-        return None
-    return _PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -27,10 +27,11 @@ class TreeImage:
     ignore: masks.RLE | None = None
     spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
     outlines: dict[str, list[Outlines]] = field(default_factory=dict)  # of truths drawn from polygons alone
+    suffix: str = ".png"  # of the image's file, which is called `<image_id><suffix>`
 
 
 def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) -> None:
-    """Write `instances.json`, `refs(unc).p` and `outlines.npz` for images whose files are called `<image_id>.png`.
+    """Write `instances.json`, `refs(unc).p` and `outlines.npz`.
 
     Identifiers count from 1 in the order of image_id and, within an image, of `phrases`.
     """
@@ -62,7 +63,7 @@ def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) 
 def _image(number: int, image: TreeImage) -> dict[str, Any]:
     described: dict[str, Any] = {
         "id": number,
-        "file_name": f"{image.image_id}.png",
+        "file_name": image.image_id + image.suffix,
         "width": image.width,
         "height": image.height,
         "patient": image.patient,
@@ -95,7 +96,7 @@ def _ref(number: int, image_number: int, category: int, image: TreeImage, phrase
         "category_id": category,
         "image_id": image_number,
         "split": image.split,
-        "file_name": f"{image.image_id}.png",
+        "file_name": image.image_id + image.suffix,
         "sent_ids": [number],
         "sentences": [{"sent_id": number, "sent": phrase, "raw": phrase, "tokens": phrase.split()}],
     }

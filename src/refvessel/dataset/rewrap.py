@@ -1,0 +1,80 @@
+"""PNG and JPEG files without a word of metadata, their compressed pixels as they are.
+
+What is kept is what decoding needs, chunk by chunk and segment by segment; all else goes, what follows the end of
+the image too. The content has been decoded before, so its parts are in order and complete.
+"""
+
+import re
+import struct
+import zlib
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_GREY, _PNG_RGB = 0, 2  # colour types
+
+# Markers of JPEG (ITU-T T.81, table B.1).
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_JFIF, _ADOBE, _COMMENT = 0xE0, 0xEE, 0xFE
+_APPLICATION = range(0xE0, 0xF0)
+# Version 1.1, pixels as wide as high, no thumbnail. That it is there says what the colours are.
+_PLAIN_JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
+_ADOBE_BYTES = 12  # "Adobe", version, flags, colour transformation
+# The end of a scan's pixels: a marker that is neither a stuffed FF nor a restart.
+_AFTER_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+
+
+def rewrap_png(content: bytes) -> bytes | None:
+    """An 8-bit grey or RGB PNG with its header and pixel chunks only; None for any other file."""
+    if not content.startswith(_PNG_SIGNATURE):
+        return None
+    header, pixels, offset = b"", [], len(_PNG_SIGNATURE)
+    while offset < len(content):
+        length, kind = struct.unpack_from(">I4s", content, offset)
+        if kind == b"IEND":
+            break
+        body = content[offset + 8 : offset + 8 + length]
+        if kind == b"IHDR":
+            header = body
+        elif kind == b"IDAT":
+            pixels.append(body)
+        offset += 12 + length  # length, kind, body, checksum
+    depth, colour_type = header[8], header[9]
+    if depth != 8 or colour_type not in (_PNG_GREY, _PNG_RGB):
+        return None
+    return _PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
+
+
+def rewrap_jpeg(content: bytes) -> bytes | None:
+    """A JPEG with its tables, frame and scans only, and what says how its colours are coded; None elsewhere."""
+    if not content.startswith(b"\xff\xd8"):
+        return None
+    parts, offset = [b"\xff\xd8"], 2
+    while True:
+        while content[offset + 1] == 0xFF:  # fill bytes
+            offset += 1
+        marker = content[offset + 1]
+        if marker == _END:
+            return b"".join([*parts, b"\xff\xd9"])
+        end = offset + 2 + struct.unpack_from(">H", content, offset + 2)[0]
+        body = _kept(marker, content[offset + 4 : end])
+        if body is not None:
+            parts.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
+        if marker == _SCAN:
+            after = _AFTER_SCAN.search(content, end)
+            if after is None:
+                return None  # no end: a decoder forgives that, so the pixels are encoded anew
+            parts.append(content[end : after.start()])
+            end = after.start()
+        offset = end
+
+
+def _kept(marker: int, body: bytes) -> bytes | None:
+    """What stays of a segment's body; None where nothing does."""
+    if marker == _JFIF and body.startswith(b"JFIF\0"):
+        return _PLAIN_JFIF
+    if marker == _ADOBE and body.startswith(b"Adobe"):
+        return body[:_ADOBE_BYTES]
+    return None if marker in _APPLICATION or marker == _COMMENT else body
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
