@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refvessel import masks
-from refvessel.dataset.outlines import OUTLINES, read_outlines, write_outlines
+from refvessel.dataset.outlines import OUTLINES, outlines_file, read_outlines
 from refvessel.dataset.polygons import rasterise
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
@@ -60,7 +60,9 @@ def test_truths_of_masks_have_none(source, convert, tmp_path):
 def test_what_is_written_is_read_back_and_a_damaged_file_is_named(tmp_path):
     polygons = {7: [np.array([[0.1, 2], [3, 4], [5, 6.5]])], 3: [], 9: [np.ones((4, 2)), np.zeros((3, 2))]}
     path = tmp_path / "outlines.npz"
-    write_outlines(path, polygons)
+    with outlines_file(path) as add:
+        for ref_id in sorted(polygons):
+            add(ref_id, polygons[ref_id])
     read = read_outlines(path)
     assert list(read) == [3, 7, 9]
     for ref_id, each in polygons.items():

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from refvessel.dataset.converted import Converted, convert_images
+from refvessel.dataset.converted import Converted, DrawnTruths, convert_images
 from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.identities import Identified, identify
 from refvessel.dataset.outlines import OUTLINES
@@ -15,6 +15,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.pseudonyms import DEFAULT_KEY_FILE, OriginalNames, Pseudonyms, read_or_create_key
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.splits import DEFAULT_SEED, SplitRule
+from refvessel.dataset.spool import Spool
 from refvessel.dataset.summary import summarise
 from refvessel.dataset.tree import DATASET, REFS
 from refvessel.dataset.tree_writing import TreeImage, write_tree
@@ -86,8 +87,9 @@ def convert_dataset(
     names = Pseudonyms(read_or_create_key(key_file)) if pseudonymise else OriginalNames()
     identities = identify(records, origins, split_rule, names, problems)
     with atomic_directory(output) as tree:
-        converted = convert_images(identities, labels, tree, problems, rule=truth_rule, jobs=jobs)
-        kept = [item for item in converted if item.truths.by_phrase]
+        spool = Spool(tree)
+        converted = convert_images(identities, labels, tree, spool, problems, rule=truth_rule, jobs=jobs)
+        kept = [item for item in converted if item.tally.expressions]
         gate_findings = gates.check(kept, origins, problems)
         problems.raise_any()
         if not kept:
@@ -95,7 +97,9 @@ def convert_dataset(
                 f"{root} holds no image with an expression in the form {source_format!r}; check both."
             )
         _keep_names(name_table(key_file, output.name), pseudonymise, identities, labels)
-        write_tree(tree, [_tree_image(item) for item in kept], list(dict.fromkeys(labels.values())))
+        in_order = sorted(kept, key=lambda item: item.identity.image_id)
+        images = (_tree_image(item, spool.read(item.drawn)) for item in in_order)
+        write_tree(tree, images, list(dict.fromkeys(labels.values())))
         summary = {
             "source_format": source_format,
             "target": target,
@@ -155,7 +159,7 @@ def _keep_names(
     write_name_table(table, sorted(names))
 
 
-def _tree_image(item: Converted) -> TreeImage:
+def _tree_image(item: Converted, drawn: DrawnTruths) -> TreeImage:
     identity = item.identity
     return TreeImage(
         identity.image_id,
@@ -163,10 +167,10 @@ def _tree_image(item: Converted) -> TreeImage:
         identity.split,
         item.width,
         item.height,
-        item.truths.by_phrase,
-        item.truths.ignore,
+        drawn.by_phrase,
+        drawn.ignore,
         identity.record.spacing,
-        item.outlines,
+        drawn.outlines,
         item.suffix,
     )
 

@@ -1,5 +1,6 @@
 """Images through the conversion, some at a time: read, check, draw the truth, write."""
 
+import gc
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -18,33 +19,45 @@ from refvessel.dataset.images import clean_image
 from refvessel.dataset.outlines import Outlines, outlines_of_regions, outlines_of_truths
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.sensitivity import Redrawn, redraw, sampled
+from refvessel.dataset.spool import Place, Spool, pack
 from refvessel.dataset.tree import IMAGES
-from refvessel.dataset.truths import TruthRule, Truths, draw_truths
+from refvessel.dataset.truths import Tally, TruthRule, draw_truths
+from refvessel.masks import RLE
 
 _WORTH_PROCESSES = 64  # images; starting processes for fewer takes longer than they do
 _IMAGES_AT_A_TIME = 8  # given to a process
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Converted:
     """One annotated image after conversion. Its image is in the tree, unless no phrase has a truth on it."""
 
     identity: Identified
-    truths: Truths
+    drawn: Place  # of its DrawnTruths in the spool
+    tally: Tally
     suffix: str  # of the image's file in the tree
     width: int
     height: int
     pixels_sha256: str  # see CleanImage
     perceptual_hash: bytes  # see CleanImage
     file_sha256: str  # of the encoded image as it was found
-    outlines: dict[str, list[Outlines]]  # by phrase, of each truth that was drawn from polygons alone
     redrawn: Sequence[Redrawn]  # the truths by other rasterisers, for the images of the sample
+
+
+@dataclass(frozen=True)
+class DrawnTruths:
+    """What was drawn on an image, too much to be kept in memory for all."""
+
+    by_phrase: dict[str, list[RLE]]  # one truth an expression
+    ignore: RLE | None  # pixels that no score looks at
+    outlines: dict[str, list[Outlines]]  # by phrase, of each truth that was drawn from polygons alone
 
 
 def convert_images(
     identities: Sequence[Identified],
     phrases: Mapping[str, str],
     tree: Path,
+    spool: Spool,
     problems: Problems,
     *,
     rule: TruthRule,
@@ -52,7 +65,7 @@ def convert_images(
 ) -> list[Converted]:
     """Convert the images in `jobs` processes, in order; report what is wrong, until there are enough problems.
 
-    No process holds more than one image in memory.
+    No process holds more than one image, or the truths of more than a few, in memory.
     """
     (tree / IMAGES).mkdir(parents=True)
     sample = sampled(identity.image_id for identity in identities)
@@ -66,7 +79,8 @@ def convert_images(
                 for sentence in result.sentences:
                     problems.add(sentence)
             else:
-                converted.append(Converted(identity, **result))
+                drawn = spool.append(result.pop("drawn"))
+                converted.append(Converted(identity, drawn, **result))
             if problems.enough:
                 break
     return converted
@@ -80,11 +94,17 @@ def _processes(jobs: int | None, images: int) -> Iterator[Callable[..., Iterable
         yield map
         return
     # Forked, since other ways of starting run the calling script again, which Snakemake's are not made for.
-    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
-        try:
-            yield partial(pool.map, chunksize=_IMAGES_AT_A_TIME)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    # What is there already is kept out of garbage collections, in which each process would copy all of it.
+    gc.collect()
+    gc.freeze()
+    try:
+        with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+            try:
+                yield partial(pool.map, chunksize=_IMAGES_AT_A_TIME)
+            finally:
+                pool.shutdown(cancel_futures=True)
+    finally:
+        gc.unfreeze()
 
 
 def _convert_image(
@@ -110,13 +130,15 @@ def _convert_image(
     if truths.by_phrase:
         (tree / IMAGES / f"{identity.image_id}{image.suffix}").write_bytes(image.content)
     return {
-        "truths": truths,
+        "drawn": pack(
+            DrawnTruths(truths.by_phrase, truths.ignore, outlines_of_truths(outlines, truths, rule.target))
+        ),
+        "tally": truths.tally,
         "suffix": image.suffix,
         "width": image.width,
         "height": image.height,
         "pixels_sha256": image.pixels_sha256,
         "perceptual_hash": image.perceptual_hash,
         "file_sha256": hashlib.sha256(content).hexdigest(),
-        "outlines": outlines_of_truths(outlines, truths, rule.target),
         "redrawn": redraw(outlines, truths) if identity.image_id in sample else [],
     }

@@ -11,7 +11,7 @@ from refvessel.dataset.readers.records import Record
 from refvessel.dataset.splits import SplitRule, require_one_split, require_split_name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identified:
     """A record with the names it is published under."""
 

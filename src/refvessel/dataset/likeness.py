@@ -5,7 +5,8 @@ Image Hash Functions", 2010): its grey levels on 64 x 64 pixels, their discrete 
 first 16 x 16 coefficients whether each is above the median.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from scipy.fft import dctn
 
 BITS = 256
 _SIDE, _KEPT = 64, 16
-_BLOCK = 1024  # images compared at a time with all others
+_BLOCK = 1024  # images of two groups that are compared at a time
 
 
 def perceptual_hash(image: Image.Image) -> bytes:
@@ -32,17 +33,30 @@ def near_pairs(
     order of the distance, and the smallest distance found, None where there is one group only.
     """
     words = np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), BITS // 64)
-    _, group = np.unique(groups, return_inverse=True)
+    names = np.asarray(groups)
+    members = [np.flatnonzero(names == group) for group in sorted(set(groups))]
     pairs, nearest = [], None
-    for start in range(0, len(words), _BLOCK):
-        block, rest = words[start : start + _BLOCK], words[start:]
-        distance = np.bitwise_count(block[:, None] ^ rest[None]).sum(axis=2, dtype=np.int16)
-        distance[group[start : start + _BLOCK, None] == group[None, start:]] = BITS + 1
-        if (smallest := int(distance.min())) <= BITS:
-            nearest = smallest if nearest is None else min(nearest, smallest)
-        rows, columns = np.nonzero(np.triu(distance <= threshold))
-        pairs += [
-            (start + int(row), start + int(column), int(distance[row, column]))
-            for row, column in zip(rows, columns, strict=True)
-        ]
-    return sorted(pairs, key=lambda pair: pair[2]), nearest
+    for rows, columns in _blocks(members):
+        distance = _distances(words[rows], words[columns])
+        smallest = int(distance.min())
+        nearest = smallest if nearest is None else min(nearest, smallest)
+        for row, column in np.argwhere(distance <= threshold):
+            first, second = sorted((int(rows[row]), int(columns[column])))
+            pairs.append((first, second, int(distance[row, column])))
+    return sorted(pairs, key=lambda pair: (pair[2], pair)), nearest
+
+
+def _blocks(members: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Indices to compare, a part of a group with a part of another one: memory stays the same for more images."""
+    for one, other in combinations(members, 2):
+        for first in range(0, len(one), _BLOCK):
+            for second in range(0, len(other), _BLOCK):
+                yield one[first : first + _BLOCK], other[second : second + _BLOCK]
+
+
+def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Bits in which each of the hashes differs from each other, uint16 of shape (one, other)."""
+    distance = np.zeros((len(one), len(other)), np.uint16)
+    for word in range(BITS // 64):
+        distance += np.bitwise_count(one[:, None, word] ^ other[None, :, word])
+    return distance

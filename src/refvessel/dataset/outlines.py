@@ -6,10 +6,15 @@ points      int64 (polygons,): how many points each polygon has
 xy          float64 (points, 2): their columns (x, y), in pixels of the image
 """
 
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -59,22 +64,37 @@ def outlines_of_truths(
     return found
 
 
-def write_outlines(path: Path, outlines: Mapping[int, Outlines]) -> None:
-    """Write the polygons by ref_id; without any polygon there is no file."""
-    refs = sorted(outlines)
-    polygons = [polygon for ref_id in refs for polygon in outlines[ref_id]]
-    if polygons:
-        arrays = (
-            np.array(refs, np.int64),
-            np.array([len(outlines[ref_id]) for ref_id in refs], np.int64),
-            np.array([len(polygon) for polygon in polygons], np.int64),
-            np.concatenate(polygons),
-        )
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, array in zip(_ARRAYS, arrays, strict=True):
-                # Unlike np.savez, which writes the time of day: the same polygons give the same bytes.
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+@contextmanager
+def outlines_file(path: Path) -> Iterator[Callable[[int, Outlines], None]]:
+    """A function that adds the polygons of a ref, in ascending order of ref_id, to the file at `path`.
+
+    Without any polygon there is no file. The polygons of one ref at a time are in memory.
+    """
+    refs, polygons, points = array("q"), array("q"), array("q")
+    with tempfile.TemporaryFile(dir=path.parent) as xy:
+
+        def add(ref_id: int, outlines: Outlines) -> None:
+            refs.append(ref_id)
+            polygons.append(len(outlines))
+            points.extend(len(polygon) for polygon in outlines)
+            xy.writelines(np.ascontiguousarray(polygon, "<f8").tobytes() for polygon in outlines)
+
+        yield add
+        xy.seek(0)
+        if points:
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, numbers in zip(_ARRAYS[:-1], (refs, polygons, points), strict=True):
+                    with _member(archive, name) as member:
+                        np.lib.format.write_array(member, np.asarray(numbers), allow_pickle=False)
+                with _member(archive, _ARRAYS[-1]) as member:
+                    header = {"descr": "<f8", "fortran_order": False, "shape": (sum(points), 2)}
+                    np.lib.format.write_array_header_1_0(member, header)
+                    shutil.copyfileobj(xy, member)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    # Unlike np.savez, which writes the time of day: the same polygons give the same bytes.
+    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
 
 
 def read_outlines(path: Path) -> dict[int, Outlines]:

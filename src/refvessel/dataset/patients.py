@@ -13,7 +13,7 @@ from refvessel.errors import UserError
 DEFAULT_PATTERN = r"(?:^|/)(?P<patient>[^/]+?)(?:[/_-](?i:frame|f|img)?[_-]?(?P<frame>\d+))?$"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Origin:
     """What is known of an image's origin."""
 

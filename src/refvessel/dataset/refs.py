@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,4 +37,10 @@ def write_refs(path: Path, refs: list[dict[str, Any]]) -> None:
     """Pickle JSON-like refs."""
     # A pickle stores an object once and refers back to it: equal texts that are or are not one object give other
     # bytes. Through JSON every key is one object and every value its own, whatever made the refs.
-    Path(path).write_bytes(pickle.dumps(json.loads(json.dumps(refs)), protocol=PROTOCOL))
+    plain = [json.loads(json.dumps(ref), object_pairs_hook=_with_known_keys) for ref in refs]
+    with Path(path).open("wb") as stream:
+        pickle.dump(plain, stream, protocol=PROTOCOL)
+
+
+def _with_known_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(key): value for key, value in pairs}

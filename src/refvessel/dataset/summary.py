@@ -13,7 +13,6 @@ from refvessel.dataset.converted import Converted
 from refvessel.dataset.polygons import RASTERISER
 from refvessel.dataset.sensitivity import opencv_is_installed, summarise_redrawn
 from refvessel.files import sha256_of_file
-from refvessel.masks import area
 
 FORMAT_VERSION = 1
 
@@ -50,20 +49,19 @@ def summarise(
 
 
 def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[str, int]:
-    truths = [truth for item in kept for truths in item.truths.by_phrase.values() for truth in truths]
     interpreted: Counter[str] = Counter()
     for item in converted:
         interpreted.update(item.identity.record.counts)
     return {
         "patients": len({item.identity.patient for item in kept}),
         "images": len(kept),
-        "expressions": len(truths),
-        "expressions_empty": sum(area(truth) == 0 for truth in truths),
-        "regions": sum(item.truths.regions for item in converted),
-        "regions_clipped": sum(item.truths.regions_clipped for item in converted),
-        "regions_without_pixels": sum(item.truths.regions_without_pixels for item in converted),
-        "regions_crossing_themselves": sum(item.truths.regions_crossing_themselves for item in converted),
-        "images_scaled": sum(item.truths.scaled for item in converted),
+        "expressions": sum(sum(item.tally.expressions.values()) for item in kept),
+        "expressions_empty": sum(item.tally.expressions_empty for item in kept),
+        "regions": sum(item.tally.regions for item in converted),
+        "regions_clipped": sum(item.tally.regions_clipped for item in converted),
+        "regions_without_pixels": sum(item.tally.regions_without_pixels for item in converted),
+        "regions_crossing_themselves": sum(item.tally.regions_crossing_themselves for item in converted),
+        "images_scaled": sum(item.tally.scaled for item in converted),
         "images_dropped": len(converted) - len(kept),
         **_sorted(interpreted),
     }
@@ -72,7 +70,7 @@ def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[s
 def _expressions_of_phrases(kept: Sequence[Converted]) -> Counter[str]:
     numbers: Counter[str] = Counter()
     for item in kept:
-        numbers.update({phrase: len(truths) for phrase, truths in item.truths.by_phrase.items()})
+        numbers.update(item.tally.expressions)
     return numbers
 
 
@@ -88,7 +86,7 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
     copies = len(kept) - len({item.pixels_sha256 for item in kept})
     if copies:
         warnings.append(f"{copies} images repeat the pixels of another image of their split.")
-    if crossing := sum(item.truths.regions_crossing_themselves for item in kept):
+    if crossing := sum(item.tally.regions_crossing_themselves for item in kept):
         warnings.append(
             f"{crossing} regions have an outline that crosses itself; what it encloses twice is outside."
         )
@@ -131,7 +129,7 @@ def _images(kept: Sequence[Converted]) -> dict[str, dict[str, Any]]:
 
 def _dropped(converted: Sequence[Converted]) -> dict[str, str]:
     """Image_id -> why an annotated image is not in the tree."""
-    return _sorted({item.identity.image_id: "no region" for item in converted if not item.truths.by_phrase})
+    return _sorted({item.identity.image_id: "no region" for item in converted if not item.tally.expressions})
 
 
 def _inputs(converted: Sequence[Converted]) -> dict[str, dict[str, Any]]:

@@ -1,17 +1,23 @@
 """Writing the official tree: the same input gives the same bytes."""
 
 import json
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pycocotools import mask as coco
 
 from refvessel import masks
-from refvessel.dataset.outlines import OUTLINES, Outlines, write_outlines
+from refvessel.dataset.outlines import OUTLINES, Outlines, outlines_file
 from refvessel.dataset.refs import write_refs
 from refvessel.dataset.tree import INSTANCES, REFS
+
+_Add = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -30,34 +36,52 @@ class TreeImage:
     suffix: str = ".png"  # of the image's file, which is called `<image_id><suffix>`
 
 
-def write_tree(root: Path, images: Sequence[TreeImage], phrases: Sequence[str]) -> None:
-    """Write `instances.json`, `refs(unc).p` and `outlines.npz`.
+def write_tree(root: Path, images: Iterable[TreeImage], phrases: Sequence[str]) -> None:
+    """Write `instances.json`, `refs(unc).p` and `outlines.npz` for images in the order of image_id.
 
-    Identifiers count from 1 in the order of image_id and, within an image, of `phrases`.
+    Identifiers count from 1 in this order and, within an image, of `phrases`. The truths of one image at a time
+    are in memory.
     """
     categories = {phrase: number for number, phrase in enumerate(phrases, start=1)}
-    coco_images, annotations, refs = [], [], []
-    outlines: dict[int, Outlines] = {}
-    for image_number, image in enumerate(sorted(images, key=lambda image: image.image_id), start=1):
-        coco_images.append(_image(image_number, image))
-        for phrase in phrases:
-            first = len(refs) + 1
-            outlines |= dict(enumerate(image.outlines.get(phrase, []), first))
-            for number, truth in enumerate(image.truths.get(phrase, []), first):
-                category = categories[phrase]
-                annotations.append(_annotation(number, image_number, category, truth))
-                refs.append(_ref(number, image_number, category, image, phrase))
-    instances = {
-        "images": coco_images,
-        "annotations": annotations,
-        "categories": [
-            {"id": number, "name": phrase, "supercategory": ""} for phrase, number in categories.items()
-        ],
-    }
+    refs: list[dict[str, Any]] = []
     (root / INSTANCES).parent.mkdir(parents=True, exist_ok=True)
-    (root / INSTANCES).write_text(json.dumps(instances, ensure_ascii=False) + "\n", "utf-8")
+    with (
+        _instances(root / INSTANCES, categories) as (add_image, add_annotation),
+        outlines_file(root / OUTLINES) as add_outlines,
+    ):
+        for image_number, image in enumerate(images, start=1):
+            add_image(_image(image_number, image))
+            for phrase in phrases:
+                first = len(refs) + 1
+                for number, outlines in enumerate(image.outlines.get(phrase, []), first):
+                    add_outlines(number, outlines)
+                for number, truth in enumerate(image.truths.get(phrase, []), first):
+                    category = categories[phrase]
+                    add_annotation(_annotation(number, image_number, category, truth))
+                    refs.append(_ref(number, image_number, category, image, phrase))
     write_refs(root / REFS, refs)
-    write_outlines(root / OUTLINES, outlines)
+
+
+@contextmanager
+def _instances(path: Path, categories: Mapping[str, int]) -> Iterator[tuple[_Add, _Add]]:
+    """Functions that add an image and an annotation to the file at `path`."""
+    listed = [{"id": number, "name": phrase, "supercategory": ""} for phrase, number in categories.items()]
+    with (
+        path.open("w", encoding="utf-8") as stream,
+        tempfile.TemporaryFile("w+", encoding="utf-8", dir=path.parent) as annotations,
+    ):
+        stream.write('{"images": [')
+        yield _items_of(stream), _items_of(annotations)
+        stream.write('], "annotations": [')
+        annotations.seek(0)
+        shutil.copyfileobj(annotations, stream)
+        stream.write(f'], "categories": {json.dumps(listed, ensure_ascii=False)}}}\n')
+
+
+def _items_of(stream: IO[str]) -> _Add:
+    """A function that adds an item to a JSON list whose bracket is open."""
+    separators = chain([""], repeat(", "))
+    return lambda item: stream.write(next(separators) + json.dumps(item, ensure_ascii=False))
 
 
 def _image(number: int, image: TreeImage) -> dict[str, Any]:

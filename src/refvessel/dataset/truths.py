@@ -1,5 +1,6 @@
 """The truth masks of one image: by phrase, the union of its regions or one mask a region."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,17 +29,26 @@ class TruthRule:
         _require_one_of(self.crossing_outlines, ("refuse", "draw"), "crossing_outlines")
 
 
-@dataclass(frozen=True)
-class Truths:
-    """Masks by phrase, and what happened to the regions on the way."""
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many expressions an image has, and what happened to its regions on the way."""
 
-    by_phrase: dict[str, list[masks.RLE]]  # one mask an expression
-    ignore: masks.RLE | None  # pixels that no score looks at
+    expressions: Mapping[str, int]  # by phrase
+    expressions_empty: int
     scaled: bool  # the stated size was not the real one
     regions: int
     regions_clipped: int
     regions_without_pixels: int  # too thin for the rasteriser
     regions_crossing_themselves: int
+
+
+@dataclass(frozen=True)
+class Truths:
+    """Masks of one image."""
+
+    by_phrase: dict[str, list[masks.RLE]]  # one mask an expression
+    ignore: masks.RLE | None  # pixels that no score looks at
+    tally: Tally
 
 
 def draw_truths(
@@ -77,19 +87,21 @@ def draw_truths(
         for phrase, drawn in parts.items()
         if drawn
     }
-    truths |= {phrase: [masks.empty(height, width)] for phrase in parts if phrase in asked - truths.keys()}
+    empty = [phrase for phrase in parts if phrase in asked - truths.keys()]
+    truths |= {phrase: [masks.empty(height, width)] for phrase in empty}
     ignore = None
     with problems.collect():
         ignore = None if record.ignore is None else _ignored(record, size)
-    return Truths(
-        truths,
-        ignore,
+    tally = Tally(
+        {sys.intern(phrase): len(drawn) for phrase, drawn in truths.items()},
+        len(empty),
         record.stated_size not in (None, size),
         len(regions),
         clipped,
         without_pixels,
         crossing,
     )
+    return Truths(truths, ignore, tally)
 
 
 def _require_drawable(region: Region, drawn: Drawn, rule: TruthRule) -> None:
