@@ -1,5 +1,7 @@
 """A split of a real tree, scored: what the tree says of an image reaches its scores."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
@@ -8,10 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from refvessel import masks
 from refvessel.dataset.tree import IMAGES, read_expressions
 from refvessel.dataset.tree_writing import TreeImage, write_tree
+from refvessel.errors import UserError
 from refvessel.evaluation import score_split
 from refvessel.metrics.surface import surface_scores
 
@@ -93,3 +98,28 @@ def test_coco_results_name_the_images_and_categories_of_instances_json(tree, pre
     assert [(each["image_id"], each["category_id"]) for each in results] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert results[0]["segmentation"] == masks.encode(PREDICTION)
     assert results[0]["score"] == 0.75
+
+
+def test_cocos_own_tools_score_the_files_beside_the_scores(tree, predictions, tmp_path):
+    """Two vessels found with an IoU of 27/30, which nine of COCO's ten thresholds accept, and no catheter."""
+    output = tmp_path / "scores"
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(output / "coco_truth.json"))
+        evaluated = COCOeval(truth, truth.loadRes(str(output / "coco_results.json")), "segm")
+        evaluated.evaluate()
+        evaluated.accumulate()
+        evaluated.summarize()
+    assert evaluated.stats[0] == pytest.approx(0.9)
+    assert {each["name"] for each in truth.loadCats(truth.getCatIds())} == {"blood vessel", "catheter"}
+
+
+def test_predictions_of_another_tree_are_refused_before_anything_is_written(tree, predictions, tmp_path):
+    table = pq.read_table(predictions)
+    others = pa.array([number + 90 for number in table["ref_id"].to_pylist()])
+    pq.write_table(table.set_column(table.column_names.index("ref_id"), "ref_id", others), predictions)
+    with pytest.raises(UserError, match="sent_id 1 has ref_id 1 in the truth but 91 in the predictions"):
+        score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores")
+    with pytest.raises(UserError, match="has no split 'val'; choose one of: test"):
+        score_split(predictions=predictions, dataset=tree, split="val", output=tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()

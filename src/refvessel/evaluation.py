@@ -15,9 +15,9 @@ from refvessel.dataset.refs import read_refs
 from refvessel.dataset.sensitivity import draw_by_others, sampled
 from refvessel.dataset.tree import DATASET, INSTANCES, REFS, Expression, read_expressions
 from refvessel.errors import UserError
-from refvessel.files import write_json
+from refvessel.files import read_json, write_json
 from refvessel.metrics.bootstrap import DRAWS
-from refvessel.metrics.coco_results import coco_results
+from refvessel.metrics.coco_results import coco_results, coco_truth
 from refvessel.metrics.predictions import read_predictions
 from refvessel.metrics.score import NSD_TOLERANCE, score
 from refvessel.provenance import file_record
@@ -38,8 +38,8 @@ def score_split(
 ) -> dict[str, Any]:
     """Score the gathered predictions of a split and return the summary.
 
-    Written are cases.parquet, summary.json, with logits thresholds.csv, and coco_results.json, the predictions for
-    COCO's own tools. Where truths were drawn from polygons, those of a sample of images are drawn by other
+    Written are cases.parquet, summary.json, with logits thresholds.csv, and for COCO's own tools coco_results.json
+    and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are drawn by other
     rasterisers and scored again.
 
     Args:
@@ -77,7 +77,7 @@ def score_split(
     provenance = {"predictions": made_from, "dataset": file_record(_description(dataset)), "split": split}
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
-    results = coco_results(table, _coco_ids(dataset))
+    ids, categories = _coco_ids(dataset), _categories(dataset)
     summary = score(
         predictions=table,
         truth=truth,
@@ -91,7 +91,8 @@ def score_split(
         cores=cores,
         provenance=provenance,
     )
-    write_json(Path(output) / "coco_results.json", results)
+    write_json(Path(output) / "coco_results.json", coco_results(table, ids))
+    write_json(Path(output) / "coco_truth.json", coco_truth(truth, ids, categories))
     return summary
 
 
@@ -123,6 +124,18 @@ def _coco_ids(dataset: Path) -> dict[int, tuple[int, int]]:
         [require(ref, key, int, f"{where}: ref {number}") for key in keys] for number, ref in enumerate(refs)
     ]
     return {ref_id: (image_id, category_id) for ref_id, image_id, category_id in ids}
+
+
+def _categories(dataset: Path) -> dict[int, str]:
+    """The names of the categories in instances.json by their ids."""
+    path = Path(dataset) / INSTANCES
+    categories = require(read_json(path), "categories", list, str(path))
+    return {
+        require(each, "id", int, f"{path}: category {number}"): require(
+            each, "name", str, f"{path}: category {number}"
+        )
+        for number, each in enumerate(categories)
+    }
 
 
 def _description(dataset: Path) -> Path:

@@ -296,6 +296,49 @@ def test_the_first_page_says_what_was_evaluated_and_what_went_wrong(usual):
     assert sha256_of_file(usual.datasets["demo"] / "dataset.json") in text
 
 
+EMPTY, FULL = np.zeros((48, 48), bool), np.ones((48, 48), bool)
+
+
+def with_predictions(cases, *predictions):
+    """The cases, all answered, with these predictions; the last goes on."""
+    predictions = [*predictions, *[predictions[-1]] * (len(cases) - len(predictions))]
+    return [
+        {**case, "status": "ok", "prediction": prediction}
+        for case, prediction in zip(cases, predictions, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentinel", "count"),
+    [
+        (lambda cases: with_predictions(cases, *(case["truth"] for case in cases)), "equal_to_truth", 9),
+        (lambda cases: with_predictions(cases, cases[0]["prediction"]), "equal_across_images", 10),
+        (lambda cases: with_predictions(cases, EMPTY), "all_empty", 10),
+        (lambda cases: with_predictions(cases, FULL, EMPTY), "full_image", 1),
+        (lambda cases: [case | {"status": "no_seg"} for case in cases[:3]] + cases[3:], "no_seg", 4),
+        (lambda cases: [case | {"status": "failed"} for case in cases[:4]] + cases[4:], "failures", 4),
+    ],
+)
+def test_every_sentinel_is_a_named_finding_in_the_summary_and_on_the_first_page(
+    workspace, make_cases, change, sentinel, count
+):
+    scores = workspace.add(change(make_cases()), max_failures=3)
+    summary = json.loads((scores / "summary.json").read_text("utf-8"))
+    found = summary["sentinels"][sentinel]
+    assert (found["raised"], found["count"]) == (True, count)
+    findings = " ".join(Page(first_page(rendered_html(workspace))).text.split())
+    assert f"Warning {found['text']} ({sentinel})" in findings
+
+
+def rendered_html(workspace) -> str:
+    render_report(**workspace.inputs, output=workspace.root / "report")
+    return (workspace.root / "report/index.html").read_text("utf-8")
+
+
+def first_page(html: str) -> str:
+    return html[html.index('<section id="findings">') : html.index("</section>")]
+
+
 def test_a_foreign_model_and_a_foreign_tree_are_said_to_be_so(workspace, make_cases):
     workspace.add(make_cases(), converted=False, described=False)
     text = " ".join(rendered(workspace).text.split())
@@ -422,6 +465,8 @@ def test_an_evaluation_of_one_case_is_rendered(workspace, vessel):
     )
     text = " ".join(rendered(workspace).text.split())
     assert "1 expression of 1 patient" in text
+    assert "Warning All expressions are of one patient: no interval can be given." in text
+    assert page_of(workspace).table("Score").loc["Dice", "95% interval"] == "\N{EN DASH} to \N{EN DASH}"
     assert "Best: image only, patient P" in text
     assert "Worst: image" not in text
 

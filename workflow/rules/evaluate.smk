@@ -33,7 +33,8 @@ rule score_cases:
                 "file": "summary",
             },
         ),
-        coco="<results>/scores/{model}/{dataset}/{split}/coco_results.json",
+        coco_results="<results>/scores/{model}/{dataset}/{split}/coco_results.json",
+        coco_truth="<results>/scores/{model}/{dataset}/{split}/coco_truth.json",
     log:
         "<logs>/evaluate/{model}/{dataset}/{split}.log",
     conda:

@@ -25,6 +25,8 @@ def findings(one: Artifacts) -> list[Finding]:
     if summary["n_empty_truth"]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
         found.append(Finding("note", text))
+    if summary["n_patients"] == 1:
+        found.append(Finding("warning", "All expressions are of one patient: no interval can be given."))
     found.append(_pseudonyms(one))
     found += _of_gates((one.dataset or {}).get("gates"))
     if one.conversion is None:
