@@ -149,8 +149,12 @@ MUTANTS = (
         "score",
         "score summary",
         (
-            "pair_expressions(predictions, truth)",
-            "pair_expressions(predictions, truth).query(\"status != 'failed'\")",
+            "paired = pair_expressions(predictions, truth)",
+            "paired = pair_expressions(predictions, truth).query(\"status != 'failed'\")",
+        ),
+        (
+            "score_pairs(pair_expressions(predictions, truth)",
+            "score_pairs(pair_expressions(predictions, truth).query(\"status != 'failed'\")",
         ),
     ),
     mutant(
@@ -320,10 +324,191 @@ MUTANTS = (
     ),
     mutant("thresholds are lax", "probability", "probability", ('side="left"', 'side="right"')),
     mutant(
-        "AUC without ties",
+        "ties in an arbitrary order",
         "probability",
         "probability",
-        ("rankdata(scores)", 'rankdata(scores, method="ordinal")'),
+        ("np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)", "np.arange(len(scores))"),
+    ),
+    mutant(
+        "AUC by rectangles",
+        "probability",
+        "probability",
+        ("(found[1:] + found[:-1])).sum() / 2", "found[1:]).sum()"),
+    ),
+    mutant(
+        "average precision by trapezoids",
+        "probability",
+        "probability",
+        (
+            "(np.diff(found) * precision).sum()",
+            "(np.diff(found) * (precision + np.append(1, precision[:-1])) / 2).sum()",
+        ),
+    ),
+    mutant("ten bins of calibration", "probability", "probability", ("_BINS = 15", "_BINS = 10")),
+    mutant(
+        "calibration with its sign",
+        "probability",
+        "probability",
+        ("np.abs(gaps).sum()", "gaps.sum()"),
+    ),
+    mutant(
+        "only the ignored pixels have probabilities",
+        "probability",
+        "probability",
+        ("slice(None) if ignored is None else ~ignored", "slice(None) if ignored is None else ignored"),
+    ),
+    mutant(
+        "an empty prediction has an AUC",
+        "policy",
+        "probability_cases",
+        (
+            '_UNDEFINED = {"both_empty": None, "truth_empty": None, "prediction_empty": None}',
+            '_UNDEFINED = {"both_empty": None, "truth_empty": None, "prediction_empty": 0.5}',
+        ),
+    ),
+    mutant(
+        "several masks count as their mean",
+        "probability_cases",
+        "probability_cases",
+        (".max(axis=0)", ".mean(axis=0)"),
+    ),
+    mutant(
+        "unanswered expressions are full masks",
+        "probability_cases",
+        "probability_cases",
+        ("at_thresholds[:, 2:]", "at_thresholds[:, :2]"),
+    ),
+    mutant(
+        "unanswered expressions leave the curve",
+        "probability_cases",
+        "probability_cases",
+        ("at_thresholds[:, 2:] = foreground, row.scored_pixels - foreground", "pass"),
+    ),
+    mutant(
+        "probabilities ignore the ignored",
+        "probability_cases",
+        "probability_cases",
+        ('None if row["ignore_mask"] is None else', "None if True else"),
+    ),
+    mutant(
+        "incomplete logits are accepted",
+        "probability_cases",
+        "probability_cases",
+        ('("have no stored logits", with_masks - set(stored))', '("have no stored logits", set())'),
+    ),
+    mutant(
+        "the curve's mean is pooled",
+        "probability_cases",
+        "probability_cases",
+        ('pd.DataFrame(means).add_suffix("_mean")', 'overlap_scores(pooled, policy).add_suffix("_mean")'),
+    ),
+    mutant(
+        "logits are stretched to the corners",
+        "logits",
+        "logits",
+        (
+            "scale * (np.arange(after, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)",
+            "np.float32((before - 1) / max(after - 1, 1)) * np.arange(after, dtype=np.float32)",
+        ),
+    ),
+    mutant(
+        "logits go straight to the image",
+        "logits",
+        "logits",
+        (
+            "_interpolation(_SCALE * side, length) @ _interpolation(side, _SCALE * side)",
+            "_interpolation(side, length)",
+        ),
+    ),
+    mutant(
+        "rows and columns of logits swapped",
+        "logits",
+        "logits",
+        ("(columns @ (rows @ each).T).T", "columns @ (rows @ each).T"),
+    ),
+    mutant(
+        "predictions are paired by position",
+        "pairing",
+        "score",
+        (
+            'predictions[columns], on="sent_id"',
+            'predictions[columns].assign(sent_id=np.sort(predictions["sent_id"])), on="sent_id"',
+        ),
+        ("import pandas as pd", "import numpy as np\nimport pandas as pd"),
+    ),
+    mutant(
+        "a missing prediction is left out",
+        "pairing",
+        "score",
+        ('_refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))', "pass"),
+    ),
+    mutant(
+        "other rasterisers score the truth itself",
+        "score",
+        "score",
+        ('drawn.assign(mask=drawn["sent_id"].map(by_sent_id))', "drawn"),
+    ),
+    mutant(
+        "rasterisers on other expressions than the truth",
+        "score",
+        "score",
+        ('cases[cases["sent_id"].isin(by_sent_id)]', "cases"),
+    ),
+    mutant(
+        "patients are counted as expressions",
+        "summary",
+        "summary",
+        (
+            'cases["patient"].groupby(groups, observed=True).nunique()',
+            'cases["patient"].groupby(groups, observed=True).size()',
+        ),
+    ),
+    mutant(
+        "a width belongs to the group below its edge",
+        "subgroups",
+        "subgroups",
+        ('side="right"', 'side="left"'),
+    ),
+    mutant(
+        "draws are of the frames' number",
+        "comparison",
+        "comparison",
+        ("weights @ differences / n", "weights @ differences / (n - 1)"),
+    ),
+    mutant(
+        "Cohen's d by the population's deviation",
+        "comparison",
+        "comparison",
+        ("np.maximum(n - 1, 1)", "np.maximum(n, 1)"),
+    ),
+    mutant(
+        "models are compared where either has a score",
+        "comparison",
+        "comparison",
+        ('scores.notna().all(axis="columns")', 'scores.notna().any(axis="columns")'),
+        ("scores.dropna()", 'scores.dropna(how="all")'),
+    ),
+    mutant(
+        "other cases are compared",
+        "compare",
+        "compare",
+        ("sorted(ids[0] - ids[1])", "[]"),
+        ("sorted(ids[1] - ids[0])", "[]"),
+    ),
+    mutant(
+        "frames of one image are copies of each other",
+        "sentinels",
+        "sentinels",
+        ('["image_id"].nunique()', '["image_id"].size()'),
+    ),
+    mutant(
+        "COCO results of empty answers",
+        "coco_results",
+        "coco_results",
+        (
+            "        if masks.area(row.mask):\n            image_id, category_id",
+            "        if True:\n            image_id, category_id",
+        ),
     ),
 )
 

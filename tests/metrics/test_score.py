@@ -150,3 +150,23 @@ def test_a_mismatch_is_refused_before_anything_is_written(tables, vessel_cases, 
     with pytest.raises(UserError, match=named):
         score(predictions=predictions, truth=truth, output=tmp_path / "scores")
     assert not (tmp_path / "scores").exists()
+
+
+def test_the_same_predictions_are_scored_against_truths_drawn_otherwise(tables, vessel_cases, tmp_path):
+    predictions, truth = tables(vessel_cases)
+    chosen = {number: vessel_cases[number - 1]["truth"] for number in (1, 3, 5, 6)}
+    redrawn = {
+        "wide": {number: masks.encode(mask | np.roll(mask, 1, axis=1)) for number, mask in chosen.items()},
+        "none": {number: masks.empty(*mask.shape) for number, mask in chosen.items()},
+    }
+    rows = score(predictions=predictions, truth=truth, output=tmp_path, redrawn=redrawn)["by_rasteriser"]
+    assert list(rows) == ["coco", "wide", "none"]
+    for name, drawn in (
+        ("coco", truth["mask"].set_axis(truth["sent_id"]).loc[list(chosen)].to_dict()),
+        *redrawn.items(),
+    ):
+        some = predictions[predictions["sent_id"].isin(chosen)]
+        alone = truth[truth["sent_id"].isin(chosen)].assign(mask=list(drawn.values()))
+        expected = score(predictions=some, truth=alone, output=tmp_path / name)
+        assert rows[name] == {key: expected[key] for key in rows[name]}
+    assert score(predictions=predictions, truth=truth, output=tmp_path)["by_rasteriser"] == {}
