@@ -14,7 +14,7 @@ from skimage.draw import polygon2mask
 from refvessel import masks
 from refvessel.dataset import sensitivity
 from refvessel.dataset.convert import convert_dataset
-from refvessel.dataset.outlines import OUTLINES, read_outlines, write_outlines
+from refvessel.dataset.outlines import OUTLINES, outlines_file, read_outlines
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
 from refvessel.evaluation import score_split
@@ -178,7 +178,9 @@ def test_a_tree_without_polygons_has_no_rows(tree, predictions, tmp_path):
 
 def test_polygons_of_another_truth_are_refused(tree, predictions, tmp_path):
     outlines = read_outlines(tree / OUTLINES)
-    write_outlines(tree / OUTLINES, outlines | {3: outlines[4]})
+    with outlines_file(tree / OUTLINES) as add:
+        for ref_id, polygons in (outlines | {3: outlines[4]}).items():
+            add(ref_id, polygons)
     with pytest.raises(UserError, match="other polygons for ref 3 than its truth was drawn from"):
         scored(tree, predictions, tmp_path)
     assert not (tmp_path / "scores").exists()
