@@ -105,6 +105,8 @@ def _mask(draw, shape: tuple[int, int]) -> np.ndarray:
 def _mask_pair(draw, foreground: bool) -> tuple[np.ndarray, np.ndarray]:
     shape = draw(st.tuples(st.integers(1, 14), st.integers(1, 14)))
     first, second = draw(_mask(shape)), draw(_mask(shape))
+    if draw(st.booleans()):
+        second &= ~first  # disjoint, as a wrong vessel is
     if foreground:
         first[draw(st.integers(0, shape[0] - 1)), 0] = second[-1, draw(st.integers(0, shape[1] - 1))] = True
     return first, second

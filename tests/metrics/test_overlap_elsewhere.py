@@ -114,3 +114,12 @@ def test_on_masks_with_foreground_every_system_agrees(mask_pairs, score, system,
     function = SYSTEMS[score][system][0]
     digits = 1e-6 if system.startswith(("MONAI", "torchmetrics")) else 1e-9
     assert ours(prediction, truth)[score] == pytest.approx(function(prediction, truth), abs=digits)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("score", "system"), EACH)
+def test_on_vessels_every_system_agrees(bent_vessel, score, system, seed):
+    prediction, truth = bent_vessel(seed)
+    digits = 1e-6 if system.startswith(("MONAI", "torchmetrics")) else 1e-9
+    expected = SYSTEMS[score][system][0](prediction, truth)
+    assert ours(prediction, truth)[score] == pytest.approx(expected, abs=digits)

@@ -88,13 +88,36 @@ def test_ignored_pixels_are_as_if_they_were_not_there(image, data):
     assert (threshold_counts(predicted, truth, ignored) == threshold_counts(*kept)).all()
 
 
-def test_an_empty_truth_defines_nothing_and_a_full_one_no_auc():
-    predicted = np.array([[0.2, 0.9]])
-    empty = probability_scores(predicted, np.zeros((1, 2), bool))
+@pytest.mark.filterwarnings("ignore")
+def test_where_a_class_is_missing_trusted_systems_disagree():
+    """Of an empty truth ours are undefined, all three; of a full one the AUC is.
+
+    scikit-learn agrees on the AUC, torchmetrics calls it 0. Both call the average precision of an empty truth 0,
+    as if the model had ordered the pixels badly. torchmetrics' calibration error is defined; ours is left out,
+    since background alone, easily called so, would make every model look calibrated.
+    """
+    predicted = np.linspace(0.1, 0.9, 20).reshape(4, 5)
+    empty, full = (probability_scores(predicted, truth) for truth in np.stack([predicted < 0, predicted > 0]))
     np.testing.assert_array_equal(list(empty.values()), np.nan)
-    full = probability_scores(predicted, np.ones((1, 2), bool))
     assert np.isnan(full["auc"])
     assert full["average_precision"] == 1
+    for truth, precision in ((np.zeros(20, int), 0), (np.ones(20, int), 1)):
+        batch = torch.from_numpy(predicted.ravel()), torch.from_numpy(truth)
+        assert np.isnan(sklearn.roc_auc_score(truth, predicted.ravel()))
+        assert sklearn.average_precision_score(truth, predicted.ravel()) == pytest.approx(precision)
+        assert float(binary_auroc(*batch)) == 0
+        assert abs(float(binary_average_precision(*batch))) == precision
+        assert float(binary_calibration_error(*batch)) > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_vessels_score_as_by_scikit_learn(bent_vessel, seed):
+    prediction, truth = bent_vessel(seed)
+    noise = np.random.default_rng(seed).normal(0, 1.5, truth.shape)
+    predicted = probabilities(np.where(prediction, 2, -3) + noise)
+    scores, flat = probability_scores(predicted, truth), (truth.ravel(), predicted.ravel())
+    assert scores["auc"] == pytest.approx(sklearn.roc_auc_score(*flat), abs=1e-9)
+    assert scores["average_precision"] == pytest.approx(sklearn.average_precision_score(*flat), abs=1e-9)
 
 
 def test_probabilities_are_the_logistic_function_in_float64():

@@ -116,13 +116,29 @@ def test_a_distance_equal_to_the_tolerance_is_within():
     assert surface_scores(prediction, truth, spacing=(1, 1), tolerance=1.999)["nsd"] == 0
 
 
-@pytest.mark.parametrize("empty", ["prediction", "truth", "both"])
-def test_without_a_surface_nothing_is_defined(empty):
-    """Here trusted systems disagree: MONAI gives NaN or infinity, MedPy raises; the policy decides for us."""
+MONAIS = {
+    "hd95": lambda *pair: monai_score(monai.compute_hausdorff_distance, *pair, percentile=95),
+    "assd": lambda *pair: monai_score(monai.compute_average_surface_distance, *pair, symmetric=True),
+    "nsd": lambda *pair: monai_score(monai.compute_surface_dice, *pair, [2.0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("empty", "by_monai"),
+    [
+        ("both", {"hd95": np.nan, "assd": np.nan, "nsd": np.nan}),  # a mean over images leaves it out
+        ("truth", {"hd95": np.nan, "assd": np.inf, "nsd": 0}),  # inf: its reduction has no bound
+        ("prediction", {"hd95": np.nan, "assd": np.inf, "nsd": 0}),  # so a missed vessel costs no HD95
+    ],
+)
+def test_without_a_surface_trusted_systems_disagree_and_the_policy_decides(empty, by_monai):
+    """MONAI as stated; MedPy has no value; ours is undefined, so that the policy's row fills it."""
     nothing, some = np.zeros((4, 4), bool), np.eye(4, dtype=bool)
-    prediction, truth = (nothing if empty in (which, "both") else some for which in ("prediction", "truth"))
-    scores = surface_scores(prediction, truth, spacing=(1, 1), tolerance=2)
+    pair = [nothing if empty in (which, "both") else some for which in ("prediction", "truth")]
+    scores = surface_scores(*pair, spacing=(1, 1), tolerance=2)
     np.testing.assert_array_equal([scores[name] for name in SURFACE_SCORES], np.nan)
-    assert not np.isfinite(monai_score(monai.compute_hausdorff_distance, prediction, truth, percentile=95))
-    with pytest.raises(RuntimeError, match="binary object"):
-        medpy.hd95(prediction, truth)
+    np.testing.assert_equal({name: score(*pair) for name, score in MONAIS.items()}, by_monai)
+    for score in (medpy.hd95, medpy.assd):
+        with pytest.raises(RuntimeError, match="binary object"):
+            score(*pair)

@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage import measure, morphology
 from sklearn import metrics as sklearn
 
+from refvessel.metrics.policy import EMPTY_POLICY
 from refvessel.metrics.topology import (
     Topology,
     betti_numbers,
@@ -153,6 +154,16 @@ def test_branch_and_end_points_equal_a_count_pixel_by_pixel(mask_pairs, data):
 def test_points_of_known_drawings(drawing, branch_points, end_points):
     lines = np.array([[pixel == "#" for pixel in row] for row in drawing])
     assert skeleton_points(lines) == (branch_points, end_points)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("empty", ["prediction", "truth", "both"])
+def test_cldice_differs_from_its_authors_where_a_mask_is_empty(empty):
+    """Theirs is 0/0 there: an empty answer to a vessel would leave the mean. The policy gives 0, or 1 for both."""
+    nothing, some = np.zeros((4, 4), bool), np.eye(4, dtype=bool)
+    pair = [nothing if empty in (which, "both") else some for which in ("prediction", "truth")]
+    assert np.isnan(authors_cldice(*pair))
+    assert EMPTY_POLICY["cldice"][f"{empty}_empty"] == (1 if empty == "both" else 0)
 
 
 @pytest.mark.parametrize("seed", range(4))
