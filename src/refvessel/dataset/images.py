@@ -109,7 +109,12 @@ def _rewrapped(content: bytes, image: Image.Image) -> bytes | None:
 def _rgb(image: Image.Image) -> np.ndarray:
     """The pixels in RGB: uint8, C-ordered (height, width, 3)."""
     pixels = np.asarray(image)
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.ndim == 3:
+        return pixels
+    colours = np.empty((*pixels.shape, 3), np.uint8)
+    for channel in range(3):  # several times as fast as broadcasting
+        colours[..., channel] = pixels
+    return colours
 
 
 def _as_8_bit(image: Image.Image, what: str) -> Image.Image:
