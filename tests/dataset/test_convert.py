@@ -114,6 +114,12 @@ def test_a_region_without_a_pixel_is_counted_and_no_expression(source, convert):
     assert (counts["regions_without_pixels"], counts["expressions"], counts["images_dropped"]) == (1, 1, 1)
 
 
+def test_an_outline_without_a_pixel_does_no_harm_by_crossing_itself(source, convert):
+    source.labelme("p1_01.png", [("vessel", TRIANGLE), ("vessel", [[1, 1], [5, 5], [9, 9]])])
+    counts = convert()["counts"]
+    assert (counts["regions_without_pixels"], counts["regions_crossing_themselves"]) == (1, 0)
+
+
 def test_images_without_an_expression_are_dropped_with_their_reason(source, convert):
     source.labelme("p1_01.png")
     source.labelme("p1_02.png", [])

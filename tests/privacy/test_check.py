@@ -146,6 +146,34 @@ def test_a_planted_name_is_found_and_not_repeated(published, table, place):
         assert word not in told.replace(str(published).casefold(), "")
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "MÜLLER ÄNNE",
+        "Mu\u0308ller A\u0308nne",
+        "müller-änne",
+        "Müller.Änne",
+        "Müller%20%C3%84nne",
+        "\N{FULLWIDTH LATIN CAPITAL LETTER M}üller",
+        "Änne, Müller",
+    ],
+)
+@pytest.mark.parametrize("place", ["text", "name", "zip member", "png text"])
+def test_a_name_is_found_in_every_spelling(published, table, spelling, place):
+    if place == "name":
+        (published / f"{spelling}.csv").write_text("")
+    elif place == "text":
+        (published / "a.csv").write_text(f"who\n{spelling}\n")
+    elif place == "zip member":
+        (published / "a.zip").write_bytes(as_zip(f"{spelling}.csv", b""))
+    else:
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("Comment", spelling)
+        (published / "a.png").write_bytes(saved("PNG", pnginfo=info))
+    with pytest.raises(UserError, match="names the"):
+        check_privacy(published, [table])
+
+
 def test_a_link_to_a_name_is_found(published, table):
     (published / "a.png").symlink_to("/data/Zhang_Wei/1.png")
     with pytest.raises(UserError, match=r"a\.png, its target names the \w+ p0123456789"):

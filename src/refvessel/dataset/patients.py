@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -62,16 +63,23 @@ class PatientTable:
         self._origins: dict[str, Origin] = {}
         try:
             with path.open(encoding="utf-8-sig", newline="") as stream:
-                rows = list(csv.DictReader(stream))
+                table = csv.DictReader(stream, skipinitialspace=True)
+                rows, columns = list(table), table.fieldnames or []
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path} cannot be read as CSV ({error}); check the path and the file.") from None
+        if missing := [column for column in ("image", "patient") if column not in columns]:
+            raise UserError(
+                f"{path} has no column {missing[0]!r} but {', '.join(map(repr, columns)) or 'none'}; "
+                "name the columns in its first line, separated by commas."
+            )
         for number, row in enumerate(rows, start=2):
             where = f"{path}: line {number}"
             image, patient = (row.get(column) for column in ("image", "patient"))
             if not image or not patient:
                 raise UserError(f"{where} has no image or no patient; give both columns and fill them.")
             origin = Origin(patient, frame_number(row.get("frame") or None, where), row.get("split") or None)
-            if self._origins.setdefault(without_suffix(image), origin) != origin:
+            name = without_suffix(image.replace("\\", "/"))  # which drops a `./` in front
+            if self._origins.setdefault(name, origin) != origin:
                 raise UserError(f"{where}: the image {image} is listed before with other values; keep one.")
 
     def origin(self, name: str) -> Origin:
@@ -122,5 +130,5 @@ class Origins:
 
 
 def without_suffix(name: str) -> str:
-    """A relative path without its suffix, POSIX form."""
-    return PurePosixPath(name).with_suffix("").as_posix()
+    """A relative path without its suffix, POSIX form, its characters composed: macOS stores names decomposed."""
+    return PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("").as_posix()

@@ -46,12 +46,14 @@ def read_run_lengths(rle: dict, height: int, width: int, where: str) -> masks.RL
             f"{where}: its RLE is of size {rle['size']}, the image of [{height}, {width}]; correct it."
         )
     counts = rle.get("counts")
-    if isinstance(counts, list) and all(type(run) is int and run >= 0 for run in counts):
+    if isinstance(counts, list) and all(type(run) is int and 0 <= run <= height * width for run in counts):
         runs = np.array(counts, np.int64)
     elif isinstance(counts, str):
         runs = masks.run_lengths(counts)
     else:
-        raise UserError(f"{where}: the counts of its RLE are neither text nor whole numbers; correct them.")
+        raise UserError(
+            f"{where}: the counts of its RLE are neither text nor whole numbers of its pixels; correct them."
+        )
     if runs is None or (runs < 0).any() or runs.sum() != height * width:
         raise UserError(f"{where}: its RLE does not cover {height} x {width} pixels; replace it.")
     if isinstance(counts, list):

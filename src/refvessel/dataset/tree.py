@@ -123,8 +123,13 @@ def _selected(split: str, names: set[str]) -> set[str]:
 
 
 def _by_id(instances: Any, key: str, path: Path) -> dict[int, Mapping[str, Any]]:
-    entries = require(instances, key, list, str(path))
-    return {require(entry, "id", int, f"{path}: {key} {i}"): entry for i, entry in enumerate(entries)}
+    entries: dict[int, Mapping[str, Any]] = {}
+    for number, entry in enumerate(require(instances, key, list, str(path))):
+        identifier = require(entry, "id", int, f"{path}: {key} {number}")
+        if identifier in entries:
+            raise UserError(f"{path} has the id {identifier} twice in its {key}; number them anew.")
+        entries[identifier] = entry
+    return entries
 
 
 def _expressions_of(root: Path, ref: Mapping, instances: _Instances, where: str) -> Iterator[Annotated]:

@@ -75,13 +75,13 @@ def draw_truths(
             continue
         with problems.collect():
             drawn = region.draw(size, record.stated_size)
-            _require_drawable(region, drawn, rule)
             clipped += drawn.clipped
-            crossing += drawn.crosses_itself
-            if masks.area(drawn.mask):
-                parts[phrase].append(drawn.mask)
-            else:
+            if not masks.area(drawn.mask):
                 without_pixels += 1
+                continue
+            _require_drawable(region, drawn, rule)
+            crossing += drawn.crosses_itself
+            parts[phrase].append(drawn.mask)
     truths = {
         phrase: [masks.union(drawn)] if rule.target == "phrase" else drawn
         for phrase, drawn in parts.items()

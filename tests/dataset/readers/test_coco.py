@@ -111,6 +111,8 @@ def test_the_real_frames_have_the_masks_of_pycocotools(
         ({"segmentation": [[*TRIANGLE[:5], float("nan")]]}, "finite"),
         ({"segmentation": masks.empty(40, 30)}, r"RLE is of size \[40, 30\]"),
         ({"segmentation": {"size": [30, 40], "counts": [3]}}, "does not cover 30 x 40"),
+        ({"segmentation": {"size": [30, 40], "counts": [2**70]}}, "nor whole numbers of its pixels"),
+        ({"image_id": "1"}, "'image_id' must be a whole number, not '1'"),
         ({"segmentation": [[90, 2, 99, 4, 95, 25]]}, "lies outside the image"),
     ],
 )
@@ -134,6 +136,33 @@ def test_other_faults_of_the_file_are_told_together(source, read):
         read("coco")
     for reason in ("two images of the id 1", "gone.png does not exist", "leads out of"):
         assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"images": [{"id": "1", "file_name": "p1.png", "width": 40, "height": 30}]}, "'id' must be a whole"),
+        (
+            {"images": [{"id": 1, "file_name": "p1.png"}]},
+            r"image 1 \(p1\.png\): the field 'width' is missing",
+        ),
+        (
+            {"images": [{"id": 1, "file_name": "p1.png", "width": None, "height": 30}]},
+            "'width' must be a whole",
+        ),
+        ({"categories": [{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]}, "two categories of the id 3"),
+        ({"annotations": [annotation(1), annotation(1)]}, "two annotations of the id 1"),
+        ({"annotations": None}, "'annotations' must be a list"),
+    ],
+)
+def test_ids_and_sizes_that_are_not_clear_are_refused(source, convert, tmp_path, fields, reason):
+    write(source, [])
+    path = source.root / "annotations.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    with pytest.raises(UserError, match=reason) as caught:
+        convert("coco")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "tree").exists()
 
 
 def test_a_missing_annotation_file_is_told(source, read):

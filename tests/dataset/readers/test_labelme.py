@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,41 @@ def test_an_image_path_of_windows_is_followed(source):
     (record,) = read(source.root)
     assert record.path == image.resolve()
     assert record.name == "images/p1.png"
+
+
+def test_an_image_whose_name_is_composed_otherwise_is_found(source):
+    """macOS hands on names in decomposed characters, LabelMe files keep them as they were typed."""
+    image = source.image("Mu\u0308ller.png")
+    source.labelme("1.png", image=False, imagePath="M\u00fcller.png")
+    assert [record.path for record in read(source.root)] == [image.resolve()]
+
+
+def test_backslashes_may_be_part_of_a_name(source):
+    image = source.image("a\\b.png")
+    source.labelme("a\\b.png", image=False)
+    assert [record.path for record in read(source.root)] == [image.resolve()]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"group_id": 3}, {"flags": {"blurred": True}}, {"description": None, "mask": None}]
+)
+def test_what_else_labelme_notes_of_a_shape_does_not_matter(source, fields):
+    source.labelme("p1.png", shapes=[{"label": "vessel", "points": TRIANGLE, "shape_type": None} | fields])
+    assert points_of(read(source.root)[0], 0) == TRIANGLE
+
+
+@pytest.mark.parametrize("change", [lambda t: b"\xef\xbb\xbf" + t, lambda t: t.replace(b", ", b",\r\n")])
+def test_byte_order_marks_and_line_endings_of_windows_are_read(source, change):
+    annotation = source.labelme("p1.png")
+    annotation.write_bytes(change(annotation.read_bytes()))
+    assert points_of(read(source.root)[0], 0) == TRIANGLE
+
+
+def test_a_name_that_is_not_utf_8_is_told(source):
+    source.labelme("p1.png")
+    (source.root / "p1.json").rename(source.root / os.fsdecode(b"p\xff.json"))
+    with pytest.raises(UserError, match=r"p\\udcff\.json' is not a name in UTF-8; rename the file\.$"):
+        read(source.root)
 
 
 def test_an_embedded_image_serves_where_the_file_is_absent(source):

@@ -88,20 +88,28 @@ class _File:
         content = read_json(locate(self.root, self.root, name, f"{self.root}: the file"))
         categories = self._categories(content)
         images = self._listed(content, problems)
+        identifiers = set()
         for number, annotation in enumerate(require(content, "annotations", list, str(self.path)), start=1):
             with problems.collect():
+                identifier = annotation.get("id") if isinstance(annotation, dict) else None
+                if isinstance(identifier, int | str) and identifier in identifiers:
+                    raise UserError(
+                        f"{self.path} has two annotations of the id {identifier}; number them anew."
+                    )
+                identifiers.add(identifier if isinstance(identifier, int | str) else None)
                 self._add(annotation, images, categories, f"{self.path}: annotation {number}")
         for image in images.values():
             if image is not None:
                 yield self._record(image)
 
     def _categories(self, content: Any) -> dict[int, str]:
-        return {
-            require(category, "id", int, f"{self.path}: category {number}"): require(
-                category, "name", str, f"{self.path}: category {number}"
-            )
-            for number, category in enumerate(require(content, "categories", list, str(self.path)), start=1)
-        }
+        categories: dict[int, str] = {}
+        for number, category in enumerate(require(content, "categories", list, str(self.path)), start=1):
+            identifier = require(category, "id", int, f"{self.path}: category {number}")
+            if identifier in categories:
+                raise UserError(f"{self.path} has two categories of the id {identifier}; number them anew.")
+            categories[identifier] = require(category, "name", str, f"{self.path}: category {number}")
+        return categories
 
     def _listed(self, content: Any, problems: Problems) -> dict[int, _Image | None]:
         """The images by their ids; None where it has been told already what is wrong with one."""

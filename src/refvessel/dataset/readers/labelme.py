@@ -92,7 +92,7 @@ def _region(shape: Any, where: str, line_width: float | None) -> Region:
         raise UserError(f"{where} has no text in its label; name what it shows.")
     points = require(shape, "points", list, where)
     drawn: Shape
-    match shape.get("shape_type", "polygon"):  # files of old versions hold polygons only and do not say so
+    match shape.get("shape_type") or "polygon":  # files of old versions hold polygons only and do not say so
         case "polygon":
             drawn = Polygon(as_polygon(points, where))
         case "rectangle":

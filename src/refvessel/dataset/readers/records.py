@@ -6,6 +6,7 @@ A reader is a function `read(root, problems)` that yields records and hands what
 """
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,8 +101,16 @@ def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
             elif entry.is_dir():
                 locate(folder, folder, os.path.relpath(entry.path, folder), f"{folder}: the folder")
             elif (suffixes is None or Path(entry.name).suffix.lower() in suffixes) and entry.is_file():
-                found.append(entry.path)
+                found.append(_speakable(entry.path))
     return sorted(map(Path, found))
+
+
+def _speakable(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path!r} is not a name in UTF-8; rename the file.") from None
+    return path
 
 
 def _visible(folder: str) -> list[os.DirEntry]:
@@ -122,21 +131,28 @@ def not_annotated(root: Path, annotated: Set[Path]) -> Iterator[Record]:
 def locate(root: Path, folder: Path, name: str, what: str) -> Path:
     """The real path of the file that an annotation calls `name`, seen from `folder`; it need not exist.
 
-    Backslashes separate folders too, as LabelMe writes them on Windows. Raises UserError, opening with `what`,
+    Where there is no file of this name, backslashes separate folders, as LabelMe writes them on Windows, and
+    characters may be composed otherwise, as macOS stores names. Raises UserError, opening with `what`,
     where the path leaves `root`, by `..`, by an absolute path or by a symlink.
     """
     try:
-        path = folder / name
-        if not path.exists():  # with backslashes that are part of its name
-            path = folder / name.replace("\\", "/")
-        path = Path(os.path.realpath(path))
-    except ValueError:  # a null character
+        name.encode()
+        candidates = (folder / spelling for spelling in _spellings(name))
+        found = next((path for path in candidates if path.exists()), folder / name.replace("\\", "/"))
+        path = Path(os.path.realpath(found))
+    except ValueError:  # a null character, half a character
         raise UserError(f"{what} {name!r:.200} is not a usable path; correct it.") from None
     if not path.is_relative_to(os.path.realpath(root)):
         raise UserError(
             f"{what} {name!r:.200} leads out of {root}; put the file inside and name it from there."
         )
     return path
+
+
+def _spellings(name: str) -> Iterator[str]:
+    yield name
+    yield (windows := name.replace("\\", "/"))
+    yield from (unicodedata.normalize(form, windows) for form in ("NFC", "NFD"))
 
 
 def frame_number(text: str | None, name: str) -> int | None:
