@@ -17,6 +17,7 @@ from refvessel.inference.segmenter import Segmenter
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
+from refvessel.model.placement import Spreading
 from refvessel.model.processing import Sa2VAProcessor, normalise
 
 PIXELS, STATES, LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3
@@ -138,6 +139,22 @@ def test_all_cases_in_one_batch_give_the_official_answers_and_masks_whatever_the
         for case, segmentation in zip(mine, segmentations, strict=True):
             assert segmentation.answer == case["generated_text"]
             assert len(segmentation.masks) == case["num_seg"]
+            if case["num_seg"]:
+                assert_masks_equal(segmentation.masks, official, case)
+
+
+def test_the_model_on_the_disk_but_for_sam2_gives_the_official_answers_and_masks(
+    parity, official, processor, tmp_path
+):
+    spreading = Spreading({"cpu": 50 * 10**6}, tmp_path)
+    model = Sa2VAModel.load(parity, dtype=torch.float32, spreading=spreading)
+    assert "disk" in model.hf_device_map.values()
+    for name in sorted({case["image"] for case in official.cases}):
+        cases = [case for case in official.cases if case["image"] == name]
+        image = processor.process_image(Image.open(parity / name))
+        (answered,) = Segmenter(model, processor).segment([image], [[case["prompt"] for case in cases]])
+        for case, segmentation in zip(cases, answered, strict=True):
+            assert segmentation.answer == case["generated_text"]
             if case["num_seg"]:
                 assert_masks_equal(segmentation.masks, official, case)
 

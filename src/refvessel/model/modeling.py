@@ -20,11 +20,14 @@ from transformers import (
 from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector
 
 from refvessel.errors import UserError
+from refvessel.files import require_free_space
 from refvessel.model.configuration import Sa2VAConfig, read_config
 from refvessel.model.decoding import Answer, Prefill, Stopping, complete, prefill
 from refvessel.model.hiera import encode
-from refvessel.model.loading import register_official_names, tensor_problems
+from refvessel.model.loading import made_on_loading, official_names, tensor_problems
 from refvessel.model.packing import PackedPrompts
+from refvessel.model.placement import Spreading, bring_results_back, bytes_on_disk, place
+from refvessel.model.quantisation import LANGUAGE_WEIGHTS, quantise_linear_layers
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,15 @@ class Sa2VAModel(PreTrainedModel):
         )
     }
 
-    def __init__(self, config: Sa2VAConfig) -> None:
+    def __init__(self, config: Sa2VAConfig, language_weights: str | None = None) -> None:
         super().__init__(config)
         sam2 = config.sam2_config()
         hidden_size = config.llm_config.hidden_size
         self.vision_model = InternVLVisionModel(config.vision_config)
         self.multi_modal_projector = InternVLMultiModalProjector(config.projector_config())
         self.language_model = AutoModelForCausalLM.from_config(config.llm_config)
+        if language_weights:
+            quantise_linear_layers(self.language_model.model.layers, LANGUAGE_WEIGHTS[language_weights])
         self.text_hidden_fcs = nn.Sequential(
             nn.Linear(hidden_size, hidden_size),
             nn.ReLU(inplace=True),
@@ -90,36 +95,76 @@ class Sa2VAModel(PreTrainedModel):
         self.post_init()
 
     @classmethod
-    def load(cls, folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> "Sa2VAModel":
+    def load(
+        cls,
+        folder: Path,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        spreading: Spreading | None = None,
+        language_weights: str | None = None,
+    ) -> "Sa2VAModel":
         """Load an official folder for inference, running none of its code.
 
         Args:
             folder: official Hugging Face folder (config.json and safetensors).
             dtype: torch.float32 or torch.bfloat16.
             device: where the weights go, straight from the file.
+            spreading: where they go instead, if not to one device.
+            language_weights: int8 or float8 for those of the language model's linear layers; None: in `dtype`.
 
         Raises:
-            UserError: for a tensor that is missing, not of this model, or of another shape.
+            UserError: for a tensor that is missing, not of this model, or of another shape; for too little memory.
         """
         config = read_config(folder)
-        register_official_names(config.llm_config)
+        device_map = {"": torch.device(device)}
+        if spreading:
+            device_map = cls._spread(config, dtype, spreading, language_weights)
         try:
-            model, report = cls.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                device_map={"": torch.device(device)},
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # reported below, by name
-                output_loading_info=True,
-            )
+            with official_names(config.llm_config, language_weights):
+                model, report = cls.from_pretrained(
+                    folder,
+                    config=config,
+                    dtype=dtype,
+                    device_map=device_map,
+                    offload_folder=spreading and spreading.offload_folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    ignore_mismatched_sizes=True,  # reported below, by name
+                    output_loading_info=True,
+                    language_weights=language_weights,
+                )
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"{folder}: the weights do not fit into the memory of {device}; set device_map: auto, or lower "
+                "max_memory."
+            ) from None
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{folder}: the weights cannot be read ({error}); restore them.") from None
+            remedy = "restore them, or make room for what is offloaded" if spreading else "restore them"
+            raise UserError(f"{folder}: the weights cannot be read ({error}); {remedy}.") from None
         if problems := tensor_problems(report, config.llm_config.architectures[0]):
             raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")
+        if len(device_map) > 1:
+            bring_results_back(model)
         return model.eval()
+
+    @classmethod
+    def _spread(
+        cls, config: Sa2VAConfig, dtype: torch.dtype, spreading: Spreading, language_weights: str | None
+    ) -> dict[str, int | str]:
+        """The device map; raises UserError where the memory or the disk has too little room."""
+        with torch.device("meta"):
+            model = cls(config, language_weights)
+        device_map = place(model, dtype, spreading.max_memory)
+        names = made_on_loading(model.state_dict(), config.llm_config.architectures[0], language_weights)
+        require_free_space(spreading.offload_folder, bytes_on_disk(model, dtype, device_map, names))
+        return device_map
+
+    @property
+    def device(self) -> torch.device:
+        """Where images, prompts and masks are: SAM2's device, even where other parts lie elsewhere."""
+        return self.grounding_encoder.no_memory_embedding.device
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, hidden size)."""
