@@ -16,6 +16,7 @@ from refvessel.masks import decode
 from refvessel.metrics.overlap import COUNTS, overlap_scores
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.predictions import read_predictions
+from refvessel.metrics.probability import threshold_counts
 from refvessel.provenance import file_record, versions
 
 THRESHOLDS = np.arange(1, 100) / 100
@@ -104,20 +105,9 @@ def _counts(
 def _counts_of_one(logits: np.ndarray | None, expression: Expression) -> np.ndarray:
     """int64 (thresholds, 4): tp, fp, fn, tn of an expression, whose prediction is empty where it has no logits."""
     height, width = expression.height, expression.width
-    passed = np.zeros((height, width), np.int64)  # how many thresholds a pixel's probability is above
+    highest = np.full((height, width), -np.inf, np.float32)
     if logits is not None:
         # The union of masks at a threshold is the mask of their highest logits.
         highest = image_logits(logits, height=height, width=width).max(axis=0)
-        passed = np.searchsorted(logit(THRESHOLDS), highest, side="left")
-    kept = (
-        np.ones((height, width), bool)
-        if expression.ignore_mask is None
-        else decode(expression.ignore_mask) == 0
-    )
-    truth = decode(expression.truth) == 1
-    above = []
-    for pixels in (truth & kept, ~truth & kept):
-        numbers = np.bincount(passed[pixels], minlength=len(THRESHOLDS) + 1)
-        above.append((numbers[::-1].cumsum()[::-1][1:], numbers.sum()))
-    (tp, positives), (fp, negatives) = above
-    return np.stack([tp, fp, positives - tp, negatives - fp], axis=1)
+    ignored = None if expression.ignore_mask is None else decode(expression.ignore_mask) == 1
+    return threshold_counts(highest, decode(expression.truth) == 1, ignored, logit(THRESHOLDS))

@@ -10,7 +10,12 @@ from hypothesis.extra import numpy as arrays
 from refvessel import masks
 
 # A test's time depends on what else the machine does: no example fails for being slow.
-hypothesis.settings.register_profile("without deadline", deadline=None, max_examples=60)
+hypothesis.settings.register_profile(
+    "without deadline",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("without deadline")
 
 

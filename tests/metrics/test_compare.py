@@ -3,6 +3,8 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from refvessel.errors import UserError
@@ -57,6 +59,31 @@ def test_the_same_cases_give_the_same_bytes(scored, vessel_cases, tmp_path):
         compare_models(cases=paths, output=tmp_path / name)
     for file in ("comparison.json", "ranking.csv"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def rewrite(path, change) -> None:
+    """Replace the rows of a cases.parquet."""
+    table = pq.read_table(path)
+    changed = pa.Table.from_pandas(change(table.to_pandas()), schema=table.schema, preserve_index=False)
+    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+
+
+def test_expressions_are_paired_by_their_number_whatever_the_order_of_the_rows(
+    scored, vessel_cases, tmp_path
+):
+    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+    in_order = compare_models(cases=paths, output=tmp_path / "in order")
+    rewrite(paths["bad"], lambda cases: cases.sample(frac=1, random_state=3))
+    shuffled = compare_models(cases=paths, output=tmp_path / "shuffled")
+    assert shuffled["tests"] == in_order["tests"]
+    assert shuffled["sentinels"] == in_order["sentinels"]
+
+
+def test_an_expression_that_is_there_twice_is_refused(scored, vessel_cases, tmp_path):
+    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+    rewrite(paths["bad"], lambda cases: pd.concat([cases, cases[:1]]))
+    with pytest.raises(UserError, match="has an expression twice"):
+        compare_models(cases=paths, output=tmp_path / "comparison")
 
 
 def test_two_models_with_equal_predictions_are_found(scored, vessel_cases, tmp_path):

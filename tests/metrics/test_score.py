@@ -170,3 +170,34 @@ def test_the_same_predictions_are_scored_against_truths_drawn_otherwise(tables, 
         expected = score(predictions=some, truth=alone, output=tmp_path / name)
         assert rows[name] == {key: expected[key] for key in rows[name]}
     assert score(predictions=predictions, truth=truth, output=tmp_path)["by_rasteriser"] == {}
+
+
+def test_odd_images_are_scored(tables, tmp_path):
+    """One pixel high, one wide, touching every border, covered by truth, and without a pixel that counts."""
+    row, column, frame = np.ones((1, 9), bool), np.ones((7, 1), bool), np.ones((6, 8), bool)
+    frame[1:-1, 1:-1] = False
+    cases = [
+        {"truth": row, "prediction": np.arange(9)[None] < 6, "spacing": (0.2, 0.4)},
+        {"truth": column, "prediction": column & False, "spacing": (0.4, 0.2)},
+        {"truth": frame, "prediction": ~frame, "spacing": (1.0, 0.5)},
+        {"truth": np.ones((6, 8), bool), "prediction": np.ones((6, 8), bool), "spacing": (1.0, 1.0)},
+        {"truth": frame, "prediction": ~frame, "ignore": np.ones((6, 8), bool), "spacing": (1.0, 1.0)},
+    ]
+    predictions, truth = tables(cases)
+    summary = score(predictions=predictions, truth=truth, output=tmp_path, cores=2)
+    table = pd.read_parquet(tmp_path / "cases.parquet")
+    assert table["dice"].tolist() == [0.8, 0, 0, 1, 1]
+    assert table["hd95"].tolist() == pytest.approx(
+        [
+            np.percentile([0] * 6 + [0.4, 0.8, 1.2], 95),
+            np.hypot(7 * 0.4, 0.2),  # nothing was found: the image's diagonal
+            np.hypot(1, 0.5),  # from the frame's corners to the pixels inside
+            0,
+            0,  # nothing there, nothing found
+        ]
+    )
+    assert table[["tp", "fp", "fn", "tn"]].sum(axis=1).tolist() == [9, 7, 48, 48, 0]
+    assert summary["settings"]["distance_unit"] == "mm"
+    assert summary["n_patients"] == 1
+    assert summary["dice_patient_mean_low"] is None
+    json.dumps(summary, allow_nan=False)

@@ -54,7 +54,7 @@ def write_cases(cases: pd.DataFrame, path: Path, made_from: dict[str, Any]) -> N
 def read_cases(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table, with the columns of CASES_SCHEMA, and what it was made from.
 
-    Raises UserError where the file is missing, is not Parquet or has other columns.
+    Raises UserError where the file is missing, is not Parquet, has other columns or an expression twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,4 +66,7 @@ def read_cases(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     made_from = (table.schema.metadata or {}).get(_METADATA_KEY.encode())
     if made_from is None or not table.schema.equals(CASES_SCHEMA):
         raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
-    return table.to_pandas(), json.loads(made_from)
+    cases = table.to_pandas()
+    if cases["sent_id"].duplicated().any():
+        raise UserError(f"{path} has an expression twice; score again.")
+    return cases, json.loads(made_from)

@@ -46,7 +46,10 @@ def compare_models(
         raise UserError(f"The score '{unknown[0]}' cannot be compared; choose among {', '.join(SCORES)}.")
     tables, made_from = {}, {}
     for name, path in cases.items():
-        tables[name], made_from[name] = read_cases(path)
+        table, made_from[name] = read_cases(path)
+        tables[name] = table.sort_values(
+            "sent_id", ignore_index=True
+        )  # rows of one number are one expression
     first, *others = cases
     for other in others:
         _require_same_cases(tables[first], tables[other], cases[first], cases[other])
