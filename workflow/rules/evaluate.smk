@@ -9,7 +9,17 @@ rule score_cases:
         dataset="<results>/datasets/{dataset}",
     output:
         **where_logits_are_stored(
-            thresholds="<results>/scores/{model}/{dataset}/{split}/thresholds.csv"
+            thresholds=report(
+                "<results>/scores/{model}/{dataset}/{split}/thresholds.csv",
+                caption="../report/thresholds.rst",
+                category="Scores",
+                labels={
+                    "model": "{model}",
+                    "dataset": "{dataset}",
+                    "split": "{split}",
+                    "file": "thresholds",
+                },
+            )
         ),
         cases=report(
             "<results>/scores/{model}/{dataset}/{split}/cases.parquet",
