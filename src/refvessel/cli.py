@@ -242,7 +242,8 @@ def segment(
     shard: Annotated[str, typer.Option(help="K/N: the K-th shard of N.")] = "1/1",
     dtype: Annotated[Dtype | None, typer.Option(help="Default: bfloat16 on a GPU, else float32.")] = None,
     device: Annotated[Device | None, typer.Option(help="Default: a GPU where there is one.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 4,
+    batch_size: Annotated[int | None, typer.Option(help="Images a batch. Default: what fits.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Cores to use. Default: all.", min=1)] = None,
     gpus_per_job: Annotated[int, typer.Option(help="Free GPUs to take, where it runs on any.", min=1)] = 1,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average the logits over each image and its flips.")
@@ -268,6 +269,7 @@ def segment(
         device=device and device.value,
         gpus_per_job=gpus_per_job,
         batch_size=batch_size,
+        threads=threads,
         flips=flips,
         compiled=compiled,
         save_logits=save_logits,

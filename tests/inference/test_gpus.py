@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from refvessel.errors import UserError
 from refvessel.inference.gpus import claimed_gpus, visible_gpus
+from refvessel.inference.locks import try_lock
 
 HOLDER = """
 import time
@@ -105,3 +107,22 @@ def test_without_the_variable_all_gpus_of_the_machine_are_visible(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert visible_gpus() == ["0", "1", "2"]
+
+
+def test_a_forked_process_does_not_keep_its_parents_locks(tmp_path):
+    begun, begin = os.pipe()
+    child = 0
+    try:
+        with try_lock(tmp_path / "lock") as mine:
+            assert mine
+            child = os.fork()
+            if not child:
+                os.write(begin, b"!")
+                time.sleep(60)
+                os._exit(0)
+            os.read(begun, 1)
+        with try_lock(tmp_path / "lock") as mine:
+            assert mine
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

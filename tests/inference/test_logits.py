@@ -23,6 +23,7 @@ RUN = Run(
     dtype="float32",
     device="cpu",
     batch_size=1,
+    draft=None,
     max_new_tokens=9,
     flips=False,
     compiled=False,
@@ -47,6 +48,7 @@ def predicted(sent_id, num_seg=1):
         masks=masks,
         score=0.5 if masks else None,
         seconds=0.1,
+        drafted=True,
     )
     return record, np.random.default_rng(sent_id).normal(size=(num_seg, SIDE, SIDE)).astype(np.float16)
 

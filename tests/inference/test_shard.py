@@ -20,6 +20,7 @@ RUN = Run(
     dtype="float32",
     device="cpu",
     batch_size=1,
+    draft=None,
     max_new_tokens=9,
     flips=False,
     compiled=False,
@@ -43,6 +44,7 @@ def prediction(sent_id, **changes):
         "masks": [],
         "score": None,
         "seconds": 0.1,
+        "drafted": False,
     }
     return Prediction(**(values | changes))
 

@@ -14,7 +14,7 @@ rule segment_shard:
         "<benchmarks>/infer/{model}/{dataset}/{split}/{scatteritem}.tsv"
     conda:
         "../../envs/refvessel.yaml"
-    threads: 1
+    threads: config["inference"]["threads"]
     resources:
         gpu=config["inference"]["gpus_per_job"],
     params:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from refvessel.inference.logits import logits_file
 from refvessel.inference.run import segment_shard
 from refvessel.inference.shard import run_file
@@ -13,7 +11,6 @@ settings = snakemake.params.settings
 shard = Path(snakemake.output.shard)
 # Snakemake removes the outputs of a failed job; what a killed one finished is kept here.
 job = shard.parent.with_name("jobs") / shard.name
-torch.set_num_threads(snakemake.threads)
 with logged(snakemake.log[0]):
     segment_shard(
         model=Path(snakemake.input.model),
@@ -25,6 +22,8 @@ with logged(snakemake.log[0]):
         device=settings["device"],
         gpus_per_job=settings["gpus_per_job"],
         batch_size=settings["batch_size"],
+        threads=snakemake.threads,
+        draft=settings["draft"],
         max_new_tokens=settings["max_new_tokens"],
         question=settings["question"],
         flips=settings["flips"],

@@ -56,4 +56,5 @@ def _average(
         masks=masks_of_logits(logits, height=height, width=width, threshold=0.5),
         scores=scores.tolist(),
         logits=logits.astype(np.float16),
+        drafted=answer.drafted,
     )

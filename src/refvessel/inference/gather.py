@@ -32,6 +32,7 @@ _SCHEMA = pa.schema(
         ("masks", pa.string()),  # JSON of a list of RLEs
         ("score", pa.float64()),
         ("seconds", pa.float64()),
+        ("drafted", pa.bool_()),
     ]
 )
 _MOST_NAMED = 5

@@ -1,11 +1,24 @@
 """Locks that the kernel lets go of when their holder ends, however it ends."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from refvessel.errors import UserError
+
+_open: set[BinaryIO] = set()
+
+
+def _close_inherited() -> None:
+    """A forked process would keep the locks of its parent beyond that one's end."""
+    while _open:
+        _open.pop().close()
+
+
+os.register_at_fork(after_in_child=_close_inherited)
 
 
 @contextmanager
@@ -18,12 +31,17 @@ def try_lock(path: Path) -> Iterator[bool]:
         path.touch()
     # Reading is enough for a lock, and all that the file of another user may allow.
     with path.open("rb") as stream:
+        _open.add(stream)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            mine = False
         else:
-            yield True
+            mine = True
+        try:
+            yield mine
+        finally:
+            _open.discard(stream)
 
 
 @contextmanager

@@ -26,12 +26,16 @@ class ImageTask:
         return self.expressions[0].image_id
 
     @property
-    def cost(self) -> float:
-        """Estimated time, in units of one tile through the language model."""
+    def tiles(self) -> int:
+        """The number of tiles that the image is cut into."""
         first = self.expressions[0]
         columns, rows = tile_grid(first.width, first.height)
-        tiles = columns * rows + (columns * rows > 1)
-        return len(self.expressions) * (tiles + _EXPRESSION_COST) + _IMAGE_COST
+        return columns * rows + (columns * rows > 1)
+
+    @property
+    def cost(self) -> float:
+        """Estimated time, in tiles through the language model; the expressions share those of their image."""
+        return self.tiles + _IMAGE_COST + len(self.expressions) * _EXPRESSION_COST
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -1,14 +1,12 @@
 """Batches of images to prediction records: one for every expression, whatever goes wrong."""
 
 import math
-import os
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +15,12 @@ from PIL import Image
 from refvessel.dataset.loader import open_image
 from refvessel.dataset.tree import Expression
 from refvessel.errors import UserError
+from refvessel.inference.ahead import ahead
 from refvessel.inference.augmentation import segment_flipped
+from refvessel.inference.batches import BatchSize
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
-from refvessel.inference.segmenter import Segmentation, Segmenter
+from refvessel.inference.segmenter import Launched, Segmentation, Segmenter
 from refvessel.masks import RLE, empty, encode, union
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 
@@ -31,22 +31,9 @@ _NO_LOGITS = np.zeros((0, 0, 0), np.float16)
 # A record, and the logits of its masks: float16 (number of [SEG], size/4, size/4).
 Predicted = tuple[Prediction, np.ndarray]
 
-T = TypeVar("T")
-
 _FAILURES = (UserError, ArithmeticError, RuntimeError, MemoryError)
-_THREADS = min(16, os.cpu_count() or 1)
-_BATCHES_READ, _BATCHES_BEGUN = 2, 1  # ahead of the one that is awaited
-
-
-class BatchSize:
-    """How many images go through the model at once: fewer after each time that memory was short, never more."""
-
-    def __init__(self, images: int) -> None:
-        self.images = images
-
-    def did_not_fit(self, images: int) -> None:
-        """So many images were too many."""
-        self.images = max(1, min(self.images, images // 2))
+_THREADS = 4  # that encode masks
+_BATCHES_AHEAD = 1  # of the one that is awaited
 
 
 class Predictor:
@@ -68,7 +55,7 @@ class Predictor:
         segmenter: Segmenter,
         processor: Sa2VAProcessor,
         question: str,
-        batch_size: int,
+        batch_size: int = 1,
         *,
         flips: bool = False,
     ) -> None:
@@ -84,45 +71,69 @@ class Predictor:
         pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
         return list(chain.from_iterable(map(self._predict_piece, pieces)))
 
-    def predict_all(self, batches: Iterable[Sequence[ImageTask]]) -> Iterator[list[Predicted]]:
-        """The records of each batch, in order, while later ones are read and computed.
+    def predict_all(
+        self,
+        batches: Sequence[Sequence[ImageTask]],
+        images: Iterator[ProcessedImage | UserError] | None = None,
+    ) -> Generator[list[Predicted], None, None]:
+        """The records of each batch, in order, while later ones are computed.
 
-        Threads read images some batches ahead and encode masks; on a GPU a batch is launched before the masks of
-        the one before have arrived. A batch in which anything fails is left to `predict`.
+        The model runs in a thread of its own and, on a GPU, is told of a batch before the masks of the one before
+        have arrived; others encode masks. A batch in which anything fails is left to `predict`.
+
+        Args:
+            batches: what to segment.
+            images: the batches' images, one after the other; None: they are read when their turn comes.
         """
         pool = ThreadPoolExecutor(_THREADS)
         try:
-            read = ((batch, [pool.submit(self._read, task) for task in batch]) for batch in batches)
-            begun = (
-                (batch, self._begin(batch, images, pool)) for batch, images in _ahead(read, _BATCHES_READ)
-            )
             begin = time.perf_counter()
-            for batch, records in _ahead(begun, _BATCHES_BEGUN):
-                predicted = self._completed(batch, records)
-                now = time.perf_counter()
-                begin, seconds = now, now - begin
-                yield _timed(predicted, seconds)
+            with closing(ahead(self._begun(batches, images, pool), _BATCHES_AHEAD)) as begun:
+                for batch, records in begun:
+                    predicted = self._completed(batch, records)
+                    now = time.perf_counter()
+                    begin, seconds = now, now - begin
+                    yield _timed(predicted, seconds)
         finally:
-            pool.shutdown(cancel_futures=True)  # a stopped job does not read on
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begun(
+        self,
+        batches: Sequence[Sequence[ImageTask]],
+        images: Iterator[ProcessedImage | UserError] | None,
+        pool: ThreadPoolExecutor,
+    ) -> Iterator[tuple[Sequence[ImageTask], Future[list[Predicted]]]]:
+        """Each batch and its records to come."""
+        for batch in batches:
+            read = [next(images) for _ in batch] if images else [UserError("not read yet")]
+            yield batch, self._begin(batch, read, pool)
 
     def _begin(
-        self, tasks: Sequence[ImageTask], images: list[Future[ProcessedImage]], pool: ThreadPoolExecutor
-    ) -> Future[list[Predicted]] | None:
-        """The records to come of a batch; None where it must be tried otherwise."""
-        if self._flips or len(tasks) > self.batch_size.images:
-            return None
-        try:
-            prompts = [[self._prompt(expression) for expression in task.expressions] for task in tasks]
-            launched = self._segmenter.launch([image.result() for image in images], prompts)
-        except _FAILURES:
-            return None
-        return pool.submit(lambda: self._records(tasks, self._segmenter.finish(launched)))
+        self, tasks: Sequence[ImageTask], images: list[ProcessedImage | UserError], pool: ThreadPoolExecutor
+    ) -> Future[list[Predicted]]:
+        whole = self._flips or any(isinstance(image, UserError) for image in images)
+        if not whole:
+            try:
+                size = self.batch_size.images
+                pieces = [slice(start, start + size) for start in range(0, len(tasks), size)]
+                launched = [self._launch(tasks[piece], images[piece]) for piece in pieces]
+            except _FAILURES:
+                whole = True  # and the error is gone, with its hold on tensors, before the next attempt
+        if whole:
+            records: Future[list[Predicted]] = Future()
+            records.set_result(self.predict(tasks))
+            return records
+        return pool.submit(self._finish, tasks, launched)
 
-    def _completed(
-        self, tasks: Sequence[ImageTask], records: Future[list[Predicted]] | None
-    ) -> list[Predicted]:
+    def _launch(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> Launched:
+        return self._segmenter.launch(images, self._prompts(tasks))
+
+    def _finish(self, tasks: Sequence[ImageTask], launched: Sequence[Launched]) -> list[Predicted]:
+        return self._records(tasks, chain.from_iterable(map(self._segmenter.finish, launched)))
+
+    def _completed(self, tasks: Sequence[ImageTask], records: Future[list[Predicted]]) -> list[Predicted]:
         try:
-            return records.result() if records else self.predict(tasks)
+            return records.result()
         except _FAILURES:
             return self.predict(tasks)
 
@@ -144,7 +155,7 @@ class Predictor:
 
     def _attempt(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
         begin = time.perf_counter()
-        prompts = [[self._prompt(expression) for expression in task.expressions] for task in tasks]
+        prompts = self._prompts(tasks)
         images = [open_image(task.expressions[0]) for task in tasks]
 
         def segment(images: Sequence[Image.Image]) -> list[list[Segmentation]]:
@@ -152,9 +163,6 @@ class Predictor:
 
         records = self._records(tasks, segment_flipped(segment, images) if self._flips else segment(images))
         return _timed(records, time.perf_counter() - begin)
-
-    def _read(self, task: ImageTask) -> ProcessedImage:
-        return self._processor.process_image(open_image(task.expressions[0]))
 
     def _records(
         self, tasks: Sequence[ImageTask], answers: Iterable[Sequence[Segmentation]]
@@ -165,6 +173,9 @@ class Predictor:
             for expression, answer in zip(expressions, chain.from_iterable(answers), strict=True)
         ]
 
+    def _prompts(self, tasks: Sequence[ImageTask]) -> list[list[str]]:
+        return [[self._prompt(expression) for expression in task.expressions] for task in tasks]
+
     def _prompt(self, expression: Expression) -> str:
         return self._question.replace("{phrase}", expression.phrase)
 
@@ -173,16 +184,6 @@ def _timed(predicted: list[Predicted], seconds: float) -> list[Predicted]:
     """The same with each expression's share of the time."""
     share = round(seconds / len(predicted), 4)
     return [(replace(prediction, seconds=share), logits) for prediction, logits in predicted]
-
-
-def _ahead(items: Iterable[T], count: int) -> Iterator[T]:
-    """The items, each given out only when `count` more have been taken."""
-    taken: deque[T] = deque()
-    for item in items:
-        taken.append(item)
-        if len(taken) > count:
-            yield taken.popleft()
-    yield from taken
 
 
 def _is_short_of_memory(error: Exception) -> bool:
@@ -220,6 +221,7 @@ def _prediction(expression: Expression, prompt: str, segmentation: Segmentation)
         masks=masks,
         score=score,
         seconds=0.0,
+        drafted=segmentation.drafted,
     )
 
 
@@ -244,4 +246,5 @@ def _failed(expression: Expression, prompt: str, reason: str) -> Prediction:
         masks=[],
         score=None,
         seconds=0.0,
+        drafted=False,
     )

@@ -19,6 +19,7 @@ class Prediction:
     mask: the union of `masks`, one a [SEG]; empty where there is none.
     score: the mean over the masks of SAM2's predicted IoU of the chosen one; None without masks.
     seconds: the expression's share of its batch's time.
+    drafted: whether the answer was foreseen, and so verified in one pass; it is the same either way.
     """
 
     image_id: str
@@ -34,6 +35,7 @@ class Prediction:
     masks: list[RLE]
     score: float | None
     seconds: float
+    drafted: bool
 
     def to_line(self) -> str:
         """One JSON line, its end included."""

@@ -1,26 +1,32 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 
+import torch
 from transformers import logging as transformers_logging
 
 from refvessel.dataset.loader import QUESTION
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
+from refvessel.inference.batches import BatchSize, fitting_batch_size, form_batches
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
+from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.gpus import claimed_gpus
 from refvessel.inference.identity import dataset_identity, model_identity
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.progress import LOADING, RUNNING, WAITING, reported
+from refvessel.inference.reading import cores, read_images
 from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.shard import Run, ShardWriter, open_shard
 from refvessel.inference.signals import stopped_by_signals
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.processing import IMAGE_PLACEHOLDER, Sa2VAProcessor
+from refvessel.model.processing import IMAGE_PLACEHOLDER, ProcessedImage, Sa2VAProcessor
 from refvessel.provenance import versions
 
 
@@ -34,7 +40,9 @@ def segment_shard(
     dtype: str | None = None,
     device: str | None = None,
     gpus_per_job: int = 1,
-    batch_size: int = 4,
+    batch_size: int | None = None,
+    threads: int | None = None,
+    draft: str | None = EXPECTED,
     max_new_tokens: int = 2048,
     question: str = QUESTION,
     flips: bool = False,
@@ -56,7 +64,9 @@ def segment_shard(
         dtype: float32 or bfloat16; None: bfloat16 on a GPU, float32 on the CPU.
         device: cpu or cuda; None: a GPU where there is one.
         gpus_per_job: free GPUs that the job takes, where it runs on any; only 1, so far.
-        batch_size: images a batch; fewer where they do not fit into memory.
+        batch_size: images a batch, fewer where they do not fit into memory; None: what fits, 4 on the CPU.
+        threads: cores that the job uses, to read images for a GPU or to compute; None: all it may use.
+        draft: the answer that is expected at first, later it is the most frequent one; None: none is.
         max_new_tokens: the longest answer.
         question: the prompt, with `<image>` and `{phrase}`.
         flips: average the logits over each image and its three flips (test-time augmentation).
@@ -68,13 +78,15 @@ def segment_shard(
         UserError: for bad input, or more failures than allowed (the shard is kept; a rerun tries those again).
     """
     _check_question(question)
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise UserError(f"the batch size is {batch_size}; give at least 1.")
     if gpus_per_job != 1:
         raise UserError(
             f"gpus_per_job is {gpus_per_job}, but a model cannot be spread over GPUs yet; give 1."
         )
     device = choose_device(device)
+    if threads and device.type == "cpu":
+        torch.set_num_threads(threads)
     dtype = choose_dtype(dtype, device)
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
     run = Run(
@@ -86,6 +98,7 @@ def segment_shard(
         dtype=str(dtype).removeprefix("torch."),
         device=device.type,
         batch_size=batch_size,
+        draft=draft,
         max_new_tokens=max_new_tokens,
         flips=flips,
         compiled=compiled,
@@ -97,25 +110,37 @@ def segment_shard(
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     with stopped_by_signals(), open_shard(output, run) as writer:
-        pending = [batch for batch in _batches(tasks, batch_size) if _unfinished(batch, writer)]
-        done = len(tasks) - sum(map(len, pending))
+        pending = [task for task in tasks if _unfinished([task], writer)]
+        done = len(tasks) - len(pending)
         with reported(output, done=done, total=len(tasks)) as reporter, ExitStack() as claims:
             if pending:
                 if device.type == "cuda":
                     claims.enter_context(claimed_gpus(gpus_per_job, lambda: reporter.enter(WAITING)))
                 reporter.enter(LOADING, describe_device(device))
                 loaded = Sa2VAModel.load(model, dtype=dtype, device=device)
+                segmenter = Segmenter(loaded, processor, max_new_tokens, _drafts(draft, processor, output))
+                predictor = Predictor(segmenter, processor, question, flips=flips)
+                size = batch_size or fitting_batch_size(tasks, predictor.predict, device)
+                predictor.batch_size = BatchSize(size)
                 if compiled:
                     compile_blocks(loaded)
-                segmenter = Segmenter(loaded, processor, max_new_tokens)
-                predictor = Predictor(segmenter, processor, question, batch_size, flips=flips)
+                # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
+                batches = [batch for batch in form_batches(tasks, size) if _unfinished(batch, writer)]
+                images = None
+                if not flips:
+                    images = claims.enter_context(closing(_read(batches, processor, threads, device)))
                 reporter.enter(RUNNING)
-                for batch, predicted in zip(pending, predictor.predict_all(pending), strict=True):
+                predictions = claims.enter_context(closing(predictor.predict_all(batches, images)))
+                for batch, predicted in zip(batches, predictions, strict=True):
                     missing = _unfinished(batch, writer)
                     kept = [each for each in predicted if each[0].sent_id in missing]
                     writer.append(kept)
                     failed = failures(prediction for prediction, _ in kept)
-                    reporter.advance(images=len(batch), failures=len(failed), memory=peak_memory(device))
+                    reporter.advance(
+                        images=len({prediction.image_id for prediction, _ in kept}),
+                        failures=len(failed),
+                        memory=peak_memory(device),
+                    )
             writer.finish()
             _require_few_failures(output, max_failures)
 
@@ -127,8 +152,22 @@ def _check_question(question: str) -> None:
         )
 
 
-def _batches(tasks: list[ImageTask], size: int) -> list[list[ImageTask]]:
-    return [tasks[start : start + size] for start in range(0, len(tasks), size)]
+def _drafts(draft: str | None, processor: Sa2VAProcessor, output: Path) -> Drafts | None:
+    """What answers to expect, knowing those that an earlier job has got."""
+    if draft is None:
+        return None
+    drafts = Drafts(processor.answer_ids(draft), processor.stop_token_ids)
+    drafts.observe(processor.answer_ids(prediction.answer) for prediction in read_shard(output))
+    return drafts
+
+
+def _read(
+    batches: list[list[ImageTask]], processor: Sa2VAProcessor, threads: int | None, device: torch.device
+) -> Generator[ProcessedImage | UserError, None, None]:
+    """The batches' images; on the CPU one process reads and the others compute."""
+    on_gpu = device.type == "cuda"
+    readers = (threads or cores()) if on_gpu else 1
+    return read_images([*chain.from_iterable(batches)], processor, readers=readers, pinned=on_gpu)
 
 
 def _unfinished(batch: list[ImageTask], writer: ShardWriter) -> set[int]:

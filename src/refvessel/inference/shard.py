@@ -27,7 +27,8 @@ class Run:
     question: str
     dtype: str
     device: str
-    batch_size: int
+    batch_size: int | None
+    draft: str | None
     max_new_tokens: int
     flips: bool
     compiled: bool

@@ -1,11 +1,16 @@
 """Ending on a signal, as a scheduler sends it before it takes a job's devices away."""
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_told_to_stop = threading.Event()
 
 
 class Stopped(SystemExit):
@@ -17,14 +22,28 @@ class Stopped(SystemExit):
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGINT raise Stopped at once, wherever the block is; only in a process's main thread."""
+    """Let SIGTERM and SIGINT raise Stopped at once, wherever the block is; only in a process's main thread.
+
+    Where a thread in the background is still computing at the end of the block, it is not waited for.
+    """
     former = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         yield
+    except Stopped as stopped:
+        if any(thread.daemon for thread in threading.enumerate()):
+            sys.stderr.flush()
+            os._exit(stopped.code)
+        raise
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
+def stopping() -> bool:
+    """Whether a signal has told this process to end."""
+    return _told_to_stop.is_set()
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
+    _told_to_stop.set()
     raise Stopped(number)

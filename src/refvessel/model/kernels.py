@@ -34,7 +34,7 @@ def linear_gelu(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) 
 
 
 @linear_gelu.register_fake
-def _(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def _(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
     return inputs.new_empty(*inputs.shape[:-1], len(weight))
 
 
@@ -60,5 +60,5 @@ def window_attention(qkv: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 @window_attention.register_fake
-def _(qkv: torch.Tensor, heads: int) -> torch.Tensor:
+def _(qkv: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: ARG001
     return qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)

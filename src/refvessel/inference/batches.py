@@ -1,0 +1,71 @@
+"""Which images go through the model together, and how many."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+import torch
+
+from refvessel.inference.plan import ImageTask
+
+_ON_THE_CPU = 4  # where larger batches gain nothing
+_MOST_IMAGES = 32  # from where on larger batches gain nothing on a GPU
+_SHARE_OF_FREE_MEMORY = 0.8  # the rest is for what the allocator cannot reuse
+
+
+class BatchSize:
+    """How many images go through the model at once: fewer after each time that memory was short, never more."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def did_not_fit(self, images: int) -> None:
+        """So many images were too many."""
+        self.images = max(1, min(self.images, images // 2))
+
+
+def form_batches(tasks: Sequence[ImageTask], size: int) -> list[list[ImageTask]]:
+    """Batches of up to `size` images of equal numbers of tiles, which are equally long for the language model."""
+    by_tiles = sorted(tasks, key=lambda task: task.tiles)  # stable: else in the order given
+    return [
+        alike[start : start + size]
+        for alike in (list(group) for _, group in groupby(by_tiles, key=lambda task: task.tiles))
+        for start in range(0, len(alike), size)
+    ]
+
+
+def fitting_batch_size(
+    tasks: Iterable[ImageTask], predict: Callable[[list[ImageTask]], object], device: torch.device
+) -> int:
+    """How many images fit into the memory that a loaded model leaves free on the job's GPUs, 32 at most.
+
+    It runs the costliest image alone and twice at once, and sees what the second one takes.
+
+    Args:
+        tasks: what will be segmented.
+        predict: runs the model over a batch.
+        device: where the model is; on the CPU the answer is 4.
+    """
+    if device.type != "cuda":
+        return _ON_THE_CPU
+    costliest = max(tasks, key=lambda task: task.cost)
+    peaks = [_peaks(lambda count=count: predict([costliest] * count)) for count in (1, 2)]
+    fitting = [
+        _free_memory(gpu) * _SHARE_OF_FREE_MEMORY / max(two - one, 1)
+        for gpu, (one, two) in enumerate(zip(*peaks, strict=True))
+    ]
+    return int(max(1, min(_MOST_IMAGES, *fitting)))
+
+
+def _peaks(run: Callable[[], object]) -> list[int]:
+    """The most bytes of each GPU's tensors at once while it runs."""
+    gpus = range(torch.cuda.device_count())
+    for gpu in gpus:
+        torch.cuda.reset_peak_memory_stats(gpu)
+    run()
+    return [torch.cuda.max_memory_allocated(gpu) for gpu in gpus]
+
+
+def _free_memory(gpu: int) -> int:
+    """Bytes that neither a tensor here nor another process holds."""
+    free, _ = torch.cuda.mem_get_info(gpu)
+    return free + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)

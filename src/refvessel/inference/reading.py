@@ -1,0 +1,90 @@
+"""Images read and resized by processes of their own, some ahead of the model.
+
+Decoding and resizing take longer than a GPU takes for the rest, and would hold Python's lock while the model is
+launched. The processes are forked, so this begins before a GPU is used.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Generator, Iterator, Sequence
+from types import FrameType
+
+from torch.utils.data import DataLoader, Dataset
+
+from refvessel.dataset.loader import open_image
+from refvessel.errors import UserError
+from refvessel.inference.plan import ImageTask
+from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
+
+_MOST_READERS = 16
+_IMAGES_AHEAD = 4  # of each process
+_SECONDS_OF_GRACE = 2.0
+
+
+class _Images(Dataset):
+    """The images of tasks; in the place of one that does not open, the error."""
+
+    def __init__(self, tasks: Sequence[ImageTask], processor: Sa2VAProcessor) -> None:
+        self._tasks = tasks
+        self._processor = processor
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __getitem__(self, index: int) -> ProcessedImage | UserError:
+        try:
+            return self._processor.process_image(open_image(self._tasks[index].expressions[0]))
+        except (UserError, MemoryError) as error:
+            return UserError(str(error))
+
+
+def read_images(
+    tasks: Sequence[ImageTask], processor: Sa2VAProcessor, *, readers: int, pinned: bool
+) -> Generator[ProcessedImage | UserError, None, None]:
+    """The image of each task, in order, read from now on; the processes end when it is closed.
+
+    Args:
+        tasks: what to read.
+        processor: the model's processor.
+        readers: processes that read; at most 16 are used.
+        pinned: whether the images are put into pinned memory, for a GPU.
+
+    Raises UserError while iterated where a reading process ended.
+    """
+    loader = DataLoader(
+        _Images(tasks, processor),
+        batch_size=None,
+        num_workers=min(readers, _MOST_READERS, len(tasks)),
+        prefetch_factor=_IMAGES_AHEAD,
+        multiprocessing_context="fork",
+        worker_init_fn=_leave_signals_to_the_job,
+        pin_memory=pinned,
+    )
+    return _told(iter(loader))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _told(images: Iterator[ProcessedImage | UserError]) -> Generator[ProcessedImage | UserError, None, None]:
+    try:
+        yield from images
+    except RuntimeError as error:
+        raise UserError(
+            f"a process that reads images ended ({error}); give the job more memory, also of the shared kind "
+            "(/dev/shm)."
+        ) from None
+
+
+def _leave_signals_to_the_job(_worker: int) -> None:
+    """A scheduler signals all processes of a job: what the readers read for is to end first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_soon)
+
+
+def _end_soon(_number: int, _frame: FrameType | None) -> None:
+    time.sleep(_SECONDS_OF_GRACE)
+    os._exit(0)
