@@ -1,6 +1,7 @@
 """Small vessel data in the forms that people have."""
 
 import json
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco
 
 from refvessel.dataset.convert import convert_dataset
 
@@ -80,3 +82,58 @@ def convert(source: Source, tmp_path: Path) -> Callable[..., dict]:
         return convert_dataset(source_format=source_format, root=source.root, **arguments)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def union() -> Callable[..., np.ndarray]:
+    """The truth of polygons by pycocotools alone."""
+
+    def draw(polygons: Sequence, height: int = 30, width: int = 40) -> np.ndarray:
+        outlines = [np.asarray(polygon, float).ravel().tolist() for polygon in polygons]
+        return coco.decode(coco.merge(coco.frPyObjects(outlines, height, width)))
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def officially_read() -> Callable[[Path, str], dict[str, dict[str, np.ndarray]]]:
+    """Read a tree as the official loader does (pickle, JSON, polygons or RLEs): file_name -> phrase -> mask."""
+
+    def read_tree(root: Path, split: str) -> dict[str, dict[str, np.ndarray]]:
+        refs = pickle.loads((root / "ref_seg/refcoco/refs(unc).p").read_bytes())
+        instances = json.loads((root / "ref_seg/refcoco/instances.json").read_text())
+        images = {image["id"]: image for image in instances["images"]}
+        annotations = {annotation["id"]: annotation for annotation in instances["annotations"]}
+        read = {}
+        for ref in refs:
+            if split not in ref["split"]:
+                continue
+            image = images[ref["image_id"]]
+            segmentation = annotations[ref["ann_id"]]["segmentation"]
+            rles = (
+                coco.frPyObjects(segmentation, image["height"], image["width"])
+                if isinstance(segmentation[0], list)
+                else segmentation
+            )
+            mask = np.zeros((image["height"], image["width"]), np.uint8)
+            for rle in rles:
+                mask += coco.decode(rle)  # as integers: what overlaps becomes 2
+            for sentence in ref["sentences"]:
+                assert sentence["sent_id"] in ref["sent_ids"]
+                read.setdefault(image["file_name"], {})[sentence["sent"]] = mask
+        for name in read:
+            assert (root / "glamm_data/images/coco2014/train2014" / name).is_file()
+        return read
+
+    return read_tree
+
+
+@pytest.fixture(scope="session")
+def bytes_of() -> Callable[[Path], dict[str, bytes]]:
+    """The files of a tree."""
+
+    def read_files(tree: Path) -> dict[str, bytes]:
+        paths = sorted(path for path in tree.rglob("*") if path.is_file())
+        return {str(path.relative_to(tree)): path.read_bytes() for path in paths}
+
+    return read_files
