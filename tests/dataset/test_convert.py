@@ -138,6 +138,15 @@ def test_the_official_fields_are_all_there(source, convert, tmp_path, union):
     ]
 
 
+def test_the_instances_are_json_as_it_is_written_in_one_piece(source, convert, tmp_path):
+    for name in ("p1_1.png", "p1_2.png", "Änne_1.png"):
+        source.labelme(name, [("vessel", TRIANGLE), ("Gefäß", SQUARE)])
+    convert(pseudonymise=False)
+    text = (tmp_path / "tree" / INSTANCES).read_text("utf-8")
+    assert text == json.dumps(json.loads(text), ensure_ascii=False) + "\n"
+    assert [len(json.loads(text)[key]) for key in ("images", "annotations", "categories")] == [3, 6, 2]
+
+
 def test_the_summary_is_what_dataset_json_says(source, convert, tmp_path):
     for name in ("p1_02.png", "p1_01.png", "p2_07.png"):
         source.labelme(name)

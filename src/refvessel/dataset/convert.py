@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from refvessel.dataset.converted import Converted, DrawnTruths, convert_images
 from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.identities import Identified, identify
@@ -81,7 +83,8 @@ def convert_dataset(
     _require_places(root, output, key_file)
 
     problems = Problems()
-    found = list(read_records(source_format, root, options or {}, problems))
+    records_of_format = read_records(source_format, root, options or {}, problems)
+    found = list(tqdm(records_of_format, "reading annotations", unit="image", disable=None))
     records = [record for record in found if record.annotation is not None]
     labels = phrases_of_labels(phrases, records, problems)
     names = Pseudonyms(read_or_create_key(key_file)) if pseudonymise else OriginalNames()
