@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from refvessel.dataset.readers import FORMATS
 from refvessel.errors import UserError
 
 app = typer.Typer(
@@ -35,15 +36,7 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-class Format(StrEnum):
-    """Forms of vessel data."""
-
-    coco = "coco"
-    dicom = "dicom"
-    labelme = "labelme"
-    masks = "masks"
-    refcoco = "refcoco"
-    sa2va = "sa2va"
+Format = StrEnum("Format", {name: name for name in FORMATS})
 
 
 class Target(StrEnum):

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
+from refvessel.dataset.readers import FORMATS
 from refvessel.errors import UserError
 
 MODEL_THRESHOLD = 0.5  # of the masks that the model's own code makes
@@ -17,14 +18,15 @@ def checked_config(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """The configuration with the schema's defaults filled in.
 
     Raises UserError, naming the key and the remedy, for an unknown key, a missing one, a value of another type,
-    an evaluation of a model or data set that is not described, a threshold without the logits that it needs, or
-    one that would be tuned on what it is evaluated on.
+    an unknown format, an evaluation of a model or data set that is not described, a threshold without the logits
+    that it needs, or one that would be tuned on what it is evaluated on.
     """
     validator = _FillingValidator(yaml.safe_load(Path(schema).read_text("utf-8")))
     complete = _plain(config)
     for error in validator.iter_errors(complete):
         raise UserError(f"config: {_sentence(error)}.")
     _require_described(complete)
+    _require_known_formats(complete)
     _require_folders_as_they_are(complete)
     _require_fair_threshold(complete)
     return complete
@@ -37,6 +39,14 @@ def _require_described(config: dict[str, Any]) -> None:
                 raise UserError(
                     f"config: evaluations.{number}.{kind} is {name!r}, which {kind}s does not describe."
                 )
+
+
+def _require_known_formats(config: dict[str, Any]) -> None:
+    for name, dataset in config["datasets"].items():
+        if dataset["format"] not in FORMATS:
+            raise UserError(
+                f"config: datasets.{name}.format: {dataset['format']!r} is not one of: {', '.join(FORMATS)}."
+            )
 
 
 def _require_folders_as_they_are(config: dict[str, Any]) -> None:

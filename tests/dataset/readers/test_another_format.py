@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from refvessel.cli import Format
 from refvessel.dataset.polygons import as_polygon
-from refvessel.dataset.readers import formats
+from refvessel.dataset.readers import FORMATS, formats
 from refvessel.dataset.readers.records import Record, locate, visible_files
 from refvessel.dataset.shapes import Polygon, Region
 from refvessel.errors import UserError
@@ -28,6 +30,16 @@ def test_a_format_is_one_module_and_one_line(example, source, convert):
     (source.root / "p1_1.txt").write_text("2 2 20 4 8 25\n10 10 30 10 30 28 10 28\n")
     counts = convert("text")["counts"]
     assert (counts["images"], counts["regions"]) == (1, 2)
+
+
+def test_all_formats_are_known_by_one_line():
+    line = re.search(r"```python\n(FORMATS = .*)\n```", README.read_text("utf-8"))[1]
+    names = {}
+    exec(line, names)
+    assert names["FORMATS"] == (*FORMATS, "text")
+    assert formats.READERS.keys() == set(FORMATS) == set(Format)
+    schema = yaml.safe_load((README.parents[1] / "workflow/schemas/config.schema.yaml").read_text())
+    assert "enum" not in schema["$defs"]["dataset"]["properties"]["format"]
 
 
 def test_its_problems_are_told_like_others(example, source, convert):

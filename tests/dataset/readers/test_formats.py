@@ -85,11 +85,11 @@ def dca1(root):
 
 
 def xcad(root):
-    for number in (33, 34):
-        save(root / "test" / "img" / f"12241_{number}.png", photograph(number)[..., 0])
-        save(root / "test" / "gt" / f"12241_{number}.png", white(VESSEL))
-    save(root / "train" / "img" / "7_1.png", photograph(7)[..., 0])  # without a mask
-    return {f"12241_{number}": ("test", "12241") for number in (33, 34)}
+    for name in ("00018_33", "18671_41"):
+        save(root / "test" / "img" / f"{name}.png", photograph(int(name[-2:]))[..., 0])
+        save(root / "test" / "gt" / f"{name}.png", white(VESSEL))
+    save(root / "train" / "img" / "000_PPA_44_PSA_00_8.png", photograph(7)[..., 0])  # without a mask
+    return {name: ("test", name[:5]) for name in ("00018_33", "18671_41")}
 
 
 def arcade(root):

@@ -2,22 +2,18 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers import coco, dicom, labelme, masks, refcoco, sa2va
+from refvessel.dataset.readers import FORMATS
 from refvessel.dataset.readers.layouts import LAYOUTS
 from refvessel.dataset.readers.records import Reader, Record
 from refvessel.errors import UserError
 
 READERS: dict[str, Reader] = {
-    "coco": coco.read,
-    "dicom": dicom.read,
-    "labelme": labelme.read,
-    "masks": masks.read,
-    "refcoco": refcoco.read,
-    "sa2va": sa2va.read,
+    name: import_module(f"refvessel.dataset.readers.{name}").read for name in FORMATS
 }
 
 

@@ -71,7 +71,8 @@ LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {
             "threshold": _HALF,
         },
     ),
-    # test/img/12241_33.png, test/gt/12241_33.png (the training images have no masks): sequence and frame
+    # test/img/00018_33.png, test/gt/00018_33.png: sequence and frame; the training images
+    # (train/img/000_PPA_44_PSA_00_8.png) have no masks
     "xcad": (
         "masks",
         {

@@ -2,7 +2,7 @@
 
 A reader is a function `read(root, problems)` that yields records and hands what is wrong with the data to
 `problems`, so that all of it can be told at once. What else it must know are keyword arguments with defaults: the
-`options` of the configuration. A new format is one module with such a function and one line in `formats`.
+`options` of the configuration. A new format is one module with such a function, and its name in FORMATS.
 """
 
 import os
