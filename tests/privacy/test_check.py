@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from refvessel import masks
 from refvessel.errors import UserError
@@ -90,10 +90,24 @@ def as_metadata() -> bytes:
     return buffer.getvalue()
 
 
-def exif() -> Image.Exif:
+def exif(name: str | bytes = NAME) -> Image.Exif:
     tags = Image.Exif()
-    tags[0x013B] = NAME  # artist
+    tags[0x013B] = name  # artist
     return tags
+
+
+def two_comments(first: str, second: str) -> bytes:
+    content = saved("JPEG", comment=second.encode())
+    return content[:2] + b"\xff\xfe" + (len(first) + 2).to_bytes(2) + first.encode() + content[2:]
+
+
+def two_pages(first: str, second: str) -> bytes:
+    buffer = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(buffer, new=True) as pages:
+        for text in (first, second):
+            Image.fromarray(PIXELS).save(pages, "TIFF", description=text)
+            pages.newFrame()
+        return buffer.getvalue()
 
 
 EMBEDDED = base64.b64encode(b"<svg><text>" + NAME.encode() + b"</text></svg>" + bytes(80)).decode()
@@ -119,8 +133,13 @@ PLANTED = {
     "behind a png": ("a.png", saved("PNG") + b"Zhang_Wei-20190304"),
     "jpeg comment": ("a.jpg", saved("JPEG", comment=NAME.encode())),
     "jpeg exif": ("a.jpg", saved("JPEG", exif=exif())),
+    "jpeg exif in utf-8": ("a.jpg", saved("JPEG", exif=exif("Müller".encode()))),
+    "png text in utf-8": ("a.png", as_png("Müller".encode().decode("latin-1"))),
     "gif comment": ("a.gif", saved("GIF", comment=NAME.encode())),
     "tiff tag": ("a.tif", saved("TIFF", description=NAME)),
+    "csv of windows": ("cases.csv", "image;who\r\n1;Müller\r\n".encode("cp1252")),
+    "first of two jpeg comments": ("a.jpg", two_comments("Wei Zhang", "nothing")),
+    "second page of a tiff": ("a.tif", two_pages("nothing", "Wei Zhang")),
     "zip": ("report.zip", as_zip("index.html", NAME.encode())),
     "zip member": ("report.zip", as_zip("Zhang_Wei.html", b"")),
     "zip in zip": ("report.zip", as_zip("inner.zip", as_zip("a.png", as_png(NAME)))),
@@ -202,8 +221,10 @@ def test_what_names_nobody_passes(published, table):
         ("a.gz", gzip.compress(b"nothing")[:-6], "compressed and does not open"),
         ("a.parquet", b"PAR1 nothing", "Parquet file that does not open"),
         ("a.png", saved("PNG")[:200], "image that does not open"),
+        ("a.pdf", b"%PDF-1.7\nnothing", "PDF document, which is not opened"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c nothing", "7z archive, which is not opened"),
     ],
-    ids=["zip", "gzip", "parquet", "png"],
+    ids=["zip", "gzip", "parquet", "png", "pdf", "7z"],
 )
 def test_what_cannot_be_searched_is_told(published, table, name, content, reason):
     (published / name).write_bytes(content)

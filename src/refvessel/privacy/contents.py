@@ -17,13 +17,22 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
 _DEEPEST = 6  # archives in archives
 _LARGEST = 1 << 30  # bytes of one file or member
 # The run lengths of masks look like words and say nothing; embedded files are searched decoded.
 _RUN_LENGTHS = re.compile(r'counts(?:\\*"|"")?\s*:\s*(?:\\*"|"")[0-o\\]*')
 _EMBEDDED = re.compile(r"[A-Za-z0-9+/]{80,}={0,2}")
+# First bytes of what holds text that only its own programs unpack.
+_CLOSED = {
+    b"%PDF-": "a PDF document",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+}
+_CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # characters that no text has
 _JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -54,6 +63,9 @@ def said_in(path: Path, where: str) -> Iterator[Said]:
 def _said(content: bytes, where: str, depth: int) -> Iterator[Said]:
     if depth > _DEEPEST:
         raise Unsearchable(f"it holds archives more than {_DEEPEST} deep")
+    for magic, kind in _CLOSED.items():
+        if content.startswith(magic):
+            raise Unsearchable(f"it is {kind}, which is not opened")
     if content.startswith(b"PK\x03\x04"):
         yield from _said_in_zip(content, where, depth)
     elif content.startswith(b"PAR1"):
@@ -136,26 +148,36 @@ def _said_in_parquet(content: bytes, where: str) -> Iterator[Said]:
 
 
 def _said_in_image(content: bytes, where: str) -> Iterator[Said]:
+    pieces: list[str] = []
     try:
         image = Image.open(io.BytesIO(content))
-        image.load()  # text may follow the pixels
+        for page in ImageSequence.Iterator(image):
+            page.load()  # text may follow the pixels
+            pieces += _metadata(page)
     except UnidentifiedImageError:
         return
     # Damaged files make Pillow's decoders raise nearly anything.
     except Exception as error:
         raise Unsearchable(f"it is an image that does not open ({error})") from None
-    pieces = [f"{key}\n{_plain(value)}" for key, value in image.info.items()]
+    yield Said(f"{where}, metadata", "\n".join(pieces))
+
+
+def _metadata(image: Image.Image) -> Iterator[str]:
+    """The texts of an image, or of one page of it."""
+    yield from (f"{key}\n{_plain(value)}" for key, value in image.info.items())
     exif = image.getexif()
     for tags in (exif, *(exif.get_ifd(directory) for directory in ExifTags.IFD)):
-        pieces += [_plain(value) for value in tags.values()]
-    pieces += [_plain(value) for value in dict(getattr(image, "tag_v2", {})).values()]
-    yield Said(f"{where}, metadata", "\n".join(pieces))
+        yield from map(_plain, tags.values())
+    yield from map(_plain, dict(getattr(image, "tag_v2", {})).values())
+    yield from (_plain(body) for _, body in getattr(image, "applist", []))  # JPEG's segments, each comment
 
 
 def _plain(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace") + "\n" + value.decode("utf-16-le", "replace")
-    return str(value)
+    text = str(value)
+    # Pillow reads tags byte by byte, programs write UTF-8 into them.
+    return text + "\n" + text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _decompressed(content: bytes) -> bytes | None:
@@ -177,5 +199,6 @@ def _as_text(content: bytes) -> str | None:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
-        return None
+        # Bytes without control characters are text in the one-byte code of Windows and its like.
+        return None if _CONTROL.search(content) else content.decode("cp1252", "replace")
     return None if "\0" in text else text
