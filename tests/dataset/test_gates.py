@@ -63,6 +63,7 @@ def pixel_hash(path) -> str:
         ("test/p2_1.png", "is listed"),
         ("test/p2_1", "is listed"),
         ("./test/p2_1.jpg", "is listed"),
+        ("test\\p2_1.png", "is listed"),
         ("PIXELS", "is listed"),
         ("other/p2_77.png", "shows the patient 'p2', of whom an image is listed"),
     ],
@@ -71,6 +72,12 @@ def test_what_a_model_was_trained_on_is_not_evaluated(two_splits, convert, tmp_p
     line = line.replace("PIXELS", pixel_hash(two_splits.root / "test/p2_1.png"))
     (tmp_path / "trained.txt").write_text(f"# the hand-run training\n\ntrain/p1_1.png\n{line}\n")
     with pytest.raises(UserError, match=r"test/p2_1\.png \(test\) " + reason):
+        convert(splits=SPLITS, patient_pattern=PATTERN, trained_on=tmp_path / "trained.txt")
+
+
+def test_a_list_is_read_as_windows_writes_it(two_splits, convert, tmp_path):
+    (tmp_path / "trained.txt").write_bytes(b"\xef\xbb\xbftest\\p2_1.png\r\n")
+    with pytest.raises(UserError, match=r"test/p2_1\.png \(test\) is listed"):
         convert(splits=SPLITS, patient_pattern=PATTERN, trained_on=tmp_path / "trained.txt")
 
 

@@ -80,7 +80,8 @@ class Gates:
         if self.trained_on is None:
             return None
         listed = _read_list(self.trained_on)
-        names = {without_suffix(line) for line in listed if not _PIXEL_HASH.fullmatch(line)}
+        paths = [line.replace("\\", "/") for line in listed if not _PIXEL_HASH.fullmatch(line)]
+        names = {without_suffix(path) for path in paths}
         patients = {patient for name in names if (patient := origins.patient_of(name)) is not None}
         evaluated = [item for item in kept if item.identity.split != "train"]
         for item in evaluated:
@@ -101,7 +102,7 @@ class Gates:
 def _read_list(path: Path) -> set[str]:
     """The lines of a text file: relative paths of images, or SHA-256s of their RGB pixels; `#` opens a comment."""
     try:
-        lines = read_bytes(path).decode("utf-8").splitlines()
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not a text file; list one image a line.") from None
     listed = {line.strip().removeprefix("./") for line in lines if line.strip() and not line.startswith("#")}
