@@ -107,6 +107,7 @@ def convert_dataset(
             "source_format": source_format,
             "target": target,
             "include_empty": include_empty,
+            "crossing_outlines": crossing_outlines,
             "pseudonymised": pseudonymise,
             **summarise(
                 converted,
