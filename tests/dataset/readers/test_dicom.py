@@ -131,6 +131,17 @@ def test_grey_is_shown_as_the_file_says(source, read, tags, expected):
     assert np.abs(pixels_of(record) - expected(stored.astype(float))).max() <= 0.51
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [{"WindowCenter": None, "WindowWidth": None}, {"WindowCenter": 9}, {"VOILUTSequence": []}],
+    ids=["empty window", "half a window", "empty table"],
+)
+def test_a_window_that_says_nothing_is_none(source, read, tags):
+    dicom(source.root / "a.dcm", EIGHT_BIT[0], **tags)
+    (record,) = read("dicom")
+    assert np.array_equal(pixels_of(record), EIGHT_BIT[0])
+
+
 def test_colour_stays(source, read):
     colour = np.random.default_rng(6).integers(0, 256, (30, 40, 3), np.uint8)
     dicom(source.root / "a.dcm", colour, frames=False)
@@ -180,6 +191,13 @@ def _spoilers():
     yield "twice", lambda root: annotate(root / "a_01.json"), r"a.*json and .*a.*json both annotate frame 1"
     yield "no patient", replace(PatientID=""), "the patient is not named; give patient_pattern or patients"
     yield "spacing", replace(PixelSpacing=[0, 0.2]), "pixel spacing of 0 x 0.2 mm"
+    yield "one spacing", replace(ImagerPixelSpacing=[0.2]), "pixel spacing of 0.2 instead of two numbers"
+    yield (
+        "window of no width",
+        replace(WindowCenter=9, WindowWidth=0),
+        r"a\.dcm frame 1 cannot be decoded \(.*Width",
+    )
+    yield "no pixels", replace(Rows=0), r"a\.dcm frame 1 cannot be decoded \(.*Rows"
     yield "size", lambda root: annotate(root / "a.json", imageWidth=30, imageHeight=40), "swapped"
     yield (
         "too few frames described",

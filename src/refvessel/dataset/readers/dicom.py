@@ -81,23 +81,30 @@ def frame_as_png(path: Path, *, frame: int) -> bytes:
     """Frame number `frame`, from 1, as an 8-bit PNG; raises UserError where it cannot be decoded or shown."""
     header = _of_frame(_header(path), frame, path)
     try:
-        pixels = pixel_array(path, index=frame - 1)
-    # Damaged files make the decoders raise nearly anything; none of it is a bug of ours.
+        eight_bit = _shown(pixel_array(path, index=frame - 1), header)
+    # Damaged files and headers make the decoders raise nearly anything; none of it is a bug of ours.
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} frame {frame} cannot be decoded ({reason}); replace the file.") from None
+    if eight_bit is None:
+        raise UserError(
+            f"{path} frame {frame} has pixels of the kind {header.get('PhotometricInterpretation')!r}; save it as "
+            "8-bit RGB or as grey."
+        )
+    return encode_png(Image.fromarray(eight_bit))
+
+
+def _shown(pixels: np.ndarray, header: pydicom.Dataset) -> np.ndarray | None:
+    """Decoded pixels as they are meant to be seen, uint8; None where they are of no known kind."""
     kind = header.get("PhotometricInterpretation")
     if kind in ("MONOCHROME1", "MONOCHROME2"):
         grey = _windowed(np.asarray(apply_modality_lut(pixels, header)), header)
-        eight_bit = np.rint(255 - grey if kind == "MONOCHROME1" else grey).astype(np.uint8)
-    elif kind == "PALETTE COLOR":
+        return np.rint(255 - grey if kind == "MONOCHROME1" else grey).astype(np.uint8)
+    if kind == "PALETTE COLOR":
         colours = apply_color_lut(pixels, header)
-        eight_bit = np.rint(colours / (257 if colours.dtype == np.uint16 else 1)).astype(np.uint8)
-    elif pixels.dtype == np.uint8 and pixels.ndim == 3:
-        eight_bit = pixels  # RGB, and YBR, which pydicom turns into RGB
-    else:
-        raise UserError(f"{path} holds {kind} of {pixels.dtype}; save it as 8-bit RGB or as grey.")
-    return encode_png(Image.fromarray(eight_bit))
+        return np.rint(colours / (257 if colours.dtype == np.uint16 else 1)).astype(np.uint8)
+    # RGB, and YBR, which pydicom turns into RGB.
+    return pixels if pixels.dtype == np.uint8 and pixels.ndim == 3 else None
 
 
 def _records(
@@ -203,10 +210,10 @@ def _by_run(annotations: Iterable[Path]) -> dict[Path, list[tuple[int, Path]]]:
 def _windowed(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     """Values after the modality transformation, as float64 from 0 to 255, by the file's own window or table."""
     values = values.astype(float)
-    if "VOILUTSequence" in header:
+    if header.get("VOILUTSequence"):
         shown = apply_voi(values.astype(np.int64), header).astype(float)
         low, high = 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif "WindowCenter" in header:
+    elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
         shown = apply_windowing(values, header)
         low, high = apply_windowing(np.array([-_FAR, _FAR]), header)
     else:
@@ -227,6 +234,10 @@ def _spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float] | None:
         magnification = float(header.get("EstimatedRadiographicMagnificationFactor") or 1)
     if not spacing:
         return None
+    if not isinstance(spacing, pydicom.multival.MultiValue) or len(spacing) != 2:
+        raise UserError(
+            f"{path} states a pixel spacing of {spacing} instead of two numbers; correct or remove it."
+        )
     rows, columns = (float(value) / magnification for value in spacing)
     if not (0 < rows < np.inf and 0 < columns < np.inf):
         raise UserError(f"{path} states a pixel spacing of {rows:g} x {columns:g} mm; correct or remove it.")
