@@ -496,6 +496,12 @@ MUTANTS = (
         ("sorted(ids[1] - ids[0])", "[]"),
     ),
     mutant(
+        "models are paired by position",
+        "compare",
+        "compare",
+        ('table.sort_values("sent_id", ignore_index=True)', "table"),
+    ),
+    mutant(
         "frames of one image are copies of each other",
         "sentinels",
         "sentinels",

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from typer.testing import CliRunner
 
 from refvessel import masks
+from refvessel.cli import app
 from refvessel.dataset.tree import IMAGES, read_expressions
 from refvessel.dataset.tree_writing import TreeImage, write_tree
 from refvessel.errors import UserError
@@ -123,3 +125,28 @@ def test_predictions_of_another_tree_are_refused_before_anything_is_written(tree
     with pytest.raises(UserError, match="has no split 'val'; choose one of: test"):
         score_split(predictions=predictions, dataset=tree, split="val", output=tmp_path / "scores")
     assert not (tmp_path / "scores").exists()
+
+
+def test_the_commands_score_logits_of_several_shards_and_compare_models(tree, predictions, tmp_path):
+    def run(*arguments) -> None:
+        ran = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+        assert ran.exit_code == 0, ran.output
+
+    random = np.random.default_rng(0)
+    shards = [tmp_path / f"{number}.logits.npz" for number in (1, 2)]
+    for shard, sent_ids in zip(shards, ((1, 2), (3, 4)), strict=True):
+        logits = {str(sent_id): random.normal(size=(1, 8, 8)).astype(np.float16) for sent_id in sent_ids}
+        np.savez(shard, **logits)
+    given = ["--predictions", predictions, "--dataset", tree, "--split", "test"]
+    for name in ("one", "two"):
+        run("score", *given, "--output", tmp_path / name, "--logits", shards[0], "--logits", shards[1])
+    cases = pd.read_parquet(tmp_path / "one/cases.parquet")
+    assert cases["auc"].notna().tolist() == [True, False, True, False]  # no catheter, no AUC
+    assert len(pd.read_csv(tmp_path / "one/thresholds.csv")) == 101
+    tables = [f"{name}={tmp_path / name / 'cases.parquet'}" for name in ("one", "two")]
+    run("compare", *tables, "--output", tmp_path / "compared", "--score", "auc", "--score", "ece")
+    rows = json.loads((tmp_path / "compared/comparison.json").read_text("utf-8"))["tests"]
+    assert [(row["score"], row["difference"], row["n_expressions"]) for row in rows] == [
+        ("auc", 0, 2),
+        ("ece", 0, 2),
+    ]
