@@ -80,7 +80,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte order mark; raises UserError where it is missing or is not JSON."""
     try:
-        return json.loads(Path(path).read_text("utf-8-sig"))
+        return json.loads(Path(path).read_bytes())  # which knows byte order marks
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
     except OSError as error:

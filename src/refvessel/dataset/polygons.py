@@ -68,6 +68,8 @@ def overhangs(polygon: np.ndarray, size: tuple[int, int], *, stated: bool, what:
     """
     width, height = size
     low, high = polygon.min(axis=0), polygon.max(axis=0)
+    if (low >= 0).all() and (high > 0).all() and (low < size).all() and (high <= size).all():
+        return False
     overhang = np.max([-low, high - size], axis=0) / size
     remedy = "correct it" if stated else "state the size it was drawn at"
     if (high <= 0).any() or (low >= size).any():

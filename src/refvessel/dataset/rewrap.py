@@ -6,13 +6,13 @@ the image too. The content has been decoded before, so its parts are in order an
 
 import re
 import struct
-import zlib
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_GREY, _PNG_RGB = 0, 2  # colour types
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_KEPT_KINDS = ((8, 0), (8, 2))  # depth and colour type: grey, RGB
 
 # Markers of JPEG (ITU-T T.81, table B.1).
-_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_END, _SCAN = 0xD9, 0xDA
 _JFIF, _ADOBE, _COMMENT = 0xE0, 0xEE, 0xFE
 _APPLICATION = range(0xE0, 0xF0)
 # Version 1.1, pixels as wide as high, no thumbnail. That it is there says what the colours are.
@@ -26,21 +26,18 @@ def rewrap_png(content: bytes) -> bytes | None:
     """An 8-bit grey or RGB PNG with its header and pixel chunks only; None for any other file."""
     if not content.startswith(_PNG_SIGNATURE):
         return None
-    header, pixels, offset = b"", [], len(_PNG_SIGNATURE)
+    parts, offset = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
     while offset < len(content):
         length, kind = struct.unpack_from(">I4s", content, offset)
+        end = offset + 12 + length  # length, kind, body, checksum
         if kind == b"IEND":
             break
-        body = content[offset + 8 : offset + 8 + length]
-        if kind == b"IHDR":
-            header = body
-        elif kind == b"IDAT":
-            pixels.append(body)
-        offset += 12 + length  # length, kind, body, checksum
-    depth, colour_type = header[8], header[9]
-    if depth != 8 or colour_type not in (_PNG_GREY, _PNG_RGB):
-        return None
-    return _PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"".join(pixels)) + _chunk(b"IEND", b"")
+        if kind == b"IHDR" and tuple(content[offset + 16 : offset + 18]) not in _KEPT_KINDS:
+            return None
+        if kind in (b"IHDR", b"IDAT"):
+            parts.append(content[offset:end])
+        offset = end
+    return b"".join([*parts, _PNG_END])
 
 
 def rewrap_jpeg(content: bytes) -> bytes | None:
@@ -74,7 +71,3 @@ def _kept(marker: int, body: bytes) -> bytes | None:
     if marker == _ADOBE and body.startswith(b"Adobe"):
         return body[:_ADOBE_BYTES]
     return None if marker in _APPLICATION or marker == _COMMENT else body
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
