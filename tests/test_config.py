@@ -57,6 +57,13 @@ def test_every_key_of_the_schema_has_a_description():
             1.0,
             "refinement.threshold: 1.0 is greater than or equal to the maximum",
         ),
+        (("inference", "device_map"), "balanced", "inference.device_map: 'balanced' is not one of"),
+        (("inference", "language_weights"), "int4", "inference.language_weights: 'int4' is not one of"),
+        (
+            ("inference", "max_memory"),
+            {0: "20GiB"},
+            "config: inference.max_memory is of a model that is spread",
+        ),
         (("refinement", "threshold"), "recall", "refinement.threshold: 'recall' does not match"),
         (("models", "a b"), {"folder": "x"}, "'a b' does not match"),
         (
@@ -74,6 +81,32 @@ def test_a_wrong_key_or_value_is_named_in_one_sentence(config, path, value, sent
     node[path[-1]] = value
     with pytest.raises(UserError) as error:
         checked_config(wrong, SCHEMA)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"max_memory": {"gpu0": "20GiB"}},
+            "inference.max_memory names 'gpu0', but the job has 0, cpu; name",
+        ),
+        (
+            {"max_memory": {2: "20GiB"}, "gpus_per_job": 2},
+            "max_memory names 2, but the job has 0, 1, cpu; name",
+        ),
+        ({"max_memory": {0: 20}}, "inference.max_memory: 0 is 20, which is no size; write it like 20GiB"),
+        ({"max_memory": {0: "20GiB"}, "device": "cpu"}, "max_memory names 0, but the job has cpu; name"),
+        ({"compiled": True}, "inference.compiled needs the whole model on one GPU"),
+    ],
+)
+def test_settings_of_a_spread_model_that_cannot_be_are_named_in_one_sentence(config, settings, sentence):
+    config["inference"] |= {"device_map": "auto", "max_memory": {0: "20GiB", "cpu": "40GiB"}}
+    checked_config(config, SCHEMA)
+    config["inference"] |= settings
+    with pytest.raises(UserError) as error:
+        checked_config(config, SCHEMA)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -36,6 +36,19 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class DeviceMap(StrEnum):
+    """How a model is spread over devices."""
+
+    auto = "auto"
+
+
+class LanguageWeights(StrEnum):
+    """Kinds of 8-bit weights."""
+
+    int8 = "int8"
+    float8 = "float8"
+
+
 Format = StrEnum("Format", {name: name for name in FORMATS})
 
 
@@ -237,7 +250,19 @@ def segment(
     device: Annotated[Device | None, typer.Option(help="Default: a GPU where there is one.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a batch. Default: what fits.", min=1)] = None,
     threads: Annotated[int | None, typer.Option(help="Cores to use. Default: all.", min=1)] = None,
-    gpus_per_job: Annotated[int, typer.Option(help="Free GPUs to take, where it runs on any.", min=1)] = 1,
+    gpus_per_job: Annotated[
+        int, typer.Option(help="Free GPUs to take, where it runs on any; several share the model.", min=1)
+    ] = 1,
+    device_map: Annotated[
+        DeviceMap | None, typer.Option(help="Spread the model over GPUs, memory and disk, as far as it must.")
+    ] = None,
+    max_memory: Annotated[
+        list[str] | None,
+        typer.Option(help="What weights may take of a GPU or of the host, e.g. 0=20GiB, cpu=40GiB."),
+    ] = None,
+    language_weights: Annotated[
+        LanguageWeights | None, typer.Option(help="8-bit weights for the language model's linear layers.")
+    ] = None,
     flips: Annotated[
         bool, typer.Option("--flips", help="Average the logits over each image and its flips.")
     ] = False,
@@ -261,6 +286,9 @@ def segment(
         dtype=dtype and dtype.value,
         device=device and device.value,
         gpus_per_job=gpus_per_job,
+        device_map=device_map and device_map.value,
+        max_memory=_pairs(max_memory, "--max-memory"),
+        language_weights=language_weights and language_weights.value,
         batch_size=batch_size,
         threads=threads,
         flips=flips,

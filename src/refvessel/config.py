@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 
 from refvessel.dataset.readers import FORMATS
 from refvessel.errors import UserError
+from refvessel.inference.spreading import stated_memory
 
 MODEL_THRESHOLD = 0.5  # of the masks that the model's own code makes
 TUNING_SPLIT = "val"
@@ -18,8 +19,9 @@ def checked_config(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """The configuration with the schema's defaults filled in.
 
     Raises UserError, naming the key and the remedy, for an unknown key, a missing one, a value of another type,
-    an unknown format, an evaluation of a model or data set that is not described, a threshold without the logits
-    that it needs, or one that would be tuned on what it is evaluated on.
+    an unknown format, an evaluation of a model or data set that is not described, settings of a spread model that
+    exclude each other, a threshold without the logits that it needs, or one that would be tuned on what it is
+    evaluated on.
     """
     validator = _FillingValidator(yaml.safe_load(Path(schema).read_text("utf-8")))
     complete = _plain(config)
@@ -28,6 +30,7 @@ def checked_config(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     _require_described(complete)
     _require_known_formats(complete)
     _require_folders_as_they_are(complete)
+    _require_consistent_spreading(complete["inference"])
     _require_fair_threshold(complete)
     return complete
 
@@ -56,6 +59,14 @@ def _require_folders_as_they_are(config: dict[str, Any]) -> None:
                 raise UserError(
                     f"config: models.{name} has a folder, which is used as it is; remove its {key}."
                 )
+
+
+def _require_consistent_spreading(inference: dict[str, Any]) -> None:
+    names = ("device_map", "max_memory", "gpus_per_job", "device", "compiled")
+    try:
+        stated_memory(**{name: inference[name] for name in names})
+    except UserError as error:
+        raise UserError(f"config: inference.{error}") from None
 
 
 def _require_fair_threshold(config: dict[str, Any]) -> None:

@@ -56,13 +56,13 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def segment_job(tree, demo_model) -> Iterator[Callable[[Path], subprocess.Popen]]:
+def segment_job(tree, demo_model) -> Iterator[Callable[..., subprocess.Popen]]:
     """A function that starts `refvessel segment` as a job, and returns once that has written lines."""
     jobs = []
 
-    def start(output: Path, lines: int = 1) -> subprocess.Popen:
+    def start(output: Path, lines: int = 1, *options: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "refvessel.cli", "segment", "--batch-size", "1", "--split", "test"]
-        command += ["--model", str(demo_model), "--dataset", str(tree), "--output", str(output)]
+        command += ["--model", str(demo_model), "--dataset", str(tree), "--output", str(output), *options]
         jobs.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
         while jobs[-1].poll() is None and (not output.exists() or output.read_bytes().count(b"\n") < lines):
             time.sleep(0.02)

@@ -1,6 +1,7 @@
 """Each job has GPUs of its own for as long as it lives, and not longer."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -70,6 +71,24 @@ def test_a_job_that_needs_several_holds_none_while_it_waits(start, monkeypatch):
         with claimed_gpus(1, lambda: None) as other:
             assert other == ["GPU-5f"]
     assert several.stdout.readline() == "4 GPU-5f\n"
+
+
+def test_jobs_that_need_several_and_start_together_all_get_them_in_turn(start):
+    jobs = [start(2) for _ in range(3)]
+    for _ in range(len(jobs)):
+        while not (holders := [job for job in jobs if holds_both(job)]):
+            time.sleep(0.05)
+        (holder,) = holders
+        holder.send_signal(signal.SIGKILL)
+        jobs.remove(holder)
+
+
+def holds_both(job) -> bool:
+    """Whether a job has said that it holds both GPUs; what it says while it waits is read over."""
+    while select.select([job.stdout], [], [], 0)[0]:
+        if job.stdout.readline() == "4 GPU-5f\n":
+            return True
+    return False
 
 
 def test_the_process_sees_only_what_it_holds():

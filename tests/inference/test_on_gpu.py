@@ -1,5 +1,7 @@
-"""What only a GPU can show: that CUDA sees what was claimed, and that its short memory is got over."""
+"""What only GPUs can show: that CUDA sees what was claimed, that short memory is got over, that models spread."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -9,10 +11,12 @@ import torch
 from PIL import Image
 
 from refvessel.dataset.tree import Expression
+from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmentation
-from refvessel.masks import empty
+from refvessel.masks import decode, empty
+from refvessel.model.modeling import Sa2VAModel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.device_count(), reason="there is no GPU here")
 
@@ -70,3 +74,70 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert [record.status for record, _ in predicted] == ["ok"] * 8
     assert predictor.batch_size.images == 2
+
+
+@pytest.fixture(scope="module")
+def segment(tree, demo_model, tmp_path_factory):
+    """A function that segments the tree in a process of its own; its masks, and where the model's parts lay."""
+
+    def segment(*options: str) -> tuple[list[np.ndarray], str]:
+        output = tmp_path_factory.mktemp("shard") / "shard.jsonl"
+        command = [sys.executable, "-m", "refvessel.cli", "segment", "--split", "test", "--dtype", "float32"]
+        command += ["--model", str(demo_model), "--dataset", str(tree), "--output", str(output), *options]
+        subprocess.run(command, check=True, env=os.environ | {"NVIDIA_TF32_OVERRIDE": "0"})
+        masks = [decode(json.loads(line)["mask"]) for line in output.read_text().splitlines()]
+        return masks, json.loads(output.with_suffix(".progress.json").read_text())["device"]
+
+    return segment
+
+
+@pytest.fixture(scope="module")
+def on_one_gpu(segment):
+    masks, device = segment()
+    assert all(mask.any() for mask in masks)
+    assert "spread" not in device
+    return masks
+
+
+def assert_equal_but_for_rounding(masks, others):
+    for one, other in zip(masks, others, strict=True):
+        assert (one != other).mean() < 1e-4  # pixels whose logit is zero but for rounding
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs here")
+@pytest.mark.parametrize("memory", [(), ("--max-memory", "1=800KB")])
+def test_a_model_spread_over_two_gpus_gives_the_same_masks_as_on_one(segment, on_one_gpu, memory):
+    masks, device = segment("--gpus-per-job", "2", *memory)
+    assert "spread over 0, 1" in device
+    assert_equal_but_for_rounding(masks, on_one_gpu)
+
+
+@pytest.mark.parametrize("memory", ["cpu=10GiB", "cpu=600KB"])
+def test_a_model_partly_off_the_gpu_gives_the_same_masks_as_on_it(segment, on_one_gpu, memory):
+    options = ("--device-map", "auto", "--max-memory", "0=10.3MB", "--max-memory", memory)
+    masks, device = segment(*options)
+    assert "spread over 0, cpu" in device
+    assert_equal_but_for_rounding(masks, on_one_gpu)
+
+
+def test_more_weights_than_the_gpu_holds_are_an_error_with_its_remedy(demo_model):
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        with pytest.raises(UserError, match="do not fit into the memory of cuda; set device_map: auto"):
+            Sa2VAModel.load(demo_model, dtype=torch.float32, device="cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.parametrize("kind", ["int8", "float8"])
+def test_a_quantised_model_is_never_whole_in_full_precision_on_the_gpu(demo_model, kind):
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    model = Sa2VAModel.load(demo_model, dtype=torch.float32, device="cuda", language_weights=kind)
+    largest = max(parameter.numel() for parameter in model.language_model.model.layers.parameters())
+    added = torch.cuda.max_memory_allocated() - torch.cuda.memory_allocated()
+    assert torch.cuda.memory_allocated() > before
+    assert (
+        added < 5 * 4 * largest + 2**20
+    )  # a weight in float32, what quantises it, and the allocator's blocks

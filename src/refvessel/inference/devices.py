@@ -1,12 +1,16 @@
 """Where a model runs, and in which precision."""
 
 import resource
+from collections.abc import Mapping
+from typing import Any
 
+import psutil
 import torch
 
 from refvessel.errors import UserError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_SHARE_FOR_WEIGHTS = 0.9  # of what is free; the rest is for what is computed
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -32,9 +36,24 @@ def choose_dtype(name: str | None, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
-def describe_device(device: torch.device) -> str:
-    """The device in words: cpu, or cuda and the GPU's name."""
-    return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+def memory_for_weights(device: torch.device, stated: Mapping[int | str, int]) -> dict[int | str, int]:
+    """Bytes that weights may take: of each visible GPU, where `device` is one, then of the host ("cpu").
+
+    They are what is stated where that is free, and nine tenths of what is free where nothing is stated.
+    """
+    gpus = range(torch.cuda.device_count()) if device.type == "cuda" else ()
+    free = {gpu: torch.cuda.mem_get_info(gpu)[0] for gpu in gpus} | {"cpu": psutil.virtual_memory().available}
+    return {
+        where: min(room, stated.get(where, int(room * _SHARE_FOR_WEIGHTS))) for where, room in free.items()
+    }
+
+
+def describe_device(device: torch.device, device_map: Mapping[str, Any] | None = None) -> str:
+    """The device in words: cpu, or cuda and the GPU's name; for a spread model also where its parts lie."""
+    name = f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+    if device_map is None:
+        return name
+    return f"{name}, spread over {', '.join(sorted(map(str, set(device_map.values()))))}"
 
 
 def peak_memory(device: torch.device) -> int:

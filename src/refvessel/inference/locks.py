@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,8 +27,8 @@ def try_lock(path: Path) -> Iterator[bool]:
 
     The file stays: were it removed, two jobs could hold locks on two files of one name.
     """
-    if not path.exists():
-        path.touch()
+    with suppress(FileExistsError):  # made at the same moment by another user, perhaps
+        path.open("xb").close()
     # Reading is enough for a lock, and all that the file of another user may allow.
     with path.open("rb") as stream:
         _open.add(stream)

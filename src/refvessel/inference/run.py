@@ -1,6 +1,6 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from refvessel.inference.devices import choose_device, choose_dtype, describe_de
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.gpus import claimed_gpus
 from refvessel.inference.identity import dataset_identity, model_identity
+from refvessel.inference.loading import loaded_model
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.progress import LOADING, RUNNING, WAITING, reported
@@ -24,9 +25,10 @@ from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.shard import Run, ShardWriter, open_shard
 from refvessel.inference.signals import stopped_by_signals
+from refvessel.inference.spreading import stated_memory
 from refvessel.model.compilation import compile_blocks
-from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import IMAGE_PLACEHOLDER, ProcessedImage, Sa2VAProcessor
+from refvessel.model.quantisation import LANGUAGE_WEIGHTS
 from refvessel.provenance import versions
 
 
@@ -40,6 +42,9 @@ def segment_shard(
     dtype: str | None = None,
     device: str | None = None,
     gpus_per_job: int = 1,
+    device_map: str | None = None,
+    max_memory: Mapping[int | str, str] | None = None,
+    language_weights: str | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
     draft: str | None = EXPECTED,
@@ -63,7 +68,10 @@ def segment_shard(
         shard: `2/8` is the second shard of eight.
         dtype: float32 or bfloat16; None: bfloat16 on a GPU, float32 on the CPU.
         device: cpu or cuda; None: a GPU where there is one.
-        gpus_per_job: free GPUs that the job takes, where it runs on any; only 1, so far.
+        gpus_per_job: free GPUs that the job takes, where it runs on any; several share the model.
+        device_map: auto spreads the model over the job's GPUs, the host's memory and the disk, as far as it must.
+        max_memory: GPU number within the job or cpu -> what weights may take of it, e.g. 20GiB.
+        language_weights: int8 or float8 for the language model's linear layers; None: in `dtype`.
         batch_size: images a batch, fewer where they do not fit into memory; None: what fits, 4 on the CPU.
         threads: cores that the job uses, to read images for a GPU or to compute; None: all it may use.
         draft: the answer that is expected at first, later it is the most frequent one; None: none is.
@@ -80,14 +88,19 @@ def segment_shard(
     _check_question(question)
     if batch_size is not None and batch_size < 1:
         raise UserError(f"the batch size is {batch_size}; give at least 1.")
-    if gpus_per_job != 1:
-        raise UserError(
-            f"gpus_per_job is {gpus_per_job}, but a model cannot be spread over GPUs yet; give 1."
-        )
+    if language_weights not in (None, *LANGUAGE_WEIGHTS):
+        raise UserError(f"language_weights is {language_weights!r}; give {' or '.join(LANGUAGE_WEIGHTS)}.")
     device = choose_device(device)
     if threads and device.type == "cpu":
         torch.set_num_threads(threads)
     dtype = choose_dtype(dtype, device)
+    stated = stated_memory(
+        device_map=device_map,
+        max_memory=max_memory,
+        gpus_per_job=gpus_per_job,
+        device=device.type,
+        compiled=compiled,
+    )
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
     run = Run(
         model=model_identity(model),
@@ -97,6 +110,7 @@ def segment_shard(
         question=question,
         dtype=str(dtype).removeprefix("torch."),
         device=device.type,
+        language_weights=language_weights,
         batch_size=batch_size,
         draft=draft,
         max_new_tokens=max_new_tokens,
@@ -112,12 +126,21 @@ def segment_shard(
     with stopped_by_signals(), open_shard(output, run) as writer:
         pending = [task for task in tasks if _unfinished([task], writer)]
         done = len(tasks) - len(pending)
-        with reported(output, done=done, total=len(tasks)) as reporter, ExitStack() as claims:
+        with reported(output, done=done, total=len(tasks)) as reporter, ExitStack() as held:
             if pending:
                 if device.type == "cuda":
-                    claims.enter_context(claimed_gpus(gpus_per_job, lambda: reporter.enter(WAITING)))
+                    held.enter_context(claimed_gpus(gpus_per_job, lambda: reporter.enter(WAITING)))
                 reporter.enter(LOADING, describe_device(device))
-                loaded = Sa2VAModel.load(model, dtype=dtype, device=device)
+                loaded = held.enter_context(
+                    loaded_model(
+                        model,
+                        output,
+                        dtype=dtype,
+                        device=device,
+                        stated=stated,
+                        language_weights=language_weights,
+                    )
+                )
                 segmenter = Segmenter(loaded, processor, max_new_tokens, _drafts(draft, processor, output))
                 predictor = Predictor(segmenter, processor, question, flips=flips)
                 size = batch_size or fitting_batch_size(tasks, predictor.predict, device)
@@ -128,9 +151,9 @@ def segment_shard(
                 batches = [batch for batch in form_batches(tasks, size) if _unfinished(batch, writer)]
                 images = None
                 if not flips:
-                    images = claims.enter_context(closing(_read(batches, processor, threads, device)))
-                reporter.enter(RUNNING)
-                predictions = claims.enter_context(closing(predictor.predict_all(batches, images)))
+                    images = held.enter_context(closing(_read(batches, processor, threads, device)))
+                reporter.enter(RUNNING, describe_device(device, getattr(loaded, "hf_device_map", None)))
+                predictions = held.enter_context(closing(predictor.predict_all(batches, images)))
                 for batch, predicted in zip(batches, predictions, strict=True):
                     missing = _unfinished(batch, writer)
                     kept = [each for each in predicted if each[0].sent_id in missing]

@@ -27,6 +27,7 @@ class Run:
     question: str
     dtype: str
     device: str
+    language_weights: str | None
     batch_size: int | None
     draft: str | None
     max_new_tokens: int
