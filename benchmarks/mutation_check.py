@@ -5,17 +5,22 @@
 Each mutant changes one convention in a copy of the sources: counts swapped, another empty case, pooled for
 mean. The tests named with it run against the copy; a mutant that they let pass survives. First they run against
 the unchanged copy and must pass. Prints a Markdown table and ends with status 1 if a mutant survives.
+
+Each copy is tested by a fork of this process, which has loaded the libraries once and none of RefVessel.
 """
 
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,6 +33,14 @@ class Mutant:
     module: str
     tests: str
     changes: tuple[tuple[str, str], ...]
+
+
+LIBRARIES = (
+    *("cc3d", "hypothesis.extra.numpy", "medpy.metric.binary", "monai.metrics", "pandas", "pyarrow.parquet"),
+    *("pycocotools.cocoeval", "scipy.stats", "skimage.measure", "skimage.morphology", "sklearn.metrics"),
+    *("statsmodels.stats.multitest", "torchmetrics.functional.classification"),
+    "torchmetrics.functional.segmentation",
+)
 
 
 def mutant(convention: str, module: str, tests: str, *changes: tuple[str, str]) -> Mutant:
@@ -522,22 +535,23 @@ MUTANTS = (
 def failure(copy: Path, names: str) -> str | None:
     """What pytest says where a test of these names fails against the sources of a copy; None where all pass."""
     files = [str(copy / f"tests/metrics/test_{name}.py") for name in names.split()]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--hypothesis-seed=0",
-        *files,
-    ]
-    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode not in (0, 1):  # neither all passed nor some failed: no test ran
-        raise RuntimeError(ended.stdout + ended.stderr)
-    return ended.stdout if ended.returncode else None
+    log = copy / "pytest.log"
+    process = get_context("fork").Process(target=run_pytest, args=(copy, files, log))
+    process.start()
+    process.join()
+    if process.exitcode not in (0, 1):  # neither all passed nor some failed: no test ran
+        raise RuntimeError(log.read_text("utf-8"))
+    return log.read_text("utf-8") if process.exitcode else None
+
+
+def run_pytest(copy: Path, files: list[str], log: Path) -> None:
+    """Run test files against the sources of a copy; ends this process with pytest's status."""
+    with log.open("w", encoding="utf-8") as stream:
+        for descriptor in (1, 2):
+            os.dup2(stream.fileno(), descriptor)
+    os.chdir(copy)
+    sys.path.insert(0, str(copy / "src"))
+    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *files])))
 
 
 def mutated(copy: Path, one: Mutant) -> None:
@@ -573,6 +587,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # a fork takes no threads with it
+    for name in LIBRARIES:
+        import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         everything = " ".join(sorted({name for one in MUTANTS for name in one.tests.split()}))
         if said := failure(fresh_copy(Path(folder)), everything):

@@ -47,9 +47,8 @@ def compare_models(
     tables, made_from = {}, {}
     for name, path in cases.items():
         table, made_from[name] = read_cases(path)
-        tables[name] = table.sort_values(
-            "sent_id", ignore_index=True
-        )  # rows of one number are one expression
+        # From here on, rows of one position are one expression.
+        tables[name] = table.sort_values("sent_id", ignore_index=True)
     first, *others = cases
     for other in others:
         _require_same_cases(tables[first], tables[other], cases[first], cases[other])
