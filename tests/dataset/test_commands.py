@@ -43,6 +43,24 @@ def test_options_of_a_format_are_yaml(run, source, tmp_path):
     assert expression.phrase == "an artery"
 
 
+def test_outlines_that_cross_themselves_are_refused_or_drawn(run, source, tmp_path):
+    source.labelme("p_1.png", [("vessel", [[5, 5], [30, 20], [30, 5], [5, 20]])])
+    arguments = [
+        "--format",
+        "labelme",
+        "--root",
+        str(source.root),
+        "--output",
+        "out",
+        "--single-split",
+        "test",
+    ]
+    with pytest.raises(UserError, match=r"p_1\.json: shape 1 has an outline that crosses itself"):
+        run("convert-dataset", *arguments)
+    run("convert-dataset", *arguments, "--crossing-outlines", "draw")
+    assert len(read_expressions(tmp_path / "out", "test")) == 1
+
+
 def test_names_are_searched_for_with_the_tables_beside_the_key(run, source, tmp_path):
     source.labelme("Zhang_1.png")
     arguments = ["--format", "labelme", "--root", str(source.root), "--output", "out/tree"]
