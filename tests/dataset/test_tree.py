@@ -168,9 +168,11 @@ def _bad_trees():
     yield r"size \[40, 30\]|\[40, 30\]", segmentation([masks.empty(40, 30)])
     yield "does not cover", segmentation([{"size": [30, 40], "counts": "1"}])
     yield "must be a list", segmentation(None)
+    yield "lies outside the image of 40 x 30", segmentation([[90, 90, 99, 90, 99, 99]])
+    yield "has the id 11 twice in its annotations", lambda tree: tree.annotations.append(tree.annotations[0])
 
 
-@pytest.mark.parametrize(("reason", "spoil"), _bad_trees())
+@pytest.mark.parametrize(("reason", "spoil"), list(_bad_trees()))
 def test_a_damaged_tree_is_refused_with_the_place(tree, reason, spoil):
     spoil(tree)
     with pytest.raises(UserError, match=reason) as caught:
