@@ -128,16 +128,3 @@ def test_more_weights_than_the_gpu_holds_are_an_error_with_its_remedy(demo_model
             Sa2VAModel.load(demo_model, dtype=torch.float32, device="cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-
-
-@pytest.mark.parametrize("kind", ["int8", "float8"])
-def test_a_quantised_model_is_never_whole_in_full_precision_on_the_gpu(demo_model, kind):
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    model = Sa2VAModel.load(demo_model, dtype=torch.float32, device="cuda", language_weights=kind)
-    largest = max(parameter.numel() for parameter in model.language_model.model.layers.parameters())
-    added = torch.cuda.max_memory_allocated() - torch.cuda.memory_allocated()
-    assert torch.cuda.memory_allocated() > before
-    assert (
-        added < 5 * 4 * largest + 2**20
-    )  # a weight in float32, what quantises it, and the allocator's blocks
