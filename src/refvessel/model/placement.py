@@ -104,7 +104,8 @@ def bytes_on_disk(
 def bring_results_back(model: PreTrainedModel) -> None:
     """Let each part of a spread model return tensors of the main device, as it takes them."""
     remove_hook_from_submodules(model.get_submodule(_WHOLE))  # its inputs are where it is
-    for name in _CALLED:
+    last_layer = f"language_model.model.layers.{len(model.language_model.model.layers) - 1}"
+    for name in (*_CALLED, last_layer):
         add_hook_to_module(model.get_submodule(name), _ToDevice(model.device), append=True)
 
 
