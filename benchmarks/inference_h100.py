@@ -5,30 +5,34 @@
 Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L; the language model's residual branches are
 scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the arithmetic is that of a trained
 model. "End to end" is from PNG files on the disk to run-length masks in a shard on the disk; compilation and the
-first batches are left out and reported apart. The plain loop does what the official evaluator does: one
-expression at a time, `generate`, everything anew.
+first batches are left out and reported apart. The plain loop is that of `plain_loop.py`.
 """
 
 import argparse
-import json
+import os
 import tempfile
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
+from plain_loop import plain_masks
 
 from refvessel.dataset.tree import Expression
 from refvessel.demo.angiogram import angiogram
 from refvessel.demo.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
 from refvessel.demo.train import train_words
+from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.segmenter import DRAFT, Segmenter
+from refvessel.inference.reading import cores, read_images
+from refvessel.inference.segmenter import Segmenter
+from refvessel.masks import encode
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.configuration import Sa2VAConfig
+from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
@@ -50,7 +54,7 @@ LANGUAGE = {
 
 
 def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
-    """The 8B's shapes, answering DRAFT, in bfloat16 on the device."""
+    """The 8B's shapes, answering as expected, in bfloat16 on the device."""
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(Path(folder), train_words(), BASE_TOKENS + SA2VA_TOKENS)
         tokenizer = load_tokenizer(Path(folder))
@@ -74,7 +78,7 @@ def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
         embeddings.normal_()
         processor = Sa2VAProcessor(config, tokenizer)
         end = processor.prompt_ids(QUESTION.format(phrase=PHRASES[0]), 1)[-1]
-        answer = processor.answer_ids(DRAFT + "<|im_end|>")
+        answer = processor.answer_ids(EXPECTED)
         for token, following in zip([end, *answer], answer, strict=False):
             model.language_model.lm_head.weight[following] = embeddings[token]
     model.requires_grad_(False)
@@ -84,84 +88,63 @@ def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
 def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageTask]:
     """Synthetic frames as PNG files of size x size, each with as many expressions."""
     folder.mkdir()
-    drawn = [Image.fromarray(angiogram(7, number, 1).image).resize((size, size)) for number in range(16)]
-    tasks = []
-    for number in range(count):
-        path = folder / f"{number:05d}.png"
-        drawn[number % len(drawn)].save(path)
-        tasks.append(
-            ImageTask(
-                tuple(
-                    Expression(
-                        image_id=path.stem,
-                        ref_id=number,
-                        sent_id=number * expressions + index,
-                        phrase=PHRASES[index],
-                        patient=path.stem,
-                        height=size,
-                        width=size,
-                        truth={},
-                        image_path=path,
-                    )
-                    for index in range(expressions)
+    drawn = [Image.fromarray(angiogram(7, number, 1).image).resize((size, size)) for number in range(8)]
+    paths = [folder / f"{number:05d}.png" for number in range(count)]
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(lambda number: drawn[number % len(drawn)].save(paths[number]), range(count)))
+    return [
+        ImageTask(
+            tuple(
+                Expression(
+                    image_id=path.stem,
+                    ref_id=number,
+                    sent_id=number * expressions + index,
+                    phrase=PHRASES[index],
+                    patient=path.stem,
+                    height=size,
+                    width=size,
+                    truth={},
+                    image_path=path,
                 )
+                for index in range(expressions)
             )
         )
-    return tasks
+        for number, path in enumerate(paths)
+    ]
 
 
 def engine_seconds(
-    predictor: Predictor, tasks: list[ImageTask], batch: int, shard: Path
+    predictor: Predictor, processor: Sa2VAProcessor, tasks: list[ImageTask], batch: int, shard: Path
 ) -> tuple[float, int]:
     """Seconds from files to a shard on the disk, and the number of drafts accepted."""
     batches = [tasks[start : start + batch] for start in range(0, len(tasks), batch)]
     accepted = 0
     begin = time.perf_counter()
-    with shard.open("w") as stream:
-        for predicted in predictor.predict_all(batches):
+    reading = closing(read_images(tasks, processor, readers=cores(), pinned=torch.cuda.is_available()))
+    with (
+        reading as images,
+        closing(predictor.predict_all(batches, images)) as predictions,
+        shard.open("w") as stream,
+    ):
+        for predicted in predictions:
             stream.writelines(prediction.to_line() for prediction, _ in predicted)
             stream.flush()
-            accepted += sum(prediction.answer == DRAFT + "<|im_end|>" for prediction, _ in predicted)
+            os.fsync(stream.fileno())
+            accepted += sum(prediction.drafted for prediction, _ in predicted)
             assert all(prediction.status == "ok" for prediction, _ in predicted), predicted[0][0].error
-    return time.perf_counter() - begin, accepted
+        seconds = time.perf_counter() - begin
+    return seconds, accepted
 
 
-@torch.inference_mode()
 def plain_loop_seconds(
     model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask], shard: Path
 ) -> float:
-    """The same, one expression at a time and everything anew."""
-    from refvessel.masks import encode
-
-    language = model.language_model
+    """The same by the plain loop."""
     begin = time.perf_counter()
     with shard.open("w") as stream:
-        for task in tasks:
-            for expression in task.expressions:
-                with Image.open(expression.image_path) as stored:
-                    image = processor.process_image(stored.convert("RGB"))
-                tiles = torch.from_numpy(image.tiles).to(model.device)
-                embeds = model.embed_tiles(normalise(tiles, model.dtype)).flatten(0, 1)
-                question = QUESTION.format(phrase=expression.phrase)
-                ids = torch.tensor([processor.prompt_ids(question, len(tiles))], device=model.device)
-                generated = language.generate(
-                    inputs_embeds=model.embed_prompts(ids, embeds, processor.image_token_id),
-                    attention_mask=torch.ones_like(ids),
-                    do_sample=False,
-                    max_new_tokens=6,
-                    eos_token_id=list(processor.stop_token_ids),
-                    pad_token_id=0,
-                    output_hidden_states=True,
-                    return_dict_in_generate=True,
-                )
-                tokens = generated.sequences[0].tolist()
-                seg = tokens.index(processor.seg_token_id)
-                state = generated.hidden_states[seg + 1][-1][:, -1]
-                whole = normalise(torch.from_numpy(image.whole)[None].to(model.device), model.dtype)
-                masks = model.decode_masks(model.encode_images(whole), state)
-                mask = upsample_logits(masks.logits, 1024, image.height, image.width).sigmoid() > 0.5
-                stream.write(json.dumps(encode(mask[0].cpu().numpy())) + "\n")
-                stream.flush()
+        for mask in plain_masks(model, processor, tasks, QUESTION):
+            stream.write(f"{encode(mask)}\n")
+            stream.flush()
     return time.perf_counter() - begin
 
 
@@ -181,26 +164,21 @@ def stage_times(
     model: Sa2VAModel, processor: Sa2VAProcessor, task: ImageTask, batch: int
 ) -> dict[str, float]:
     """Milliseconds an image of each stage on the GPU."""
-    from refvessel.model.decoding import Stopping
-
     with Image.open(task.expressions[0].image_path) as stored:
         image = processor.process_image(stored.convert("RGB"))
-    tiles = torch.from_numpy(np.concatenate([image.tiles] * batch)).to(model.device)
-    whole = torch.from_numpy(np.stack([image.whole] * batch)).to(model.device)
+    tiles = torch.cat([image.tiles] * batch).to(model.device)
+    whole = torch.stack([image.whole] * batch).to(model.device)
     ids = processor.prompt_ids(QUESTION.format(phrase=PHRASES[0]), len(image.tiles))
-    packed = pack_prompts([[ids]] * batch, processor.answer_ids(DRAFT), device=model.device, multiple=16)
+    draft = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids).likeliest()
+    packed = pack_prompts([[ids]] * batch, draft, multiple=16).on(model.device)
+    stopping = Stopping(processor.stop_token_ids, 2048)
     stages: dict[str, float] = {}
     for _ in range(3):
         with timed(stages, "image encoder", batch):
             embeds = model.embed_tiles(normalise(tiles, model.dtype)).flatten(0, 1)
         with timed(stages, "language model", batch):
-            answers = model.answer(
-                packed,
-                embeds,
-                image_token_id=processor.image_token_id,
-                seg_token_id=processor.seg_token_id,
-                stopping=Stopping(processor.stop_token_ids, 2048),
-            )
+            begun = model.read_prompts(packed, embeds, processor.image_token_id)
+        answers = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)
         states = torch.cat([answer.seg_states for answer in answers])
         with timed(stages, "SAM2 encoder", batch):
             features = model.encode_images(normalise(whole, model.dtype))
@@ -236,8 +214,8 @@ def main() -> None:
     batch = arguments.batch_size
     rate = matrix_rate()
     model, processor = random_model("cuda")
-    segmenter = Segmenter(model, processor)
-    predictor = Predictor(segmenter, processor, QUESTION, batch)
+    drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
+    predictor = Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, batch)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shard = folder / "shard.jsonl"
@@ -254,8 +232,8 @@ def main() -> None:
             ("512x512, 4", four, batch),
             ("800x800, 1", large, batch // 4),
         ):
-            warm_up, _ = engine_seconds(predictor, tasks[: 2 * size], size, shard)
-            seconds, accepted = engine_seconds(predictor, tasks, size, shard)
+            warm_up, _ = engine_seconds(predictor, processor, tasks[: 2 * size], size, shard)
+            seconds, accepted = engine_seconds(predictor, processor, tasks, size, shard)
             expressions = sum(len(task.expressions) for task in tasks)
             rows.append((label, warm_up, seconds, len(tasks), expressions, accepted))
         stages = stage_times(model, processor, single[0], batch)

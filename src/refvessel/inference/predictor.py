@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import chain
 
@@ -22,6 +22,7 @@ from refvessel.inference.plan import ImageTask
 from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
 from refvessel.inference.segmenter import Launched, Segmentation, Segmenter
 from refvessel.masks import RLE, empty, encode, union
+from refvessel.model.language import uncompiled
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 
 # What PyTorch says where its own class for it does not: of the CPU, of cuBLAS and cuDNN, of the driver.
@@ -126,7 +127,8 @@ class Predictor:
         return pool.submit(self._finish, tasks, launched)
 
     def _launch(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> Launched:
-        return self._segmenter.launch(images, self._prompts(tasks))
+        with self._compiled_if_full(tasks):
+            return self._segmenter.launch(images, self._prompts(tasks))
 
     def _finish(self, tasks: Sequence[ImageTask], launched: Sequence[Launched]) -> list[Predicted]:
         return self._records(tasks, chain.from_iterable(map(self._segmenter.finish, launched)))
@@ -159,7 +161,8 @@ class Predictor:
         images = [open_image(task.expressions[0]) for task in tasks]
 
         def segment(images: Sequence[Image.Image]) -> list[list[Segmentation]]:
-            return self._segmenter.segment([*map(self._processor.process_image, images)], prompts)
+            with self._compiled_if_full(tasks):
+                return self._segmenter.segment([*map(self._processor.process_image, images)], prompts)
 
         records = self._records(tasks, segment_flipped(segment, images) if self._flips else segment(images))
         return _timed(records, time.perf_counter() - begin)
@@ -172,6 +175,10 @@ class Predictor:
             (_prediction(expression, self._prompt(expression), answer), answer.logits)
             for expression, answer in zip(expressions, chain.from_iterable(answers), strict=True)
         ]
+
+    def _compiled_if_full(self, tasks: Sequence[ImageTask]) -> AbstractContextManager[object]:
+        """Only full batches are worth being compiled for: each other shape would take tens of seconds, once."""
+        return nullcontext() if len(tasks) >= self.batch_size.images else uncompiled()
 
     def _prompts(self, tasks: Sequence[ImageTask]) -> list[list[str]]:
         return [[self._prompt(expression) for expression in task.expressions] for task in tasks]

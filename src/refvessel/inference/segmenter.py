@@ -9,6 +9,7 @@ import torch
 
 from refvessel.inference.drafts import Drafts
 from refvessel.model.decoding import Answer, Prefill, Stopping
+from refvessel.model.kernels import fastest_attention
 from refvessel.model.modeling import ImageFeatures, Masks, Sa2VAModel, upsample_logits
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
@@ -77,6 +78,7 @@ class Segmenter:
         self._drafts = drafts
         self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
         self._on_gpu = model.device.type == "cuda"
+        self._beside = torch.cuda.Stream(model.device) if self._on_gpu else None
 
     def segment(
         self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]
@@ -96,18 +98,15 @@ class Segmenter:
         The host waits for the language model's choices only, while the GPU goes on to SAM2's features.
         """
         owners = [image for image, mine in enumerate(prompts) for _ in mine]
-        begun = self._read(images, prompts)
-        features = (
-            self._model.encode_images(self._pixels([image.whole[None] for image in images]))
-            if self._on_gpu
-            else None
-        )
-        answers = self._model.answers(
-            begun, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
-        )
+        with fastest_attention(self._model.device):
+            features = self._encode_beside(images) if self._beside else None
+            begun = self._read(images, prompts)
+            answers = self._model.answers(
+                begun, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
+            )
+            found = self._decode(images, owners, answers, features)
         if self._drafts:
             self._drafts.observe(answer.token_ids for answer in answers)
-        found = self._decode(images, owners, answers, features)
         masks = [
             self._at_image_size(mine, images[owner])
             for mine, owner in zip(found.logits.split(_counts(answers)), owners, strict=True)
@@ -164,6 +163,16 @@ class Segmenter:
             [each for each, count in zip(of_image, places, strict=True) for _ in range(count // len(each))]
         )
 
+    def _encode_beside(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
+        """SAM2's features, on a stream of their own: much of them waits for memory, and the rest for products."""
+        main = torch.cuda.current_stream(self._model.device)
+        self._beside.wait_stream(main)
+        with torch.cuda.stream(self._beside):
+            features = self._model.encode_images(self._pixels([image.whole[None] for image in images]))
+        for tensor in (features.embedding, *features.high_resolution):
+            tensor.record_stream(main)
+        return features
+
     def _decode(
         self,
         images: Sequence[ProcessedImage],
@@ -181,6 +190,8 @@ class Segmenter:
             features = self._model.encode_images(
                 self._pixels([images[image].whole[None] for image in encoded])
             )
+        else:
+            torch.cuda.current_stream(self._model.device).wait_stream(self._beside)
         states = torch.cat([answer.seg_states for answer in answers])
         position = torch.tensor([encoded.index(image) for image in index])
         return self._model.decode_masks(features.of(to_device(position, states.device)), states)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from refvessel.model import hiera
+from refvessel.model import hiera, language
 from refvessel.model.kernels import LinearGelu
 from refvessel.model.modeling import Sa2VAModel
 
@@ -17,10 +17,10 @@ def compile_blocks(model: Sa2VAModel) -> None:
     hiera.block_tokens = torch.compile(hiera.block_tokens)
     for layer in model.vision_model.encoder.layer:
         layer.compile()
+    language.read_last = torch.compile(language.read_last)
     for layer in model.language_model.model.layers:
-        layer.self_attn.layer_idx = (
-            0  # our caches have no numbers; with one they would be compiled one by one
-        )
+        # Our caches have no numbers, and layers with numbers of their own would be compiled one by one.
+        layer.self_attn.layer_idx = 0
         layer.compile()
     model.grounding_encoder.mask_decoder.compile()
 

@@ -6,14 +6,13 @@ tokens are chosen one by one, continuing from the pass's cache. Either way the r
 """
 
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from refvessel.model.language import KeyValues, read_tokens
+from refvessel.model.language import KeyValues, read_tokens, uncompiled
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.transfer import Arriving
 
@@ -82,10 +81,15 @@ def prefill(language_model: PreTrainedModel, inputs_embeds: torch.Tensor, prompt
         prompts: the packed prompts and their draft.
     """
     caches = [KeyValues() for _ in language_model.model.layers]
-    hidden = read_tokens(
-        language_model.model, inputs_embeds, prompts.positions, prompts.visible(), prompts.positions, caches
-    )
-    states = hidden[prompts.rows[:, None], prompts.choices]  # (prompts, draft + 1, hidden)
+    states = read_tokens(
+        language_model.model,
+        inputs_embeds,
+        prompts.positions,
+        prompts.visible(),
+        prompts.positions,
+        caches,
+        wanted=(prompts.rows[:, None], prompts.choices),
+    )  # (prompts, draft + 1, hidden)
     return Prefill(prompts, states, _choose(language_model, states), caches)
 
 
@@ -108,7 +112,7 @@ def complete(
         _accept(answer, tokens, seen, begun.prompts.draft, stopping)
     unfinished = [number for number, answer in enumerate(answers) if not stopping.ends(answer.token_ids)]
     if unfinished:
-        with _uncompiled(language_model):
+        with uncompiled():  # every token makes the rows longer
             _continue(language_model, begun, answers, unfinished, stopping)
     no_states = begun.states.new_empty(0, begun.states.shape[-1])
     return [
@@ -161,14 +165,15 @@ def _continue(
     key_positions = (visible.cumsum(-1) - 1).clamp(min=0)
     going = dict(enumerate(answers[number] for number in unfinished))  # row -> answer
     tokens = torch.tensor([[answer.token_ids[-1]] for answer in going.values()], device=visible.device)
+    newest = torch.arange(len(tokens), device=visible.device), torch.zeros_like(tokens[:, 0])
     while going:
         visible = functional.pad(visible, (0, 1), value=True)
         positions = key_positions[:, -1:] + 1
         key_positions = torch.cat([key_positions, positions], -1)
         embeds = language_model.get_input_embeddings()(tokens)
         hidden = read_tokens(
-            language_model.model, embeds, positions, visible.unsqueeze(1), key_positions, caches
-        )[:, -1]
+            language_model.model, embeds, positions, visible.unsqueeze(1), key_positions, caches, newest
+        )
         chosen = _chosen(_choose(language_model, hidden))
         tokens = torch.tensor(chosen, device=tokens.device)[:, None]
         for row in list(going):
@@ -193,9 +198,3 @@ def _unpacked(
         return mine.transpose(1, 2)
 
     return [KeyValues(own(cache.keys), own(cache.values)) for cache in caches], visible
-
-
-def _uncompiled(language_model: PreTrainedModel) -> AbstractContextManager[object]:
-    """Where single tokens are read, each of another length: compiled layers would be made anew for every one."""
-    compiled = language_model.model.layers[0]._compiled_call_impl is not None
-    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

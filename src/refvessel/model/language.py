@@ -5,6 +5,8 @@ its cache numbers the layers, so that torch.compile makes a variant of each.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,8 +37,9 @@ def read_tokens(
     visible: torch.Tensor | None,
     key_positions: torch.Tensor,
     caches: Sequence[KeyValues],
+    wanted: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    """The last layer's states after the final norm.
+    """The last layer's states of some tokens, after the final norm.
 
     Args:
         decoder: the `model` of a causal language model of transformers.
@@ -46,9 +49,10 @@ def read_tokens(
             those up to itself, and the caches are empty.
         key_positions: int64 (rows, keys).
         caches: one a layer; the new tokens are added.
+        wanted: int64, rows and columns of the new tokens whose states are returned.
 
     Returns:
-        (rows, length, hidden size)
+        (*shape of the wanted rows and columns, hidden size)
     """
     rotary = decoder.rotary_emb(embeds, positions)
     masks: dict[int | None, torch.Tensor | None] = {}
@@ -57,14 +61,34 @@ def read_tokens(
         window = _window(decoder.config, index, key_positions.shape[1])
         if window not in masks:
             masks[window] = _mask(window, positions, visible, key_positions)
-        hidden = layer(
-            hidden,
-            attention_mask=masks[window],
-            position_ids=positions,
-            position_embeddings=rotary,
-            past_key_values=cache,
-        )
-    return decoder.norm(hidden)
+        inputs = {
+            "attention_mask": masks[window],
+            "position_ids": positions,
+            "position_embeddings": rotary,
+            "past_key_values": cache,
+        }
+        if layer is decoder.layers[-1] and not hasattr(layer, "_hf_hook"):  # of a model spread over devices
+            return decoder.norm(read_last(layer, hidden, inputs, wanted))
+        hidden = layer(hidden, **inputs)
+    return decoder.norm(hidden[wanted])
+
+
+def read_last(
+    layer: nn.Module,
+    hidden: torch.Tensor,
+    inputs: dict[str, Any],
+    wanted: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """The last layer; only what is wanted of it goes through its feed-forward part, which is most of it."""
+    attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden), **inputs)
+    chosen = (hidden + attended)[wanted]
+    return chosen + layer.mlp(layer.post_attention_layernorm(chosen))
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """Where shapes occur that are too rare to be compiled for."""
+    compiled = hasattr(read_last, "_torchdynamo_orig_callable")
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def _window(config: PreTrainedConfig, index: int, keys: int) -> int | None:

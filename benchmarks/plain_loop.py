@@ -1,0 +1,67 @@
+"""What the official evaluator does, by transformers' own modules: the measure of every speed and of every mask.
+
+One expression at a time: the image is read, tiled and encoded anew, `generate` answers token by token, SAM2's own
+encoder runs anew, and the mask is upsampled and encoded.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from refvessel.dataset.loader import open_image
+from refvessel.inference.plan import ImageTask
+from refvessel.model.modeling import ImageFeatures, Sa2VAModel, upsample_logits
+from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
+
+
+def plain_masks(
+    model: Sa2VAModel, processor: Sa2VAProcessor, tasks: Iterable[ImageTask], question: str
+) -> Iterator[np.ndarray]:
+    """The mask of each expression, bool (height, width), the union where there are several [SEG]."""
+    for task in tasks:
+        for expression in task.expressions:
+            image = processor.process_image(open_image(expression))
+            yield plain_answer(model, processor, image, question.format(phrase=expression.phrase))[1].any(0)
+
+
+@torch.inference_mode()
+def plain_answer(
+    model: Sa2VAModel, processor: Sa2VAProcessor, image: ProcessedImage, prompt: str
+) -> tuple[list[int], np.ndarray]:
+    """The answer's token ids and its masks, bool (number of [SEG], height, width)."""
+    language = model.language_model
+    tiles = normalise(image.tiles.to(model.device), model.dtype)
+    embeds = model.embed_tiles(tiles).flatten(0, 1)
+    ids = torch.tensor([processor.prompt_ids(prompt, len(tiles))], device=model.device)
+    generated = language.generate(
+        inputs_embeds=model.embed_prompts(ids, embeds, processor.image_token_id),
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=64,
+        eos_token_id=list(processor.stop_token_ids),
+        pad_token_id=0,
+        output_hidden_states=True,
+        return_dict_in_generate=True,
+    )
+    tokens = generated.sequences[0].tolist()
+    masks = [
+        _mask(model, image, generated.hidden_states[place + 1][-1][:, -1])
+        for place, token in enumerate(tokens[:-1])
+        if token == processor.seg_token_id
+    ]
+    return tokens, np.array(masks, bool).reshape(-1, image.height, image.width)
+
+
+def _mask(model: Sa2VAModel, image: ProcessedImage, state: torch.Tensor) -> np.ndarray:
+    """The mask of one [SEG] state, SAM2's features computed for it alone."""
+    sam2 = model.grounding_encoder
+    pixels = normalise(image.whole[None].to(model.device), model.dtype)
+    fine, middle, coarse = sam2.vision_encoder(pixels).fpn_hidden_states
+    features = ImageFeatures(
+        coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1),
+        (sam2.mask_decoder.conv_s0(fine), sam2.mask_decoder.conv_s1(middle)),
+    )
+    logits = model.decode_masks(features, state).logits
+    upsampled = upsample_logits(logits, sam2.image_size, image.height, image.width)
+    return (upsampled.sigmoid() > 0.5)[0].cpu().numpy()
