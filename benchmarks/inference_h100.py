@@ -24,6 +24,7 @@ from refvessel.dataset.tree import Expression
 from refvessel.demo.angiogram import angiogram
 from refvessel.demo.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
 from refvessel.demo.train import train_words
+from refvessel.inference.batches import BatchSize
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
@@ -33,6 +34,7 @@ from refvessel.masks import encode
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.decoding import Stopping
+from refvessel.model.kernels import fastest_attention
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
@@ -232,11 +234,13 @@ def main() -> None:
             ("512x512, 4", four, batch),
             ("800x800, 1", large, batch // 4),
         ):
+            predictor.batch_size = BatchSize(size)
             warm_up, _ = engine_seconds(predictor, processor, tasks[: 2 * size], size, shard)
             seconds, accepted = engine_seconds(predictor, processor, tasks, size, shard)
             expressions = sum(len(task.expressions) for task in tasks)
             rows.append((label, warm_up, seconds, len(tasks), expressions, accepted))
-        stages = stage_times(model, processor, single[0], batch)
+        with fastest_attention(model.device):
+            stages = stage_times(model, processor, single[0], batch)
     print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, bfloat16 product {rate:.0f} TFLOP/s")
     print(f"plain loop: {plain * 1e3:.1f} ms an expression at 512x512")
     print(
