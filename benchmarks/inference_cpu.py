@@ -1,29 +1,62 @@
 """The demo's inference on the CPU, beside a plain loop in the same run.
 
-    python benchmarks/inference_cpu.py [--frames 16] [--plain 8]
+    python benchmarks/inference_cpu.py [--frames 32] [--plain 8]
 
-Both read the demo's frames and ask both phrases of each, with as many threads as there are cores, and take turns
-so that a busy machine is busy for both. The plain loop is the one of `inference_h100.py`: one expression at a
-time, `generate`, everything anew. Loading the model is in neither.
+Both read synthetic frames from PNG files and ask both phrases of each, on as many cores. RefVessel works as the
+demo's workflow lets it: a shard a core, each a process of one thread. The plain loop is that of `plain_loop.py`,
+in one process with as many threads as cores. They take turns, so that a busy machine is busy for both. Loading the
+model is in neither.
 """
 
 import argparse
-import os
+import multiprocessing
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from inference_h100 import PHRASES, QUESTION, frames, plain_loop_seconds
+from inference_h100 import QUESTION, engine_seconds, frames, plain_loop_seconds
 
 from refvessel.checkpoint.convert import convert_checkpoint
+from refvessel.inference.drafts import EXPECTED, Drafts
+from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
+from refvessel.inference.reading import cores
 from refvessel.inference.segmenter import Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 ROUNDS = 3
+BATCH = 4
+
+
+def segment(model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask], shard: Path) -> None:
+    """What a shard's job does once the model is loaded."""
+    torch.set_num_threads(1)
+    drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
+    predictor = Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, BATCH)
+    engine_seconds(predictor, processor, tasks, BATCH, shard)
+
+
+def seconds_of_shards(
+    model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask], folder: Path
+) -> float:
+    """Seconds until all shards are written, one a core, side by side."""
+    fork = multiprocessing.get_context("fork")
+    jobs = [
+        fork.Process(
+            target=segment, args=(model, processor, tasks[core :: cores()], folder / f"{core}.jsonl")
+        )
+        for core in range(cores())
+    ]
+    begin = time.perf_counter()
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert not any(job.exitcode for job in jobs)
+    return time.perf_counter() - begin
 
 
 def main() -> None:
@@ -31,10 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--plain", type=int, default=8, help="frames of the plain loop")
     arguments = parser.parse_args()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         convert_checkpoint(
@@ -47,17 +79,14 @@ def main() -> None:
         model = Sa2VAModel.load(folder / "model", dtype=torch.float32)
         processor = Sa2VAProcessor.from_pretrained(folder / "model")
         tasks = frames(folder / "frames", arguments.frames, 512, 2)
-        predictor = Predictor(Segmenter(model, processor), processor, QUESTION, batch_size=4)
-        batches = [tasks[start : start + 4] for start in range(0, len(tasks), 4)]
         plain, ours = [], []
         for _ in range(ROUNDS):
+            torch.set_num_threads(cores())
             seconds = plain_loop_seconds(model, processor, tasks[: arguments.plain], folder / "plain")
             plain.append(seconds / arguments.plain / 2)
-            begin = time.perf_counter()
-            predictions = [each for batch in predictor.predict_all(batches) for each, _ in batch]
-            ours.append((time.perf_counter() - begin) / len(predictions))
-            assert all(each.status == "ok" for each in predictions)
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, phrases {', '.join(PHRASES[:2])}")
+            torch.set_num_threads(1)
+            ours.append(seconds_of_shards(model, processor, tasks, folder) / arguments.frames / 2)
+    print(f"{cores()} cores, torch {torch.__version__}")
     print("| round | plain loop, ms an expression | RefVessel | ratio |")
     print("|---|---|---|---|")
     for number, (before, after) in enumerate(zip(plain, ours, strict=True), start=1):

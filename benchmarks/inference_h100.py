@@ -122,7 +122,8 @@ def engine_seconds(
     batches = [tasks[start : start + batch] for start in range(0, len(tasks), batch)]
     accepted = 0
     begin = time.perf_counter()
-    reading = closing(read_images(tasks, processor, readers=cores(), pinned=torch.cuda.is_available()))
+    on_gpu = torch.cuda.is_available()
+    reading = closing(read_images(tasks, processor, readers=cores() if on_gpu else 1, pinned=on_gpu))
     with (
         reading as images,
         closing(predictor.predict_all(batches, images)) as predictions,

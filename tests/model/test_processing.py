@@ -20,10 +20,21 @@ def processor(parity):
     ("width", "height", "tiles"), [(512, 512, 1), (800, 800, 5), (1024, 768, 13), (640, 480, 13)]
 )
 def test_an_image_has_the_documented_number_of_tiles(processor, width, height, tiles):
-    image = processor.process_image(Image.new("L", (width, height)))
+    image = processor.process_image(Image.new("RGB", (width, height)))
     assert image.tiles.shape == (tiles, 3, 448, 448)
     assert image.whole.shape == (3, 1024, 1024)
     assert (image.height, image.width) == (height, width)
+
+
+@pytest.mark.parametrize("size", [(512, 512), (800, 600)])
+def test_one_channel_of_a_grey_image_stands_for_three_equal_ones(processor, size):
+    noise = np.random.default_rng(0).integers(0, 256, size[::-1], np.uint8)
+    grey = processor.process_image(Image.fromarray(noise))
+    colours = processor.process_image(Image.fromarray(noise).convert("RGB"))
+    for one, three in ((grey.tiles, colours.tiles), (grey.whole, colours.whole)):
+        assert (one.shape[-3], three.shape[-3]) == (1, 3)
+        assert torch.equal(one.expand_as(three), three)
+        assert torch.equal(normalise(one, torch.float32), normalise(three, torch.float32))
 
 
 @given(width=st.integers(1, 5000), height=st.integers(1, 5000))

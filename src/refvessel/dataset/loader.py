@@ -47,10 +47,15 @@ class ReferringDataset:
 
 def open_image(expression: Expression) -> Image.Image:
     """The expression's image in RGB; raises UserError where it does not open or is not of the truth's size."""
+    return read_image(expression).convert("RGB")
+
+
+def read_image(expression: Expression) -> Image.Image:
+    """The same, but in mode L where it is stored so: its three channels would be equal."""
     path = expression.image_path
     try:
         with Image.open(path) as stored:
-            image = stored.convert("RGB")
+            image = stored.convert("L" if stored.mode == "L" else "RGB")
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
         raise UserError(f"{path} does not open as an image ({error}); replace the file.") from None
     if image.size != (expression.width, expression.height):

@@ -48,7 +48,7 @@ class Angiograms(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         drawn = angiogram(self._seed, self._first_patient + index, index % FRAMES)
-        processed = self._processor.process_image(Image.fromarray(drawn.image))
+        processed = self._processor.process_image(Image.fromarray(drawn.image).convert("RGB"))
         masks = np.stack([union_of_outlines(drawn.polygons[label]) for label in LABELS])
         return Sample(processed.tiles[0], processed.whole, torch.from_numpy(masks))
 

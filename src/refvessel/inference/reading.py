@@ -12,7 +12,7 @@ from types import FrameType
 
 from torch.utils.data import DataLoader, Dataset
 
-from refvessel.dataset.loader import open_image
+from refvessel.dataset.loader import read_image
 from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
@@ -34,7 +34,7 @@ class _Images(Dataset):
 
     def __getitem__(self, index: int) -> ProcessedImage | UserError:
         try:
-            return self._processor.process_image(open_image(self._tasks[index].expressions[0]))
+            return self._processor.process_image(read_image(self._tasks[index].expressions[0]))
         except (UserError, MemoryError) as error:
             return UserError(str(error))
 

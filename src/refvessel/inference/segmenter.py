@@ -203,9 +203,10 @@ class Segmenter:
         return upsample_logits(logits, size, image.height, image.width).sigmoid() > 0.5
 
     def _pixels(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Normalised pixels on the device of uint8 tensors (count, 3, height, width), one after the other."""
-        device = self._model.device
-        return normalise(torch.cat([to_device(part, device) for part in parts]), self._model.dtype)
+        """Normalised pixels on the device of uint8 tensors (count, 1 or 3, height, width), one after the other."""
+        device, channels = self._model.device, max(part.shape[1] for part in parts)
+        moved = [to_device(part, device).expand(-1, channels, -1, -1) for part in parts]
+        return normalise(torch.cat(moved), self._model.dtype)
 
 
 def _counts(answers: Sequence[Answer]) -> list[int]:

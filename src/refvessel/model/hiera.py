@@ -19,6 +19,8 @@ from transformers.models.sam2.modeling_sam2 import (
 
 from refvessel.model import kernels
 
+_STRIDE = 4  # of the finest features, in pixels
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -62,18 +64,21 @@ def encode(
     Returns:
         (images, hidden, size/16, size/16), and what `narrow` makes of the finer levels.
     """
-    if images.is_cpu:  # whose caches hold the features of one image, but not of many
-        parts = [_encode(encoder, narrow, image) for image in images.split(1)]
-        coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
-    else:
-        coarse, fine, middle = _encode(encoder, narrow, images)
+    positions = encoder.backbone._get_pos_embed([images.shape[-1] // _STRIDE] * 2)
+    # A CPU's caches hold the features of one image, but not of many.
+    pieces = images.split(1) if images.is_cpu else [images]
+    parts = [_encode(encoder, narrow, piece, positions) for piece in pieces]
+    coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
     return coarse, (fine, middle)
 
 
 def _encode(
-    encoder: Sam2VisionModel, narrow: tuple[nn.Conv2d, nn.Conv2d], images: torch.Tensor
+    encoder: Sam2VisionModel,
+    narrow: tuple[nn.Conv2d, nn.Conv2d],
+    images: torch.Tensor,
+    positions: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    stages = _trunk(encoder.backbone, images)
+    stages = _trunk(encoder.backbone, images, positions)
     # The pyramid adds the coarsest level to the one before, and nothing to the two finest: there its
     # convolution and the decoder's follow each other, and are one product.
     lowest, coarse, *finer = encoder.neck.convs
@@ -97,10 +102,9 @@ def _project(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d | None 
     return projected.permute(0, 3, 1, 2).contiguous()
 
 
-def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor) -> list[torch.Tensor]:
+def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tensor) -> list[torch.Tensor]:
     """The features after each stage, (images, height, width, channels), from fine to coarse."""
-    patches = trunk.patch_embed(images)
-    patches = patches + trunk._get_pos_embed(patches.shape[1:3])
+    patches = trunk.patch_embed(images) + positions
     size = patches.shape[1]
     features = Windows(patches.reshape(len(patches), size * size, -1), size, size)
     stages = []

@@ -41,12 +41,9 @@ class ImageFeatures:
     embedding: torch.Tensor
     high_resolution: tuple[torch.Tensor, torch.Tensor]
 
-    def of(self, images: torch.Tensor) -> "ImageFeatures":
+    def of(self, images: torch.Tensor | slice) -> "ImageFeatures":
         """The features of the images with these indices, in this order."""
-        return ImageFeatures(
-            self.embedding.index_select(0, images),
-            tuple(level.index_select(0, images) for level in self.high_resolution),
-        )
+        return ImageFeatures(self.embedding[images], tuple(level[images] for level in self.high_resolution))
 
 
 @dataclass(frozen=True)
@@ -228,7 +225,10 @@ class Sa2VAModel(PreTrainedModel):
             features: of as many images as there are states, one each.
             seg_states: (prompts, language hidden size).
         """
-        logits, iou_scores = self.decode_all_masks(features, seg_states)
+        # A CPU's caches hold what belongs to one prompt, but not to many.
+        pieces = _one_by_one(len(seg_states)) if seg_states.is_cpu else [slice(None)]
+        parts = [self.decode_all_masks(features.of(piece), seg_states[piece]) for piece in pieces]
+        logits, iou_scores = (torch.cat(part) for part in zip(*parts, strict=True))
         best = iou_scores.argmax(-1)
         return Masks(logits[torch.arange(len(best), device=best.device), best], iou_scores)
 
@@ -277,6 +277,10 @@ def upsample_logits(logits: torch.Tensor, image_size: int, height: int, width: i
     """
     square = functional.interpolate(logits[:, None], size=(image_size, image_size), mode="bilinear")
     return functional.interpolate(square, size=(height, width), mode="bilinear")[:, 0]
+
+
+def _one_by_one(count: int) -> list[slice]:
+    return [slice(number, number + 1) for number in range(count)]
 
 
 def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:

@@ -24,8 +24,8 @@ _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 class ProcessedImage:
     """An image as the two encoders read it.
 
-    tiles: uint8 (tiles, 3, side, side), for the language model's vision encoder.
-    whole: uint8 (3, size, size), for SAM2.
+    tiles: uint8 (tiles, channels, side, side), for the language model's vision encoder.
+    whole: uint8 (channels, size, size), for SAM2; 3 channels, or 1 of a grey image, which stands for 3 equal ones.
     height, width: of the image itself, in pixels.
     """
 
@@ -80,10 +80,10 @@ class Sa2VAProcessor:
         return cls(config, tokenizer)
 
     def process_image(self, image: Image.Image) -> ProcessedImage:
-        """Tile and resize one image (any PIL mode; converted to RGB)."""
-        rgb = image.convert("RGB")
-        whole = rgb.resize((self._sam2_size, self._sam2_size), Image.Resampling.BICUBIC)
-        return ProcessedImage(self._tiles(rgb), _channels_first(whole), rgb.height, rgb.width)
+        """Tile and resize one image: of mode L as it is, of any other PIL mode in RGB."""
+        pixels = image if image.mode == "L" else image.convert("RGB")
+        whole = pixels.resize((self._sam2_size, self._sam2_size), Image.Resampling.BICUBIC)
+        return ProcessedImage(self._tiles(pixels), _channels_first(whole), image.height, image.width)
 
     def prompt_ids(self, question: str, num_tiles: int) -> list[int]:
         """Token ids of one wrapped question, the image's tokens in the place of `<image>`.
@@ -155,9 +155,14 @@ def tile_grid(width: int, height: int, *, least: int = 1, most: int = 12, side: 
 
 
 def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """uint8 (..., 3, height, width) to ImageNet-normalised values of `dtype`, computed in float32."""
+    """Pixels normalised by ImageNet's statistics, computed in float32.
+
+    Args:
+        pixels: uint8 (..., channels, height, width), 3 channels or 1 that stands for 3 equal ones.
+        dtype: of the result, (..., 3, height, width).
+    """
     mean, deviation = _imagenet(pixels.device)
-    return pixels.float().div_(255).sub_(mean).div_(deviation).to(dtype)
+    return pixels.float().div_(255).sub(mean).div_(deviation).to(dtype)
 
 
 @lru_cache
@@ -170,5 +175,8 @@ def _imagenet(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _channels_first(image: Image.Image) -> torch.Tensor:
-    """uint8 (3, height, width)"""
-    return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)))
+    """uint8 (channels, height, width)"""
+    pixels = np.array(image)
+    return torch.from_numpy(
+        pixels[None] if image.mode == "L" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    )
