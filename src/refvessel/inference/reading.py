@@ -47,7 +47,7 @@ def read_images(
     Args:
         tasks: what to read.
         processor: the model's processor.
-        readers: processes that read; at most 16 are used.
+        readers: processes that read; no more are used than there are cores, and 16 at most.
         pinned: whether the images are put into pinned memory, for a GPU.
 
     Raises UserError while iterated where a reading process ended.
@@ -55,7 +55,7 @@ def read_images(
     loader = DataLoader(
         _Images(tasks, processor),
         batch_size=None,
-        num_workers=min(readers, _MOST_READERS, len(tasks)),
+        num_workers=min(readers, _MOST_READERS, cores(), len(tasks)),
         prefetch_factor=_IMAGES_AHEAD,
         multiprocessing_context="fork",
         worker_init_fn=_leave_signals_to_the_job,

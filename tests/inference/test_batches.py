@@ -1,0 +1,56 @@
+"""Batches hold every image once, and only images of equal numbers of tiles."""
+
+from pathlib import Path
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refvessel.dataset.tree import Expression
+from refvessel.inference.batches import fitting_batch_size, form_batches
+from refvessel.inference.plan import ImageTask
+from refvessel.masks import empty
+
+
+def task(number, width, height):
+    return ImageTask(
+        (
+            Expression(
+                image_id=f"image{number:03d}",
+                ref_id=number,
+                sent_id=number,
+                phrase="vessel",
+                patient="p",
+                height=height,
+                width=width,
+                truth=empty(1, 1),
+                image_path=Path("image.png"),
+            ),
+        )
+    )
+
+
+SIZES = st.lists(st.sampled_from([(512, 512), (800, 800), (640, 480), (1024, 768), (448, 448)]), max_size=30)
+
+
+@given(sizes=SIZES, size=st.integers(1, 8))
+def test_every_image_is_in_one_batch_with_images_of_as_many_tiles(sizes, size):
+    tasks = [task(number, *each) for number, each in enumerate(sizes)]
+    batches = form_batches(tasks, size)
+    assert sorted(each.image_id for batch in batches for each in batch) == [each.image_id for each in tasks]
+    assert all(len({each.tiles for each in batch}) == 1 for batch in batches)
+    assert all(len(batch) <= size for batch in batches)
+    for tiles in {each.tiles for each in tasks}:  # no batch is smaller than it need be
+        assert sum(batch[0].tiles == tiles and len(batch) < size for batch in batches) <= 1
+
+
+def test_images_of_as_many_tiles_keep_their_order():
+    batches = form_batches([task(0, 800, 800), task(1, 512, 512), task(2, 800, 800)], 4)
+    assert [[each.image_id for each in batch] for batch in batches] == [
+        ["image001"],
+        ["image000", "image002"],
+    ]
+
+
+def test_the_cpu_is_not_asked_for_its_memory():
+    assert fitting_batch_size([task(0, 512, 512)], lambda batch: 1 / 0, torch.device("cpu")) == 4

@@ -1,0 +1,88 @@
+"""Images are read in order by other processes, and what goes wrong there is told here."""
+
+import os
+import signal
+from contextlib import closing
+
+import pytest
+from PIL import Image
+
+from refvessel.dataset.tree import Expression
+from refvessel.errors import UserError
+from refvessel.inference.plan import ImageTask
+from refvessel.inference.reading import cores, read_images
+from refvessel.masks import empty
+
+
+class Processor:
+    """An image becomes its first grey level and the process that read it."""
+
+    def process_image(self, image):
+        level = image.getpixel((0, 0))
+        if level == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return level, os.getpid()
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    """A function that makes an image of each grey level."""
+
+    def make(*levels):
+        made = []
+        for number, level in enumerate(levels):
+            path = tmp_path / f"{number}.png"
+            Image.new("L", (4, 4), level).save(path)
+            made.append(
+                ImageTask(
+                    (
+                        Expression(
+                            image_id=path.stem,
+                            ref_id=number,
+                            sent_id=number,
+                            phrase="vessel",
+                            patient="p",
+                            height=4,
+                            width=4,
+                            truth=empty(4, 4),
+                            image_path=path,
+                        ),
+                    )
+                )
+            )
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("readers", [1, 3, 99])
+def test_images_come_in_order_from_other_processes(tasks, readers):
+    with closing(read_images(tasks(*range(10)), Processor(), readers=readers, pinned=False)) as images:
+        levels, processes = zip(*images, strict=True)
+    assert levels == tuple(range(10))
+    assert os.getpid() not in processes
+    assert len(set(processes)) == min(readers, cores(), 10)
+
+
+def test_a_damaged_image_is_an_error_in_its_place(tasks):
+    made = tasks(1, 2, 3)
+    made[1].expressions[0].image_path.write_bytes(b"not an image")
+    first, second, third = read_images(made, Processor(), readers=2, pinned=False)
+    assert (first[0], third[0]) == (1, 3)
+    assert isinstance(second, UserError)
+    assert "1.png does not open as an image" in str(second)
+
+
+def test_a_reading_process_that_ends_is_told_of(tasks):
+    images = read_images(tasks(1, 13, 2, 3), Processor(), readers=1, pinned=False)
+    with closing(images), pytest.raises(UserError, match="a process that reads images ended"):
+        list(images)
+
+
+def test_closing_ends_the_processes(tasks):
+    images = read_images(tasks(*range(20)), Processor(), readers=2, pinned=False)
+    processes = {next(images)[1], next(images)[1]}
+    images.close()
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
