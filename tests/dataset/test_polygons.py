@@ -1,11 +1,13 @@
+import cv2
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from refvessel import masks
-from refvessel.dataset.polygons import as_polygon, overhangs, rasterise, scale
+from refvessel.dataset.polygons import as_polygon, crosses_itself, overhangs, rasterise, scale
 from refvessel.errors import UserError
 
 
@@ -75,3 +77,48 @@ def test_a_polygon_outside_the_image_is_refused(shift):
     polygon = np.array([[2, 2], [20, 4], [8, 25]], float) + shift
     with pytest.raises(UserError, match="outside the image of 40 x 30"):
         overhangs(polygon, (40, 30), stated=True, what="x")
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        pytest.param([(0, 0), (4, 4), (4, 0), (0, 4)], id="a bow"),
+        pytest.param([(0, 0), (4, 4), (4, 1), (0, 4)], id="an uneven bow"),
+        pytest.param([(0, 0), (4, 0), (4, 4), (0, 4), (0, 0), (4, 0), (4, 4), (0, 4)], id="twice around"),
+        pytest.param([(6, 3), (1, 5), (4, 0), (4, 6), (1, 1)], id="a pentagram"),
+    ],
+)
+def test_an_outline_that_encloses_something_twice_or_backwards_crosses_itself(outline):
+    assert crosses_itself(np.array(outline, float))
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        pytest.param([(0, 0), (4, 0), (4, 4), (0, 4)], id="a square"),
+        pytest.param([(0, 0), (4, 0), (8, 0), (4, 0), (4, 4), (0, 4)], id="a spike"),
+        pytest.param([(0, 0), (4, 0), (4, 4), (2, 0), (0, 4)], id="a corner on an edge"),
+        pytest.param(
+            [(0, 0), (2, 0), (2, 2), (4, 2), (4, 4), (2, 4), (2, 2), (0, 2)], id="two squares at a corner"
+        ),
+        pytest.param(
+            [(0, 0), (6, 0), (6, 6), (0, 6), (0, 0), (2, 2), (2, 4), (4, 4), (4, 2), (2, 2)],
+            id="around a hole",
+        ),
+    ],
+)
+def test_an_outline_that_touches_itself_does_not_cross_itself(outline):
+    assert not crosses_itself(np.array(outline, float))
+
+
+def test_outlines_traced_around_thin_vessels_do_not_cross_themselves():
+    draw = np.random.default_rng(0)
+    outlines = []
+    for _ in range(50):
+        mask = np.zeros((64, 64), np.uint8)
+        for ends in draw.integers(2, 62, (4, 2, 2)).tolist():
+            cv2.line(mask, *ends, color=1, thickness=int(draw.integers(1, 4)))
+        traced, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        outlines += [outline[:, 0].astype(float) for outline in traced if len(outline) > 2]
+    assert sum(not shapely.is_simple(shapely.linearrings(outline)) for outline in outlines) > 10
+    assert not any(map(crosses_itself, outlines))

@@ -41,6 +41,7 @@ def test_the_table_says_what_it_was_made_from(shard, tree, tmp_path):
     run = json.loads(shard.with_suffix(".run.json").read_text())
     assert metadata["run"]["model"] == run["model"]
     assert metadata["shards"][0]["sha256"] == sha256_of_file(shard)
+    assert metadata["answers_as_expected"] == shard.read_text().count('"drafted": true') > 0
 
 
 def edit(shard, change):

@@ -53,10 +53,24 @@ def test_shards_together_are_the_whole(segmented, tree, demo_model, tmp_path):
 
 def test_batches_of_images_give_the_same_answers_and_masks(segmented, tree, demo_model, tmp_path):
     segment(demo_model, tree, tmp_path / "batched.jsonl", batch_size=3)
-    for one, other in zip(read(segmented), read(tmp_path / "batched.jsonl"), strict=True):
+    assert_same_answers_and_masks(read(segmented), read(tmp_path / "batched.jsonl"))
+
+
+def assert_same_answers_and_masks(ours, others):
+    for one, other in zip(ours, others, strict=True):
         assert one["answer"] == other["answer"]
         differing = (decode(one["mask"]) != decode(other["mask"])).mean()
         assert differing < 1e-4  # pixels whose logit is zero but for rounding
+
+
+@pytest.mark.parametrize(("draft", "foreseen"), [(None, 0), ("There is none.", 4)])
+def test_a_draft_changes_neither_answers_nor_masks(segmented, tree, demo_model, tmp_path, draft, foreseen):
+    """Of three images the first answers are unforeseen; then they are the most frequent ones."""
+    segment(demo_model, tree, tmp_path / "shard.jsonl", draft=draft)
+    ours, others = read(tmp_path / "shard.jsonl"), read(segmented)
+    assert sum(each["drafted"] for each in ours) == foreseen
+    assert sum(each["drafted"] for each in others) == len(others)
+    assert_same_answers_and_masks(ours, others)
 
 
 def test_a_batch_killed_in_its_middle_is_resumed_with_the_same_masks(tree, demo_model, tmp_path):

@@ -7,7 +7,8 @@ from refvessel.inference.run import segment_shard
 from refvessel.inference.shard import run_file
 from refvessel.workflow import logged
 
-settings = snakemake.params.settings
+settings = {**snakemake.params.settings}
+del settings["shards"]  # of a split, not of a shard
 shard = Path(snakemake.output.shard)
 # Snakemake removes the outputs of a failed job; what a killed one finished is kept here.
 job = shard.parent.with_name("jobs") / shard.name
@@ -18,21 +19,7 @@ with logged(snakemake.log[0]):
         split=snakemake.wildcards.split,
         output=job,
         shard=snakemake.wildcards.scatteritem.replace("-of-", "/"),
-        dtype=settings["dtype"],
-        device=settings["device"],
-        gpus_per_job=settings["gpus_per_job"],
-        device_map=settings["device_map"],
-        max_memory=settings["max_memory"],
-        language_weights=settings["language_weights"],
-        batch_size=settings["batch_size"],
-        threads=snakemake.threads,
-        draft=settings["draft"],
-        max_new_tokens=settings["max_new_tokens"],
-        question=settings["question"],
-        flips=settings["flips"],
-        compiled=settings["compiled"],
-        save_logits=settings["save_logits"],
-        max_failures=settings["max_failures"],
+        **(settings | {"threads": snakemake.threads}),
     )
 run_file(job).replace(snakemake.output.run)
 if settings["save_logits"]:

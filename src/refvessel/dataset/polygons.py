@@ -12,6 +12,7 @@ from refvessel.masks import RLE, as_text
 
 RASTERISER = "coco"
 _HUGE = 1e300  # beyond this, scaling overflows
+_SAME_AREA = 1e-6  # relative, and in square pixels
 _NUMBERS = {2: "two", 3: "three"}
 # How far a polygon may overhang the image, as a share of the image's side. Hands slip over the border, but where
 # no size is stated a longer overhang means coordinates measured on an image of another size.
@@ -89,5 +90,15 @@ def rasterise(polygon: np.ndarray, height: int, width: int) -> RLE:
 
 
 def crosses_itself(polygon: np.ndarray) -> bool:
-    """Whether the outline of a (points, 2) polygon meets itself other than from corner to corner."""
-    return not shapely.is_simple(shapely.linearrings(polygon))
+    """Whether the outline of a (points, 2) polygon crosses itself, so that what it encloses is open to question.
+
+    One that only touches itself, as outlines traced around thin vessels do, encloses what its signed area (the
+    shoelace formula) says; where it crosses itself, parts of that cancel or count twice.
+    """
+    ring = shapely.linearrings(polygon)
+    if shapely.is_simple(ring):
+        return False
+    x, y = (polygon - polygon[0]).T
+    signed = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    enclosed = shapely.area(shapely.make_valid(shapely.polygons(ring)))
+    return not np.isclose(signed, enclosed, rtol=_SAME_AREA, atol=_SAME_AREA)

@@ -5,11 +5,15 @@ from itertools import groupby
 
 import torch
 
+from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 
 _ON_THE_CPU = 4  # where larger batches gain nothing
 _MOST_IMAGES = 32  # from where on larger batches gain nothing on a GPU
 _SHARE_OF_FREE_MEMORY = 0.8  # the rest is for what the allocator cannot reuse
+
+# What may go wrong with an image or for want of memory; anything else is a bug of ours.
+FAILURES = (UserError, ArithmeticError, RuntimeError, MemoryError)
 
 
 class BatchSize:
@@ -34,7 +38,7 @@ def form_batches(tasks: Sequence[ImageTask], size: int) -> list[list[ImageTask]]
 
 
 def fitting_batch_size(
-    tasks: Iterable[ImageTask], predict: Callable[[list[ImageTask]], object], device: torch.device
+    tasks: Iterable[ImageTask], attempt: Callable[[list[ImageTask]], object], device: torch.device
 ) -> int:
     """How many images fit into the memory that a loaded model leaves free on the job's GPUs, 32 at most.
 
@@ -42,13 +46,16 @@ def fitting_batch_size(
 
     Args:
         tasks: what will be segmented.
-        predict: runs the model over a batch.
+        attempt: runs the model over a batch; where even that fails, the answer is 1.
         device: where the model is; on the CPU the answer is 4.
     """
     if device.type != "cuda":
         return _ON_THE_CPU
     costliest = max(tasks, key=lambda task: task.cost)
-    peaks = [_peaks(lambda count=count: predict([costliest] * count)) for count in (1, 2)]
+    try:
+        peaks = [_peaks(lambda count=count: attempt([costliest] * count)) for count in (1, 2)]
+    except FAILURES:  # told when its turn comes
+        return 1
     fitting = [
         _free_memory(gpu) * _SHARE_OF_FREE_MEMORY / max(two - one, 1)
         for gpu, (one, two) in enumerate(zip(*peaks, strict=True))

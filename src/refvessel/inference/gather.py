@@ -44,7 +44,7 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
     """Write the predictions of a split as one Parquet table, sorted by sent_id.
 
     `mask` and `masks` are JSON text. The table's metadata under the key `refvessel` says which model, data set
-    and settings made it, and carries the SHA-256 of every shard.
+    and settings made it, how many answers were as expected, and carries the SHA-256 of every shard.
 
     Raises:
         UserError: where an expression is missing or there twice, a prediction is of another expression or image
@@ -55,6 +55,7 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
     _require_each_once(expressions, predictions, split)
     _require_same_expressions(expressions, predictions)
     provenance = _provenance(shards, dataset)
+    provenance["answers_as_expected"] = sum(each.drafted for each in predictions)
     rows = [_row(each) for each in sorted(predictions, key=lambda each: each.sent_id)]
     table = pa.Table.from_pylist(
         rows, _SCHEMA.with_metadata({"refvessel": json.dumps(provenance, sort_keys=True)})

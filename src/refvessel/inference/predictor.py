@@ -17,7 +17,7 @@ from refvessel.dataset.tree import Expression
 from refvessel.errors import UserError
 from refvessel.inference.ahead import ahead
 from refvessel.inference.augmentation import segment_flipped
-from refvessel.inference.batches import BatchSize
+from refvessel.inference.batches import FAILURES, BatchSize
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
 from refvessel.inference.segmenter import Launched, Segmentation, Segmenter
@@ -32,7 +32,6 @@ _NO_LOGITS = np.zeros((0, 0, 0), np.float16)
 # A record, and the logits of its masks: float16 (number of [SEG], size/4, size/4).
 Predicted = tuple[Prediction, np.ndarray]
 
-_FAILURES = (UserError, ArithmeticError, RuntimeError, MemoryError)
 _THREADS = 4  # that encode masks
 _BATCHES_AHEAD = 1  # of the one that is awaited
 
@@ -118,7 +117,7 @@ class Predictor:
                 size = self.batch_size.images
                 pieces = [slice(start, start + size) for start in range(0, len(tasks), size)]
                 launched = [self._launch(tasks[piece], images[piece]) for piece in pieces]
-            except _FAILURES:
+            except FAILURES:
                 whole = True  # and the error is gone, with its hold on tensors, before the next attempt
         if whole:
             records: Future[list[Predicted]] = Future()
@@ -136,13 +135,13 @@ class Predictor:
     def _completed(self, tasks: Sequence[ImageTask], records: Future[list[Predicted]]) -> list[Predicted]:
         try:
             return records.result()
-        except _FAILURES:
+        except FAILURES:
             return self.predict(tasks)
 
     def _predict_piece(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
         try:
-            return self._attempt(tasks)
-        except _FAILURES as error:
+            return self.attempt(tasks)
+        except FAILURES as error:
             short_of_memory = _is_short_of_memory(error)
             reason = f"{type(error).__name__}: {error}"
         # The error is gone, and with it its hold on the tensors of the attempt.
@@ -155,7 +154,8 @@ class Predictor:
             return [(_failed(expression, self._prompt(expression), reason), _NO_LOGITS)]
         return list(chain.from_iterable(map(self.predict, halves)))
 
-    def _attempt(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
+    def attempt(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
+        """The same of one batch at once; raises whatever goes wrong."""
         begin = time.perf_counter()
         prompts = self._prompts(tasks)
         images = [open_image(task.expressions[0]) for task in tasks]
