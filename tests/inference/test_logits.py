@@ -22,6 +22,7 @@ RUN = Run(
     question="?",
     dtype="float32",
     device="cpu",
+    language_weights=None,
     batch_size=1,
     draft=None,
     max_new_tokens=9,
