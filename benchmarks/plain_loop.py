@@ -34,19 +34,23 @@ def plain_answer(
     tiles = normalise(image.tiles.to(model.device), model.dtype)
     embeds = model.embed_tiles(tiles).flatten(0, 1)
     ids = torch.tensor([processor.prompt_ids(prompt, len(tiles))], device=model.device)
-    generated = language.generate(
-        inputs_embeds=model.embed_prompts(ids, embeds, processor.image_token_id),
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=64,
-        eos_token_id=list(processor.stop_token_ids),
-        pad_token_id=0,
-        output_hidden_states=True,
-        return_dict_in_generate=True,
+    states: list[torch.Tensor] = []  # of the last token, at each step
+    # Not by `output_hidden_states`, for which transformers would leave hooks in every layer.
+    note = language.model.norm.register_forward_hook(
+        lambda _norm, _inputs, output: states.append(output[:, -1])
     )
-    tokens = generated.sequences[0].tolist()
+    with note:
+        generated = language.generate(
+            inputs_embeds=model.embed_prompts(ids, embeds, processor.image_token_id),
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=64,
+            eos_token_id=list(processor.stop_token_ids),
+            pad_token_id=0,
+        )
+    tokens = generated[0].tolist()
     masks = [
-        _mask(model, image, generated.hidden_states[place + 1][-1][:, -1])
+        _mask(model, image, states[place + 1])
         for place, token in enumerate(tokens[:-1])
         if token == processor.seg_token_id
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from contextvars import copy_context
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -21,7 +22,9 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
     """
     ready: Queue[Callable[[], T]] = Queue(count)
     stopped = Event()
-    thread = Thread(target=_fill, args=(ready, items, stopped), daemon=True)
+    # PyTorch keeps settings of its compiler in the context, of which a thread would get a new one.
+    context = copy_context()
+    thread = Thread(target=context.run, args=(_fill, ready, items, stopped), daemon=True)
     thread.start()
     try:
         while True:

@@ -6,6 +6,7 @@ from itertools import groupby
 import torch
 
 from refvessel.errors import UserError
+from refvessel.inference.devices import require_working_gpu
 from refvessel.inference.plan import ImageTask
 
 _ON_THE_CPU = 4  # where larger batches gain nothing
@@ -55,6 +56,7 @@ def fitting_batch_size(
     try:
         peaks = [_peaks(lambda count=count: attempt([costliest] * count)) for count in (1, 2)]
     except FAILURES:  # told when its turn comes
+        require_working_gpu()
         return 1
     fitting = [
         _free_memory(gpu) * _SHARE_OF_FREE_MEMORY / max(two - one, 1)
@@ -64,12 +66,13 @@ def fitting_batch_size(
 
 
 def _peaks(run: Callable[[], object]) -> list[int]:
-    """The most bytes of each GPU's tensors at once while it runs."""
+    """The most bytes that are held of each GPU at once while it runs, by the pools of all its streams."""
     gpus = range(torch.cuda.device_count())
+    torch.cuda.empty_cache()
     for gpu in gpus:
         torch.cuda.reset_peak_memory_stats(gpu)
     run()
-    return [torch.cuda.max_memory_allocated(gpu) for gpu in gpus]
+    return [torch.cuda.max_memory_reserved(gpu) for gpu in gpus]
 
 
 def _free_memory(gpu: int) -> int:

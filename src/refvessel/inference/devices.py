@@ -61,3 +61,9 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return sum(map(torch.cuda.max_memory_reserved, range(torch.cuda.device_count())))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def require_working_gpu() -> None:
+    """Raise what CUDA raises after an error that it does not recover from: no other image could be computed."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()

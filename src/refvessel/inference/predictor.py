@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import chain
+from threading import RLock
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from refvessel.errors import UserError
 from refvessel.inference.ahead import ahead
 from refvessel.inference.augmentation import segment_flipped
 from refvessel.inference.batches import FAILURES, BatchSize
+from refvessel.inference.devices import require_working_gpu
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
 from refvessel.inference.segmenter import Launched, Segmentation, Segmenter
@@ -64,6 +66,7 @@ class Predictor:
         self._processor = processor
         self._question = question
         self._flips = flips
+        self._model = RLock()  # a batch that is tried again, by another thread, has it for itself
 
     def predict(self, batch: Sequence[ImageTask]) -> list[Predicted]:
         """A record of every expression, in order, and its logits."""
@@ -126,7 +129,7 @@ class Predictor:
         return pool.submit(self._finish, tasks, launched)
 
     def _launch(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> Launched:
-        with self._compiled_if_full(tasks):
+        with self._model, self._compiled_if_full(tasks):
             return self._segmenter.launch(images, self._prompts(tasks))
 
     def _finish(self, tasks: Sequence[ImageTask], launched: Sequence[Launched]) -> list[Predicted]:
@@ -145,6 +148,7 @@ class Predictor:
             short_of_memory = _is_short_of_memory(error)
             reason = f"{type(error).__name__}: {error}"
         # The error is gone, and with it its hold on the tensors of the attempt.
+        require_working_gpu()
         if short_of_memory:
             self.batch_size.did_not_fit(len(tasks))
             torch.cuda.empty_cache()
@@ -161,7 +165,7 @@ class Predictor:
         images = [open_image(task.expressions[0]) for task in tasks]
 
         def segment(images: Sequence[Image.Image]) -> list[list[Segmentation]]:
-            with self._compiled_if_full(tasks):
+            with self._model, self._compiled_if_full(tasks):
                 return self._segmenter.segment([*map(self._processor.process_image, images)], prompts)
 
         records = self._records(tasks, segment_flipped(segment, images) if self._flips else segment(images))

@@ -1,7 +1,7 @@
 """Images read and resized by processes of their own, some ahead of the model.
 
 Decoding and resizing take longer than a GPU takes for the rest, and would hold Python's lock while the model is
-launched. The processes are forked, so this begins before a GPU is used.
+launched. The processes are forked, and use no GPU.
 """
 
 import os

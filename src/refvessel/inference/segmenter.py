@@ -9,7 +9,6 @@ import torch
 
 from refvessel.inference.drafts import Drafts
 from refvessel.model.decoding import Answer, Prefill, Stopping
-from refvessel.model.kernels import fastest_attention
 from refvessel.model.modeling import ImageFeatures, Masks, Sa2VAModel, upsample_logits
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
@@ -98,13 +97,12 @@ class Segmenter:
         The host waits for the language model's choices only, while the GPU goes on to SAM2's features.
         """
         owners = [image for image, mine in enumerate(prompts) for _ in mine]
-        with fastest_attention(self._model.device):
-            features = self._encode_beside(images) if self._beside else None
-            begun = self._read(images, prompts)
-            answers = self._model.answers(
-                begun, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
-            )
-            found = self._decode(images, owners, answers, features)
+        features = self._encode_beside(images) if self._beside else None
+        begun = self._read(images, prompts)
+        answers = self._model.answers(
+            begun, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
+        )
+        found = self._decode(images, owners, answers, features)
         if self._drafts:
             self._drafts.observe(answer.token_ids for answer in answers)
         masks = [

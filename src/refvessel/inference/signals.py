@@ -10,7 +10,7 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-_told_to_stop = threading.Event()
+_stopped_by: list[int] = []  # numbers of the signals that have come
 
 
 class Stopped(SystemExit):
@@ -29,11 +29,16 @@ def stopped_by_signals() -> Iterator[None]:
     former = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         yield
-    except Stopped as stopped:
+    except BaseException:
+        if not _stopped_by:
+            raise
+        stopped = Stopped(
+            _stopped_by[0]
+        )  # what was under way may have raised something of its own at its end
         if any(thread.daemon for thread in threading.enumerate()):
             sys.stderr.flush()
             os._exit(stopped.code)
-        raise
+        raise stopped from None
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
@@ -41,9 +46,9 @@ def stopped_by_signals() -> Iterator[None]:
 
 def stopping() -> bool:
     """Whether a signal has told this process to end."""
-    return _told_to_stop.is_set()
+    return bool(_stopped_by)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    _told_to_stop.set()
+    _stopped_by.append(number)
     raise Stopped(number)

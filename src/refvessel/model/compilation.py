@@ -13,6 +13,9 @@ _MOST_VARIANTS = 64  # of one block: SAM2's stages and windows differ in shape
 def compile_blocks(model: Sa2VAModel) -> None:
     """Compile the repeating blocks in place; the first batch of each shape takes tens of seconds longer."""
     torch._dynamo.config.cache_size_limit = _MOST_VARIANTS
+    if model.device.type == "cuda":
+        # What is compiled holds for this number of threads; those that PyTorch's loader starts have one.
+        torch.set_num_threads(1)
     _fuse_gelu(model)
     hiera.block_tokens = torch.compile(hiera.block_tokens)
     for layer in model.vision_model.encoder.layer:

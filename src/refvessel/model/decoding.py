@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from refvessel.model.language import KeyValues, read_tokens, uncompiled
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.transfer import Arriving
+
+# Of single tokens. Not cuDNN's, which would be planned anew for each length of the rows.
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def complete(
         _accept(answer, tokens, seen, begun.prompts.draft, stopping)
     unfinished = [number for number, answer in enumerate(answers) if not stopping.ends(answer.token_ids)]
     if unfinished:
-        with uncompiled():  # every token makes the rows longer
+        with uncompiled(), sdpa_kernel(_ATTENTION):
             _continue(language_model, begun, answers, unfinished, stopping)
     no_states = begun.states.new_empty(0, begun.states.shape[-1])
     return [

@@ -20,6 +20,7 @@ from transformers.models.sam2.modeling_sam2 import (
 from refvessel.model import kernels
 
 _STRIDE = 4  # of the finest features, in pixels
+_MOST_IMAGES = 32  # at once: attention kernels take 65,535 windows at most
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def encode(
     """
     positions = encoder.backbone._get_pos_embed([images.shape[-1] // _STRIDE] * 2)
     # A CPU's caches hold the features of one image, but not of many.
-    pieces = images.split(1) if images.is_cpu else [images]
+    pieces = images.split(1 if images.is_cpu else _MOST_IMAGES)
     parts = [_encode(encoder, narrow, piece, positions) for piece in pieces]
     coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
     return coarse, (fine, middle)

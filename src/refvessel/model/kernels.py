@@ -1,25 +1,10 @@
 """What a GPU does faster than by PyTorch's own kernels, as operators that torch.compile leaves whole."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-# cuDNN's attention is made for Hopper, PyTorch's own flash attention for the generation before.
-_ATTENTION = [
-    SDPBackend.CUDNN_ATTENTION,
-    SDPBackend.FLASH_ATTENTION,
-    SDPBackend.EFFICIENT_ATTENTION,
-    SDPBackend.MATH,
-]
 _MOST_TOKENS = 64  # of a window that is attended as a whole, by one program
-
-
-def fastest_attention(device: torch.device) -> AbstractContextManager[object]:
-    """Where attention is computed by the first that can of the device's kernels, the fastest first."""
-    return sdpa_kernel(_ATTENTION, set_priority=True) if device.type == "cuda" else nullcontext()
 
 
 class LinearGelu(nn.Module):

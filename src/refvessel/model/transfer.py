@@ -19,16 +19,20 @@ class Arriving:
 
     def __init__(self, *tensors: torch.Tensor) -> None:
         self._tensors = [_copied(tensor) for tensor in tensors]
-        self._events = [
-            torch.cuda.current_stream(device).record_event()
-            for device in {tensor.device for tensor in tensors if tensor.is_cuda}
-        ]
+        self._events = [_behind(device) for device in {tensor.device for tensor in tensors if tensor.is_cuda}]
 
     def wait(self) -> list[torch.Tensor]:
         """The tensors on the host, in order, once they are there."""
         for event in self._events:
             event.synchronize()
         return self._tensors
+
+
+def _behind(device: torch.device) -> torch.cuda.Event:
+    """An event behind all that was launched on a device, which a host sleeps for: others need its core."""
+    event = torch.cuda.Event(blocking=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:
