@@ -9,6 +9,7 @@ from refvessel.inference.progress import (
     LOADING,
     RUNNING,
     STOPPED,
+    WARMING_UP,
     duration,
     progress_file,
     read_progress,
@@ -51,6 +52,24 @@ def test_rate_and_time_left_are_of_this_job_without_the_loading(tmp_path, clock)
     assert running.seconds_left == pytest.approx(36)
     assert (running.state, running.device, running.memory) == ("running", "cpu", 5)
     assert read_progress(progress_file(shard)).state == FINISHED
+
+
+def test_the_first_batch_of_a_model_that_warms_up_is_not_in_the_rate(tmp_path, clock):
+    shard = tmp_path / "shard.jsonl"
+    with reported(shard, done=0, total=30) as reporter:
+        reporter.enter(WARMING_UP, "cuda")
+        clock.now += 50
+        reporter.advance(images=10, failures=0, memory=5)
+        warm = read_progress(progress_file(shard))
+        assert (warm.state, warm.images_done, warm.images_per_second) == ("running", 10, None)
+        clock.now += 5
+        reporter.advance(images=10, failures=0, memory=5)
+        running = read_progress(progress_file(shard))
+    assert running.warm_up_seconds == pytest.approx(50)
+    assert running.images_per_second == pytest.approx(2)
+    assert (
+        str(running) == "running: 20 of 30 images, 0 failed, warmed up in 50 s, 2.00 images/s, 5 s left, cuda"
+    )
 
 
 def test_the_file_is_written_at_most_once_a_second_and_lines_every_ten(tmp_path, clock, capsys):

@@ -20,6 +20,7 @@ def progress(state, done, total, *, rate=None, left=None, failures=0):
         images_done=done,
         images_total=total,
         failures=failures,
+        warm_up_seconds=None,
         images_per_second=rate,
         seconds_left=left,
         device="cpu",

@@ -13,7 +13,7 @@ from refvessel.inference.signals import Stopped
 
 SUFFIX = ".progress.json"
 
-WAITING, LOADING, RUNNING = "waiting", "loading", "running"
+WAITING, LOADING, WARMING_UP, RUNNING = "waiting", "loading", "warming up", "running"
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 
 _SECONDS_BETWEEN_FILES = 1.0
@@ -24,8 +24,10 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """A moment of a shard's job.
 
-    state: waiting (for a GPU), loading (the model), running; at the end finished, stopped (by a signal) or failed.
-    images_per_second, seconds_left: of this job since the model was loaded; None before the first batch.
+    state: waiting (for a GPU), loading (the model), warming up (compiling it, with the first batch), running; at
+        the end finished, stopped (by a signal) or failed.
+    warm_up_seconds: how long it warmed up; None where it did not, or has not yet.
+    images_per_second, seconds_left: of this job since it is running; None before its first batch.
     memory: the most bytes in use so far, on the GPUs or else in the process.
     updated: seconds since the epoch.
     """
@@ -34,6 +36,7 @@ class Progress:
     images_done: int
     images_total: int
     failures: int
+    warm_up_seconds: float | None
     images_per_second: float | None
     seconds_left: float | None
     device: str
@@ -43,6 +46,8 @@ class Progress:
     def __str__(self) -> str:
         """One line, without its end."""
         parts = [f"{self.state}: {self.images_done} of {self.images_total} images", f"{self.failures} failed"]
+        if self.warm_up_seconds is not None:
+            parts.append(f"warmed up in {duration(self.warm_up_seconds)}")
         if self.images_per_second is not None:
             parts += [f"{self.images_per_second:.2f} images/s", f"{duration(self.seconds_left)} left"]
         return ", ".join([*parts, self.device])
@@ -80,13 +85,19 @@ class Reporter:
         self._device = ""
         self._memory = 0
         self._state = ""
-        self._began = self._written = self._printed = 0.0  # time.monotonic()
+        self._warm_up: float | None = None
+        self._entered = self._written = self._printed = 0.0  # time.monotonic()
 
     def enter(self, state: str, device: str = "") -> None:
         """From now on the job is in this state."""
+        now = time.monotonic()
+        if state == RUNNING:
+            self._warm_up = now - self._entered if self._state == WARMING_UP else None
+            self._done_before = self._done
+        if state in (WARMING_UP, RUNNING):
+            self._entered = now
         self._state = state
         self._device = device or self._device
-        self._began = time.monotonic() if state == RUNNING else self._began
         self._tell(at_once=True)
 
     def advance(self, *, images: int, failures: int, memory: int) -> None:
@@ -94,7 +105,10 @@ class Reporter:
         self._done += images
         self._failures += failures
         self._memory = memory
-        self._tell(at_once=False)
+        if self._state == WARMING_UP:
+            self.enter(RUNNING)
+        else:
+            self._tell(at_once=False)
 
     def _tell(self, *, at_once: bool) -> None:
         now = time.monotonic()
@@ -107,12 +121,13 @@ class Reporter:
 
     def _progress(self, now: float) -> Progress:
         done_here = self._done - self._done_before
-        rate = done_here / (now - self._began) if done_here else None
+        rate = done_here / (now - self._entered) if done_here else None
         return Progress(
             state=self._state,
             images_done=self._done,
             images_total=self._total,
             failures=self._failures,
+            warm_up_seconds=self._warm_up,
             images_per_second=rate,
             seconds_left=(self._total - self._done) / rate if rate else None,
             device=self._device,

@@ -19,7 +19,7 @@ from refvessel.inference.identity import dataset_identity, model_identity
 from refvessel.inference.loading import loaded_model
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.progress import LOADING, RUNNING, WAITING, Reporter, reported
+from refvessel.inference.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.inference.reading import cores, read_images
 from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
@@ -131,7 +131,8 @@ def _ready(
         )
         if settings.compiled:
             compile_blocks(loaded)
-        reporter.enter(RUNNING, describe_device(device, getattr(loaded, "hf_device_map", None)))
+        state = WARMING_UP if settings.compiled else RUNNING
+        reporter.enter(state, describe_device(device, getattr(loaded, "hf_device_map", None)))
         yield predictor
 
 

@@ -4,11 +4,20 @@ import time
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.inference.progress import LOADING, RUNNING, SUFFIX, WAITING, Progress, duration, read_progress
+from refvessel.inference.progress import (
+    LOADING,
+    RUNNING,
+    SUFFIX,
+    WAITING,
+    WARMING_UP,
+    Progress,
+    duration,
+    read_progress,
+)
 
 _HEADINGS = ("shard", "state", "images", "failed", "images/s", "left", "memory", "updated", "device")
 _TO_THE_LEFT = {"shard", "state", "device"}
-_UNDER_WAY = (WAITING, LOADING, RUNNING)
+_UNDER_WAY = (WAITING, LOADING, WARMING_UP, RUNNING)
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
 _SECONDS_BETWEEN_LOOKS = 2.0
 
