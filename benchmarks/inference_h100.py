@@ -1,6 +1,6 @@
 """Inference end to end at the 8B shapes on one GPU, beside a plain loop in the same run.
 
-    PYTHONPATH=src python benchmarks/inference_h100.py [--frames 512] [--batch-size 32] [--output TABLE.md]
+    PYTHONPATH=src python benchmarks/inference_h100.py [--frames 512] [--batch-size 32] [--profile] [--eager]
 
 Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L; the language model's residual branches are
 scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the arithmetic is that of a trained
@@ -19,7 +19,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 from plain_loop import plain_masks
+from torch.profiler import ProfilerActivity, profile
 
+from refvessel.dataset.loader import open_image
 from refvessel.dataset.tree import Expression
 from refvessel.demo.angiogram import angiogram
 from refvessel.demo.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
@@ -40,6 +42,7 @@ from refvessel.model.processing import Sa2VAProcessor, normalise
 
 QUESTION = "<image>\n Please segment {phrase} in this image."
 PHRASES = ("blood vessel", "catheter", "left coronary artery", "side branch")
+KERNELS = 40
 TFLOP_A_FRAME = 6.23  # 0.74 + 3.67 + 1.82: image encoder, language prefill, SAM2's encoder, at 512x512
 LANGUAGE = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -203,6 +206,20 @@ def stage_times(
     return stages
 
 
+def longest_kernels(
+    segmenter: Segmenter, processor: Sa2VAProcessor, task: ImageTask, batch: int
+) -> list[tuple[float, int, str]]:
+    """Milliseconds an image, launches and name of the kernels that take most of the time of one batch."""
+    image = processor.process_image(open_image(task.expressions[0]))
+    work = [image] * batch, [[QUESTION.format(phrase=PHRASES[0])]] * batch
+    segmenter.segment(*work)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        segmenter.segment(*work)
+        torch.cuda.synchronize()
+    kernels = sorted(profiled.key_averages(), key=lambda event: -event.self_device_time_total)
+    return [(each.self_device_time_total / 1e3 / batch, each.count, each.key) for each in kernels[:KERNELS]]
+
+
 def matrix_rate() -> float:
     """TFLOP/s of a bfloat16 product of 8192 x 8192 random matrices."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
@@ -223,13 +240,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--plain", type=int, default=24, help="expressions of the plain loop")
+    parser.add_argument("--profile", action="store_true", help="also list the longest kernels")
     parser.add_argument("--eager", action="store_true", help="do not compile")
     arguments = parser.parse_args()
     batch = arguments.batch_size
     rate = matrix_rate()
     model, processor = random_model("cuda")
     drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
-    predictor = Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, batch)
+    segmenter = Segmenter(model, processor, drafts=drafts)
+    predictor = Predictor(segmenter, processor, QUESTION, batch)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shard = folder / "shard.jsonl"
@@ -253,6 +272,7 @@ def main() -> None:
             expressions = sum(len(task.expressions) for task in tasks)
             rows.append((label, warm_up, seconds, len(tasks), expressions, accepted))
         stages = stage_times(model, processor, single[0], batch)
+        kernels = longest_kernels(segmenter, processor, single[0], batch) if arguments.profile else []
     print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, bfloat16 product {rate:.0f} TFLOP/s")
     print(f"plain loop: {plain * 1e3:.1f} ms an expression at 512x512")
     print(
@@ -268,6 +288,8 @@ def main() -> None:
     print(", ".join(f"{stage} {ms:.2f} ms" for stage, ms in stages.items()), f"= {total:.2f} ms an image")
     print(f"{reached:.0f} TFLOP/s, {reached / rate:.0%} of the matrix rate")
     print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+    for milliseconds, launches, name in kernels:
+        print(f"{milliseconds:8.3f} ms {launches:5d} x {name[:120]}")
 
 
 if __name__ == "__main__":
