@@ -11,6 +11,7 @@ import pytest
 from refvessel.dataset.convert import convert_dataset
 from refvessel.demo.labelme import write_labelme_folder
 from refvessel.inference.run import segment_shard
+from refvessel.inference.shard import Run
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +37,28 @@ def segmented(tree, demo_model, tmp_path_factory) -> Path:
     shard = tmp_path_factory.mktemp("segmented") / "all.jsonl"
     segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1, save_logits=True)
     return shard
+
+
+@pytest.fixture
+def run() -> Run:
+    """What a shard was made by."""
+    return Run(
+        model="m",
+        dataset="d",
+        split="test",
+        shard="1/1",
+        question="?",
+        dtype="float32",
+        device="cpu",
+        language_weights=None,
+        batch_size=1,
+        draft=None,
+        max_new_tokens=9,
+        flips=False,
+        compiled=False,
+        save_logits=False,
+        versions={},
+    )
 
 
 @pytest.fixture

@@ -10,27 +10,15 @@ from scipy.special import expit
 from refvessel.errors import UserError
 from refvessel.inference.logits import logit, logits_file, masks_of_logits, read_logits
 from refvessel.inference.records import OK, Prediction, read_shard
-from refvessel.inference.shard import Run, open_shard
+from refvessel.inference.shard import open_shard
 from refvessel.masks import decode, empty, encode
 
 SIDE = 8
-RUN = Run(
-    model="m",
-    dataset="d",
-    split="test",
-    shard="1/1",
-    question="?",
-    dtype="float32",
-    device="cpu",
-    language_weights=None,
-    batch_size=1,
-    draft=None,
-    max_new_tokens=9,
-    flips=False,
-    compiled=False,
-    save_logits=True,
-    versions={},
-)
+
+
+@pytest.fixture
+def run(run):
+    return replace(run, save_logits=True)
 
 
 def predicted(sent_id, num_seg=1):
@@ -68,8 +56,8 @@ def assert_equal(found, expected):
 EXPECTED = {sent_id: predicted(sent_id, num_seg)[1] for sent_id, num_seg in ((3, 1), (1, 2), (7, 1))}
 
 
-def write(shard, *batches):
-    with open_shard(shard, RUN) as writer:
+def write(shard, run, *batches):
+    with open_shard(shard, run) as writer:
         for batch in batches:
             writer.append([each for each in batch if each[0].sent_id not in writer.finished])
         writer.finish()
@@ -78,9 +66,9 @@ def write(shard, *batches):
 BATCHES = ([predicted(3), predicted(1, 2)], [predicted(5, 0)], [predicted(7)])
 
 
-def test_a_finished_shard_has_one_file_with_the_logits_of_every_mask(tmp_path):
+def test_a_finished_shard_has_one_file_with_the_logits_of_every_mask(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    write(shard, *BATCHES)
+    write(shard, run, *BATCHES)
     assert_equal(stored(shard), EXPECTED)
     assert {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"} == {
         "shard.jsonl",
@@ -89,47 +77,47 @@ def test_a_finished_shard_has_one_file_with_the_logits_of_every_mask(tmp_path):
     }
 
 
-def test_a_shard_is_resumed_whatever_was_written_last(tmp_path):
+def test_a_shard_is_resumed_whatever_was_written_last(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    with open_shard(shard, RUN) as writer:
+    with open_shard(shard, run) as writer:
         for batch in BATCHES:
             writer.append(batch)
     lines = shard.read_bytes().splitlines(keepends=True)
     for kept in range(len(lines) + 1):  # the logits of the rest are there already
         shard.write_bytes(b"".join(lines[:kept]) + b'{"half')
-        write(shard, *BATCHES)
+        write(shard, run, *BATCHES)
         assert_equal(stored(shard), EXPECTED)
         assert shard.read_bytes() == b"".join(lines)
 
 
-def test_a_line_whose_logits_are_lost_is_not_finished(tmp_path):
+def test_a_line_whose_logits_are_lost_is_not_finished(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    write(shard, *BATCHES)
+    write(shard, run, *BATCHES)
     logits_file(shard).unlink()
-    with open_shard(shard, RUN) as writer:
+    with open_shard(shard, run) as writer:
         assert writer.finished == {5}
 
 
-def test_expressions_that_are_tried_again_join_the_finished_file(tmp_path):
+def test_expressions_that_are_tried_again_join_the_finished_file(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
     record, logits = predicted(3)
     failed = (replace(record, status="failed", error="e", masks=[], num_seg=0), logits)
-    write(shard, [failed, predicted(1, 2)], [predicted(7)])
+    write(shard, run, [failed, predicted(1, 2)], [predicted(7)])
     assert stored(shard).keys() == {1, 7}
-    write(shard, *BATCHES)
+    write(shard, run, *BATCHES)
     assert_equal(stored(shard), EXPECTED)
 
 
-def test_a_finished_file_is_left_alone(tmp_path):
+def test_a_finished_file_is_left_alone(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    write(shard, *BATCHES)
+    write(shard, run, *BATCHES)
     before = logits_file(shard).stat()
-    write(shard, *BATCHES)
+    write(shard, run, *BATCHES)
     assert logits_file(shard).stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_the_file_is_compressed_and_does_not_know_when_it_was_made(tmp_path):
-    write(tmp_path / "shard.jsonl", *BATCHES)
+def test_the_file_is_compressed_and_does_not_know_when_it_was_made(tmp_path, run):
+    write(tmp_path / "shard.jsonl", run, *BATCHES)
     with zipfile.ZipFile(tmp_path / "shard.logits.npz") as archive:
         for entry in archive.infolist():
             assert entry.compress_type == zipfile.ZIP_DEFLATED

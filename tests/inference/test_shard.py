@@ -8,26 +8,8 @@ import pytest
 from refvessel.errors import UserError
 from refvessel.files import write_json
 from refvessel.inference.records import FAILED, Prediction, read_shard
-from refvessel.inference.shard import Run, open_shard, run_file
+from refvessel.inference.shard import open_shard, run_file
 from refvessel.masks import empty
-
-RUN = Run(
-    model="m",
-    dataset="d",
-    split="test",
-    shard="1/1",
-    question="?",
-    dtype="float32",
-    device="cpu",
-    language_weights=None,
-    batch_size=1,
-    draft=None,
-    max_new_tokens=9,
-    flips=False,
-    compiled=False,
-    save_logits=False,
-    versions={},
-)
 
 
 def prediction(sent_id, **changes):
@@ -50,8 +32,8 @@ def prediction(sent_id, **changes):
     return Prediction(**(values | changes))
 
 
-def begin(path, *predictions):
-    with open_shard(path, RUN) as writer:
+def begin(path, run, *predictions):
+    with open_shard(path, run) as writer:
         append(writer, *predictions)
 
 
@@ -59,45 +41,45 @@ def append(writer, *predictions):
     writer.append([(prediction, np.zeros((0, 2, 2), np.float16)) for prediction in predictions])
 
 
-def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path):
+def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path, run):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    begin(whole, *map(prediction, range(3)))
+    begin(whole, run, *map(prediction, range(3)))
     content = whole.read_bytes()
     ends = [position for position, byte in enumerate(content) if byte == ord("\n")]
     for length in {0, 1, *(end + offset for end in ends for offset in (-100, 0, 1))}:
         cut.write_bytes(content[:length])
         finished = content[:length].count(b"\n")
-        with open_shard(cut, RUN) as writer:
+        with open_shard(cut, run) as writer:
             assert writer.finished == set(range(finished))
             append(writer, *map(prediction, range(finished, 3)))
         assert cut.read_bytes() == content
 
 
-def test_failed_expressions_are_dropped_to_be_tried_again(tmp_path):
+def test_failed_expressions_are_dropped_to_be_tried_again(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    begin(shard, prediction(0), prediction(1, status=FAILED, error="e"), prediction(2))
-    with open_shard(shard, RUN) as writer:
+    begin(shard, run, prediction(0), prediction(1, status=FAILED, error="e"), prediction(2))
+    with open_shard(shard, run) as writer:
         assert writer.finished == {0, 2}
     assert [each.sent_id for each in read_shard(shard)] == [0, 2]
 
 
-def test_a_second_writer_is_refused_and_a_later_one_is_not(tmp_path):
+def test_a_second_writer_is_refused_and_a_later_one_is_not(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
     with (
-        open_shard(shard, RUN),
+        open_shard(shard, run),
         pytest.raises(UserError, match=r"shard\.jsonl is being written by another job"),
-        open_shard(shard, RUN),
+        open_shard(shard, run),
     ):
         pass
-    begin(shard, prediction(0))
+    begin(shard, run, prediction(0))
 
 
-def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(small_disk):
+def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(small_disk, run):
     shard = small_disk / "shard.jsonl"
-    begin(shard, prediction(0))
+    begin(shard, run, prediction(0))
     whole = shard.read_bytes()
     (small_disk / "filler").write_bytes(bytes(200_000))
-    with open_shard(shard, RUN) as writer:
+    with open_shard(shard, run) as writer:
         with pytest.raises(UserError, match=r"shard\.jsonl could not be written \(No space left on device\)"):
             append(writer, prediction(1, answer="x" * 100_000))
         assert shard.read_bytes() == whole
@@ -106,12 +88,12 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(small_dis
     assert [each.sent_id for each in read_shard(shard)] == [0, 1]
 
 
-def test_a_shard_of_a_run_with_other_settings_is_not_continued(tmp_path):
+def test_a_shard_of_a_run_with_other_settings_is_not_continued(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    begin(shard, prediction(0))
-    write_json(run_file(shard), asdict(RUN) | {"split": "val", "question": "!"})
+    begin(shard, run, prediction(0))
+    write_json(run_file(shard), asdict(run) | {"split": "val", "question": "!"})
     with (
         pytest.raises(UserError, match=r"begun by a run that differs in question, split"),
-        open_shard(shard, RUN),
+        open_shard(shard, run),
     ):
         pass
