@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from itertools import chain
 from threading import RLock
@@ -66,7 +66,7 @@ class Predictor:
         self._processor = processor
         self._question = question
         self._flips = flips
-        self._model = RLock()  # a batch that is tried again, by another thread, has it for itself
+        self._model_lock = RLock()  # a batch that is tried again, by another thread, has it for itself
 
     def predict(self, batch: Sequence[ImageTask]) -> list[Predicted]:
         """A record of every expression, in order, and its logits."""
@@ -108,28 +108,30 @@ class Predictor:
     ) -> Iterator[tuple[Sequence[ImageTask], Future[list[Predicted]]]]:
         """Each batch and its records to come."""
         for batch in batches:
-            read = [next(images) for _ in batch] if images else [UserError("not read yet")]
+            read = [next(images) for _ in batch] if images else None
             yield batch, self._begin(batch, read, pool)
 
     def _begin(
-        self, tasks: Sequence[ImageTask], images: list[ProcessedImage | UserError], pool: ThreadPoolExecutor
+        self,
+        tasks: Sequence[ImageTask],
+        images: Sequence[ProcessedImage | UserError] | None,
+        pool: ThreadPoolExecutor,
     ) -> Future[list[Predicted]]:
-        whole = self._flips or any(isinstance(image, UserError) for image in images)
-        if not whole:
-            try:
-                size = self.batch_size.images
-                pieces = [slice(start, start + size) for start in range(0, len(tasks), size)]
-                launched = [self._launch(tasks[piece], images[piece]) for piece in pieces]
-            except FAILURES:
-                whole = True  # and the error is gone, with its hold on tensors, before the next attempt
-        if whole:
-            records: Future[list[Predicted]] = Future()
-            records.set_result(self.predict(tasks))
-            return records
-        return pool.submit(self._finish, tasks, launched)
+        if images is not None and not any(isinstance(image, UserError) for image in images):
+            # Where it fails, the error is gone, with its hold on tensors, before the next attempt.
+            with suppress(*FAILURES):
+                return pool.submit(self._finish, tasks, self._launch(tasks, images))
+        records: Future[list[Predicted]] = Future()
+        records.set_result(self.predict(tasks))
+        return records
 
-    def _launch(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> Launched:
-        with self._model, self._compiled_if_full(tasks):
+    def _launch(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> list[Launched]:
+        size = self.batch_size.images
+        pieces = [slice(start, start + size) for start in range(0, len(tasks), size)]
+        return [self._launch_piece(tasks[piece], images[piece]) for piece in pieces]
+
+    def _launch_piece(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> Launched:
+        with self._model_lock, self._compiled_if_full(tasks):
             return self._segmenter.launch(images, self._prompts(tasks))
 
     def _finish(self, tasks: Sequence[ImageTask], launched: Sequence[Launched]) -> list[Predicted]:
@@ -165,7 +167,7 @@ class Predictor:
         images = [open_image(task.expressions[0]) for task in tasks]
 
         def segment(images: Sequence[Image.Image]) -> list[list[Segmentation]]:
-            with self._model, self._compiled_if_full(tasks):
+            with self._model_lock, self._compiled_if_full(tasks):
                 return self._segmenter.segment([*map(self._processor.process_image, images)], prompts)
 
         records = self._records(tasks, segment_flipped(segment, images) if self._flips else segment(images))

@@ -1,7 +1,8 @@
 """One pass through a language model's decoder layers, which transformers provides, with a cache a layer.
 
-The library's own loop over the layers would look at the positions, and so make the host wait for the device; and
-its cache numbers the layers, so that torch.compile makes a variant of each.
+The library's own loop over the layers would look at the positions, and so make the host wait for the device (as
+rotary embeddings of a dynamic kind still do); and its cache numbers the layers, so that torch.compile makes a
+variant of each.
 """
 
 from collections.abc import Sequence
