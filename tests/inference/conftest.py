@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from refvessel.dataset.convert import convert_dataset
+from refvessel.dataset.tree import Expression
 from refvessel.demo.labelme import write_labelme_folder
 from refvessel.inference.run import segment_shard
 from refvessel.inference.shard import Run
+from refvessel.masks import empty
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,25 @@ def segmented(tree, demo_model, tmp_path_factory) -> Path:
     shard = tmp_path_factory.mktemp("segmented") / "all.jsonl"
     segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1, save_logits=True)
     return shard
+
+
+@pytest.fixture(scope="session")
+def expression() -> Callable[..., Expression]:
+    """A function that makes an expression of the values given, and others that do not matter."""
+
+    def make(**values) -> Expression:
+        of_no_matter = {
+            "image_id": Path(values["image_path"]).stem,
+            "ref_id": values["sent_id"],
+            "phrase": "vessel",
+            "patient": "p",
+            "height": 8,
+            "width": 8,
+            "truth": empty(1, 1),
+        }
+        return Expression(**(of_no_matter | values))
+
+    return make
 
 
 @pytest.fixture

@@ -2,39 +2,31 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvessel.dataset.tree import Expression
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.plan import ImageTask
-from refvessel.masks import empty
 
 
-def task(number, width, height):
-    return ImageTask(
-        (
-            Expression(
-                image_id=f"image{number:03d}",
-                ref_id=number,
-                sent_id=number,
-                phrase="vessel",
-                patient="p",
-                height=height,
-                width=width,
-                truth=empty(1, 1),
-                image_path=Path("image.png"),
-            ),
-        )
-    )
+@pytest.fixture(scope="module")
+def task(expression):
+    """A function that makes the task of an image of this size."""
+
+    def make(number, width, height):
+        path = Path(f"image{number:03d}.png")
+        return ImageTask((expression(sent_id=number, height=height, width=width, image_path=path),))
+
+    return make
 
 
 SIZES = st.lists(st.sampled_from([(512, 512), (800, 800), (640, 480), (1024, 768), (448, 448)]), max_size=30)
 
 
 @given(sizes=SIZES, size=st.integers(1, 8))
-def test_every_image_is_in_one_batch_with_images_of_as_many_tiles(sizes, size):
+def test_every_image_is_in_one_batch_with_images_of_as_many_tiles(task, sizes, size):
     tasks = [task(number, *each) for number, each in enumerate(sizes)]
     batches = form_batches(tasks, size)
     assert sorted(each.image_id for batch in batches for each in batch) == [each.image_id for each in tasks]
@@ -44,7 +36,7 @@ def test_every_image_is_in_one_batch_with_images_of_as_many_tiles(sizes, size):
         assert sum(batch[0].tiles == tiles and len(batch) < size for batch in batches) <= 1
 
 
-def test_images_of_as_many_tiles_keep_their_order():
+def test_images_of_as_many_tiles_keep_their_order(task):
     batches = form_batches([task(0, 800, 800), task(1, 512, 512), task(2, 800, 800)], 4)
     assert [[each.image_id for each in batch] for batch in batches] == [
         ["image001"],
@@ -52,5 +44,5 @@ def test_images_of_as_many_tiles_keep_their_order():
     ]
 
 
-def test_the_cpu_is_not_asked_for_its_memory():
+def test_the_cpu_is_not_asked_for_its_memory(task):
     assert fitting_batch_size([task(0, 512, 512)], lambda batch: 1 / 0, torch.device("cpu")) == 4

@@ -10,12 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from refvessel.dataset.tree import Expression
 from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmentation
-from refvessel.masks import decode, empty
+from refvessel.masks import decode
 from refvessel.model.modeling import Sa2VAModel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.device_count(), reason="there is no GPU here")
@@ -52,24 +51,14 @@ class Processor:
         return image
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path):
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path, expression):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    expression = Expression(
-        image_id="a",
-        ref_id=0,
-        sent_id=0,
-        phrase="vessel",
-        patient="p",
-        height=8,
-        width=8,
-        truth=empty(8, 8),
-        image_path=tmp_path / "a.png",
-    )
+    task = ImageTask((expression(sent_id=0, image_path=tmp_path / "a.png"),))
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(2.5 * GIB / total)
     try:
         predictor = Predictor(Greedy(), Processor(), "{phrase}", 8)
-        predicted = predictor.predict([ImageTask((expression,))] * 8)
+        predicted = predictor.predict([task] * 8)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert [record.status for record, _ in predicted] == ["ok"] * 8

@@ -7,35 +7,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvessel.dataset.tree import Expression
 from refvessel.errors import UserError
 from refvessel.inference.plan import parse_shard, plan_shard
-from refvessel.masks import empty
 
 
-def expressions(sizes, per_image):
-    return [
-        Expression(
-            image_id=f"image{image:03d}",
-            ref_id=image * 10 + number,
-            sent_id=image * 10 + number,
-            phrase="vessel",
-            patient="p",
-            height=height,
-            width=width,
-            truth=empty(1, 1),
-            image_path=Path("image.png"),
-        )
-        for image, (width, height) in enumerate(sizes)
-        for number in range(per_image)
-    ]
+@pytest.fixture(scope="module")
+def expressions(expression):
+    """A function that makes expressions about images of these sizes."""
+
+    def make(sizes, per_image):
+        return [
+            expression(
+                sent_id=image * 10 + number,
+                height=height,
+                width=width,
+                image_path=Path(f"image{image:03d}.png"),
+            )
+            for image, (width, height) in enumerate(sizes)
+            for number in range(per_image)
+        ]
+
+    return make
 
 
 SIZES = st.lists(st.tuples(st.integers(100, 1500), st.integers(100, 1500)), min_size=1, max_size=30)
 
 
 @given(sizes=SIZES, per_image=st.integers(1, 4), of=st.integers(1, 7), seed=st.integers())
-def test_every_expression_is_in_exactly_one_shard_whatever_the_order(sizes, per_image, of, seed):
+def test_every_expression_is_in_exactly_one_shard_whatever_the_order(expressions, sizes, per_image, of, seed):
     everything = expressions(sizes, per_image)
     shuffled = random.Random(seed).sample(everything, len(everything))
     planned = [plan_shard(everything, shard, of) for shard in range(1, of + 1)]
@@ -45,7 +44,7 @@ def test_every_expression_is_in_exactly_one_shard_whatever_the_order(sizes, per_
 
 
 @given(sizes=SIZES, of=st.integers(1, 7))
-def test_no_shard_costs_more_than_another_by_more_than_one_image(sizes, of):
+def test_no_shard_costs_more_than_another_by_more_than_one_image(expressions, sizes, of):
     planned = [plan_shard(expressions(sizes, 2), shard, of) for shard in range(1, of + 1)]
     costs = [sum(task.cost for task in shard) for shard in planned]
     largest = max(task.cost for shard in planned for task in shard)

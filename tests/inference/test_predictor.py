@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from refvessel.dataset.tree import Expression
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmentation
@@ -47,7 +46,7 @@ class Model:
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path, expression):
     """A function that makes images out of the phrases asked about each."""
 
     def make(*phrases):
@@ -55,24 +54,11 @@ def images(tmp_path):
         for image, mine in enumerate(phrases):
             path = tmp_path / f"{image}.png"
             Image.new("RGB", (SIDE, SIDE)).save(path)
-            tasks.append(
-                ImageTask(
-                    tuple(
-                        Expression(
-                            image_id=path.stem,
-                            ref_id=0,
-                            sent_id=image * 100 + number,
-                            phrase=phrase,
-                            patient="p",
-                            height=SIDE,
-                            width=SIDE,
-                            truth=empty(SIDE, SIDE),
-                            image_path=path,
-                        )
-                        for number, phrase in enumerate(mine)
-                    )
-                )
-            )
+            asked = [
+                expression(sent_id=image * 100 + number, phrase=phrase, image_path=path)
+                for number, phrase in enumerate(mine)
+            ]
+            tasks.append(ImageTask(tuple(asked)))
         return tasks
 
     return make

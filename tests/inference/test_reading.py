@@ -7,11 +7,9 @@ from contextlib import closing
 import pytest
 from PIL import Image
 
-from refvessel.dataset.tree import Expression
 from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.reading import cores, read_images
-from refvessel.masks import empty
 
 
 class Processor:
@@ -25,7 +23,7 @@ class Processor:
 
 
 @pytest.fixture
-def tasks(tmp_path):
+def tasks(tmp_path, expression):
     """A function that makes an image of each grey level."""
 
     def make(*levels):
@@ -33,23 +31,7 @@ def tasks(tmp_path):
         for number, level in enumerate(levels):
             path = tmp_path / f"{number}.png"
             Image.new("L", (4, 4), level).save(path)
-            made.append(
-                ImageTask(
-                    (
-                        Expression(
-                            image_id=path.stem,
-                            ref_id=number,
-                            sent_id=number,
-                            phrase="vessel",
-                            patient="p",
-                            height=4,
-                            width=4,
-                            truth=empty(4, 4),
-                            image_path=path,
-                        ),
-                    )
-                )
-            )
+            made.append(ImageTask((expression(sent_id=number, height=4, width=4, image_path=path),)))
         return made
 
     return make
