@@ -1,5 +1,6 @@
 """Images are read in order by other processes, and what goes wrong there is told here."""
 
+import gc
 import os
 import signal
 from contextlib import closing
@@ -20,6 +21,26 @@ class Processor:
         if level == 13:
             os.kill(os.getpid(), signal.SIGKILL)
         return level, os.getpid()
+
+
+class Collecting(Processor):
+    """Collects garbage before it processes an image."""
+
+    def process_image(self, image):
+        gc.collect()
+        return super().process_image(image)
+
+
+class Noting:
+    """Notes in a file which process frees it; garbage from the start, as it refers to itself."""
+
+    def __init__(self, file):
+        self.file = file
+        self.itself = self
+
+    def __del__(self):
+        with self.file.open("a") as stream:
+            stream.write(f"{os.getpid()}\n")
 
 
 @pytest.fixture
@@ -68,3 +89,17 @@ def test_closing_ends_the_processes(tasks):
     for process in processes:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+def test_processes_that_read_free_nothing_they_inherit(tasks, tmp_path):
+    """A process forked from one that uses a GPU is aborted when it frees a tensor on it."""
+    file = tmp_path / "freed"
+    gc.disable()
+    try:
+        Noting(file)
+        with closing(read_images(tasks(1, 2), Collecting(), readers=2, pinned=False)) as images:
+            list(images)
+        gc.collect()
+    finally:
+        gc.enable()
+    assert file.read_text().split() == [str(os.getpid())]

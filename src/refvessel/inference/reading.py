@@ -4,10 +4,12 @@ Decoding and resizing take longer than a GPU takes for the rest, and would hold 
 launched. The processes are forked, and use no GPU.
 """
 
+import gc
 import os
 import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from torch.utils.data import DataLoader, Dataset
@@ -61,7 +63,19 @@ def read_images(
         worker_init_fn=_leave_signals_to_the_job,
         pin_memory=pinned,
     )
-    return _told(iter(loader))
+    with _kept_by_children():
+        images = iter(loader)
+    return _told(images)
+
+
+@contextmanager
+def _kept_by_children() -> Iterator[None]:
+    """No process forked within frees an object that it inherits: one that frees a GPU's tensor is aborted."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def cores() -> int:
