@@ -2,10 +2,11 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from threading import RLock
 
@@ -22,7 +23,7 @@ from refvessel.inference.batches import FAILURES, BatchSize
 from refvessel.inference.devices import require_working_gpu
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
-from refvessel.inference.segmenter import Launched, Segmentation, Segmenter
+from refvessel.inference.segmenter import Begun, Launched, Segmentation, Segmenter
 from refvessel.masks import RLE, empty, encode, union
 from refvessel.model.language import uncompiled
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
@@ -35,7 +36,7 @@ _NO_LOGITS = np.zeros((0, 0, 0), np.float16)
 Predicted = tuple[Prediction, np.ndarray]
 
 _THREADS = 4  # that encode masks
-_BATCHES_AHEAD = 1  # of the one that is awaited
+_PIECES_AHEAD = 1  # of the one that is awaited
 
 
 class Predictor:
@@ -91,51 +92,76 @@ class Predictor:
         pool = ThreadPoolExecutor(_THREADS)
         try:
             begin = time.perf_counter()
-            with closing(ahead(self._begun(batches, images, pool), _BATCHES_AHEAD)) as begun:
-                for batch, records in begun:
-                    predicted = self._completed(batch, records)
+            with closing(ahead(self._answered(batches, images, pool), _PIECES_AHEAD)) as pieces:
+                for batch in batches:
+                    predicted: list[Predicted] = []
+                    missing = len(batch)
+                    while missing:
+                        piece, records = next(pieces)
+                        predicted += self._completed(piece, records)
+                        missing -= len(piece)
                     now = time.perf_counter()
                     begin, seconds = now, now - begin
                     yield _timed(predicted, seconds)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _begun(
+    def _answered(
         self,
         batches: Sequence[Sequence[ImageTask]],
         images: Iterator[ProcessedImage | UserError] | None,
         pool: ThreadPoolExecutor,
     ) -> Iterator[tuple[Sequence[ImageTask], Future[list[Predicted]]]]:
-        """Each batch and its records to come."""
+        """Pieces of the batches, and the records of each to come; the next is begun before one is answered."""
+        waiting: deque[_Piece] = deque()
+        for tasks, read in self._pieces(batches, images):
+            waiting.append(_Piece(tasks, self._begin(tasks, read)))
+            if len(waiting) > 1:
+                yield self._answer(waiting.popleft(), pool)
+        while waiting:
+            yield self._answer(waiting.popleft(), pool)
+
+    def _pieces(
+        self, batches: Sequence[Sequence[ImageTask]], images: Iterator[ProcessedImage | UserError] | None
+    ) -> Iterator[tuple[Sequence[ImageTask], list[ProcessedImage | UserError] | None]]:
+        """As many of a batch as fit at once, with their images."""
         for batch in batches:
-            read = [next(images) for _ in batch] if images else None
-            yield batch, self._begin(batch, read, pool)
+            rest = batch
+            while rest:
+                size = self.batch_size.images
+                piece, rest = rest[:size], rest[size:]
+                yield piece, [next(images) for _ in piece] if images else None
 
     def _begin(
-        self,
-        tasks: Sequence[ImageTask],
-        images: Sequence[ProcessedImage | UserError] | None,
-        pool: ThreadPoolExecutor,
-    ) -> Future[list[Predicted]]:
-        if images is not None and not any(isinstance(image, UserError) for image in images):
-            # Where it fails, the error is gone, with its hold on tensors, before the next attempt.
-            with suppress(*FAILURES):
-                return pool.submit(self._finish, tasks, self._launch(tasks, images))
+        self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage | UserError] | None
+    ) -> Begun | None:
+        """None where it is left to `predict`."""
+        if images is None or any(isinstance(image, UserError) for image in images):
+            return None
+        try:
+            with self._model_lock, self._compiled_if_full(tasks):
+                return self._segmenter.begin(images, self._prompts(tasks))
+        except FAILURES as error:
+            short_of_memory = _is_short_of_memory(error)
+        if short_of_memory:  # with the batch before still there: so would be the ones to come
+            self.batch_size.did_not_fit(len(tasks))
+        return None
+
+    def _answer(
+        self, piece: "_Piece", pool: ThreadPoolExecutor
+    ) -> tuple[Sequence[ImageTask], Future[list[Predicted]]]:
+        tasks, begun = piece.tasks, piece.begun
+        if begun:
+            with suppress(*FAILURES), self._model_lock, self._compiled_if_full(tasks):
+                return tasks, pool.submit(self._finish, tasks, self._segmenter.answer(begun))
+        # What failed lets go of its tensors, as its error has done, before the next attempt.
+        begun = piece.begun = None
         records: Future[list[Predicted]] = Future()
         records.set_result(self.predict(tasks))
-        return records
+        return tasks, records
 
-    def _launch(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> list[Launched]:
-        size = self.batch_size.images
-        pieces = [slice(start, start + size) for start in range(0, len(tasks), size)]
-        return [self._launch_piece(tasks[piece], images[piece]) for piece in pieces]
-
-    def _launch_piece(self, tasks: Sequence[ImageTask], images: Sequence[ProcessedImage]) -> Launched:
-        with self._model_lock, self._compiled_if_full(tasks):
-            return self._segmenter.launch(images, self._prompts(tasks))
-
-    def _finish(self, tasks: Sequence[ImageTask], launched: Sequence[Launched]) -> list[Predicted]:
-        return self._records(tasks, chain.from_iterable(map(self._segmenter.finish, launched)))
+    def _finish(self, tasks: Sequence[ImageTask], launched: Launched) -> list[Predicted]:
+        return self._records(tasks, self._segmenter.finish(launched))
 
     def _completed(self, tasks: Sequence[ImageTask], records: Future[list[Predicted]]) -> list[Predicted]:
         try:
@@ -191,6 +217,14 @@ class Predictor:
 
     def _prompt(self, expression: Expression) -> str:
         return self._question.replace("{phrase}", expression.phrase)
+
+
+@dataclass
+class _Piece:
+    """Images that go through the model at once, and what has begun of it, if anything."""
+
+    tasks: Sequence[ImageTask]
+    begun: Begun | None
 
 
 def _timed(predicted: list[Predicted], seconds: float) -> list[Predicted]:

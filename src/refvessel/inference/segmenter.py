@@ -38,6 +38,21 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """A batch that the encoders and the language model read; on a GPU they may still be running.
+
+    owners: the image of each prompt.
+    prefill: of all prompts.
+    features: SAM2's, of all images; None where they are made of those images only that some answer segments.
+    """
+
+    images: Sequence[ProcessedImage]
+    owners: list[int]
+    prefill: Prefill
+    features: ImageFeatures | None
+
+
+@dataclass(frozen=True)
 class Launched:
     """A batch whose last kernels may still be running, its tensors on their way to the host.
 
@@ -88,21 +103,26 @@ class Segmenter:
             UserError: for a prompt without `<image>`.
             ArithmeticError: where logits are not finite.
         """
-        return self.finish(self.launch(images, prompts))
+        return self.finish(self.answer(self.begin(images, prompts)))
 
     @torch.inference_mode()
-    def launch(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> Launched:
-        """Begin what `finish` completes; on a GPU, the next batch can be launched in between.
+    def begin(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> Begun:
+        """Begin what `answer` goes on with; the host waits for nothing.
 
-        The host waits for the language model's choices only, while the GPU goes on to SAM2's features.
+        A GPU is never idle where the next batch is begun before one is answered.
         """
         owners = [image for image, mine in enumerate(prompts) for _ in mine]
         features = self._encode_beside(images) if self._beside else None
-        begun = self._read(images, prompts)
+        return Begun(images, owners, self._read(images, prompts), features)
+
+    @torch.inference_mode()
+    def answer(self, begun: Begun) -> Launched:
+        """Go on with what `finish` completes; the host waits for the language model's choices only."""
+        images, owners = begun.images, begun.owners
         answers = self._model.answers(
-            begun, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
+            begun.prefill, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
         )
-        found = self._decode(images, owners, answers, features)
+        found = self._decode(images, owners, answers, begun.features)
         if self._drafts:
             self._drafts.observe(answer.token_ids for answer in answers)
         masks = [
@@ -164,7 +184,6 @@ class Segmenter:
     def _encode_beside(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
         """SAM2's features, on a stream of their own: much of them waits for memory, and the rest for products."""
         main = torch.cuda.current_stream(self._model.device)
-        self._beside.wait_stream(main)
         with torch.cuda.stream(self._beside):
             features = self._model.encode_images(self._pixels([image.whole[None] for image in images]))
         for tensor in (features.embedding, *features.high_resolution):
