@@ -5,7 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from refvessel.model.kernels import LinearGelu, has_small_windows, window_attention
+from refvessel.model.kernels import (
+    LinearGelu,
+    PatchProduct,
+    has_small_windows,
+    unfold_patches,
+    window_attention,
+)
 
 on_gpu = pytest.mark.skipif(not torch.cuda.device_count(), reason="there is no GPU here")
 
@@ -23,7 +29,33 @@ def test_a_fused_layer_keeps_the_linear_layers_names_and_exact_gelu_on_the_cpu()
 
 
 def test_windows_on_the_cpu_are_left_to_pytorch():
-    assert not has_small_windows(torch.zeros(2, 16, 3 * 8, dtype=torch.bfloat16))
+    tokens = torch.zeros(2, 16, 8, dtype=torch.bfloat16)
+    assert not has_small_windows(tokens, tokens)
+
+
+CONVOLUTIONS = [nn.Conv2d(3, 10, 7, stride=4, padding=3), nn.Conv2d(3, 10, (4, 2), stride=(4, 2), bias=False)]
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_unfolded_patches_times_the_kernel_are_the_convolution(convolution):
+    images = torch.randn(2, 3, 16, 24)
+    patches = unfold_patches(images, convolution.kernel_size, convolution.stride, convolution.padding)
+    assert patches.shape[-1] % 8 == 0
+    kernel = convolution.weight.flatten(1)
+    product = patches[..., : kernel.shape[1]] @ kernel.t()
+    expected = functional.conv2d(images, convolution.weight, None, convolution.stride, convolution.padding)
+    torch.testing.assert_close(product.permute(0, 3, 1, 2), expected)
+    assert not patches[..., kernel.shape[1] :].any()
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_gpu)])
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_a_product_takes_a_convolutions_place(convolution, device):
+    product = PatchProduct(convolution)
+    assert product.state_dict().keys() == convolution.state_dict().keys()
+    images = torch.randn(2, 3, 16, 24)
+    found = product.to(device)(images.to(device)).cpu()
+    torch.testing.assert_close(found, convolution.cpu()(images), atol=1e-5, rtol=1e-5)
 
 
 @on_gpu
@@ -37,14 +69,18 @@ def test_a_fused_layer_is_within_bfloat16_of_the_exact_one():
 
 @on_gpu
 @pytest.mark.parametrize(
-    ("windows", "tokens", "heads", "size"), [(7, 16, 4, 72), (5, 64, 2, 72), (9, 4, 2, 24)]
+    ("windows", "queries", "tokens", "heads", "size"),
+    [(7, 16, 16, 4, 72), (5, 64, 64, 2, 72), (9, 4, 4, 2, 24), (7, 4, 16, 8, 72), (5, 16, 64, 4, 72)],
 )
-def test_attention_within_windows_is_that_of_pytorch(windows, tokens, heads, size):
+def test_attention_within_windows_is_that_of_pytorch(windows, queries, tokens, heads, size):
     torch.manual_seed(0)
     qkv = torch.randn(windows, tokens, 3 * heads * size, device="cuda", dtype=torch.bfloat16)
-    assert has_small_windows(qkv)
-    query, key, value = (
-        each.float().reshape(windows, tokens, heads, size).transpose(1, 2) for each in qkv.chunk(3, -1)
+    query, key, value = qkv.chunk(3, -1)
+    if queries < tokens:
+        query = query[:, :queries].contiguous()
+    assert has_small_windows(query, key)
+    expected = functional.scaled_dot_product_attention(
+        *(each.float().reshape(windows, -1, heads, size).transpose(1, 2) for each in (query, key, value))
     )
-    expected = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-    assert relative_error(window_attention(qkv, heads), expected) < 6e-3
+    found = window_attention(query, key, value, heads)
+    assert relative_error(found, expected.transpose(1, 2).flatten(2)) < 6e-3

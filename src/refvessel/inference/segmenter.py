@@ -14,7 +14,7 @@ from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
 from refvessel.model.transfer import Arriving, to_device
 
-_ROUND_LENGTH = 16  # tokens; GPU kernels like row lengths that are a multiple
+_ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 _LARGEST_LOGIT = float(np.finfo(np.float16).max)
 _PROMPTS_KEPT = 4096  # token ids of so many questions and tile counts
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from refvessel.model import hiera, language
-from refvessel.model.kernels import LinearGelu
+from refvessel.model.kernels import LinearGelu, PatchProduct
 from refvessel.model.modeling import Sa2VAModel
 
 _MOST_VARIANTS = 64  # of one block: SAM2's stages and windows differ in shape
@@ -17,6 +17,8 @@ def compile_blocks(model: Sa2VAModel) -> None:
         # What is compiled holds for this number of threads; those that PyTorch's loader starts have one.
         torch.set_num_threads(1)
     _fuse_gelu(model)
+    _multiply_patches(model)
+    hiera.embed_patches = torch.compile(hiera.embed_patches)
     hiera.block_tokens = torch.compile(hiera.block_tokens)
     for layer in model.vision_model.encoder.layer:
         layer.compile()
@@ -38,3 +40,13 @@ def _fuse_gelu(model: Sa2VAModel) -> None:
     for block in model.grounding_encoder.vision_encoder.backbone.blocks:
         block.mlp.proj_in = LinearGelu(block.mlp.proj_in)
         block.mlp.activation = nn.Identity()
+
+
+def _multiply_patches(model: Sa2VAModel) -> None:
+    """Let the encoders' first convolutions be products."""
+    for embeddings in (
+        model.vision_model.embeddings.patch_embeddings,
+        model.grounding_encoder.vision_encoder.backbone.patch_embed,
+    ):
+        embeddings.projection = PatchProduct(embeddings.projection)
+        embeddings.compile()

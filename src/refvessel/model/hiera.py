@@ -6,7 +6,7 @@ Here the features stay cut for as long as consecutive blocks have the same windo
 but that two linear maps in a row are multiplied first.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -38,18 +38,30 @@ class Windows:
 
     def cut(self, side: int) -> "Windows":
         """The same features in windows of another side."""
-        if side == self.side:
-            return self
-        whole = self.whole()
-        images, channels, count = len(whole), whole.shape[-1], self.size // side
-        cut = whole.reshape(images, count, side, count, side, channels).transpose(2, 3)
-        return Windows(cut.reshape(-1, side * side, channels), side, self.size)
+        return self if side == self.side else Windows(cut(self.whole(), side), side, self.size)
 
     def whole(self) -> torch.Tensor:
         """(images, height, width, channels)"""
-        count, side, channels = self.size // self.side, self.side, self.tokens.shape[-1]
-        cut = self.tokens.reshape(-1, count, count, side, side, channels).transpose(2, 3)
-        return cut.reshape(-1, self.size, self.size, channels)
+        return self._ordered(0, 1, 3, 2, 4, 5).reshape(-1, self.size, self.size, self.tokens.shape[-1])
+
+    def channels_first(self) -> torch.Tensor:
+        """(images, channels, height, width)"""
+        ordered = self._ordered(0, 5, 1, 3, 2, 4)
+        return ordered.reshape(-1, self.tokens.shape[-1], self.size, self.size).contiguous()
+
+    def _ordered(self, *order: int) -> torch.Tensor:
+        """Of the axes images, rows and columns of windows, rows and columns of tokens, channels."""
+        count = self.size // self.side
+        return self.tokens.reshape(-1, count, count, self.side, self.side, self.tokens.shape[-1]).permute(
+            order
+        )
+
+
+def cut(whole: torch.Tensor, side: int) -> torch.Tensor:
+    """Square features (images, height, width, channels) in windows, as `Windows.tokens`."""
+    images, size, _, channels = whole.shape
+    ordered = whole.reshape(images, size // side, side, size // side, side, channels).transpose(2, 3)
+    return ordered.reshape(-1, side * side, channels)
 
 
 def encode(
@@ -91,35 +103,43 @@ def _encode(
     return _project(stages[2], coarse) + added, fine, middle
 
 
-def _project(features: torch.Tensor, first: nn.Conv2d, second: nn.Conv2d | None = None) -> torch.Tensor:
-    """One 1x1 convolution, or two in a row: (images, height, width, c) to (images, d, height, width)."""
+def _project(features: Windows, first: nn.Conv2d, second: nn.Conv2d | None = None) -> torch.Tensor:
+    """One 1x1 convolution, or two in a row, of features with c channels: (images, d, height, width)."""
     weight, bias = first.weight.flatten(1), first.bias
     if second is not None:
         weight, bias = (
             second.weight.flatten(1).float() @ weight.float(),
             functional.linear(bias.float(), second.weight.flatten(1).float(), second.bias.float()),
         )
-    projected = functional.linear(features, weight.to(features.dtype), bias.to(features.dtype))
-    return projected.permute(0, 3, 1, 2).contiguous()
+    tokens = features.tokens
+    projected = functional.linear(tokens, weight.to(tokens.dtype), bias.to(tokens.dtype))
+    return replace(features, tokens=projected).channels_first()
 
 
-def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tensor) -> list[torch.Tensor]:
-    """The features after each stage, (images, height, width, channels), from fine to coarse."""
-    patches = trunk.patch_embed(images) + positions
-    size = patches.shape[1]
-    features = Windows(patches.reshape(len(patches), size * size, -1), size, size)
+def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tensor) -> list[Windows]:
+    """The features after each stage, from fine to coarse."""
+    size = positions.shape[1]
+    side = _side(trunk.blocks[0], size)
+    features = Windows(embed_patches(trunk, images, positions, side), side, size)
     stages = []
     for index, block in enumerate(trunk.blocks):
         features = run_block(block, features)
         if index in trunk.stage_ends:
-            stages.append(features.whole())
+            stages.append(features)
     return stages
+
+
+def embed_patches(
+    trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tensor, side: int
+) -> torch.Tensor:
+    """The embedded patches of images and their positions, in windows, as `Windows.tokens`."""
+    return cut(trunk.patch_embed(images) + positions, side)
 
 
 def run_block(block: Sam2MultiScaleBlock, features: Windows) -> Windows:
     """One block; the result stays in the block's windows."""
-    side = block.window_size or features.size
-    if features.size % side:  # windows that do not fill the image need padding: the library's own way
+    side = _side(block, features.size)
+    if block.window_size not in (0, side):  # windows that do not fill the image are padded: the library's way
         whole = block(features.whole())
         size = whole.shape[1]
         return Windows(whole.reshape(len(whole), size * size, -1), size, size)
@@ -127,6 +147,12 @@ def run_block(block: Sam2MultiScaleBlock, features: Windows) -> Windows:
     tokens = block_tokens(block, features.tokens)
     stride = block.query_stride[0] if block.query_stride else 1
     return Windows(tokens, side // stride, features.size // stride)
+
+
+def _side(block: Sam2MultiScaleBlock, size: int) -> int:
+    """The side of a block's windows; that of the whole where the block is global, or they do not fill it."""
+    side = block.window_size or size
+    return size if size % side else side
 
 
 def block_tokens(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
@@ -142,10 +168,10 @@ def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
     windows = len(tokens)
     heads = attention.num_attention_heads
     qkv = attention.qkv(tokens)
-    if block.query_stride is None and kernels.has_small_windows(qkv):
-        return attention.proj(kernels.window_attention(qkv, heads))
     query, key, value = qkv.chunk(3, dim=-1)  # each (windows, tokens, channels)
     query = _pool(block, query)
+    if kernels.has_small_windows(query, key):
+        return attention.proj(kernels.window_attention(query, key, value, heads))
     query, key, value = (
         each.reshape(windows, -1, heads, each.shape[-1] // heads).transpose(1, 2)
         for each in (query, key, value)

@@ -5,6 +5,8 @@ from torch import nn
 from torch.nn import functional
 
 _MOST_TOKENS = 64  # of a window that is attended as a whole, by one program
+_LEAST_TOKENS = 16  # that query there: fewer rows are not multiplied
+_ALIGNED = 8  # numbers of bfloat16 in 16 bytes
 
 
 class LinearGelu(nn.Module):
@@ -38,27 +40,65 @@ def _(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
     return inputs.new_empty(*inputs.shape[:-1], len(weight))
 
 
-def has_small_windows(qkv: torch.Tensor) -> bool:
-    """Whether `window_attention` takes these windows, (windows, tokens, 3 * channels)."""
-    return qkv.is_cuda and qkv.dtype == torch.bfloat16 and _MOST_TOKENS % qkv.shape[1] == 0
+class PatchProduct(nn.Module):
+    """A convolution of few channels as one product; it takes the convolution's place, under the same names.
+
+    Convolutions on a GPU are slow where the channels are fewer than a matrix unit takes at once.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self._stride, self._padding = convolution.stride, convolution.padding
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(images, channels, height, width) to (images, out, rows, columns)"""
+        if not images.is_cuda:
+            return functional.conv2d(images, self.weight, self.bias, self._stride, self._padding)
+        patches = unfold_patches(images, self.weight.shape[2:], self._stride, self._padding)
+        weight = self.weight.flatten(1)
+        weight = functional.pad(weight, (0, patches.shape[-1] - weight.shape[1]))
+        return functional.linear(patches, weight, self.bias).permute(0, 3, 1, 2)
+
+
+def unfold_patches(
+    images: torch.Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> torch.Tensor:
+    """What a convolution multiplies its kernel with: (images, channels, height, width) to (images, rows, columns,
+    channels * kernel's height * width, zeros up to a multiple of 8), as matrix units need it.
+    """
+    padded = functional.pad(images, (padding[1], padding[1], padding[0], padding[0]))
+    windows = padded.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])
+    patches = windows.permute(0, 2, 3, 1, 4, 5).flatten(3)
+    return functional.pad(patches, (0, -patches.shape[-1] % _ALIGNED))
+
+
+def has_small_windows(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """Whether `window_attention` takes these windows, (windows, tokens, channels)."""
+    windowed = (
+        _MOST_TOKENS % key.shape[1] == 0 and _LEAST_TOKENS * key.shape[1] <= _MOST_TOKENS * query.shape[1]
+    )
+    return query.is_cuda and query.dtype == torch.bfloat16 and windowed
 
 
 @torch.library.custom_op("refvessel::window_attention", mutates_args=())
-def window_attention(qkv: torch.Tensor, heads: int) -> torch.Tensor:
-    """Attention of each window's tokens to each other, as scaled_dot_product_attention computes it.
+def window_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
+    """Attention of each window's queries to its tokens, as scaled_dot_product_attention computes it.
 
     Args:
-        qkv: bfloat16 (windows, tokens, 3 * channels), queries, keys and values; tokens divides 64.
+        query: bfloat16 (windows, queries, channels), as many queries as tokens, or fewer.
+        key: bfloat16 (windows, tokens, channels); tokens divides 64.
+        value: as `key`.
         heads: number of heads that share the channels.
 
     Returns:
-        (windows, tokens, channels)
+        (windows, queries, channels)
     """
     from refvessel.model.triton_kernels import attend_windows  # Triton comes with PyTorch for GPUs only
 
-    return attend_windows(qkv.contiguous(), heads, _MOST_TOKENS)
+    return attend_windows(query, key, value, heads, _MOST_TOKENS)
 
 
 @window_attention.register_fake
-def _(qkv: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: ARG001
-    return qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
+def _(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: ARG001
+    return query.new_empty(query.shape)

@@ -12,29 +12,38 @@ import triton.language as tl
 _LOG2_E = 1.4426950408889634
 
 
-def attend_windows(qkv: torch.Tensor, heads: int, tile: int) -> torch.Tensor:
-    """Attention of each window's tokens to each other.
+def attend_windows(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int, tile: int
+) -> torch.Tensor:
+    """Attention of each window's queries to its tokens.
 
     Args:
-        qkv: contiguous (windows, tokens, 3 * heads * size).
+        query: (windows, queries, heads * size), in which windows and queries follow each other evenly.
+        key: (windows, tokens, heads * size), likewise.
+        value: laid out as `key` is.
         heads: number of heads.
-        tile: tokens of a program, a multiple of a window's, and a power of 2 from 16 on.
+        tile: tokens of a program, a multiple of a window's; they and their queries are powers of 2 from 16 on.
 
     Returns:
-        (windows, tokens, heads * size)
+        (windows, queries, heads * size)
     """
-    windows, tokens, width = qkv.shape
-    rows, size = windows * tokens, width // (3 * heads)
-    mixed = qkv.new_empty(windows, tokens, heads * size)
-    _attend[(triton.cdiv(rows, tile) * heads,)](
-        qkv,
+    windows, tokens, width = key.shape
+    queries, size = query.shape[1], width // heads
+    mixed = query.new_empty(query.shape)
+    _attend[(triton.cdiv(windows * tokens, tile) * heads,)](
+        query,
+        key,
+        value,
         mixed,
-        rows,
+        windows,
+        query.stride(1),
+        key.stride(1),
         size**-0.5 * _LOG2_E,
         HEADS=heads,
         SIZE=size,
-        WINDOW=tokens,
-        TILE=tile,
+        QUERIES=queries,
+        TOKENS=tokens,
+        WINDOWS=tile // tokens,
         PADDED=max(16, triton.next_power_of_2(size)),
     )
     return mixed
@@ -42,30 +51,39 @@ def attend_windows(qkv: torch.Tensor, heads: int, tile: int) -> torch.Tensor:
 
 @triton.jit
 def _attend(
-    qkv,
+    query,
+    key,
+    value,
     mixed,
-    rows,
+    windows,
+    query_stride,
+    key_stride,
     scale,
     HEADS: tl.constexpr,
     SIZE: tl.constexpr,
-    WINDOW: tl.constexpr,
-    TILE: tl.constexpr,
+    QUERIES: tl.constexpr,
+    TOKENS: tl.constexpr,
+    WINDOWS: tl.constexpr,
     PADDED: tl.constexpr,
 ):
     program = tl.program_id(0)
     head = program % HEADS  # heads of a tile follow each other, as their channels do in memory
-    row = (program // HEADS) * TILE + tl.arange(0, TILE)
+    first = (program // HEADS) * WINDOWS
+    query_row = tl.arange(0, WINDOWS * QUERIES)
+    row = tl.arange(0, WINDOWS * TOKENS)
     channel = tl.arange(0, PADDED)
-    inside = (row[:, None] < rows) & (channel[None, :] < SIZE)
-    place = row[:, None].to(tl.int64) * (HEADS * SIZE) + head * SIZE + channel[None, :]
-    start = qkv + place + row[:, None].to(tl.int64) * (2 * HEADS * SIZE)
-    query = tl.load(start, mask=inside, other=0.0)
-    key = tl.load(start + HEADS * SIZE, mask=inside, other=0.0)
-    value = tl.load(start + 2 * HEADS * SIZE, mask=inside, other=0.0)
-    scores = tl.dot(query, tl.trans(key)) * scale  # to the base 2
-    together = (row // WINDOW)[:, None] == (row // WINDOW)[None, :]
+    asking = (first + query_row // QUERIES < windows)[:, None] & (channel[None, :] < SIZE)
+    asked = (first + row // TOKENS < windows)[:, None] & (channel[None, :] < SIZE)
+    place = head * SIZE + channel[None, :]
+    query_place = (first.to(tl.int64) * QUERIES + query_row)[:, None]
+    key_place = (first.to(tl.int64) * TOKENS + row)[:, None] * key_stride + place
+    queries = tl.load(query + query_place * query_stride + place, mask=asking, other=0.0)
+    keys = tl.load(key + key_place, mask=asked, other=0.0)
+    values = tl.load(value + key_place, mask=asked, other=0.0)
+    scores = tl.dot(queries, tl.trans(keys)) * scale  # to the base 2
+    together = (query_row // QUERIES)[:, None] == (row // TOKENS)[None, :]
     scores = tl.where(together, scores, float("-inf"))
     weights = tl.exp2(scores - tl.max(scores, 1)[:, None])
     total = tl.sum(weights, 1)
-    result = tl.dot(weights.to(value.dtype), value) / total[:, None]
-    tl.store(mixed + place, result.to(mixed.dtype.element_ty), mask=inside)
+    result = tl.dot(weights.to(values.dtype), values) / total[:, None]
+    tl.store(mixed + query_place * (HEADS * SIZE) + place, result.to(mixed.dtype.element_ty), mask=asking)
