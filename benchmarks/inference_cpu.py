@@ -36,7 +36,7 @@ def segment(model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask]
     torch.set_num_threads(1)
     drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
     predictor = Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, BATCH)
-    engine_seconds(predictor, processor, [], tasks, BATCH, shard)
+    engine_seconds(predictor, processor, tasks, BATCH, shard, before=[], behind=[])
 
 
 def seconds_of_shards(

@@ -36,7 +36,7 @@ def test_features_equal_those_of_transformers_encoder(config, trunk):
 
 def test_cutting_and_joining_windows_loses_nothing():
     whole = torch.arange(2 * 16 * 16 * 3).reshape(2, 16, 16, 3)
-    features = Windows(whole.reshape(2, 256, 3), 16, 16)
+    features = Windows(whole.reshape(2, 256, 3), 16, 16, torch.zeros(3))
     for side in (8, 2, 4, 16):
         features = features.cut(side)
         assert features.tokens.shape == (2 * (16 // side) ** 2, side * side, 3)

@@ -8,6 +8,7 @@ from torch.nn import functional
 from refvessel.model.kernels import (
     LinearGelu,
     PatchProduct,
+    add_product,
     has_small_windows,
     unfold_patches,
     window_attention,
@@ -48,7 +49,10 @@ def test_unfolded_patches_times_the_kernel_are_the_convolution(convolution):
     assert not patches[..., kernel.shape[1] :].any()
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_gpu)])
+DEVICES = ["cpu", pytest.param("cuda", marks=on_gpu)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("convolution", CONVOLUTIONS)
 def test_a_product_takes_a_convolutions_place(convolution, device):
     product = PatchProduct(convolution)
@@ -84,3 +88,21 @@ def test_attention_within_windows_is_that_of_pytorch(windows, queries, tokens, h
     )
     found = window_attention(query, key, value, heads)
     assert relative_error(found, expected.transpose(1, 2).flatten(2)) < 6e-3
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@torch.no_grad()
+def test_a_product_is_added_to_sums(device):
+    sums, inputs, weight = torch.randn(2, 3, 5), torch.randn(2, 3, 4), torch.randn(5, 4)
+    expected = sums + functional.linear(inputs, weight)
+    found = add_product(*(each.to(device) for each in (sums, inputs, weight))).cpu()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_sums_that_a_gradient_needs_are_kept(device):
+    sums, inputs, weight = (torch.randn(*shape, device=device) for shape in ((3, 5), (3, 4), (5, 4)))
+    kept = sums.clone()
+    add_product(sums, inputs, weight.requires_grad_()).sum().backward()
+    assert torch.equal(sums, kept)
+    torch.testing.assert_close(weight.grad, inputs.sum(0).expand(5, 4))

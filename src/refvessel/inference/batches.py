@@ -10,7 +10,7 @@ from refvessel.inference.devices import require_working_gpu
 from refvessel.inference.plan import ImageTask
 
 _ON_THE_CPU = 4  # where larger batches gain nothing
-_MOST_IMAGES = 32  # from where on larger batches gain nothing on a GPU
+_MOST_IMAGES = 64  # from where on larger batches gain nothing on a GPU
 _SHARE_OF_FREE_MEMORY = 0.8  # the rest is for what the allocator cannot reuse
 
 # What may go wrong with an image or for want of memory; anything else is a bug of ours.
@@ -41,7 +41,7 @@ def form_batches(tasks: Sequence[ImageTask], size: int) -> list[list[ImageTask]]
 def fitting_batch_size(
     tasks: Iterable[ImageTask], attempt: Callable[[list[ImageTask]], object], device: torch.device
 ) -> int:
-    """How many images fit into the memory that a loaded model leaves free on the job's GPUs, 32 at most.
+    """How many images fit into the memory that a loaded model leaves free on the job's GPUs, 64 at most.
 
     It runs the costliest image alone and twice at once, and sees what the second one takes.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from refvessel.model import hiera, language
+from refvessel.model import hiera, language, processing
 from refvessel.model.kernels import LinearGelu, PatchProduct
 from refvessel.model.modeling import Sa2VAModel
 
@@ -18,6 +18,7 @@ def compile_blocks(model: Sa2VAModel) -> None:
         torch.set_num_threads(1)
     _fuse_gelu(model)
     _multiply_patches(model)
+    processing.standardise = torch.compile(processing.standardise)
     hiera.embed_patches = torch.compile(hiera.embed_patches)
     hiera.block_tokens = torch.compile(hiera.block_tokens)
     for layer in model.vision_model.encoder.layer:

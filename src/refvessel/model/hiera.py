@@ -30,15 +30,17 @@ class Windows:
     tokens: (images * windows, side * side, channels), windows and tokens row by row.
     side: of a window; a whole image is one window of its height.
     size: height and width of an image in tokens.
+    left_out: float32 (channels,), what is to be added to every token.
     """
 
     tokens: torch.Tensor
     side: int
     size: int
+    left_out: torch.Tensor
 
     def cut(self, side: int) -> "Windows":
         """The same features in windows of another side."""
-        return self if side == self.side else Windows(cut(self.whole(), side), side, self.size)
+        return self if side == self.side else replace(self, tokens=cut(self.whole(), side), side=side)
 
     def whole(self) -> torch.Tensor:
         """(images, height, width, channels)"""
@@ -111,7 +113,8 @@ def _project(features: Windows, first: nn.Conv2d, second: nn.Conv2d | None = Non
             second.weight.flatten(1).float() @ weight.float(),
             functional.linear(bias.float(), second.weight.flatten(1).float(), second.bias.float()),
         )
-    tokens = features.tokens
+    tokens, weight = features.tokens, weight.float()
+    bias = functional.linear(features.left_out, weight, bias.float())
     projected = functional.linear(tokens, weight.to(tokens.dtype), bias.to(tokens.dtype))
     return replace(features, tokens=projected).channels_first()
 
@@ -120,7 +123,8 @@ def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tens
     """The features after each stage, from fine to coarse."""
     size = positions.shape[1]
     side = _side(trunk.blocks[0], size)
-    features = Windows(embed_patches(trunk, images, positions, side), side, size)
+    tokens = embed_patches(trunk, images, positions, side)
+    features = Windows(tokens, side, size, _nothing(tokens))
     stages = []
     for index, block in enumerate(trunk.blocks):
         features = run_block(block, features)
@@ -140,13 +144,18 @@ def run_block(block: Sam2MultiScaleBlock, features: Windows) -> Windows:
     """One block; the result stays in the block's windows."""
     side = _side(block, features.size)
     if block.window_size not in (0, side):  # windows that do not fill the image are padded: the library's way
-        whole = block(features.whole())
+        whole = block(features.whole() + features.left_out.to(features.tokens.dtype))
         size = whole.shape[1]
-        return Windows(whole.reshape(len(whole), size * size, -1), size, size)
+        return Windows(whole.reshape(len(whole), size * size, -1), size, size, _nothing(whole))
     features = features.cut(side)
-    tokens = block_tokens(block, features.tokens)
+    tokens, left_out = block_tokens(block, features.tokens, features.left_out)
     stride = block.query_stride[0] if block.query_stride else 1
-    return Windows(tokens, side // stride, features.size // stride)
+    return Windows(tokens, side // stride, features.size // stride, left_out)
+
+
+def _nothing(tokens: torch.Tensor) -> torch.Tensor:
+    """What is left out of tokens that are complete."""
+    return tokens.new_zeros(tokens.shape[-1], dtype=torch.float32)
 
 
 def _side(block: Sam2MultiScaleBlock, size: int) -> int:
@@ -155,15 +164,28 @@ def _side(block: Sam2MultiScaleBlock, size: int) -> int:
     return size if size % side else side
 
 
-def block_tokens(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
-    """A block over windows: (windows, tokens, channels) to (windows, tokens / stride^2, channels)."""
-    normed = block.layer_norm1(tokens)
-    residual = tokens if block.dim == block.dim_out else _pool(block, block.proj(normed))
-    attended = residual + _attend(block, normed)
-    return attended + block.mlp(block.layer_norm2(attended))
+def block_tokens(
+    block: Sam2MultiScaleBlock, tokens: torch.Tensor, left_out: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A block over windows, as `Windows` has tokens and what they leave out; the tokens may be overwritten.
+
+    A product adds itself to the tokens where they lie, which leaves no place for its bias.
+    """
+    normed = block.layer_norm1(tokens + left_out.to(tokens.dtype))
+    if block.dim != block.dim_out:
+        tokens = _pool(block, block.proj(normed))
+        left_out = _nothing(tokens)
+    attention, feed_forward = block.attn, block.mlp
+    tokens = kernels.add_product(tokens, _attend(block, normed), attention.proj.weight)
+    left_out = left_out + attention.proj.bias
+    normed = block.layer_norm2(tokens + left_out.to(tokens.dtype))
+    hidden = feed_forward.activation(feed_forward.proj_in(normed))
+    tokens = kernels.add_product(tokens, hidden, feed_forward.proj_out.weight)
+    return tokens, left_out + feed_forward.proj_out.bias
 
 
 def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
+    """What the block's attention mixes, before its last projection."""
     attention = block.attn
     windows = len(tokens)
     heads = attention.num_attention_heads
@@ -171,13 +193,13 @@ def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
     query, key, value = qkv.chunk(3, dim=-1)  # each (windows, tokens, channels)
     query = _pool(block, query)
     if kernels.has_small_windows(query, key):
-        return attention.proj(kernels.window_attention(query, key, value, heads))
+        return kernels.window_attention(query, key, value, heads)
     query, key, value = (
         each.reshape(windows, -1, heads, each.shape[-1] // heads).transpose(1, 2)
         for each in (query, key, value)
     )
     mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
-    return attention.proj(mixed.transpose(1, 2).flatten(2))
+    return mixed.transpose(1, 2).flatten(2)
 
 
 def _pool(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:

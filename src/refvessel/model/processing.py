@@ -161,7 +161,13 @@ def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         pixels: uint8 (..., channels, height, width), 3 channels or 1 that stands for 3 equal ones.
         dtype: of the result, (..., 3, height, width).
     """
-    mean, deviation = _imagenet(pixels.device)
+    return standardise(pixels, *_imagenet(pixels.device), dtype)
+
+
+def standardise(
+    pixels: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """Pixels as shares of 255, less their channel's mean, by its deviation; in `dtype`."""
     return pixels.float().div_(255).sub(mean).div_(deviation).to(dtype)
 
 
