@@ -93,6 +93,11 @@ def assert_equal_but_for_rounding(masks, others):
         assert (one != other).mean() < 1e-4  # pixels whose logit is zero but for rounding
 
 
+def test_a_compiled_model_gives_the_same_masks(segment, on_one_gpu):
+    masks, _ = segment("--compiled", "--batch-size", "2")
+    assert_equal_but_for_rounding(masks, on_one_gpu)
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs here")
 @pytest.mark.parametrize("memory", [(), ("--max-memory", "1=800KB")])
 def test_a_model_spread_over_two_gpus_gives_the_same_masks_as_on_one(segment, on_one_gpu, memory):

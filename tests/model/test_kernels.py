@@ -8,6 +8,7 @@ from torch.nn import functional
 from refvessel.model.kernels import (
     LinearGelu,
     PatchProduct,
+    TransposedLinear,
     add_product,
     has_small_windows,
     unfold_patches,
@@ -60,6 +61,15 @@ def test_a_product_takes_a_convolutions_place(convolution, device):
     images = torch.randn(2, 3, 16, 24)
     found = product.to(device)(images.to(device)).cpu()
     torch.testing.assert_close(found, convolution.cpu()(images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_computed_transposed_is_the_layer(bias):
+    linear = nn.Linear(6, 5, bias=bias)
+    transposed = TransposedLinear(linear)
+    assert transposed.state_dict().keys() == linear.state_dict().keys()
+    inputs = torch.randn(2, 3, 6)
+    torch.testing.assert_close(transposed(inputs), linear(inputs))
 
 
 @on_gpu

@@ -36,7 +36,7 @@ _NO_LOGITS = np.zeros((0, 0, 0), np.float16)
 Predicted = tuple[Prediction, np.ndarray]
 
 _THREADS = 4  # that encode masks
-_PIECES_AHEAD = 1  # of the one that is awaited
+_PIECES_AHEAD = 2  # of the one that is awaited: masks are encoded meanwhile
 
 
 class Predictor:

@@ -57,7 +57,7 @@ class Launched:
     """A batch whose last kernels may still be running, its tensors on their way to the host.
 
     owners: the image of each prompt.
-    masks: of each prompt, bool (number of [SEG], height, width).
+    masks: of each prompt, bool (number of [SEG], width, height): run lengths run down the columns.
     others: of all [SEG] one after the other, their scores, float32 (number,), and their logits, float16
         (number, size/4, size/4); and bool, whether all logits are finite.
     """
@@ -126,7 +126,7 @@ class Segmenter:
         if self._drafts:
             self._drafts.observe(answer.token_ids for answer in answers)
         masks = [
-            self._at_image_size(mine, images[owner])
+            self._at_image_size(mine, images[owner]).mT.contiguous()
             for mine, owner in zip(found.logits.split(_counts(answers)), owners, strict=True)
         ]
         halves = found.logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
@@ -155,7 +155,7 @@ class Segmenter:
         ):
             text = self._processor.answer_text(answer.token_ids)
             grouped[owner].append(
-                Segmentation(text, masks.numpy(), score.tolist(), mine.numpy(), answer.drafted)
+                Segmentation(text, masks.mT.numpy(), score.tolist(), mine.numpy(), answer.drafted)
             )
         return grouped
 

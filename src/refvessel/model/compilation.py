@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from refvessel.model import hiera, language, processing
-from refvessel.model.kernels import LinearGelu, PatchProduct
+from refvessel.model.kernels import ALIGNED, LinearGelu, PatchProduct, TransposedLinear
 from refvessel.model.modeling import Sa2VAModel
 
 _MOST_VARIANTS = 64  # of one block: SAM2's stages and windows differ in shape
@@ -23,6 +23,8 @@ def compile_blocks(model: Sa2VAModel) -> None:
     hiera.block_tokens = torch.compile(hiera.block_tokens)
     for layer in model.vision_model.encoder.layer:
         layer.compile()
+    if model.language_model.lm_head.out_features % ALIGNED:
+        model.language_model.lm_head = TransposedLinear(model.language_model.lm_head)
     language.read_last = torch.compile(language.read_last)
     for layer in model.language_model.model.layers:
         # Our caches have no numbers, and layers with numbers of their own would be compiled one by one.

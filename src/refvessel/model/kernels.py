@@ -6,7 +6,7 @@ from torch.nn import functional
 
 _MOST_TOKENS = 64  # of a window that is attended as a whole, by one program
 _LEAST_TOKENS = 16  # that query there: fewer rows are not multiplied
-_ALIGNED = 8  # numbers of bfloat16 in 16 bytes
+ALIGNED = 8  # numbers of bfloat16 in 16 bytes, as fast products need a row's
 
 
 class LinearGelu(nn.Module):
@@ -40,6 +40,22 @@ def _(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
     return inputs.new_empty(*inputs.shape[:-1], len(weight))
 
 
+class TransposedLinear(nn.Module):
+    """A linear layer whose result is computed transposed; it takes the layer's place, under the same names.
+
+    A GPU's fast products need rows of a multiple of 16 bytes, which the odd numbers of vocabularies do not give.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(..., in) to (..., out)"""
+        outputs = (self.weight @ inputs.flatten(0, -2).t()).t().unflatten(0, inputs.shape[:-1])
+        return outputs if self.bias is None else outputs + self.bias
+
+
 class PatchProduct(nn.Module):
     """A convolution of few channels as one product; it takes the convolution's place, under the same names.
 
@@ -70,7 +86,7 @@ def unfold_patches(
     padded = functional.pad(images, (padding[1], padding[1], padding[0], padding[0]))
     windows = padded.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])
     patches = windows.permute(0, 2, 3, 1, 4, 5).flatten(3)
-    return functional.pad(patches, (0, -patches.shape[-1] % _ALIGNED))
+    return functional.pad(patches, (0, -patches.shape[-1] % ALIGNED))
 
 
 def has_small_windows(query: torch.Tensor, key: torch.Tensor) -> bool:
