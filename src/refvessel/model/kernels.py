@@ -121,15 +121,17 @@ def _(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -
 
 
 def add_product(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """sums + inputs times weight: (..., out), (..., in), (out, in) to (..., out); a GPU overwrites `sums`."""
-    if sums.is_cuda and not torch.is_grad_enabled():
-        add_product_(sums, inputs, weight)
-        return sums
-    rows = torch.addmm(sums.flatten(0, -2), inputs.flatten(0, -2), weight.t())
-    return rows.view(sums.shape)
+    """sums + inputs times weight: (..., out), (..., in), (out, in) to (..., out).
+
+    Where no gradient is asked for, it overwrites `sums`, which is contiguous.
+    """
+    if torch.is_grad_enabled():
+        return sums + functional.linear(inputs, weight)
+    add_product_(sums, inputs, weight)
+    return sums
 
 
 @torch.library.custom_op("refvessel::add_product_", mutates_args=("sums",))
 def add_product_(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> None:
-    """The same in the place of `sums`, which is contiguous."""
+    """The same in the place of `sums`."""
     sums.view(-1, sums.shape[-1]).addmm_(inputs.reshape(-1, inputs.shape[-1]), weight.t())
