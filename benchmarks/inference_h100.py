@@ -138,7 +138,7 @@ def engine_seconds(
     accepted = 0
     on_gpu = torch.cuda.is_available()
     begin = warm = end = time.perf_counter()
-    reading = closing(read_images(everything, processor, readers=cores() if on_gpu else 1, pinned=on_gpu))
+    reading = read_images(everything, processor, readers=cores() if on_gpu else 1, pinned=on_gpu)
     with (
         reading as images,
         closing(predictor.predict_all(batches, images)) as predictions,

@@ -3,7 +3,7 @@
 import gc
 import os
 import signal
-from contextlib import closing
+import time
 
 import pytest
 from PIL import Image
@@ -60,7 +60,7 @@ def tasks(tmp_path, expression):
 
 @pytest.mark.parametrize("readers", [1, 3, 99])
 def test_images_come_in_order_from_other_processes(tasks, readers):
-    with closing(read_images(tasks(*range(10)), Processor(), readers=readers, pinned=False)) as images:
+    with read_images(tasks(*range(10)), Processor(), readers=readers, pinned=False) as images:
         levels, processes = zip(*images, strict=True)
     assert levels == tuple(range(10))
     assert os.getpid() not in processes
@@ -70,22 +70,40 @@ def test_images_come_in_order_from_other_processes(tasks, readers):
 def test_a_damaged_image_is_an_error_in_its_place(tasks):
     made = tasks(1, 2, 3)
     made[1].expressions[0].image_path.write_bytes(b"not an image")
-    first, second, third = read_images(made, Processor(), readers=2, pinned=False)
+    with read_images(made, Processor(), readers=2, pinned=False) as images:
+        first, second, third = images
     assert (first[0], third[0]) == (1, 3)
     assert isinstance(second, UserError)
     assert "1.png does not open as an image" in str(second)
 
 
 def test_a_reading_process_that_ends_is_told_of(tasks):
-    images = read_images(tasks(1, 13, 2, 3), Processor(), readers=1, pinned=False)
-    with closing(images), pytest.raises(UserError, match="a process that reads images ended"):
+    with (
+        pytest.raises(UserError, match="a process that reads images ended"),
+        read_images(tasks(1, 13, 2, 3), Processor(), readers=1, pinned=False) as images,
+    ):
         list(images)
 
 
-def test_closing_ends_the_processes(tasks):
-    images = read_images(tasks(*range(20)), Processor(), readers=2, pinned=False)
-    processes = {next(images)[1], next(images)[1]}
-    images.close()
+def test_a_reading_process_that_ends_is_told_of_whatever_is_done_meanwhile(tasks):
+    with (
+        pytest.raises(UserError, match="a process that reads images ended"),
+        read_images(tasks(1, 13, 2, 3), Processor(), readers=1, pinned=False),
+    ):
+        time.sleep(60)
+
+
+def test_errors_of_others_pass_through(tasks):
+    with (
+        pytest.raises(RuntimeError, match="of another"),
+        read_images(tasks(1), Processor(), readers=1, pinned=False),
+    ):
+        raise RuntimeError("of another")
+
+
+def test_leaving_the_block_ends_the_processes(tasks):
+    with read_images(tasks(*range(20)), Processor(), readers=2, pinned=False) as images:
+        processes = {next(images)[1], next(images)[1]}
     for process in processes:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
@@ -97,7 +115,7 @@ def test_processes_that_read_free_nothing_they_inherit(tasks, tmp_path):
     gc.disable()
     try:
         Noting(file)
-        with closing(read_images(tasks(1, 2), Collecting(), readers=2, pinned=False)) as images:
+        with read_images(tasks(1, 2), Collecting(), readers=2, pinned=False) as images:
             list(images)
         gc.collect()
     finally:

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 
 from torch.utils.data import DataLoader, Dataset
@@ -22,6 +22,9 @@ from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 _MOST_READERS = 16
 _IMAGES_AHEAD = 4  # of each process
 _SECONDS_OF_GRACE = 2.0
+_READER_ENDED = (
+    "DataLoader worker (pid"  # PyTorch's words, whoever finds out first: its iterator or its signal handler
+)
 
 
 class _Images(Dataset):
@@ -41,10 +44,11 @@ class _Images(Dataset):
             return UserError(str(error))
 
 
+@contextmanager
 def read_images(
     tasks: Sequence[ImageTask], processor: Sa2VAProcessor, *, readers: int, pinned: bool
-) -> Generator[ProcessedImage | UserError, None, None]:
-    """The image of each task, in order, read from now on; the processes end when it is closed.
+) -> Iterator[Iterator[ProcessedImage | UserError]]:
+    """The image of each task, in order, read from now on; the processes end where the block does.
 
     Args:
         tasks: what to read.
@@ -52,7 +56,7 @@ def read_images(
         readers: processes that read; no more are used than there are cores, and 16 at most.
         pinned: whether the images are put into pinned memory, for a GPU.
 
-    Raises UserError while iterated where a reading process ended.
+    Raises UserError, in the block's main thread at any time, where a reading process ended.
     """
     loader = DataLoader(
         _Images(tasks, processor),
@@ -64,8 +68,17 @@ def read_images(
         pin_memory=pinned,
     )
     with _kept_by_children():
-        images = iter(loader)
-    return _told(images)
+        images = _each(iter(loader))
+    try:
+        with closing(images):
+            yield images
+    except RuntimeError as error:
+        if _READER_ENDED not in str(error):
+            raise
+        raise UserError(
+            f"a process that reads images ended ({error}); give the job more memory, also of the shared kind "
+            "(/dev/shm)."
+        ) from None
 
 
 @contextmanager
@@ -78,19 +91,14 @@ def _kept_by_children() -> Iterator[None]:
         gc.unfreeze()
 
 
+def _each(images: Iterator[ProcessedImage | UserError]) -> Generator[ProcessedImage | UserError, None, None]:
+    """The same; closed, it lets go of PyTorch's iterator, which ends the processes."""
+    yield from images
+
+
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def _told(images: Iterator[ProcessedImage | UserError]) -> Generator[ProcessedImage | UserError, None, None]:
-    try:
-        yield from images
-    except RuntimeError as error:
-        raise UserError(
-            f"a process that reads images ended ({error}); give the job more memory, also of the shared kind "
-            "(/dev/shm)."
-        ) from None
 
 
 def _leave_signals_to_the_job(_worker: int) -> None:

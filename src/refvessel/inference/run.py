@@ -1,6 +1,6 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -148,7 +148,7 @@ def _drafts(draft: str | None, processor: Sa2VAProcessor, output: Path) -> Draft
 @contextmanager
 def _read(
     batches: Sequence[Sequence[ImageTask]], processor: Sa2VAProcessor, settings: Settings
-) -> Iterator[Generator[ProcessedImage | UserError, None, None] | None]:
+) -> Iterator[Iterator[ProcessedImage | UserError] | None]:
     """The batches' images, one after the other; on the CPU one process reads and the others compute.
 
     None where flips are asked for: whoever flips an image reads it first.
@@ -159,7 +159,7 @@ def _read(
     on_gpu = settings.chosen_device().type == "cuda"
     readers = (settings.threads or cores()) if on_gpu else 1
     tasks = [*chain.from_iterable(batches)]
-    with closing(read_images(tasks, processor, readers=readers, pinned=on_gpu)) as images:
+    with read_images(tasks, processor, readers=readers, pinned=on_gpu) as images:
         yield images
 
 
