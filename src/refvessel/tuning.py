@@ -11,7 +11,8 @@ from refvessel.config import MODEL_THRESHOLD
 from refvessel.dataset.tree import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import write_json
-from refvessel.inference.logits import image_logits, logit, read_logits
+from refvessel.inference.logits import image_logits, logit
+from refvessel.logits import read_logits
 from refvessel.masks import decode
 from refvessel.metrics.overlap import COUNTS, overlap_scores
 from refvessel.metrics.policy import resolve_policy

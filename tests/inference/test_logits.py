@@ -8,9 +8,10 @@ import pytest
 from scipy.special import expit
 
 from refvessel.errors import UserError
-from refvessel.inference.logits import logit, logits_file, masks_of_logits, read_logits
+from refvessel.inference.logits import logit, masks_of_logits
 from refvessel.inference.records import OK, Prediction, read_shard
 from refvessel.inference.shard import open_shard
+from refvessel.logits import logits_file, read_logits
 from refvessel.masks import decode, empty, encode
 
 SIDE = 8

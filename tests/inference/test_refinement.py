@@ -10,8 +10,8 @@ from pyarrow import parquet
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
 from refvessel.inference.gather import gather_predictions
-from refvessel.inference.logits import logits_file, read_logits
 from refvessel.inference.refinement import refine_predictions
+from refvessel.logits import logits_file, read_logits
 from refvessel.masks import area, decode, union
 
 

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from refvessel.errors import UserError
-from refvessel.metrics.logits import image_logits, read_logits, stored_sent_ids
+from refvessel.metrics.logits import image_logits
 
 ROUNDING = 1e-3  # a pixel's place among the logits is rounded to float32, by torch in another order
 
@@ -42,30 +41,3 @@ def test_full_sized_logits_give_the_masks_that_torch_gives(size):
         found, expected, atol=1e-3
     )  # a pixel's place is rounded to float32, by torch too
     assert ((found > 0) != (expected > 0)).mean() < 1e-5
-
-
-@pytest.fixture
-def stored(tmp_path):
-    arrays = {"7": np.ones((2, 4, 4), np.float16), "3": np.zeros((1, 4, 4), np.float16)}
-    np.savez_compressed(tmp_path / "shard.logits.npz", **arrays)
-    return tmp_path / "shard.logits.npz"
-
-
-def test_the_expressions_asked_for_are_read_in_their_order(stored):
-    assert sorted(stored_sent_ids(stored)) == [3, 7]
-    assert [logits.shape for logits in read_logits(stored, [3, 7])] == [(1, 4, 4), (2, 4, 4)]
-
-
-def test_a_missing_or_damaged_file_is_named(stored):
-    with pytest.raises(UserError, match=r"nowhere\.npz does not exist; set save_logits"):
-        stored_sent_ids(stored.with_name("nowhere.npz"))
-    stored.write_bytes(stored.read_bytes()[:100])
-    with pytest.raises(UserError, match=r"shard\.logits\.npz is not a file of logits"):
-        stored_sent_ids(stored)
-
-
-@pytest.mark.parametrize("array", [np.full((1, 4, 4), np.nan), np.ones((4, 4)), np.ones((1, 4, 5))])
-def test_logits_that_are_no_squares_of_finite_numbers_are_refused(tmp_path, array):
-    np.savez(tmp_path / "a.npz", **{"5": array.astype(np.float16)})
-    with pytest.raises(UserError, match="sent_id 5 are not squares of finite numbers"):
-        list(read_logits(tmp_path / "a.npz", [5]))

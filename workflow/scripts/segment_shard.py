@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from refvessel.inference.logits import logits_file
 from refvessel.inference.run import segment_shard
 from refvessel.inference.shard import run_file
+from refvessel.logits import logits_file
 from refvessel.workflow import logged
 
 settings = {**snakemake.params.settings}

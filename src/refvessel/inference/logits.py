@@ -1,35 +1,20 @@
 """Mask logits beside a shard, from which masks at other thresholds are made.
 
 While a shard is being written they are in parts, one a batch, `NAME.logits/{first sent_id}.npz`; when it is
-complete, in one compressed file, `NAME.logits.npz`. Both hold arrays by sent_id: float16 (number of [SEG],
-size/4, size/4). Expressions without [SEG] have none.
+finished, in one compressed file. Both are laid out as `refvessel.logits` says.
 """
 
 import shutil
 import zipfile
-import zlib
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from refvessel.errors import UserError
 from refvessel.files import atomic_file
+from refvessel.logits import logits_file, read_logits, stored_sent_ids
 from refvessel.model.modeling import upsample_logits
-
-
-def logits_file(shard: Path) -> Path:
-    """Where the logits of a complete shard lie."""
-    return Path(shard).with_suffix(".logits.npz")
-
-
-def read_logits(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Each sent_id of a file with its logits; raises UserError where the file is missing or damaged."""
-    with _opened(path) as arrays:
-        for name in arrays.files:
-            yield int(name), arrays[name]
 
 
 def masks_of_logits(logits: np.ndarray, *, height: int, width: int, threshold: float) -> np.ndarray:
@@ -99,17 +84,5 @@ class LogitsWriter:
         """sent_id -> a file with its logits; where a killed job left them twice, they are the same."""
         places = {}
         for path in [*filter(Path.exists, [self._file]), *sorted(self._parts.glob("[0-9]*.npz"))]:
-            with _opened(path) as arrays:
-                places |= {int(name): path for name in arrays.files}
+            places |= dict.fromkeys(stored_sent_ids(path), path)
         return places
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            yield arrays
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; set save_logits and segment again.") from None
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{path} is not a file of logits ({error}); segment again.") from None

@@ -12,8 +12,9 @@ from pyarrow import parquet
 from refvessel.config import MODEL_THRESHOLD
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json
-from refvessel.inference.logits import masks_of_logits, read_logits
+from refvessel.inference.logits import masks_of_logits
 from refvessel.inference.postprocessing import drop_small_components, fill_small_holes
+from refvessel.logits import read_logits
 from refvessel.masks import decode, empty, encode, is_rle, union
 from refvessel.provenance import file_record, versions
 

@@ -1,44 +1,11 @@
-"""Stored mask logits and what they say at an image's size, without torch.
+"""What mask logits say at an image's size, without torch."""
 
-A file has an array a sent_id: float16 (number of [SEG], side, side), where SAM2's input has four times the side.
-"""
-
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from refvessel.errors import UserError
-
 _SCALE = 4  # from the logits to SAM2's input, in each direction
-
-
-def stored_sent_ids(path: Path) -> list[int]:
-    """The expressions whose logits a file holds; raises UserError where it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return [int(name) for name in arrays.files]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; set save_logits and segment again.") from None
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise _damaged(path, str(error)) from None
-
-
-def read_logits(path: Path, sent_ids: Iterable[int]) -> Iterator[np.ndarray]:
-    """The logits of some expressions of a file, in their order; raises UserError where they are damaged."""
-    with np.load(path, allow_pickle=False) as arrays:
-        for sent_id in sent_ids:
-            try:
-                logits = arrays[str(sent_id)]
-            except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise _damaged(path, str(error)) from None
-            if logits.ndim != 3 or logits.shape[1] != logits.shape[2] or not np.isfinite(logits).all():
-                raise _damaged(path, f"those of sent_id {sent_id} are not squares of finite numbers")
-            yield logits
 
 
 def image_logits(logits: np.ndarray, *, height: int, width: int) -> np.ndarray:
@@ -72,7 +39,3 @@ def _interpolation(before: int, after: int) -> csr_array:
     weights = np.concatenate([1 - share, share]).astype(np.float32)
     cells = np.tile(np.arange(after), 2), np.concatenate([first, second])
     return csr_array((weights, cells), shape=(after, before))  # what falls on one cell is added up
-
-
-def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"{path} is not a file of logits ({what}); segment again.")

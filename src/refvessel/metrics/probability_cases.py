@@ -10,7 +10,8 @@ import pandas as pd
 
 from refvessel import masks
 from refvessel.errors import UserError
-from refvessel.metrics.logits import image_logits, read_logits, stored_sent_ids
+from refvessel.logits import read_logits, stored_sent_ids
+from refvessel.metrics.logits import image_logits
 from refvessel.metrics.overlap import COUNTS, overlap_scores
 from refvessel.metrics.parallel import call_each
 from refvessel.metrics.policy import EmptyPolicy
@@ -85,7 +86,7 @@ def threshold_table(counts: np.ndarray, policy: EmptyPolicy) -> pd.DataFrame:
 def _score_some(path: Path, rows: list[dict[str, Any]]) -> dict[int, tuple[dict[str, float], np.ndarray]]:
     """By sent_id, the scores and the counts of expressions of one file."""
     scored = {}
-    for row, logits in zip(rows, read_logits(path, [row["sent_id"] for row in rows]), strict=True):
+    for row, (_, logits) in zip(rows, read_logits(path, [row["sent_id"] for row in rows]), strict=True):
         if len(logits) != row["num_seg"]:
             raise UserError(
                 f"{path} has logits of {len(logits)} masks for sent_id {row['sent_id']}, the predictions have "

@@ -1,0 +1,50 @@
+"""The file of mask logits beside a finished shard, `NAME.logits.npz`, as every stage reads it.
+
+It has an array a sent_id: float16 (number of [SEG], side, side), where SAM2's input has four times the side.
+Expressions without [SEG] have none.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from refvessel.errors import UserError
+
+
+def logits_file(shard: Path) -> Path:
+    """Where the logits of a finished shard lie."""
+    return Path(shard).with_suffix(".logits.npz")
+
+
+def stored_sent_ids(path: Path) -> list[int]:
+    """The expressions whose logits a file holds; raises UserError where it is missing or damaged."""
+    with _opened(path) as arrays:
+        return [int(name) for name in arrays.files]
+
+
+def read_logits(path: Path, sent_ids: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Some expressions of a file and their logits, in the order asked for; None: all of them.
+
+    Raises UserError where the file is missing or damaged, and for logits that are no squares of finite numbers.
+    """
+    with _opened(path) as arrays:
+        for sent_id in map(int, arrays.files) if sent_ids is None else sent_ids:
+            logits = arrays[str(sent_id)]
+            if logits.ndim != 3 or logits.shape[1] != logits.shape[2] or not np.isfinite(logits).all():
+                raise ValueError(f"those of sent_id {sent_id} are not squares of finite numbers")
+            yield sent_id, logits
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; set save_logits and segment again.") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is not a file of logits ({error}); segment again.") from None
