@@ -361,7 +361,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Go on, until interrupted.")] = False,
 ) -> None:
     """Show how far all shards below a folder are."""
-    from refvessel.inference import status
+    from refvessel.jobs import status
 
     if watch:
         status.watch(results, screen=sys.stdout.isatty())

@@ -83,23 +83,6 @@ def run() -> Run:
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """An empty file system of 256 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-@pytest.fixture
 def segment_job(tree, demo_model) -> Iterator[Callable[..., subprocess.Popen]]:
     """A function that starts `refvessel segment` as a job, and returns once that has written lines."""
     jobs = []

@@ -19,7 +19,7 @@ rule segment_shard:
         gpu=config["inference"]["gpus_per_job"],
     params:
         settings=config["inference"],
-        code=code_hash("inference", "model", "dataset"),
+        code=code_hash("inference", "jobs", "model", "dataset"),
     script:
         "../scripts/segment_shard.py"
 

@@ -7,7 +7,7 @@ from queue import Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
-from refvessel.inference.signals import stopping
+from refvessel.jobs.signals import stopping
 
 T = TypeVar("T")
 

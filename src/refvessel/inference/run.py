@@ -14,18 +14,18 @@ from refvessel.errors import UserError
 from refvessel.inference.batches import BatchSize, fitting_batch_size, form_batches
 from refvessel.inference.devices import describe_device, peak_memory
 from refvessel.inference.drafts import Drafts
-from refvessel.inference.gpus import claimed_gpus
 from refvessel.inference.identity import dataset_identity, model_identity
 from refvessel.inference.loading import loaded_model
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.inference.reading import cores, read_images
 from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.settings import Settings
 from refvessel.inference.shard import Run, ShardWriter, open_shard
-from refvessel.inference.signals import stopped_by_signals
+from refvessel.jobs.gpus import claimed_gpus
+from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
+from refvessel.jobs.signals import stopped_by_signals
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.provenance import versions

@@ -11,9 +11,9 @@ import numpy as np
 
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json, write_json
-from refvessel.inference.locks import sole_writer
 from refvessel.inference.logits import LogitsWriter
 from refvessel.inference.records import FAILED, Prediction, read_shard
+from refvessel.jobs.locks import sole_writer
 
 
 @dataclass(frozen=True)

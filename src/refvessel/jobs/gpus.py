@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.inference.locks import try_lock
+from refvessel.jobs.locks import try_lock
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SECONDS_BETWEEN_TRIES = 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refvessel.errors import UserError
 from refvessel.files import read_json, write_json
-from refvessel.inference.signals import Stopped
+from refvessel.jobs.signals import Stopped
 
 SUFFIX = ".progress.json"
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from refvessel.errors import UserError
-from refvessel.inference.gpus import claimed_gpus, visible_gpus
-from refvessel.inference.locks import try_lock
+from refvessel.jobs.gpus import claimed_gpus, visible_gpus
+from refvessel.jobs.locks import try_lock
 
 HOLDER = """
 import time
-from refvessel.inference.gpus import claimed_gpus
+from refvessel.jobs.gpus import claimed_gpus
 with claimed_gpus({count}, lambda: print("waiting", flush=True)) as held:
     print(*held, flush=True)
     time.sleep(600)

@@ -3,7 +3,7 @@
 import pytest
 
 from refvessel.errors import UserError
-from refvessel.inference.progress import (
+from refvessel.jobs.progress import (
     FAILED,
     FINISHED,
     LOADING,
@@ -15,7 +15,7 @@ from refvessel.inference.progress import (
     read_progress,
     reported,
 )
-from refvessel.inference.signals import Stopped
+from refvessel.jobs.signals import Stopped
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr("refvessel.inference.progress.time", clock)
+    monkeypatch.setattr("refvessel.jobs.progress.time", clock)
     return clock
 
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.inference.progress import (
+from refvessel.jobs.progress import (
     LOADING,
     RUNNING,
     SUFFIX,

@@ -10,8 +10,8 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import write_json
-from refvessel.inference.progress import Progress
-from refvessel.inference.status import status
+from refvessel.jobs.progress import Progress
+from refvessel.jobs.status import status
 
 
 def progress(state, done, total, *, rate=None, left=None, failures=0):
