@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from refvessel.cli import Format
+from refvessel.cli.data import Format
 from refvessel.dataset.polygons import as_polygon
 from refvessel.dataset.readers import FORMATS, formats
 from refvessel.dataset.readers.records import Record, locate, visible_files

@@ -1,0 +1,19 @@
+"""The command line: each command names its inputs and calls one function of the package.
+
+Heavy packages are imported inside the commands, so that `refvessel --help` answers at once.
+"""
+
+import sys
+
+from refvessel.cli import checkpoints, data, predictions, scores  # noqa: F401  (their commands join the application)
+from refvessel.cli.app import app
+from refvessel.errors import UserError
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and status 1."""
+    try:
+        app()
+    except UserError as error:
+        print(f"refvessel: {error}", file=sys.stderr)
+        sys.exit(1)

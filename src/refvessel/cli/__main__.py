@@ -1,0 +1,5 @@
+"""`python -m refvessel.cli`"""
+
+from refvessel.cli import main
+
+main()
