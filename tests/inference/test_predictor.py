@@ -1,5 +1,7 @@
 """Whatever goes wrong in a batch, each of its expressions has a record, and only what fails is failed."""
 
+import gc
+import weakref
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmentation
@@ -38,9 +41,9 @@ class Model:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         if self.ill and any("bad" in prompt for mine in prompts for prompt in mine):
             raise self.ill
-        return [[self.answer(prompt) for prompt in mine] for mine in prompts]
+        return [[self.respond(prompt) for prompt in mine] for mine in prompts]
 
-    def answer(self, prompt):
+    def respond(self, prompt):
         masks, logits = np.ones((1, SIDE, SIDE), bool), np.ones((1, 2, 2), np.float16)
         return Segmentation(prompt, masks, [float("nan") if "bad" in prompt else self.score], logits)
 
@@ -128,20 +131,18 @@ def test_flips_look_four_times_at_every_image(images):
     assert model.tried == [2] * 4
 
 
+class Tensors(list):
+    """What fills the memory."""
+
+
 def test_the_tensors_of_an_attempt_are_released_before_the_next(images):
     """An error keeps the frames that it went through, and with them what filled the memory."""
-    import gc
-    import weakref
-
-    class Tensors(np.ndarray):
-        pass
-
     held = []
 
     class Greedy(Model):
         def segment(self, images, prompts):
             assert not any(reference() is not None for reference in held)
-            tensors = np.zeros(1).view(Tensors)
+            tensors = Tensors()
             held.append(weakref.ref(tensors))
             return super().segment(images, prompts)
 
@@ -151,3 +152,113 @@ def test_the_tensors_of_an_attempt_are_released_before_the_next(images):
     finally:
         gc.enable()
     assert len(held) > 4
+
+
+@dataclass
+class InSteps(Model):
+    """The same in steps; `ending` ends with `error` at the phrase `bad`, and at more than `room` images."""
+
+    ending: str = ""
+    error: Exception | None = None
+    room: int = 99
+    steps: list[tuple[str, int]] = field(default_factory=list)
+
+    def begin(self, images, prompts):
+        return self.step("begin", images, prompts)
+
+    def answer(self, begun):
+        return self.step("answer", *begun)
+
+    def finish(self, launched):
+        _, prompts = self.step("finish", *launched)
+        return [[self.respond(prompt) for prompt in mine] for mine in prompts]
+
+    def respond(self, prompt):
+        return super().respond(prompt.replace("bad", "good"))
+
+    def step(self, name, images, prompts):
+        self.steps.append((name, len(images)))
+        if name == self.ending and (len(images) > self.room or any("bad" in mine for mine in prompts)):
+            raise type(self.error)(*self.error.args)
+        return images, prompts
+
+
+def predict_all(predictor, tasks):
+    """The records of batches of the predictor's size, their images read before."""
+    size = predictor.batch_size.images
+    batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+    opened = iter([Image.open(task.expressions[0].image_path) for task in tasks])
+    predicted = list(predictor.predict_all(batches, opened))
+    assert [len(each) for each in predicted] == [len(batch) for batch in batches]
+    return [record for each in predicted for record, _ in each]
+
+
+def test_a_batch_is_begun_before_the_one_before_is_answered(images):
+    model = InSteps()
+    records = predict_all(Predictor(model, Processor(), "{phrase}", 2), images(*[["a"]] * 5))
+    assert [record.sent_id for record in records] == [0, 100, 200, 300, 400]
+    assert [step for step in model.steps if step[0] != "finish"] == [
+        ("begin", 2),
+        ("begin", 2),
+        ("answer", 2),
+        ("begin", 1),
+        ("answer", 2),
+        ("answer", 1),
+    ]
+    assert not model.tried
+
+
+@pytest.mark.parametrize("ending", ["begin", "answer", "finish"])
+@pytest.mark.parametrize(
+    "error", [ArithmeticError("not finite"), RuntimeError("CUDA error"), torch.OutOfMemoryError("of memory")]
+)
+def test_a_batch_that_fails_in_any_step_is_tried_again_and_no_other(images, ending, error):
+    model = InSteps(ending=ending, error=error)
+    tasks = images(["a"], ["a"], ["a"], ["bad"], ["a"], ["a"])
+    records = predict_all(Predictor(model, Processor(), "{phrase}", 2), tasks)
+    assert statuses(records) == dict.fromkeys([0, 100, 200, 300, 400, 500], "ok")
+    assert sum(model.tried) == 2
+
+
+def test_memory_that_is_short_for_a_batch_begun_beside_another_makes_later_ones_smaller(images):
+    model = InSteps(ending="begin", error=torch.OutOfMemoryError("CUDA out of memory."), room=2)
+    predictor = Predictor(model, Processor(), "{phrase}", 4)
+    records = predict_all(predictor, images(*[["a"]] * 12))
+    assert [record.sent_id for record in records] == [*range(0, 1200, 100)]
+    assert predictor.batch_size.images == 2
+    assert [size for step, size in model.steps if step == "begin"] == [4, 2, 2, 2, 2]
+    assert model.tried == [2, 2]
+
+
+def test_an_image_that_did_not_open_fails_alone_among_those_read_before(images):
+    tasks = images(["a"], ["a", "b"], ["a"])
+    tasks[1].expressions[0].image_path.write_bytes(b"not an image")
+    opened = iter(
+        [Image.new("L", (SIDE, SIDE)), UserError("1.png does not open"), Image.new("L", (SIDE, SIDE))]
+    )
+    predictor = Predictor(InSteps(), Processor(), "{phrase}", 3)
+    (predicted,) = predictor.predict_all([tasks], opened)
+    assert statuses(record for record, _ in predicted) == {0: "ok", 100: "failed", 101: "failed", 200: "ok"}
+
+
+def test_the_tensors_of_a_batch_that_was_begun_are_released_before_it_is_tried_again(images):
+    held = []
+
+    class Greedy(InSteps):
+        def begin(self, images, prompts):
+            tensors = Tensors(super().begin(images, prompts))
+            held.append(weakref.ref(tensors))
+            return tensors
+
+        def segment(self, images, prompts):
+            assert held[0]() is None
+            return super().segment(images, prompts)
+
+    model = Greedy(ending="answer", error=RuntimeError("CUDA error"))
+    gc.disable()
+    try:
+        records = predict_all(Predictor(model, Processor(), "{phrase}", 1), images(["bad"], ["a"], ["a"]))
+    finally:
+        gc.enable()
+    assert statuses(records) == {0: "ok", 100: "ok", 200: "ok"}
+    assert len(held) == 3
