@@ -21,17 +21,22 @@ from inference_h100 import QUESTION, engine_seconds, frames, random_model
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmenter
+from refvessel.jobs.gpus import visible_gpus
 from refvessel.model.compilation import compile_blocks
 
 GPUS = 2
+PATIENCE = 600  # seconds, for a process that may have ended
 ROUNDS = 3
 
 
 def segment_in_turns(
-    gpu: int, count: int, batch: int, together: Barrier, seconds: "Queue[tuple[int, int, float]]"
+    gpu: str, first: bool, count: int, batch: int, together: Barrier, seconds: "Queue[tuple[int, int, float]]"
 ) -> None:
-    """One GPU's process: reports the seconds of every run as (round, number of GPUs at work, seconds)."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    """One GPU's process: reports the seconds of every run as (round, number of GPUs at work, seconds).
+
+    The first process is the one that also works alone.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     model, processor = random_model("cuda")
     drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
     predictor = Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, batch)
@@ -46,10 +51,10 @@ def segment_in_turns(
 
         run(tasks[: 2 * batch])
         for number in range(ROUNDS):
-            together.wait()
-            if gpu == 0:
+            together.wait(PATIENCE)
+            if first:
                 seconds.put((number, 1, run(tasks)))
-            together.wait()
+            together.wait(PATIENCE)
             seconds.put((number, GPUS, run(tasks)))
 
 
@@ -65,13 +70,15 @@ def main() -> None:
     together, seconds = spawn.Barrier(GPUS), spawn.Queue()
     jobs = [
         spawn.Process(
-            target=segment_in_turns, args=(gpu, arguments.frames, arguments.batch_size, together, seconds)
+            target=segment_in_turns,
+            args=(gpu, number == 0, arguments.frames, arguments.batch_size, together, seconds),
+            daemon=True,  # where one ends early, so does the rest
         )
-        for gpu in range(GPUS)
+        for number, gpu in enumerate(visible_gpus()[:GPUS])
     ]
     for job in jobs:
         job.start()
-    runs = [seconds.get(timeout=600) for _ in range(ROUNDS * (1 + GPUS))]
+    runs = [seconds.get(timeout=PATIENCE) for _ in range(ROUNDS * (1 + GPUS))]
     for job in jobs:
         job.join()
     print(

@@ -262,3 +262,64 @@ def test_the_tensors_of_a_batch_that_was_begun_are_released_before_it_is_tried_a
         gc.enable()
     assert statuses(records) == {0: "ok", 100: "ok", 200: "ok"}
     assert len(held) == 3
+
+
+@dataclass
+class Cramped(InSteps):
+    """A segmenter whose memory has `room`, of which what was begun holds 3 and a step takes more for its time."""
+
+    memory: int = 10
+    beginning: int = 8
+    answering: int = 8
+    begun: list[weakref.ref] = field(default_factory=list)
+
+    def begin(self, images, prompts):
+        self.take(self.beginning)
+        tensors = Tensors(super().begin(images, prompts))
+        self.begun.append(weakref.ref(tensors))
+        return tensors
+
+    def answer(self, begun):
+        self.take(self.answering - 3)
+        return super().answer(begun)
+
+    def segment(self, images, prompts):
+        self.take(max(self.beginning, self.answering))
+        return super().segment(images, prompts)
+
+    def take(self, peak):
+        held = 3 * sum(reference() is not None for reference in self.begun)
+        if held + peak > self.memory:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.mark.parametrize(("beginning", "answering"), [(8, 8), (6, 8), (4, 9), (4, 5)])
+def test_what_fits_alone_is_segmented_though_no_two_fit(images, beginning, answering):
+    model = Cramped(beginning=beginning, answering=answering)
+    records = predict_all(Predictor(model, Processor(), "{phrase}", 1), images(*[["a"]] * 6))
+    assert statuses(records) == dict.fromkeys(range(0, 600, 100), "ok")
+
+
+def test_nothing_is_begun_beside_a_batch_with_a_damaged_image(images):
+    class Alone(Cramped):
+        def segment(self, images, prompts):
+            assert not any(reference() is not None for reference in self.begun)
+            return super().segment(images, prompts)
+
+    tasks = images(["a"], ["a"], ["a"], ["a"])
+    tasks[1].expressions[0].image_path.write_bytes(b"not an image")
+    good = Image.new("L", (SIDE, SIDE))
+    opened = iter([good, UserError("1.png does not open"), good, good])
+    predicted = Predictor(Alone(memory=99), Processor(), "{phrase}", 2).predict_all(
+        [tasks[:2], tasks[2:]], opened
+    )
+    records = [record for batch in predicted for record, _ in batch]
+    assert statuses(records) == {0: "ok", 100: "failed", 200: "ok", 300: "ok"}
+
+
+def test_a_rehearsal_takes_what_two_batches_at_once_do(images):
+    task, *_ = images(["a"])
+    fits, does_not = Cramped(memory=11), Cramped(memory=10)
+    Predictor(fits, Processor(), "{phrase}", 1).rehearse([task])
+    with pytest.raises(torch.OutOfMemoryError):
+        Predictor(does_not, Processor(), "{phrase}", 1).rehearse([task])

@@ -62,7 +62,16 @@ def test_a_run_without_shards_and_a_missing_folder_are_told_apart(tmp_path):
 def test_watching_into_a_file_writes_a_table_each_time_something_changed(results):
     output = results / "watched.txt"
     command = [sys.executable, "-m", "refvessel.cli", "status", str(results), "--watch"]
-    with output.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as job:
+    with (
+        output.open("wb") as stream,
+        # A shell ignores interrupts for what it runs in the background, tests among it.
+        subprocess.Popen(
+            command,
+            stdout=stream,
+            stderr=stream,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as job,
+    ):
         wait_for(output, b"2 under way")
         write_json(results / "a/1-of-3.progress.json", asdict(progress("finished", 100, 100)))
         wait_for(output, b"1 under way")

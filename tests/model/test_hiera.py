@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import Sam2VideoModel
 
+from refvessel.model import hiera
 from refvessel.model.configuration import Sa2VAConfig
-from refvessel.model.hiera import Windows, encode
+from refvessel.model.hiera import Windows
 
 
 @pytest.mark.parametrize(
@@ -16,10 +17,12 @@ from refvessel.model.hiera import Windows, encode
             {"window_spec": [8, 4, 14, 7]}, id="windows that need padding, as in the smaller models"
         ),
         pytest.param({"global_att_blocks": [4, 5]}, id="a global block after another"),
+        pytest.param({"global_att_blocks": [0, 4]}, id="a global block first"),
     ],
 )
+@pytest.mark.parametrize("at_once", [1, 2])
 @torch.inference_mode()
-def test_features_equal_those_of_transformers_encoder(config, trunk):
+def test_features_equal_those_of_transformers_encoder(config, trunk, at_once, monkeypatch):
     config["grounding_encoder_config"] |= {"stages": [1, 2, 3, 1], "global_att_blocks": [4]} | trunk
     torch.manual_seed(0)
     model = Sam2VideoModel(Sa2VAConfig(**config).sam2_config()).eval()
@@ -28,7 +31,8 @@ def test_features_equal_those_of_transformers_encoder(config, trunk):
     images = torch.randn(2, 3, 256, 256)
     fine, middle, coarse = model.vision_encoder(images).fpn_hidden_states
     narrow = model.mask_decoder.conv_s0, model.mask_decoder.conv_s1
-    found, finer = encode(model.vision_encoder, narrow, images)
+    monkeypatch.setattr(hiera, "_IMAGES_ON_A_CPU", at_once)
+    found, finer = hiera.encode(model.vision_encoder, narrow, images)
     torch.testing.assert_close(found, coarse, atol=1e-4, rtol=1e-4)
     for ours, convolution, level in zip(finer, narrow, (fine, middle), strict=True):
         torch.testing.assert_close(ours, convolution(level), atol=1e-3, rtol=1e-4)

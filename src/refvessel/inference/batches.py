@@ -47,7 +47,7 @@ def fitting_batch_size(
 
     Args:
         tasks: what will be segmented.
-        attempt: runs the model over a batch; where even that fails, the answer is 1.
+        attempt: takes the memory that a batch of so many images does; where even that fails, the answer is 1.
         device: where the model is; on the CPU the answer is 4.
     """
     if device.type != "cuda":

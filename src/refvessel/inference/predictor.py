@@ -3,12 +3,13 @@
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from threading import RLock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 # What PyTorch says where its own class for it does not: of the CPU, of cuBLAS and cuDNN, of the driver.
 _MEMORY_IS_SHORT = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
 _NO_LOGITS = np.zeros((0, 0, 0), np.float16)
+
+T = TypeVar("T")
 
 # A record, and the logits of its masks: float16 (number of [SEG], size/4, size/4).
 Predicted = tuple[Prediction, np.ndarray]
@@ -68,6 +71,7 @@ class Predictor:
         self._question = question
         self._flips = flips
         self._model_lock = RLock()  # a batch that is tried again, by another thread, has it for itself
+        self._waiting: deque[_Piece] = deque()  # what was begun and is not answered
 
     def predict(self, batch: Sequence[ImageTask]) -> list[Predicted]:
         """A record of every expression, in order, and its logits."""
@@ -83,7 +87,7 @@ class Predictor:
         """The records of each batch, in order, while later ones are computed.
 
         The model runs in a thread of its own and, on a GPU, is told of a batch before the masks of the one before
-        have arrived; others encode masks. A batch in which anything fails is left to `predict`.
+        have arrived; others encode masks. What of a batch goes through at once and fails is left to `predict`.
 
         Args:
             batches: what to segment.
@@ -113,13 +117,15 @@ class Predictor:
         pool: ThreadPoolExecutor,
     ) -> Iterator[tuple[Sequence[ImageTask], Future[list[Predicted]]]]:
         """Pieces of the batches, and the records of each to come; the next is begun before one is answered."""
-        waiting: deque[_Piece] = deque()
+        self._waiting.clear()
         for tasks, read in self._pieces(batches, images):
-            waiting.append(_Piece(tasks, self._begin(tasks, read)))
-            if len(waiting) > 1:
-                yield self._answer(waiting.popleft(), pool)
-        while waiting:
-            yield self._answer(waiting.popleft(), pool)
+            begun = _Piece(tasks, self._begin(tasks, read))
+            self._waiting.append(begun)
+            # Nothing is begun beside a piece that could not be.
+            while len(self._waiting) > (1 if begun.begun else 0):
+                yield self._answer(pool)
+        while self._waiting:
+            yield self._answer(pool)
 
     def _pieces(
         self, batches: Sequence[Sequence[ImageTask]], images: Iterator[ProcessedImage | UserError] | None
@@ -138,27 +144,33 @@ class Predictor:
         """None where it is left to `predict`."""
         if images is None or any(isinstance(image, UserError) for image in images):
             return None
+        return self._step(tasks, self._segmenter.begin, images, self._prompts(tasks))
+
+    def _answer(self, pool: ThreadPoolExecutor) -> tuple[Sequence[ImageTask], Future[list[Predicted]]]:
+        """The records to come of what waits longest."""
+        with self._model_lock:
+            piece = self._waiting.popleft()
+            launched = piece.begun and self._step(piece.tasks, self._segmenter.answer, piece.begun)
+            piece.begun = None  # what failed lets go of its tensors before the next attempt
+        if launched:
+            return piece.tasks, pool.submit(self._finish, piece.tasks, launched)
+        records: Future[list[Predicted]] = Future()
+        records.set_result(self.predict(piece.tasks))
+        return piece.tasks, records
+
+    def _step(self, tasks: Sequence[ImageTask], step: Callable[..., T], *inputs: object) -> T | None:
+        """What a step gives, or None where it fails, the error and its hold on tensors being gone.
+
+        Memory that is short beside another batch would be so for all to come: they become smaller.
+        """
         try:
             with self._model_lock, self._compiled_if_full(tasks):
-                return self._segmenter.begin(images, self._prompts(tasks))
+                return step(*inputs)
         except FAILURES as error:
             short_of_memory = _is_short_of_memory(error)
-        if short_of_memory:  # with the batch before still there: so would be the ones to come
+        if short_of_memory:
             self.batch_size.did_not_fit(len(tasks))
         return None
-
-    def _answer(
-        self, piece: "_Piece", pool: ThreadPoolExecutor
-    ) -> tuple[Sequence[ImageTask], Future[list[Predicted]]]:
-        tasks, begun = piece.tasks, piece.begun
-        if begun:
-            with suppress(*FAILURES), self._model_lock, self._compiled_if_full(tasks):
-                return tasks, pool.submit(self._finish, tasks, self._segmenter.answer(begun))
-        # What failed lets go of its tensors, as its error has done, before the next attempt.
-        begun = piece.begun = None
-        records: Future[list[Predicted]] = Future()
-        records.set_result(self.predict(tasks))
-        return tasks, records
 
     def _finish(self, tasks: Sequence[ImageTask], launched: Launched) -> list[Predicted]:
         return self._records(tasks, self._segmenter.finish(launched))
@@ -177,6 +189,8 @@ class Predictor:
             reason = f"{type(error).__name__}: {error}"
         # The error is gone, and with it its hold on the tensors of the attempt.
         require_working_gpu()
+        if short_of_memory and self._let_go():
+            return self._predict_piece(tasks)
         if short_of_memory:
             self.batch_size.did_not_fit(len(tasks))
             torch.cuda.empty_cache()
@@ -185,6 +199,24 @@ class Predictor:
             (expression,) = tasks[0].expressions
             return [(_failed(expression, self._prompt(expression), reason), _NO_LOGITS)]
         return list(chain.from_iterable(map(self.predict, halves)))
+
+    def _let_go(self) -> bool:
+        """Whether anything had been begun, whose memory is free now; it will be begun anew."""
+        with self._model_lock:
+            begun = [piece for piece in self._waiting if piece.begun]
+            for piece in begun:
+                piece.begun = None
+        return bool(begun)
+
+    def rehearse(self, tasks: Sequence[ImageTask]) -> None:
+        """Hold at once as much memory as `predict_all` does with batches of these; raises whatever goes wrong."""
+        if self._flips:
+            self.attempt(tasks)
+            return
+        images = [self._processor.process_image(open_image(task.expressions[0])) for task in tasks]
+        begun = self._segmenter.begin(images, self._prompts(tasks))
+        self._segmenter.segment(images, self._prompts(tasks))
+        del begun
 
     def attempt(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
         """The same of one batch at once; raises whatever goes wrong."""

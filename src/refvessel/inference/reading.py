@@ -56,7 +56,7 @@ def read_images(
         readers: processes that read; no more are used than there are cores, and 16 at most.
         pinned: whether the images are put into pinned memory, for a GPU.
 
-    Raises UserError, in the block's main thread at any time, where a reading process ended.
+    Raises UserError, in the block, where a reading process ended.
     """
     loader = DataLoader(
         _Images(tasks, processor),

@@ -127,7 +127,7 @@ def _ready(
             flips=settings.flips,
         )
         predictor.batch_size = BatchSize(
-            settings.batch_size or fitting_batch_size(tasks, predictor.attempt, device)
+            settings.batch_size or fitting_batch_size(tasks, predictor.rehearse, device)
         )
         if settings.compiled:
             compile_blocks(loaded)

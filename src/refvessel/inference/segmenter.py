@@ -14,7 +14,7 @@ from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
 from refvessel.model.transfer import Arriving, to_device
 
-_ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
+ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 _LARGEST_LOGIT = float(np.finfo(np.float16).max)
 _PROMPTS_KEPT = 4096  # token ids of so many questions and tile counts
 
@@ -41,7 +41,8 @@ class Segmentation:
 class Begun:
     """A batch that the encoders and the language model read; on a GPU they may still be running.
 
-    owners: the image of each prompt.
+    images: of the batch.
+    owners: the image of each prompt, by its number.
     prefill: of all prompts.
     features: SAM2's, of all images; None where they are made of those images only that some answer segments.
     """
@@ -93,6 +94,8 @@ class Segmenter:
         self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
         self._on_gpu = model.device.type == "cuda"
         self._beside = torch.cuda.Stream(model.device) if self._on_gpu else None
+        if self._beside:  # the weights have to be there
+            self._beside.wait_stream(torch.cuda.current_stream(model.device))
 
     def segment(
         self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]
@@ -165,7 +168,7 @@ class Segmenter:
             for image, mine in zip(images, prompts, strict=True)
         ]
         draft = self._drafts.likeliest() if self._drafts else []
-        packed = pack_prompts(token_ids, draft, multiple=_ROUND_LENGTH if self._on_gpu else 1)
+        packed = pack_prompts(token_ids, draft, multiple=ROUND_LENGTH if self._on_gpu else 1)
         tiles = self._model.embed_tiles(self._pixels([image.tiles for image in images]))
         of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in images])]
         return self._model.read_prompts(

@@ -19,6 +19,7 @@ def compile_blocks(model: Sa2VAModel) -> None:
     _fuse_gelu(model)
     _multiply_patches(model)
     processing.standardise = torch.compile(processing.standardise)
+    model.vision_model.embeddings.patch_embeddings.compile()
     hiera.embed_patches = torch.compile(hiera.embed_patches)
     hiera.block_tokens = torch.compile(hiera.block_tokens)
     for layer in model.vision_model.encoder.layer:
@@ -47,9 +48,7 @@ def _fuse_gelu(model: Sa2VAModel) -> None:
 
 def _multiply_patches(model: Sa2VAModel) -> None:
     """Let the encoders' first convolutions be products."""
-    for embeddings in (
-        model.vision_model.embeddings.patch_embeddings,
-        model.grounding_encoder.vision_encoder.backbone.patch_embed,
-    ):
+    tiles = model.vision_model.embeddings.patch_embeddings
+    whole = model.grounding_encoder.vision_encoder.backbone.patch_embed
+    for embeddings in (tiles, whole):
         embeddings.projection = PatchProduct(embeddings.projection)
-        embeddings.compile()

@@ -3,7 +3,7 @@
 The library's blocks cut their input into windows and put it together again, each for itself, and its attention
 also computes weights that nothing reads; its neck makes position encodings that an image alone does not need.
 Here the features stay cut for as long as consecutive blocks have the same windows. The arithmetic is the same,
-but that two linear maps in a row are multiplied first.
+but that two linear maps in a row are multiplied first, and that the biases of a stage's products are summed apart.
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from transformers.models.sam2.modeling_sam2 import (
 from refvessel.model import kernels
 
 _STRIDE = 4  # of the finest features, in pixels
+_IMAGES_ON_A_CPU = 1  # at once: its caches hold the features of one image, but not of many
 _MOST_IMAGES = 32  # at once: attention kernels take 65,535 windows at most
 
 
@@ -80,8 +81,7 @@ def encode(
         (images, hidden, size/16, size/16), and what `narrow` makes of the finer levels.
     """
     positions = encoder.backbone._get_pos_embed([images.shape[-1] // _STRIDE] * 2)
-    # A CPU's caches hold the features of one image, but not of many.
-    pieces = images.split(1 if images.is_cpu else _MOST_IMAGES)
+    pieces = images.split(_IMAGES_ON_A_CPU if images.is_cpu else _MOST_IMAGES)
     parts = [_encode(encoder, narrow, piece, positions) for piece in pieces]
     coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
     return coarse, (fine, middle)
@@ -136,8 +136,15 @@ def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tens
 def embed_patches(
     trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tensor, side: int
 ) -> torch.Tensor:
-    """The embedded patches of images and their positions, in windows, as `Windows.tokens`."""
-    return cut(trunk.patch_embed(images) + positions, side)
+    """The embedded patches of images, their positions added, as `Windows.tokens`.
+
+    Args:
+        trunk: whose patches they are.
+        images: normalised (images, 3, size, size).
+        positions: (1, size/4, size/4, channels).
+        side: of the windows, in patches.
+    """
+    return cut(trunk.patch_embed(images) + positions, side).contiguous()
 
 
 def run_block(block: Sam2MultiScaleBlock, features: Windows) -> Windows:
@@ -167,9 +174,10 @@ def _side(block: Sam2MultiScaleBlock, size: int) -> int:
 def block_tokens(
     block: Sam2MultiScaleBlock, tokens: torch.Tensor, left_out: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A block over windows, as `Windows` has tokens and what they leave out; the tokens may be overwritten.
+    """A block over windows: (windows, tokens, channels) to (windows, tokens / stride^2, channels).
 
-    A product adds itself to the tokens where they lie, which leaves no place for its bias.
+    A product adds itself to the tokens where they lie, which leaves no place for its bias: `left_out`, float32
+    (channels,), is what the tokens lack, before and after. The tokens given may be overwritten.
     """
     normed = block.layer_norm1(tokens + left_out.to(tokens.dtype))
     if block.dim != block.dim_out:

@@ -167,7 +167,14 @@ def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def standardise(
     pixels: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Pixels as shares of 255, less their channel's mean, by its deviation; in `dtype`."""
+    """Pixels as shares of 255, less their channel's mean, by its deviation.
+
+    Args:
+        pixels: uint8 (..., channels, height, width).
+        mean: float32 (3, 1, 1).
+        deviation: float32 (3, 1, 1).
+        dtype: of the result, (..., 3, height, width).
+    """
     return pixels.float().div_(255).sub(mean).div_(deviation).to(dtype)
 
 
