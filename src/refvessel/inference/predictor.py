@@ -119,10 +119,10 @@ class Predictor:
         """Pieces of the batches, and the records of each to come; the next is begun before one is answered."""
         self._waiting.clear()
         for tasks, read in self._pieces(batches, images):
-            begun = _Piece(tasks, self._begin(tasks, read))
-            self._waiting.append(begun)
-            # Nothing is begun beside a piece that could not be.
-            while len(self._waiting) > (1 if begun.begun else 0):
+            newest = _Piece(tasks, self._begin(tasks, read))
+            self._waiting.append(newest)
+            left = 1 if newest.begun else 0  # beside what could not be begun, nothing is
+            while len(self._waiting) > left:
                 yield self._answer(pool)
         while self._waiting:
             yield self._answer(pool)
