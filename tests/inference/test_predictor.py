@@ -230,6 +230,21 @@ def test_memory_that_is_short_for_a_batch_begun_beside_another_makes_later_ones_
     assert model.tried == [2, 2]
 
 
+A_READER_ENDED = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+
+def test_a_reading_process_that_ended_while_masks_arrive_is_no_failure_of_a_batch(images):
+    model = InSteps(ending="finish", error=A_READER_ENDED)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        predict_all(Predictor(model, Processor(), "{phrase}", 1), images(["bad"]))
+    assert not model.tried
+
+
+def test_a_reading_process_that_ended_is_no_failure_of_an_expression(images):
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        predict(Model(ill=A_READER_ENDED), images(["bad"]))
+
+
 def test_an_image_that_did_not_open_fails_alone_among_those_read_before(images):
     tasks = images(["a"], ["a", "b"], ["a"])
     tasks[1].expressions[0].image_path.write_bytes(b"not an image")

@@ -23,6 +23,7 @@ from refvessel.inference.augmentation import segment_flipped
 from refvessel.inference.batches import FAILURES, BatchSize
 from refvessel.inference.devices import require_working_gpu
 from refvessel.inference.plan import ImageTask
+from refvessel.inference.reading import tells_of_a_reader
 from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
 from refvessel.inference.segmenter import Begun, Launched, Segmentation, Segmenter
 from refvessel.masks import RLE, empty, encode, union
@@ -178,13 +179,17 @@ class Predictor:
     def _completed(self, tasks: Sequence[ImageTask], records: Future[list[Predicted]]) -> list[Predicted]:
         try:
             return records.result()
-        except FAILURES:
-            return self.predict(tasks)
+        except FAILURES as error:
+            if tells_of_a_reader(error):
+                raise
+        return self.predict(tasks)
 
     def _predict_piece(self, tasks: Sequence[ImageTask]) -> list[Predicted]:
         try:
             return self.attempt(tasks)
         except FAILURES as error:
+            if tells_of_a_reader(error):
+                raise
             short_of_memory = _is_short_of_memory(error)
             reason = f"{type(error).__name__}: {error}"
         # The error is gone, and with it its hold on the tensors of the attempt.

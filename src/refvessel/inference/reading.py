@@ -22,9 +22,7 @@ from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 _MOST_READERS = 16
 _IMAGES_AHEAD = 4  # of each process
 _SECONDS_OF_GRACE = 2.0
-_READER_ENDED = (
-    "DataLoader worker (pid"  # PyTorch's words, whoever finds out first: its iterator or its signal handler
-)
+_READER_ENDED = "DataLoader worker (pid"  # PyTorch's words
 
 
 class _Images(Dataset):
@@ -73,12 +71,17 @@ def read_images(
         with closing(images):
             yield images
     except RuntimeError as error:
-        if _READER_ENDED not in str(error):
+        if not tells_of_a_reader(error):
             raise
         raise UserError(
             f"a process that reads images ended ({error}); give the job more memory, also of the shared kind "
             "(/dev/shm)."
         ) from None
+
+
+def tells_of_a_reader(error: Exception) -> bool:
+    """Whether an error is PyTorch's for a reading process that ended; its signal handler raises it anywhere."""
+    return isinstance(error, RuntimeError) and _READER_ENDED in str(error)
 
 
 @contextmanager
