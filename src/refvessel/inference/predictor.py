@@ -1,6 +1,5 @@
 """Batches of images to prediction records: one for every expression, whatever goes wrong."""
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -22,11 +21,11 @@ from refvessel.inference.ahead import ahead
 from refvessel.inference.augmentation import segment_flipped
 from refvessel.inference.batches import FAILURES, BatchSize
 from refvessel.inference.devices import require_working_gpu
+from refvessel.inference.outcomes import answered, failed
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.reading import tells_of_a_reader
-from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
+from refvessel.inference.records import Prediction
 from refvessel.inference.segmenter import Begun, Launched, Segmentation, Segmenter
-from refvessel.masks import RLE, empty, encode, union
 from refvessel.model.language import uncompiled
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 
@@ -202,7 +201,7 @@ class Predictor:
         halves = _halves(tasks)
         if not halves:
             (expression,) = tasks[0].expressions
-            return [(_failed(expression, self._prompt(expression), reason), _NO_LOGITS)]
+            return [(failed(expression, self._prompt(expression), reason), _NO_LOGITS)]
         return list(chain.from_iterable(map(self.predict, halves)))
 
     def _let_go(self) -> bool:
@@ -241,7 +240,7 @@ class Predictor:
     ) -> list[Predicted]:
         expressions = (expression for task in tasks for expression in task.expressions)
         return [
-            (_prediction(expression, self._prompt(expression), answer), answer.logits)
+            (answered(expression, self._prompt(expression), answer), answer.logits)
             for expression, answer in zip(expressions, chain.from_iterable(answers), strict=True)
         ]
 
@@ -284,51 +283,3 @@ def _halves(tasks: Sequence[ImageTask]) -> list[list[ImageTask]]:
     expressions = tasks[0].expressions
     middle = len(expressions) // 2
     return [[ImageTask(half)] for half in (expressions[:middle], expressions[middle:])] if middle else []
-
-
-def _prediction(expression: Expression, prompt: str, segmentation: Segmentation) -> Prediction:
-    masks = [encode(mask) for mask in segmentation.masks]
-    score = sum(segmentation.scores) / len(masks) if masks else None
-    if masks and not math.isfinite(score):
-        raise ArithmeticError("the predicted IoU is not finite")
-    return Prediction(
-        image_id=expression.image_id,
-        ref_id=expression.ref_id,
-        sent_id=expression.sent_id,
-        phrase=expression.phrase,
-        prompt=prompt,
-        answer=segmentation.answer,
-        num_seg=len(masks),
-        status=OK if masks else NO_SEG,
-        error=None,
-        mask=_union(masks, expression),
-        masks=masks,
-        score=score,
-        seconds=0.0,
-        drafted=segmentation.drafted,
-    )
-
-
-def _union(masks: list[RLE], expression: Expression) -> RLE:
-    if len(masks) == 1:
-        return masks[0]
-    return union(masks) if masks else empty(expression.height, expression.width)
-
-
-def _failed(expression: Expression, prompt: str, reason: str) -> Prediction:
-    return Prediction(
-        image_id=expression.image_id,
-        ref_id=expression.ref_id,
-        sent_id=expression.sent_id,
-        phrase=expression.phrase,
-        prompt=prompt,
-        answer="",
-        num_seg=0,
-        status=FAILED,
-        error=reason,
-        mask=empty(expression.height, expression.width),
-        masks=[],
-        score=None,
-        seconds=0.0,
-        drafted=False,
-    )

@@ -1,0 +1,58 @@
+"""What becomes of an expression, as a prediction record."""
+
+import math
+
+from refvessel.dataset.tree import Expression
+from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
+from refvessel.inference.segmenter import Segmentation
+from refvessel.masks import RLE, empty, encode, union
+
+
+def answered(expression: Expression, prompt: str, segmentation: Segmentation) -> Prediction:
+    """The record of an answered expression; raises ArithmeticError where its score is not finite."""
+    masks = [encode(mask) for mask in segmentation.masks]
+    score = sum(segmentation.scores) / len(masks) if masks else None
+    if masks and not math.isfinite(score):
+        raise ArithmeticError("the predicted IoU is not finite")
+    return Prediction(
+        image_id=expression.image_id,
+        ref_id=expression.ref_id,
+        sent_id=expression.sent_id,
+        phrase=expression.phrase,
+        prompt=prompt,
+        answer=segmentation.answer,
+        num_seg=len(masks),
+        status=OK if masks else NO_SEG,
+        error=None,
+        mask=_union(masks, expression),
+        masks=masks,
+        score=score,
+        seconds=0.0,
+        drafted=segmentation.drafted,
+    )
+
+
+def _union(masks: list[RLE], expression: Expression) -> RLE:
+    if len(masks) == 1:
+        return masks[0]
+    return union(masks) if masks else empty(expression.height, expression.width)
+
+
+def failed(expression: Expression, prompt: str, reason: str) -> Prediction:
+    """The record of an expression that failed, with an empty mask."""
+    return Prediction(
+        image_id=expression.image_id,
+        ref_id=expression.ref_id,
+        sent_id=expression.sent_id,
+        phrase=expression.phrase,
+        prompt=prompt,
+        answer="",
+        num_seg=0,
+        status=FAILED,
+        error=reason,
+        mask=empty(expression.height, expression.width),
+        masks=[],
+        score=None,
+        seconds=0.0,
+        drafted=False,
+    )
