@@ -15,14 +15,12 @@ import time
 from pathlib import Path
 
 import torch
-from inference_h100 import QUESTION, engine_seconds, frames, plain_loop_seconds
+from engine import engine_seconds, frames, make_predictor
+from plain_loop import plain_loop_seconds
 
 from refvessel.checkpoint.convert import convert_checkpoint
-from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.predictor import Predictor
 from refvessel.inference.reading import cores
-from refvessel.inference.segmenter import Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 
@@ -34,8 +32,7 @@ BATCH = 4
 def segment(model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask], shard: Path) -> None:
     """What a shard's job does once the model is loaded."""
     torch.set_num_threads(1)
-    drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
-    predictor = Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, BATCH)
+    predictor = make_predictor(model, processor, BATCH)
     engine_seconds(predictor, processor, tasks, BATCH, shard, before=[], behind=[])
 
 

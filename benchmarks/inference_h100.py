@@ -10,169 +10,32 @@ under way at the end as at the beginning. The plain loop is that of `plain_loop.
 """
 
 import argparse
-import os
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from itertools import chain
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from engine import PHRASES, engine_seconds, frames, make_predictor
+from full_size import random_model
 from PIL import Image
-from plain_loop import plain_masks
+from plain_loop import plain_loop_seconds
 from torch.profiler import ProfilerActivity, profile
 
-from refvessel.dataset.loader import open_image
-from refvessel.dataset.tree import Expression
-from refvessel.demo.angiogram import angiogram
-from refvessel.demo.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
-from refvessel.demo.train import train_words
+from refvessel.dataset.loader import QUESTION
 from refvessel.inference.batches import BatchSize
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.reading import cores, read_images
-from refvessel.inference.segmenter import ROUND_LENGTH, Segmenter
-from refvessel.masks import encode
+from refvessel.inference.segmenter import ROUND_LENGTH
 from refvessel.model.compilation import compile_blocks
-from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
 
-QUESTION = "<image>\n Please segment {phrase} in this image."
-PHRASES = ("blood vessel", "catheter", "left coronary artery", "side branch")
 KERNELS = 40
 BEFORE, BEHIND = 4, 3  # batches that do not count
 TFLOP_A_FRAME = 6.13  # 0.74 + 3.57 + 1.82: image encoder, language prefill of 280 tokens, SAM2's encoder
-LANGUAGE = {
-    "architectures": ["Qwen2ForCausalLM"],
-    "model_type": "qwen2",
-    "vocab_size": 151679,
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "rope_theta": 1e6,
-}
-
-
-def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
-    """The 8B's shapes, answering as expected, in bfloat16 on the device."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer(Path(folder), train_words(), BASE_TOKENS + SA2VA_TOKENS)
-        tokenizer = load_tokenizer(Path(folder))
-    config = Sa2VAConfig(vision_config={}, llm_config=LANGUAGE)
-    with torch.device("meta"):
-        model = Sa2VAModel(config)
-    model = model.to(torch.bfloat16).to_empty(device=device).eval()
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            branch = "language_model" in name and name.endswith(("o_proj.weight", "down_proj.weight"))
-            tensor.fill_(1.0) if "norm" in name and name.endswith("weight") else tensor.normal_(std=0.02)
-            if branch:
-                tensor.mul_(1e-3)
-        rotary = model.language_model.model.rotary_emb
-        rotary.__init__(config.llm_config, device=device)
-        model.grounding_encoder.shared_image_embedding.positional_embedding = torch.randn(
-            2, 128, device=device
-        )
-        embeddings = model.language_model.model.embed_tokens.weight
-        embeddings.normal_()
-        processor = Sa2VAProcessor(config, tokenizer)
-        end = processor.prompt_ids(QUESTION.format(phrase=PHRASES[0]), 1)[-1]
-        answer = processor.answer_ids(EXPECTED)
-        for token, following in zip([end, *answer], answer, strict=False):
-            model.language_model.lm_head.weight[following] = embeddings[token]
-    model.requires_grad_(False)
-    return model, processor
-
-
-def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageTask]:
-    """Synthetic frames as PNG files of size x size, each with as many expressions."""
-    folder.mkdir()
-    drawn = [Image.fromarray(angiogram(7, number, 1).image).resize((size, size)) for number in range(8)]
-    paths = [folder / f"{number:05d}.png" for number in range(count)]
-    with ThreadPoolExecutor(cores()) as pool:
-        list(pool.map(lambda number: drawn[number % len(drawn)].save(paths[number]), range(count)))
-    return [
-        ImageTask(
-            tuple(
-                Expression(
-                    image_id=path.stem,
-                    ref_id=number,
-                    sent_id=number * expressions + index,
-                    phrase=PHRASES[index],
-                    patient=path.stem,
-                    height=size,
-                    width=size,
-                    truth={},
-                    image_path=path,
-                )
-                for index in range(expressions)
-            )
-        )
-        for number, path in enumerate(paths)
-    ]
-
-
-def engine_seconds(
-    predictor: Predictor,
-    processor: Sa2VAProcessor,
-    tasks: list[ImageTask],
-    batch: int,
-    shard: Path,
-    *,
-    before: list[ImageTask],
-    behind: list[ImageTask],
-) -> tuple[float, float, int]:
-    """Seconds of what runs before, seconds from files to a shard on the disk, and the number of drafts accepted.
-
-    All is one run, and counted from where a batch is on the disk to where another is.
-    """
-    parts = [
-        [part[start : start + batch] for start in range(0, len(part), batch)]
-        for part in (before, tasks, behind)
-    ]
-    batches = [*chain.from_iterable(parts)]
-    everything = [*before, *tasks, *behind]
-    first, last = len(parts[0]), len(parts[0]) + len(parts[1])
-    accepted = 0
-    on_gpu = torch.cuda.is_available()
-    begin = warm = end = time.perf_counter()
-    reading = read_images(everything, processor, readers=cores() if on_gpu else 1, pinned=on_gpu)
-    with (
-        reading as images,
-        closing(predictor.predict_all(batches, images)) as predictions,
-        shard.open("w") as stream,
-    ):
-        for number, predicted in enumerate(predictions, start=1):
-            stream.writelines(prediction.to_line() for prediction, _ in predicted)
-            stream.flush()
-            os.fsync(stream.fileno())
-            assert all(prediction.status == "ok" for prediction, _ in predicted), predicted[0][0].error
-            if number == first:
-                warm = time.perf_counter()
-            elif first < number <= last:
-                end = time.perf_counter()
-                accepted += sum(prediction.drafted for prediction, _ in predicted)
-    return warm - begin, end - warm, accepted
-
-
-def plain_loop_seconds(
-    model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask], shard: Path
-) -> float:
-    """The same by the plain loop."""
-    begin = time.perf_counter()
-    with shard.open("w") as stream:
-        for mask in plain_masks(model, processor, tasks, QUESTION):
-            stream.write(f"{encode(mask)}\n")
-            stream.flush()
-    return time.perf_counter() - begin
 
 
 @contextmanager
@@ -216,15 +79,11 @@ def stage_times(
     return stages
 
 
-def longest_kernels(
-    segmenter: Segmenter, processor: Sa2VAProcessor, task: ImageTask, batch: int
-) -> list[tuple[float, int, str]]:
+def longest_kernels(predictor: Predictor, task: ImageTask, batch: int) -> list[tuple[float, int, str]]:
     """Milliseconds an image, launches and name of the kernels that take most of the time of one batch."""
-    image = processor.process_image(open_image(task.expressions[0]))
-    work = [image] * batch, [[QUESTION.format(phrase=PHRASES[0])]] * batch
-    segmenter.segment(*work)
+    predictor.attempt([task] * batch)
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-        segmenter.segment(*work)
+        predictor.attempt([task] * batch)
         torch.cuda.synchronize()
     kernels = sorted(profiled.key_averages(), key=lambda event: -event.self_device_time_total)
     return [(each.self_device_time_total / 1e3 / batch, each.count, each.key) for each in kernels[:KERNELS]]
@@ -256,9 +115,7 @@ def main() -> None:
     batch = arguments.batch_size
     rate, lasting = matrix_rate(10), matrix_rate(2000)
     model, processor = random_model("cuda")
-    drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
-    segmenter = Segmenter(model, processor, drafts=drafts)
-    predictor = Predictor(segmenter, processor, QUESTION, batch)
+    predictor = make_predictor(model, processor, batch)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shard = folder / "shard.jsonl"
@@ -288,7 +145,7 @@ def main() -> None:
             expressions = sum(len(task.expressions) for task in tasks)
             rows.append((label, warm_up, seconds, len(tasks), expressions, accepted))
         stages = stage_times(model, processor, single[0], batch)
-        kernels = longest_kernels(segmenter, processor, single[0], batch) if arguments.profile else []
+        kernels = longest_kernels(predictor, single[0], batch) if arguments.profile else []
     print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, batches of {batch}")
     print(f"bfloat16 product: {rate:.0f} TFLOP/s at first, {lasting:.0f} for seconds")
     print(f"plain loop: {plain * 1e3:.1f} ms an expression at 512x512")

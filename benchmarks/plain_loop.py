@@ -4,25 +4,40 @@ One expression at a time: the image is read, tiled and encoded anew, `generate` 
 encoder runs anew, and the mask is upsampled and encoded.
 """
 
+import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from refvessel.dataset.loader import open_image
+from refvessel.dataset.loader import QUESTION, open_image
 from refvessel.inference.plan import ImageTask
+from refvessel.masks import encode
 from refvessel.model.modeling import ImageFeatures, Sa2VAModel, upsample_logits
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
 
 
 def plain_masks(
-    model: Sa2VAModel, processor: Sa2VAProcessor, tasks: Iterable[ImageTask], question: str
+    model: Sa2VAModel, processor: Sa2VAProcessor, tasks: Iterable[ImageTask]
 ) -> Iterator[np.ndarray]:
     """The mask of each expression, bool (height, width), the union where there are several [SEG]."""
     for task in tasks:
         for expression in task.expressions:
             image = processor.process_image(open_image(expression))
-            yield plain_answer(model, processor, image, question.format(phrase=expression.phrase))[1].any(0)
+            yield plain_answer(model, processor, image, QUESTION.format(phrase=expression.phrase))[1].any(0)
+
+
+def plain_loop_seconds(
+    model: Sa2VAModel, processor: Sa2VAProcessor, tasks: list[ImageTask], shard: Path
+) -> float:
+    """Seconds from files to a shard on the disk."""
+    begin = time.perf_counter()
+    with shard.open("w") as stream:
+        for mask in plain_masks(model, processor, tasks):
+            stream.write(f"{encode(mask)}\n")
+            stream.flush()
+    return time.perf_counter() - begin
 
 
 @torch.inference_mode()

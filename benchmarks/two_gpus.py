@@ -2,7 +2,7 @@
 
     PYTHONPATH=src python benchmarks/two_gpus.py [--frames 512] [--batch-size 64]
 
-Each process has its GPU and a model of the 8B's shapes, as `inference_h100.py` makes it, and segments as many
+Each process has its GPU and a model of the 8B's shapes, with random weights, and segments as many
 synthetic frames from PNG files to a shard on the disk: first one process alone, then both at once, in turns.
 """
 
@@ -16,11 +16,9 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import torch
-from inference_h100 import QUESTION, engine_seconds, frames, random_model
+from engine import engine_seconds, frames, make_predictor
+from full_size import random_model
 
-from refvessel.inference.drafts import EXPECTED, Drafts
-from refvessel.inference.predictor import Predictor
-from refvessel.inference.segmenter import Segmenter
 from refvessel.jobs.gpus import visible_gpus
 from refvessel.model.compilation import compile_blocks
 
@@ -38,8 +36,7 @@ def segment_in_turns(
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     model, processor = random_model("cuda")
-    drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
-    predictor = Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, batch)
+    predictor = make_predictor(model, processor, batch)
     compile_blocks(model)
     with tempfile.TemporaryDirectory() as name:
         tasks = frames(Path(name) / "frames", count, 512, 1)
