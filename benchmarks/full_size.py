@@ -43,8 +43,9 @@ def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
             tensor.fill_(1.0) if "norm" in name and name.endswith("weight") else tensor.normal_(std=0.02)
             if branch:
                 tensor.mul_(1e-3)
-        rotary = model.language_model.model.rotary_emb
-        rotary.__init__(config.llm_config, device=device)
+        decoder = model.language_model.model
+        with torch.device(device):
+            decoder.rotary_emb = type(decoder.rotary_emb)(config.llm_config)
         model.grounding_encoder.shared_image_embedding.positional_embedding = torch.randn(
             2, 128, device=device
         )
