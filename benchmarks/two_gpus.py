@@ -69,13 +69,17 @@ def main() -> None:
         spawn.Process(
             target=segment_in_turns,
             args=(gpu, number == 0, arguments.frames, arguments.batch_size, together, seconds),
-            daemon=True,  # where one ends early, so does the rest
         )
         for number, gpu in enumerate(visible_gpus()[:GPUS])
     ]
     for job in jobs:
         job.start()
-    runs = [seconds.get(timeout=PATIENCE) for _ in range(ROUNDS * (1 + GPUS))]
+    try:
+        runs = [seconds.get(timeout=PATIENCE) for _ in range(ROUNDS * (1 + GPUS))]
+    except BaseException:  # where one ends early, so does the rest
+        for job in jobs:
+            job.kill()
+        raise
     for job in jobs:
         job.join()
     print(
