@@ -67,6 +67,7 @@ def tune_threshold(
         "n_expressions": len(expressions),
         "n_patients": len({each.patient for each in expressions.values()}),
         "run": run,
+        "dataset": made_from["made_from"]["dataset"],
         "sweep": [
             {"threshold": float(threshold), f"{score}_mean": float(mean)}
             for threshold, mean in zip(THRESHOLDS, means, strict=True)

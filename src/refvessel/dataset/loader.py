@@ -13,6 +13,11 @@ from refvessel.errors import UserError
 QUESTION = "<image>\n Please segment {phrase} in this image."  # the official one; mind the blank
 
 
+def prompt_of(question: str, phrase: str) -> str:
+    """The whole prompt for a phrase; `question` has `{phrase}`."""
+    return question.replace("{phrase}", phrase)
+
+
 class ReferringDataset:
     """One split of a tree as a sequence of images with all their expressions, in the order of sent_id.
 
@@ -38,7 +43,7 @@ class ReferringDataset:
         expressions = self._images[index]
         return {
             "image": open_image(expressions[0]),
-            "text": [self._question.replace("{phrase}", expression.phrase) for expression in expressions],
+            "text": [prompt_of(self._question, expression.phrase) for expression in expressions],
             "gt_masks": np.stack([masks.decode(expression.truth) for expression in expressions]),
             "img_id": str(index),
             "image_path": str(expressions[0].image_path),
