@@ -1,4 +1,4 @@
-"""A finished answer is used again wherever the same model is asked the same about the same image, and nowhere else."""
+"""An answer is used again wherever the same model is asked the same about the same image, and nowhere else."""
 
 import json
 import shutil

@@ -52,7 +52,6 @@ rule score_cases:
     threads: 2
     params:
         settings=config["scores"],
-        max_failures=config["inference"]["max_failures"],
         code=code_of("score_cases"),
     script:
         "../scripts/score_cases.py"
