@@ -130,7 +130,7 @@ def test_numbers_that_move_when_an_image_is_added_are_those_of_the_tree(
 ):
     grown = copied(tree, tmp_path)
     add_image_in_front(grown)
-    segment(demo_model, grown, tmp_path / "shard.jsonl", answers, save_logits=True)
+    segment(demo_model, grown, tmp_path / "shard.jsonl", answers, save_logits=True, batch_size=4)
     assert segmented_images == ["added"]
     expressions = {each.sent_id: each for each in read_expressions(grown, "test")}
     records = read(tmp_path / "shard.jsonl")

@@ -1,5 +1,6 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
@@ -103,13 +104,17 @@ def _complete(
     with stopped_by_signals(), open_shard(output, run, asked, answers) as writer:
         pending = [task for task in tasks if _unfinished([task], writer)]
         done = len(tasks) - len(pending)
+        if done:
+            print(
+                f"{done} of {len(tasks)} images were answered by earlier jobs; {len(pending)} are segmented.",
+                file=sys.stderr,
+            )
         with reported(output, done=done, total=len(tasks)) as reporter:
             if pending:
                 with _ready(model, output, tasks, processor, chosen, reporter) as predictor:
                     _require_unchanged(model, state)
                     # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
-                    batches = form_batches(tasks, predictor.batch_size.images)
-                    batches = [batch for batch in batches if _unfinished(batch, writer)]
+                    batches = _left(form_batches(tasks, predictor.batch_size.images), writer)
                     with _read(batches, processor, chosen) as images:
                         _write(predictor, batches, images, writer, reporter, device)
             writer.finish()
@@ -233,6 +238,22 @@ def _write(
                 failures=len(failures(prediction for prediction, _ in kept)),
                 memory=peak_memory(device),
             )
+
+
+def _left(batches: Sequence[Sequence[ImageTask]], writer: ShardWriter) -> list[list[ImageTask]]:
+    """What of the batches is not answered; the one in which a job was killed is segmented whole once more."""
+    left = []
+    for batch in batches:
+        missing = _unfinished(batch, writer)
+        if missing and writer.interrupted in {each.sent_id for task in batch for each in task.expressions}:
+            left.append([*batch])
+        elif missing:
+            left.append([rest for task in batch if (rest := _part(task, missing)).expressions])
+    return left
+
+
+def _part(task: ImageTask, sent_ids: set[int]) -> ImageTask:
+    return ImageTask(tuple(each for each in task.expressions if each.sent_id in sent_ids))
 
 
 def _unfinished(batch: Sequence[ImageTask], writer: ShardWriter) -> set[int]:

@@ -89,11 +89,15 @@ def read_run(shard: Path) -> dict[str, Any] | None:
 class ShardWriter:
     """Appends predictions to a shard, and their logits beside it where there is a writer of logits.
 
-    `finished` has the sent_ids that need no model any more.
+    `finished` has the sent_ids that need no model any more; `interrupted` is the one that was written last where
+    an earlier job was killed while it wrote the next, else None.
     """
 
-    def __init__(self, path: Path, asked: Sequence[Asked], logits: LogitsWriter | None) -> None:
+    def __init__(
+        self, path: Path, asked: Sequence[Asked], logits: LogitsWriter | None, interrupted: int | None
+    ) -> None:
         self.finished = {each.sent_id for each in read_shard(path)}
+        self.interrupted = interrupted
         self._path = path
         self._asked = {each.sent_id: each for each in asked}
         self._logits = logits
@@ -155,12 +159,13 @@ def open_shard(
         if path.exists():
             _require_same_run(path, run)
         path.touch()
+        interrupted = _interrupted(path)
         logits = LogitsWriter(path) if run.save_logits else None
         _keep_finished(path, asked, logits)
         if answers is not None:
             _add_answers(path, asked, answers, logits)
         write_json(run_file(path), asdict(run))
-        yield ShardWriter(path, asked, logits)
+        yield ShardWriter(path, asked, logits, interrupted)
 
 
 def publish_shard(kept: Path, output: Path) -> None:
@@ -169,6 +174,12 @@ def publish_shard(kept: Path, output: Path) -> None:
         share_file(logits_file(kept), logits_file(output))
     copy_file(run_file(kept), run_file(output))
     copy_file(kept, output)  # last: where it is, the others are
+
+
+def _interrupted(path: Path) -> int | None:
+    """The expression before a half-written line."""
+    whole = read_shard(path)
+    return whole[-1].sent_id if whole and not path.read_bytes().endswith(b"\n") else None
 
 
 def _keep_finished(path: Path, asked: Sequence[Asked], logits: LogitsWriter | None) -> None:
