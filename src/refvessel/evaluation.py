@@ -13,7 +13,7 @@ from refvessel.dataset.outlines import OUTLINES, Outlines, read_outlines
 from refvessel.dataset.polygons import rasterise
 from refvessel.dataset.refs import read_refs
 from refvessel.dataset.sensitivity import draw_by_others, sampled
-from refvessel.dataset.tree import DATASET, INSTANCES, REFS, Expression, read_expressions
+from refvessel.dataset.tree import DATASET, IMAGES, INSTANCES, REFS, Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import read_json, write_json
 from refvessel.metrics.bootstrap import DRAWS
@@ -60,9 +60,11 @@ def score_split(
     """
     table, made_from = read_predictions(predictions)
     expressions = read_expressions(dataset, split)
+    images = Path(dataset) / IMAGES
     truth = pd.DataFrame(
         {
             "image_id": [each.image_id for each in expressions],
+            "file_name": [each.image_path.relative_to(images).as_posix() for each in expressions],
             "ref_id": [each.ref_id for each in expressions],
             "sent_id": [each.sent_id for each in expressions],
             "phrase": [each.phrase for each in expressions],
