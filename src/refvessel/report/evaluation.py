@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from refvessel.dataset.refs import read_refs
+from refvessel.dataset.tree import IMAGES, INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import file_record
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
-_INSTANCES = "ref_seg/refcoco/instances.json"
-_IMAGES = "glamm_data/images/coco2014/train2014"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     """
     scores = Path(evaluation.scores_dir)
     conversion, description = Path(checkpoint) / "conversion.json", Path(dataset) / "dataset.json"
-    instances = Path(dataset) / _INSTANCES
+    instances = Path(dataset) / INSTANCES
     files = {
         "cases": scores / "cases.parquet",
         "summary": scores / "summary.json",
@@ -108,12 +108,13 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         _check_origin(files["summary"], summary, role, files[role], sources[role])
     if "thresholds" in summary["provenance"].keys() - files.keys():
         raise UserError(f"{curve} does not exist; score again.")
+    cases = _read_cases(files["cases"])
     artifacts = Artifacts(
         evaluation=evaluation,
-        cases=_read_cases(files["cases"]),
+        cases=cases,
         thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
         summary=summary,
-        images=_image_files(instances, Path(dataset) / _IMAGES),
+        images=_image_files(Path(dataset), cases),
         dataset=read_json(description) if description.is_file() else None,
         conversion=read_json(conversion) if conversion.is_file() else None,
         sources=sources,
@@ -153,9 +154,19 @@ def _read_cases(path: Path) -> pd.DataFrame:
     return cases
 
 
-def _image_files(instances: Path, folder: Path) -> dict[str, Path]:
+def _image_files(tree: Path, cases: pd.DataFrame) -> dict[str, Path]:
+    """The files of the cases' images; trees of others may spread them over folders, with equal names."""
     try:
-        names = [image["file_name"] for image in read_json(instances)["images"]]
-        return {Path(name).stem: folder / Path(name).name for name in names}
+        images = read_json(tree / INSTANCES)["images"]
+        names = {image["file_name"] for image in images}
+        files = {Path(name).stem: tree / IMAGES / name for name in names}
     except (KeyError, TypeError):
-        raise UserError(f"{instances} has no images with a file_name; convert the dataset again.") from None
+        raise UserError(
+            f"{tree / INSTANCES} has no images with a file_name; convert the dataset again."
+        ) from None
+    if len(files) == len(names):
+        return files
+    by_id = {image["id"]: image["file_name"] for image in images}
+    scored = set(cases["ref_id"])
+    named = [by_id[ref["image_id"]] for ref in read_refs(tree / REFS) if ref["ref_id"] in scored]
+    return {Path(name).stem: tree / IMAGES / name for name in named}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from refvessel.dataset.tree import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy
@@ -106,11 +107,16 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         figure = ShownFigure(
             folder / f"{name}.overlays_{number}.svg",
             f"“{phrase}”: outlines of the truth and of the prediction over the image. {described}",
-            cases_source | {f"{one.evaluation.dataset}/{file.name}": sha256_of_file(file) for file in files},
+            cases_source | _hashes_of_images(one.evaluation.dataset, files),
         )
         draw_overlays(shown, one.images, figure.path)
         drawn.append(figure)
     return drawn
+
+
+def _hashes_of_images(dataset: str, files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of each by the data set's key and its path below the tree's image folder."""
+    return {f"{dataset}/{file.as_posix().rpartition(f'{IMAGES}/')[2]}": sha256_of_file(file) for file in files}
 
 
 def _describe(case: dict) -> str:
