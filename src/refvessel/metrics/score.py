@@ -12,6 +12,7 @@ from refvessel.files import atomic_file, write_json
 from refvessel.masks import RLE
 from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
 from refvessel.metrics.cases import CASES_SCHEMA, write_cases
+from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.pairing import pair_expressions
 from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
@@ -34,6 +35,7 @@ def score(
     output: Path,
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
+    official: OfficialReading | None = None,
     policy: EmptyPolicy | None = None,
     nsd_tolerance: float = NSD_TOLERANCE,
     draws: int = DRAWS,
@@ -52,6 +54,8 @@ def score(
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
+        official: how the official loader reads the split. `official_evaluator` in the summary has what it gives
+            for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
         policy: cells of the empty-case policy that differ from the default.
         nsd_tolerance: pixels.
         draws: of the bootstrap over patients.
@@ -92,6 +96,7 @@ def score(
         (output / "thresholds.csv").unlink(missing_ok=True)  # of an earlier scoring, with logits
     summary = {
         **summarise(cases, policy, draws=draws),
+        "official_evaluator": official_scores(paired, official),
         "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sentinels(cases, max_failures),
         **{

@@ -89,9 +89,21 @@ _KEYS = ["model", "dataset", "split"]
 
 
 def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
-    """One row an evaluation: model, dataset, split and every number of its summary."""
+    """One row an evaluation: model, dataset, split and every number of its summary.
+
+    Where cIoU and gIoU are not the official evaluator's, its own have columns of their own.
+    """
     rows = [{**_identity(one), **_numbers(one.summary)} for one in evaluations]
+    if differs_from_official(evaluations):
+        for row, one in zip(rows, evaluations, strict=True):
+            official = one.summary["official_evaluator"]
+            row |= {f"official_{name}": official[name] for name in ("ciou", "giou", "n_expressions")}
     return pd.DataFrame(rows)
+
+
+def differs_from_official(evaluations: Sequence[Artifacts]) -> bool:
+    """Whether cIoU or gIoU of one is not what the official evaluator gives."""
+    return any(one.summary["official_evaluator"]["differences"] for one in evaluations)
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
@@ -123,10 +135,12 @@ def write_tables(
     if any(one.summary["by_rasteriser"] for one in evaluations):
         caption = "Scores of the same predictions by the truth's rasteriser"
         tables["by_rasteriser"] = (group_table(evaluations, "rasteriser"), caption)
+    differs = differs_from_official(evaluations)
     captions = {}
     for name, (table, caption) in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        (folder / f"{name}.tex").write_text(_latex(table, caption, name), "utf-8")
+        in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
+        (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
     if comparisons:
         for name, table, caption in (
