@@ -23,6 +23,7 @@ from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.provenance import file_record, versions
+from refvessel.spreadsheets import write_csv
 
 NSD_TOLERANCE = 2.0  # pixels
 TRUTHS_RASTERISER = "coco"
@@ -89,7 +90,7 @@ def score(
     files = {"cases": file_record(output / "cases.parquet")}
     if logits:
         with atomic_file(output / "thresholds.csv") as temporary:
-            threshold_table(counts, policy).to_csv(temporary, index=False, lineterminator="\n")
+            write_csv(threshold_table(counts, policy), temporary)
         files["thresholds"] = file_record(output / "thresholds.csv")
         files["logits"] = [file_record(path) for path in logits]
     else:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from refvessel.report.comparison import Comparison, ranking_table, tests_table
 from refvessel.report.evaluation import Artifacts
+from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
 HEADINGS = {
@@ -138,7 +139,7 @@ def write_tables(
     differs = differs_from_official(evaluations)
     captions = {}
     for name, (table, caption) in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        write_csv(table, folder / f"{name}.csv")
         in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
         (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
@@ -147,7 +148,7 @@ def write_tables(
             ("comparisons", tests_table(comparisons), "Every two models of a split, compared"),
             ("ranking", ranking_table(comparisons), "Ranks of the models of a split"),
         ):
-            table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+            write_csv(table, folder / f"{name}.csv")
             captions[f"{name}.csv"] = caption
     return captions
 
