@@ -1,5 +1,6 @@
 """The artifacts that a report is made from, read and checked against each other."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import file_record
 
+_LONGEST_STEM = 160  # characters; a file name has 255 bytes
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -43,6 +45,13 @@ class Evaluation:
     def name(self) -> str:
         """`model.dataset.split`: unique, as the three keys have no dot."""
         return f"{self.model}.{self.dataset}.{self.split}"
+
+    @property
+    def file_stem(self) -> str:
+        """What the names of its figures begin with: its name, cut where file systems would refuse it."""
+        if len(self.name) <= _LONGEST_STEM:
+            return self.name
+        return f"{self.name[:_LONGEST_STEM]}.{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
 
     @property
     def title(self) -> str:

@@ -13,8 +13,10 @@ from skimage.measure import find_contours
 from refvessel import masks
 from refvessel.errors import UserError
 from refvessel.report.drawing import PREDICTION, TRUTH, svg_figure
+from refvessel.report.printing import shortened
 
 _PANEL = 3.1  # inches
+_LABEL = 48  # characters that fit below a panel
 _MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced to keep the page small
 
 
@@ -51,7 +53,7 @@ def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> N
             _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
             _outline(axes, case["predicted_mask"], PREDICTION, linewidth=0.8)
             axes.set_title(f"{case['rank']}: Dice {case['dice']:.3f}", weight="bold")
-            axes.set_xlabel(case["image_id"], fontsize=7)
+            axes.set_xlabel(shortened(case["image_id"], _LABEL), fontsize=7)
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)

@@ -15,9 +15,11 @@ from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, typical_cases
 from refvessel.report.page import ShownFigure, render_page
+from refvessel.report.printing import printable, shortened
 from refvessel.report.tables import write_tables
 
 _OF_COMPARISONS = ("comparisons.csv", "ranking.csv")
+_MOST_OF_A_PHRASE = 200  # characters in a caption
 _CONTENTS = ("figures", "index.html", "manifest.json", "tables")
 
 
@@ -70,17 +72,17 @@ def _check_replaceable(output: Path) -> None:
 
 
 def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
-    name = one.evaluation.name
+    name, stem = one.evaluation.name, one.evaluation.file_stem
     cases_source = {f"{name}/cases.parquet": one.sources["cases"]["sha256"]}
     drawn = [
         ShownFigure(
-            folder / f"{name}.dice_by_phrase.svg",
+            folder / f"{stem}.dice_by_phrase.svg",
             "Dice of every expression by phrase. The box spans the quartiles, its line is the median, its "
             "whiskers reach the last expression within 1.5 times the box, the diamond is the mean.",
             cases_source,
         ),
         ShownFigure(
-            folder / f"{name}.dice_by_patient.svg",
+            folder / f"{stem}.dice_by_patient.svg",
             "Dice of every expression by patient, patients ordered by their mean (the bar). "
             "Frames of one patient are not independent samples.",
             cases_source,
@@ -91,7 +93,7 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
     if one.thresholds is not None:
         drawn.append(
             ShownFigure(
-                folder / f"{name}.thresholds.svg",
+                folder / f"{stem}.thresholds.svg",
                 "Scores of the stored probabilities cut at every threshold; the line is the model's own, 0.5. "
                 "These expressions are the evaluated ones: no threshold may be chosen for them from this curve.",
                 {f"{name}/thresholds.csv": one.sources["thresholds"]["sha256"]},
@@ -105,8 +107,8 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         described = " ".join(_describe(case) for case in shown.to_dict("records"))
         files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
         figure = ShownFigure(
-            folder / f"{name}.overlays_{number}.svg",
-            f"“{phrase}”: outlines of the truth and of the prediction over the image. {described}",
+            folder / f"{stem}.overlays_{number}.svg",
+            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over the image. {described}",
             cases_source | _hashes_of_images(one.evaluation.dataset, files),
         )
         draw_overlays(shown, one.images, figure.path)
@@ -122,7 +124,7 @@ def _hashes_of_images(dataset: str, files: Sequence[Path]) -> dict[str, str]:
 def _describe(case: dict) -> str:
     unanswered = "" if case["status"] == "ok" else f" ({case['status']})"
     return (
-        f"{case['rank'].capitalize()}: image {case['image_id']}, patient {case['patient']}, "
+        f"{case['rank'].capitalize()}: image {printable(case['image_id'])}, patient {printable(case['patient'])}, "
         f"Dice {case['dice']:.3f}{unanswered}."
     )
 

@@ -3,6 +3,7 @@
 Numbers come from summary.json, which derives from cases.parquet: nothing is computed here.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from refvessel.report.comparison import Comparison, ranking_table, tests_table
 from refvessel.report.evaluation import Artifacts
+from refvessel.report.printing import shortened
 from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
@@ -86,6 +88,11 @@ _LATEX_COLUMNS = (  # what fits the width of a printed page
     "ciou",
     "giou",
 )
+_LATEX_CELL = 60  # characters
+# Other signs in TeX's old text encoding; pandas escapes those that are commands.
+_LATEX_SIGNS = str.maketrans(
+    {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\char34{}"}
+)
 _KEYS = ["model", "dataset", "split"]
 
 
@@ -154,7 +161,8 @@ def write_tables(
 
 
 def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
-    """A booktabs table; text is escaped, scores have three decimals, what is undefined is a dash.
+    """A booktabs table; text is escaped and at most 60 characters a cell, scores have three decimals, what is
+    undefined is a dash.
 
     Model, dataset and split stand in the caption where all rows share them.
     """
@@ -164,8 +172,10 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
     described = ", ".join(f"{key} {table[key].iloc[0]}" for key in shared).replace("_", r"\_")
     columns = [name for name in _LATEX_COLUMNS if name in table]  # one patient has no interval
     headings = {**{key: GROUPINGS.get(key, key.capitalize()) for key in keys}, **HEADINGS}
-    return (
+    text = {key: table[key].map(lambda cell: shortened(str(cell), _LATEX_CELL)) for key in rows}
+    written = (
         table[[*rows, *columns]]
+        .assign(**text)
         .rename(columns=headings)
         .to_latex(
             index=False,
@@ -177,6 +187,8 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
             label=f"tab:{name}",
         )
     )
+    # At the start of a row these would be the options of the line break before it.
+    return re.sub(r"^(?=[\[*])", "{}", written.translate(_LATEX_SIGNS), flags=re.MULTILINE)
 
 
 def _identity(one: Artifacts) -> dict[str, str]:
