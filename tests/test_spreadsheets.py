@@ -9,8 +9,33 @@ from hypothesis import strategies as st
 
 from refvessel.spreadsheets import read_csv, write_csv
 
-FORMULAS = ("=1+1", '=HYPERLINK("http://x","y")', "+49", "-2+3", "@SUM(1)", "\t=1", "\r=1", " =1", "＝1", "'=1")
-TEXTS = ("blood vessel", "a-b", "a=b", "'", "it's", "'quoted'", "NA", "007", "1e5", "", "a,b", 'a"b', "vein\nartery")
+FORMULAS = (
+    "=1+1",
+    '=HYPERLINK("http://x","y")',
+    "+49",
+    "-2+3",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    " =1",
+    "＝1",
+    "'=1",
+)
+TEXTS = (
+    "blood vessel",
+    "a-b",
+    "a=b",
+    "'",
+    "it's",
+    "'quoted'",
+    "NA",
+    "007",
+    "1e5",
+    "",
+    "a,b",
+    'a"b',
+    "vein\nartery",
+)
 
 
 def written_and_read(tmp_path, texts) -> list[list[str]]:

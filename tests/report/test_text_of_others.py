@@ -25,7 +25,7 @@ def report(tmp_path_factory, new_workspace, make_cases):
     cases = make_cases(phrases=PHRASES)
     for case in cases:
         case["patient"] = f"=cmd|'/c'!{case['patient']}\x02"
-    cases[2]["error"] = "out of \x0bmemory \x1b[0m"
+    cases[2]["error"] = "out of\x0bmemory \x1b[0m"
     workspace.add(cases)
     render_report(**workspace.inputs, output=workspace.root / "report")
     return workspace.root / "report"
@@ -103,7 +103,7 @@ def test_figures_of_evaluations_with_long_names_have_names_that_file_systems_tak
         ("\x00\x7f\x9b", r"\x00\x7f\x9b"),
         ("\ud800\uffff\U0001ffff", r"\ud800\uffff\U0001ffff"),
         ("\u202eabc\u2066", r"\u202eabc\u2066"),
-        ("\u200fעורק\u200c", "\u200fעורק\u200c"),  # marks and joiners that writing needs
+        ("\u200fעורק\u200c", "\u200fעורק\u200c"),  # noqa: RUF001 (marks and joiners that writing needs)
     ],
 )
 def test_printable_text_is_one_line_of_characters_that_can_be_shown(text, shown):

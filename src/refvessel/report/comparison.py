@@ -60,7 +60,9 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
             f"{path} was made from other cases than those of the report; compare the models again."
         )
     first = compared[0]
-    return Comparison(first.dataset, first.split, content, read_csv(ranking, texts=("score", "model")), sources)
+    return Comparison(
+        first.dataset, first.split, content, read_csv(ranking, texts=("score", "model")), sources
+    )
 
 
 def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:

@@ -21,21 +21,24 @@ _MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced to keep 
 
 
 def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:
-    """The cases with the best, the median and the worst Dice, with a column `rank` that says which.
+    """Of `ranked_cases` those with the best, the median and the worst Dice; a column `rank` says which.
 
-    Cases with an empty truth show nothing and are left out unless there are only such; so are those without a
-    Dice. Of equal ones the smaller sent_id comes first; of fewer than three cases each is shown once.
+    Of equal ones the smaller sent_id comes first; of fewer than three cases each is shown once.
     """
-    shown = cases.dropna(subset="dice")
-    if (shown["truth_pixels"] > 0).any():
-        shown = shown[shown["truth_pixels"] > 0]
-    shown = shown.sort_values(["dice", "sent_id"], ascending=[False, True])
+    shown = ranked_cases(cases).sort_values(["dice", "sent_id"], ascending=[False, True])
     n = len(shown)
     ranks: dict[int, str] = {}
     for position, rank in ((0, "best"), ((n - 1) // 2, "median"), (n - 1, "worst")):
         if n:
             ranks.setdefault(position, rank)
     return shown.iloc[list(ranks)].assign(rank=list(ranks.values()))
+
+
+def ranked_cases(cases: pd.DataFrame) -> pd.DataFrame:
+    """The cases that have a Dice and a truth with foreground; all that have a Dice where no truth has any."""
+    defined = cases.dropna(subset="dice")
+    with_foreground = defined["truth_pixels"] > 0
+    return defined[with_foreground] if with_foreground.any() else defined
 
 
 def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+import pandas as pd
+
 from refvessel.dataset.tree import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
@@ -13,7 +15,7 @@ from refvessel.report.comparison import Comparison, read_comparison
 from refvessel.report.curves import draw_threshold_curves
 from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
-from refvessel.report.overlays import draw_overlays, image_path, typical_cases
+from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
 from refvessel.report.tables import write_tables
@@ -95,7 +97,8 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
             ShownFigure(
                 folder / f"{stem}.thresholds.svg",
                 "Scores of the stored probabilities cut at every threshold; the line is the model's own, 0.5. "
-                "These expressions are the evaluated ones: no threshold may be chosen for them from this curve.",
+                "These expressions are the evaluated ones: no threshold may be chosen for them from this curve."
+                f"{_fewer(one.thresholds)}",
                 {f"{name}/thresholds.csv": one.sources["thresholds"]["sha256"]},
             )
         )
@@ -108,7 +111,8 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
         figure = ShownFigure(
             folder / f"{stem}.overlays_{number}.svg",
-            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over the image. {described}",
+            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over the image"
+            f"{_among(group)}. {described}",
             cases_source | _hashes_of_images(one.evaluation.dataset, files),
         )
         draw_overlays(shown, one.images, figure.path)
@@ -116,9 +120,30 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
     return drawn
 
 
+def _among(cases: pd.DataFrame) -> str:
+    """Of which cases the overlays are the best, the median and the worst, where not of all."""
+    ranked = len(ranked_cases(cases))
+    return "" if ranked == len(cases) else f", of the {ranked} of {len(cases)} expressions with a vessel"
+
+
+def _fewer(thresholds: pd.DataFrame) -> str:
+    """Which of the curves are means over fewer than all expressions, for the caption."""
+    drawn = {"Dice": "dice_n", "IoU": "iou_n", "precision": "precision_n", "recall": "recall_n"}
+    fewest = {label: thresholds[column].min() for label, column in drawn.items()}
+    n = thresholds["n_expressions"].iloc[0]
+    told = [f"{label} {count}" for label, count in fewest.items() if count < n]
+    return (
+        f" Means are over {n} expressions, or those that define the score, at least: {', '.join(told)}."
+        if told
+        else ""
+    )
+
+
 def _hashes_of_images(dataset: str, files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 of each by the data set's key and its path below the tree's image folder."""
-    return {f"{dataset}/{file.as_posix().rpartition(f'{IMAGES}/')[2]}": sha256_of_file(file) for file in files}
+    return {
+        f"{dataset}/{file.as_posix().rpartition(f'{IMAGES}/')[2]}": sha256_of_file(file) for file in files
+    }
 
 
 def _describe(case: dict) -> str:
