@@ -1,8 +1,8 @@
 """CSV files that stay data in a spreadsheet.
 
-A spreadsheet takes a cell that begins with =, +, -, @ or a tab for a formula, and phrases and names come from files of
-others. Such text gets an apostrophe in front, as OWASP advises against CSV injection; numbers stay numbers. `read_csv`
-takes it away again.
+A spreadsheet takes a cell that begins with =, +, -, @ or a tab for a formula, and phrases and names come from files
+of others. Such text gets an apostrophe in front, as OWASP advises against CSV injection; numbers stay numbers.
+`read_csv` takes it away again.
 """
 
 import re
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-# Also the full-width forms, which some spreadsheets take for the same. Where apostrophes stand before all that, one
-# more is written, since one is taken away in reading.
+# Also the full-width forms, which some spreadsheets take for the same. Where apostrophes stand before all that,
+# one more is written, since one is taken away in reading.
 _FORMULA = re.compile(r"'*(?:[\t\n]|[\s\x00-\x1f\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 

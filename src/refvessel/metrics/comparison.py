@@ -70,10 +70,11 @@ def paired_tests(
 def ranking(models: Mapping[str, pd.DataFrame], score: str, draws: int) -> pd.DataFrame:
     """The models by their patient mean of a score, the best first.
 
-    Columns: score, model, n_expressions and n_patients (for which all models have the score), patient_mean and the ends of its 95% interval, rank (1 is best; equal ones
-    share their mean), rank_low and rank_high (between which 95% of the draws of patients put it), first_share
-    (of the draws that put it first, alone or with others) and kendalls_tau (mean agreement of the draws' order
-    with this one; NaN where all are equal).
+    Columns: score, model, n_expressions and n_patients (for which all models have the score), patient_mean and the
+    ends of its 95% interval, rank (1 is best; equal ones share their mean), rank_low and rank_high (between which
+    95% of the draws of patients put it), first_share (of the draws that put it first, alone or with others) and
+    kendalls_tau (mean agreement of the draws' order with this one, draws of which all models are equal left out;
+    NaN where all are equal).
     """
     values = patient_scores(models, score)
     patients = len(values)

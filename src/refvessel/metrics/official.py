@@ -76,16 +76,16 @@ def _differing(first: np.ndarray, second: np.ndarray) -> int:
 
 def _ignored_pixels(differing: int, n: int) -> Difference | None:
     text = (
-        f"{differing} of {n} expressions have foreground among the pixels that no score looks at (outside the field "
-        "of view, or ignored); the official evaluator counts it."
+        f"{differing} of {n} expressions have foreground among the pixels that no score looks at (outside the "
+        "field of view, or ignored); the official evaluator counts it."
     )
     return Difference("ignored_pixels", differing, text) if differing else None
 
 
 def _overlapping_parts(differing: int, n: int) -> Difference | None:
     text = (
-        f"The truth of {differing} of {n} expressions is another for the official evaluator: it adds the parts of an "
-        "annotation up, and where they overlap its truth has holes."
+        f"The truth of {differing} of {n} expressions is another for the official evaluator: it adds the parts of "
+        "an annotation up, and where they overlap its truth has holes."
     )
     return Difference("overlapping_parts", differing, text) if differing else None
 
@@ -97,7 +97,7 @@ def _other_split(reading: OfficialReading | None, n: int) -> Difference | None:
         text = f"The official evaluator has no split called {reading.split}, so it gives no numbers for it."
     else:
         text = (
-            f"The official evaluator takes {reading.n_expressions} expressions for {reading.split}, selecting splits "
-            f"by a letter of their names, not these {n}: its numbers are of other expressions."
+            f"The official evaluator takes {reading.n_expressions} expressions for {reading.split}, selecting "
+            f"splits by a letter of their names, not these {n}: its numbers are of other expressions."
         )
     return Difference("split", n, text)

@@ -131,12 +131,9 @@ def _fewer(thresholds: pd.DataFrame) -> str:
     drawn = {"Dice": "dice_n", "IoU": "iou_n", "precision": "precision_n", "recall": "recall_n"}
     fewest = {label: thresholds[column].min() for label, column in drawn.items()}
     n = thresholds["n_expressions"].iloc[0]
-    told = [f"{label} {count}" for label, count in fewest.items() if count < n]
-    return (
-        f" Means are over {n} expressions, or those that define the score, at least: {', '.join(told)}."
-        if told
-        else ""
-    )
+    told = ", ".join(f"{label} {count}" for label, count in fewest.items() if count < n)
+    over = f" Means are over {n} expressions"
+    return f"{over}; where a score is undefined for some, over at least: {told}." if told else f"{over}."
 
 
 def _hashes_of_images(dataset: str, files: Sequence[Path]) -> dict[str, str]:
