@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from refvessel.report.page import format_number, format_p_value
+from refvessel.report.page import format_number, format_p_value, stated
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,18 @@ def test_counts_stay_whole_scores_have_three_decimals_and_what_is_undefined_is_a
 )
 def test_a_p_value_is_never_shown_as_zero(value, shown):
     assert format_p_value(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("dice_mean", "0.500"),
+        ("hd95_mean", "2.500 (n = 3)"),
+        ("hd95_patient_mean", "2.000 (n = 3)"),
+        ("ciou", "0.400"),
+    ],
+)
+def test_a_mean_over_fewer_expressions_says_over_how_many(name, shown):
+    summary = {"n_expressions": 4, "dice_mean": 0.5, "dice_n": 4, "ciou": 0.4}
+    summary |= {"hd95_mean": 2.5, "hd95_patient_mean": 2.0, "hd95_n": 3}
+    assert stated(summary, name) == shown
