@@ -1,8 +1,8 @@
 """CSV files that stay data in a spreadsheet.
 
 A spreadsheet takes a cell that begins with =, +, -, @ or a tab for a formula, and phrases and names come from
-files of others. Such text gets an apostrophe in front, as OWASP advises against CSV injection; numbers stay numbers.
-`read_csv` takes it away again.
+files of others. Such text gets an apostrophe in front, as OWASP advises against CSV injection; numbers stay
+numbers. `read_csv` takes it away again.
 """
 
 import re
