@@ -170,8 +170,14 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
     shared = [key for key in _KEYS if table[key].nunique() == 1]
     rows = [key for key in keys if key not in shared]
     described = ", ".join(f"{key} {table[key].iloc[0]}" for key in shared).replace("_", r"\_")
-    columns = [name for name in _LATEX_COLUMNS if name in table]  # one patient has no interval
-    headings = {**{key: GROUPINGS.get(key, key.capitalize()) for key in keys}, **HEADINGS}
+    columns = [
+        each
+        for name in _LATEX_COLUMNS
+        if name in table  # one patient has no interval
+        for each in (name, *_over_how_many(table, name))
+    ]
+    ns = {f"{score}_n": f"{title} n" for score, title in TITLES.items()}
+    headings = {**{key: GROUPINGS.get(key, key.capitalize()) for key in keys}, **HEADINGS, **ns}
     text = {key: table[key].map(lambda cell: shortened(str(cell), _LATEX_CELL)) for key in rows}
     written = (
         table[[*rows, *columns]]
@@ -189,6 +195,13 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
     )
     # At the start of a row these would be the options of the line break before it.
     return re.sub(r"^(?=[\[*])", "{}", written.translate(_LATEX_SIGNS), flags=re.MULTILINE)
+
+
+def _over_how_many(table: pd.DataFrame, name: str) -> list[str]:
+    """The column with the numbers of expressions that a mean over expressions runs over, where not over all."""
+    counts = f"{name.removesuffix('_mean')}_n"
+    over_expressions = name.endswith("_mean") and counts in table
+    return [counts] if over_expressions and (table[counts] != table["n_expressions"]).any() else []
 
 
 def _identity(one: Artifacts) -> dict[str, str]:
