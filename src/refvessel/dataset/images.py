@@ -9,15 +9,14 @@ YCbCr and LAB become RGB; an alpha channel is dropped where it is opaque everywh
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
-from refvessel.dataset.fields import read_bytes
 from refvessel.dataset.likeness import perceptual_hash
 from refvessel.dataset.rewrap import rewrap_jpeg, rewrap_png
 from refvessel.errors import UserError
+from refvessel.image_files import DEEP_GREY, OPAQUE, decode, is_white_zero, opacity_of
 
 _JPEG = b"\xff\xd8"
 _TURNED = range(2, 9)  # EXIF orientations other than upright
@@ -43,7 +42,7 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
     An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image.
     Raises UserError, opening with `what`, where the image does not open or has no such form.
     """
-    image = open_image(content, what)
+    image = decode(content, what)
     if min(image.size) < _SMALLEST_SIDE:
         raise UserError(
             f"{what} is {image.width} x {image.height} pixels, too small to show a vessel; replace the file."
@@ -68,37 +67,6 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
     )
 
 
-def open_image(content: bytes, what: str) -> Image.Image:
-    """Decode an image file; raises UserError, opening with `what`, where it does not open."""
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-        image.getexif()
-    except UnidentifiedImageError:
-        raise UserError(f"{what} does not open as an image (no known format); replace the file.") from None
-    # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
-    except Exception as error:
-        raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
-    # A camera's MPO is a photograph with its smaller copies behind it.
-    if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UserError(f"{what} holds {image.n_frames} images; save the one that was annotated on its own.")
-    return image
-
-
-def open_image_file(path: Path) -> Image.Image:
-    """Decode the image in a file; raises UserError where it cannot be read or does not open."""
-    return open_image(read_bytes(path), str(path))
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the image in a file, from its header; raises UserError where it does not open."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception:
-        return open_image_file(path).size  # which says what is wrong
-
-
 def _rewrapped(content: bytes, image: Image.Image) -> bytes | None:
     """The file with its compressed pixels as they are; None where they must be encoded anew."""
     if image.mode not in ("L", "RGB") or image.has_transparency_data:
@@ -118,18 +86,18 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 
 def _as_8_bit(image: Image.Image, what: str) -> Image.Image:
-    if image.mode in ("I;16", "I;16L", "I;16B"):
-        return _from_16_bit(np.asarray(image), what)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
-            raise UserError(f"{what} is partly transparent; flatten it onto the background that you mean.")
-        return image.convert("RGB")
+    opacity = opacity_of(image)
+    if opacity is not None and opacity.min() < OPAQUE:
+        raise UserError(f"{what} is partly transparent; flatten it onto the background that you mean.")
+    # Of a PGM with more than 8 bits Pillow makes 32-bit numbers from 0 to 65535.
+    if image.mode in DEEP_GREY or (image.mode, image.format) == ("I", "PPM"):
+        grey = np.asarray(image)
+        return _from_16_bit(65535 - grey if is_white_zero(image) else grey, what)
     if image.mode in ("L", "RGB"):
         return image
-    if image.mode == "1":
+    if image.mode in ("1", "LA"):
         return image.convert("L")
-    if image.mode in ("P", "CMYK", "YCbCr", "LAB"):
+    if image.mode in ("P", "PA", "RGBA", "CMYK", "YCbCr", "LAB"):
         return image.convert("RGB")
     raise UserError(
         f"{what} has pixels of the kind {image.mode!r}; save it as 8-bit or 16-bit grey or as RGB."

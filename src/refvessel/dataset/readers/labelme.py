@@ -15,14 +15,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from refvessel.dataset.fields import of_kind, optional_size, positive_number, read_bytes, require
-from refvessel.dataset.images import open_image
+from refvessel.dataset.fields import of_kind, optional_size, positive_number, require
+from refvessel.dataset.label_images import levels
 from refvessel.dataset.polygons import as_points, as_polygon
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files
 from refvessel.dataset.shapes import Line, Patch, Polygon, Region, Shape
 from refvessel.errors import UserError
-from refvessel.files import read_json
+from refvessel.files import read_bytes, read_json
+from refvessel.image_files import decode
 
 
 def read(root: Path, problems: Problems, *, line_width: float | None = None) -> Iterator[Record]:
@@ -123,7 +124,8 @@ def _patch(shape: dict, points: list, where: str) -> Patch:
     corners = as_points(points, where, fewest=2)
     (left, top), (right, bottom) = np.rint(corners[:2]).astype(int)
     content = _from_base64(require(shape, "mask", str, where), f"{where}: mask")
-    mask = np.asarray(open_image(content, f"{where}: mask").convert("1"))
+    found, _ = levels(decode(content, f"{where}: mask"), f"{where}: mask")
+    mask = found > 0
     if len(corners) != 2 or mask.shape != (bottom - top + 1, right - left + 1):
         raise UserError(
             f"{where}: its mask of {mask.shape[1]} x {mask.shape[0]} pixels does not fill the box of its points; "

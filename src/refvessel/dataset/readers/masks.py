@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.fields import positive_number
-from refvessel.dataset.images import image_size
 from refvessel.dataset.label_images import BinaryMask, LabelImage, OutsideOf
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import (
@@ -24,6 +23,7 @@ from refvessel.dataset.readers.records import (
 )
 from refvessel.dataset.readers.templates import PathTemplate
 from refvessel.errors import UserError
+from refvessel.image_files import size_of_file
 
 LABEL = "vessel"  # of two-valued masks whose names tell none
 
@@ -80,7 +80,7 @@ def read(
                     for path, values in located
                 ),
                 ignore=None if view is None else OutsideOf(view, threshold),
-                stated_size=image_size(located[0][0]) if located else None,
+                stated_size=size_of_file(located[0][0]) if located else None,
                 patient=None if patient_template is None else patient_template.fill(fields, "patient"),
                 frame=frame_number(fields.get("frame"), file.name),
                 split=_split(fields, splits),

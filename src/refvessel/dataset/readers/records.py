@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from refvessel.dataset.fields import read_bytes
 from refvessel.dataset.label_images import OutsideOf
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.shapes import Region, Runs
 from refvessel.errors import UserError
+from refvessel.files import read_bytes
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
