@@ -5,7 +5,7 @@ A value is what the file means by it: the index in a palette image of labels, th
 255. Where a mask is drawn in one colour on transparency, its levels are those of the opacity.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class LabelImage:
 
     path: Path
     by_value: Mapping[int, str]
+    left_out: Set[str]  # labels whose regions are only told
     where: str
 
     @property
@@ -64,11 +65,12 @@ class LabelImage:
         unknown = [value for value in found if value and value not in self.by_value]
         if unknown:
             raise UserError(f"{self.path} has the value {unknown[0]}, which labels does not name; add it.")
-        return [
-            Region(self.by_value[value], (Runs(masks.encode(values == value)),), self.where)
-            for value in found
-            if value in self.by_value
-        ]
+        return [self._region(value, values) for value in found if value in self.by_value]
+
+    def _region(self, value: int, values: np.ndarray) -> Region:
+        label = self.by_value[value]
+        drawn = () if label in self.left_out else (Runs(masks.encode(values == value)),)
+        return Region(label, drawn, self.where)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def read_binary_mask(path: Path, threshold: float | None) -> np.ndarray:
 
 
 def levels(image: Image.Image, what: str, threshold: float | None = None) -> tuple[np.ndarray, str]:
-    """What tells the foreground of a mask image from its background: whole numbers (height, width), and their kind.
+    """What tells foreground from background in a mask image: whole numbers (height, width), and their kind.
 
     They are grey levels; where the drawing lies on transparency, they are its opacity, 0 to 255. `threshold`
     says from which level on a pixel counts as drawn (None: all that can be seen).
@@ -198,8 +200,8 @@ def _require_plain(image: Image.Image, what: str) -> None:
         raise UserError(f"{what} is a mask turned by its EXIF orientation; save it upright.")
     if is_white_zero(image) and image.mode != "L":
         raise UserError(
-            f"{what} is a TIFF whose zeros are white, so that it is not clear what is foreground; save it as PNG or "
-            "with black as zero."
+            f"{what} is a TIFF whose zeros are white, so that it is not clear what is foreground; save it as PNG "
+            "or with black as zero."
         )
 
 

@@ -63,8 +63,8 @@ def read_image(expression: Expression) -> Image.Image:
     stored = decode_file(path)
     if stored.mode not in _SHOWN:
         raise UserError(
-            f"{path} has pixels of the kind {stored.mode!r}, of which the 8 bits of RGB would keep little; convert "
-            "the tree with the format refcoco."
+            f"{path} has pixels of the kind {stored.mode!r}, of which 8 bits keep little; convert the tree with "
+            "the format refcoco."
         )
     image = stored if stored.mode == "L" else stored.convert("RGB")
     if image.size != (expression.width, expression.height):
