@@ -51,7 +51,7 @@ def read(
     if labels is not None and (threshold is not None or "label" in mask_template.fields):
         raise UserError("labels excludes threshold and a field {label} in masks; leave one out.")
     by_value = None if labels is None else _labels(labels)
-    left_out_files = left_out if by_value is None else frozenset()  # labels whose masks need not be opened
+    unread = left_out if by_value is None else frozenset()  # labels whose masks are not opened
     if threshold is not None:
         threshold = positive_number(threshold, "The option threshold")
     patient_template = None if patient is None else PathTemplate(patient, "patient")
@@ -74,23 +74,21 @@ def read(
                 (locate(root, root, mask.name, f"{root}: the mask"), values.get("label", LABEL))
                 for mask, values in found
             ]
+            asked_for = [(path, label) for path, label in located if label not in unread]
             yield Record(
                 name=file.name,
                 path=locate(root, root, file.name, f"{root}: the image"),
                 annotation=located[0][0] if located else None,
                 where=where,
-                regions=tuple(
-                    Region(label, (), str(path)) for path, label in located if label in left_out_files
-                ),
+                regions=tuple(Region(label, (), str(path)) for path, label in located if label in unread),
                 region_files=tuple(
                     BinaryMask(path, label, threshold, str(path))
                     if by_value is None
                     else LabelImage(path, by_value, left_out, str(path))
-                    for path, label in located
-                    if label not in left_out_files
+                    for path, label in asked_for
                 ),
                 ignore=None if view is None else OutsideOf(view, threshold),
-                stated_size=size_of_file(located[0][0]) if located else None,
+                stated_size=size_of_file(asked_for[0][0]) if asked_for else None,
                 patient=None if patient_template is None else patient_template.fill(fields, "patient"),
                 frame=frame_number(fields.get("frame"), file.name),
                 split=_split(fields, splits),
