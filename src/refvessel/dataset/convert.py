@@ -97,8 +97,10 @@ def convert_dataset(
         gate_findings = gates.check(kept, origins, problems)
         problems.raise_any()
         if not kept:
+            vanished = sum(item.tally.regions_without_pixels for item in converted)
+            why = f" ({vanished} annotated regions have no pixel)" if vanished else ""
             raise UserError(
-                f"{root} holds no image with an expression in the form {source_format!r}; check both."
+                f"{root} holds no image with an expression in the form {source_format!r}{why}; check both."
             )
         _keep_names(name_table(key_file, output.name), pseudonymise, identities, labels)
         in_order = sorted(kept, key=lambda item: item.identity.image_id)

@@ -129,7 +129,7 @@ def _convert_image(
     problems = Problems()
     with problems.collect():
         content = record.load(record.path)
-        image = clean_image(content, record.stated_size, str(record.path))
+        image = clean_image(content, record.stated_size, str(record.path), upright=record.upright)
         size = (image.width, image.height)
         regions = record.all_regions(problems)
         truths = draw_truths(record, regions, phrases, size, rule, problems)

@@ -36,11 +36,14 @@ class CleanImage:
     perceptual_hash: bytes  # see likeness
 
 
-def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) -> CleanImage:
+def clean_image(
+    content: bytes, stated_size: tuple[int, int] | None, what: str, *, upright: bool = False
+) -> CleanImage:
     """Decode an image file and return it as a file of the same pixels, by the rules of this module.
 
-    An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image.
-    Raises UserError, opening with `what`, where the image does not open or has no such form.
+    An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image alone, or
+    of both where the annotation is known to be of the `upright` one. Raises UserError, opening with `what`, where
+    the image does not open or has no such form.
     """
     image = decode(content, what)
     if min(image.size) < _SMALLEST_SIDE:
@@ -50,7 +53,7 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
     turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
     rewrapped = None if turned else _rewrapped(content, image)
     if turned:
-        image = _upright(image, stated_size, what)
+        image = _turned_upright(image, stated_size, what, known=upright)
     image = _as_8_bit(image, what)
     if stated_size is not None and stated_size != image.size and stated_size == image.size[::-1]:
         raise UserError(
@@ -113,12 +116,19 @@ def _from_16_bit(grey: np.ndarray, what: str) -> Image.Image:
     return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
-def _upright(image: Image.Image, stated_size: tuple[int, int] | None, what: str) -> Image.Image:
+def _turned_upright(
+    image: Image.Image, stated_size: tuple[int, int] | None, what: str, *, known: bool
+) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if stated_size != upright.size:
         raise UserError(
             f"{what} is turned by its EXIF orientation, and the annotation does not state the upright size "
             f"{upright.width} x {upright.height}; save the image upright or state that size."
+        )
+    if upright.size == image.size and not known:
+        raise UserError(
+            f"{what} is turned by its EXIF orientation, and its size does not tell whether it was annotated "
+            "before or after; save the image upright."
         )
     return upright
 

@@ -173,6 +173,14 @@ def test_regions_without_a_pixel_are_a_warning_even_where_no_other_is_left(sourc
     )
 
 
+def test_data_without_a_single_pixel_of_truth_are_refused_with_the_reason(source, convert):
+    source.labelme("p1.png", shapes=[mask_of(np.zeros((3, 5), np.uint8), 3, 2)])
+    with pytest.raises(
+        UserError, match=r"holds no image with an expression .*\(1 annotated regions have no pixel\)"
+    ):
+        convert()
+
+
 def test_a_mask_over_the_border_is_clipped(source):
     pixels = as_base64(np.ones((4, 3), bool))
     shape = {"label": "v", "points": [[-1, -1], [1, 2]], "shape_type": "mask", "mask": pixels}

@@ -81,6 +81,7 @@ def _record(
         where=str(path),
         region_files=(shapes,),
         stated_size=optional_size(content, "imageWidth", "imageHeight", str(path)),
+        upright=True,  # LabelMe shows images so
         load=embedded_image if image is None else read_bytes,
         counts={
             "embedded_images_of_another_size": int(

@@ -49,6 +49,7 @@ class Record:
     region_files: tuple[RegionFile, ...] = ()  # further regions
     ignore: Runs | OutsideOf | None = None  # pixels that no score looks at
     stated_size: tuple[int, int] | None = None  # (width, height) that the coordinates refer to
+    upright: bool = False  # the annotation is of the image as its EXIF orientation turns it
     spacing: tuple[float, float] | None = None  # millimetres a pixel of the image: between rows, columns
     load: Callable[[Path], bytes] = read_bytes  # from `path` to an encoded image
     also_read: tuple[Path, ...] = ()  # further files of the annotation
