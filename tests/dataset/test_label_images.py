@@ -123,9 +123,10 @@ def test_a_palette_whose_transparent_colour_is_the_background_changes_nothing(na
     assert np.array_equal(read_binary_mask(path, None), DRAWN)
 
 
-def test_a_palette_of_one_colour_is_refused(tmp_path):
-    with pytest.raises(UserError, match="shows all its values in one colour; name them by the option labels"):
-        read_binary_mask(saved(tmp_path, palette(DRAWN, [9] * 6)), None)
+@pytest.mark.parametrize("level", [0, 9, 255])
+def test_of_a_palette_that_shows_one_colour_the_indices_count(level, tmp_path):
+    path = saved(tmp_path, palette(DRAWN, [level] * 6))
+    assert np.array_equal(read_binary_mask(path, None), DRAWN)
 
 
 def test_a_mask_in_cmyk_has_the_levels_that_it_shows(tmp_path):

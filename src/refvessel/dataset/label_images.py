@@ -158,13 +158,11 @@ def _grey(image: Image.Image, what: str) -> np.ndarray:
 
 
 def _looked_up(image: Image.Image, what: str) -> np.ndarray:
-    """The grey levels of a palette image, uint8 (height, width)."""
+    """The grey levels of a palette image, uint8 (height, width); its indices where they all look the same."""
     indices, colours = np.asarray(image), np.asarray(image.convert("RGB"))
     shown = np.unique(colours @ _ONE_NUMBER)
     if len(shown) == 1 < len(np.unique(indices)):
-        raise UserError(
-            f"{what} shows all its values in one colour; name them by the option labels or save it in grey."
-        )
+        return indices
     # The palettes of label images begin with black and go on in colours.
     coloured = colours.any(axis=-1)
     if np.count_nonzero(shown) == 1 and np.array_equal(coloured, indices != 0):

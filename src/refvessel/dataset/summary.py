@@ -65,6 +65,7 @@ def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[s
         "regions_ignored": sum(item.tally.regions_ignored for item in converted),
         "regions_clipped": sum(item.tally.regions_clipped for item in converted),
         "regions_without_pixels": sum(item.tally.regions_without_pixels for item in converted),
+        "regions_of_the_whole_image": sum(item.tally.regions_of_the_whole_image for item in converted),
         "regions_crossing_themselves": sum(item.tally.regions_crossing_themselves for item in converted),
         "images_scaled": sum(item.tally.scaled for item in converted),
         "images_dropped": len(converted) - len(kept),
@@ -91,6 +92,10 @@ def _warnings_of_annotations(
         warnings.append(
             f"{number} annotated regions on {len(vanished)} images have no pixel, being too thin or empty, and "
             f"are left out (e.g. on {examples})."
+        )
+    if whole := sum(item.tally.regions_of_the_whole_image for item in converted):
+        warnings.append(
+            f"{whole} annotated regions cover their whole image; look whether their masks show what is meant."
         )
     if other := _counted(converted, "embedded_images_of_another_size"):
         warnings.append(

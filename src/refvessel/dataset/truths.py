@@ -41,6 +41,7 @@ class Tally:
     regions_ignored: int  # whose pixels no score looks at
     regions_clipped: int
     regions_without_pixels: int  # too thin for the rasteriser
+    regions_of_the_whole_image: int
     regions_crossing_themselves: int
 
 
@@ -70,7 +71,7 @@ def draw_truths(
     parts: dict[str, list[masks.RLE]] = {phrase: [] for phrase in phrases.values()}
     asked = set(parts) if rule.include_empty else set()
     asked_for = regions_of_phrases(regions, phrases)
-    clipped = without_pixels = crossing = 0
+    clipped = without_pixels = whole = crossing = 0
     for region in asked_for:
         phrase = phrases[region.label]
         if not region.shapes:
@@ -79,9 +80,11 @@ def draw_truths(
         with problems.collect():
             drawn = region.draw(size, record.stated_size)
             clipped += drawn.clipped
-            if not masks.area(drawn.mask):
+            pixels = masks.area(drawn.mask)
+            if not pixels:
                 without_pixels += 1
                 continue
+            whole += pixels == width * height
             _require_drawable(region, drawn, rule)
             crossing += drawn.crosses_itself
             parts[phrase].append(drawn.mask)
@@ -102,6 +105,7 @@ def draw_truths(
         len(ignored),
         clipped,
         without_pixels,
+        whole,
         crossing,
     )
     return Truths(truths, _ignored(record, ignored, size, rule, problems), tally)
