@@ -22,8 +22,8 @@ class ImageFolders:
         """Whether an option names the folder, which then counts alone."""
         return self._stated is not None
 
-    def find(self, annotation: Path, name: str) -> Path | None:
-        """The real path of the image that `annotation` calls `name`, or None.
+    def find(self, annotation: Path, name: str) -> tuple[Path, str] | None:
+        """The folder of the image that `annotation` calls `name`, and its name there; None without one.
 
         Without a stated folder it lies in one whose path differs from the annotation's in one folder, by another
         name, by one more or by one less, where the one holds annotations alone and the other images alone.
@@ -42,16 +42,15 @@ class ImageFolders:
                 f"{annotation}: its image may be {found[0]} or {found[1]}; name the folder of the images in the "
                 "option images."
             )
-        return self._real(found[0]) if found else None
+        return (found[0].parent, found[0].name) if found else None
 
-    def _in_stated(self, annotation: Path, file_name: str) -> Path | None:
+    def _in_stated(self, annotation: Path, file_name: str) -> tuple[Path, str] | None:
         """In the stated folder, or in the folders below it that the annotation's path has too."""
         folders = annotation.parent.relative_to(self._root).parts
         for start in range(len(folders) + 1):
             folder = self._root / self._stated / Path(*folders[start:])
-            path = locate(self._root, folder, file_name, f"{annotation}: imagePath")
-            if path.is_file():
-                return path
+            if locate(self._root, folder, file_name, f"{annotation}: imagePath").is_file():
+                return folder, file_name
         return None
 
     @cached_property
@@ -76,9 +75,6 @@ class ImageFolders:
             and images not in self._with_annotations
             and _one_apart(annotations.relative_to(self._root).parts, images.relative_to(self._root).parts)
         )
-
-    def _real(self, path: Path) -> Path:
-        return locate(self._root, self._root, str(path.relative_to(self._root)), f"{self._root}: the image")
 
 
 def _one_apart(first: tuple[str, ...], second: tuple[str, ...]) -> bool:

@@ -67,11 +67,13 @@ def _record(
 ) -> Record:
     real = locate(root, root, str(path.relative_to(root)), f"{root}: the annotation")
     content = read_json(real)
-    image = _image(root, path, content, folders)
+    name = require(content, "imagePath", str, str(path))
+    place = _place(root, path, name, folders)
+    image = None if place is None else locate(root, *place, f"{path}: imagePath")
     if image is None and content.get("imageData") is None:
         raise UserError(
-            f"{path}: the image {content['imagePath']!r:.200} does not exist; put it there, correct imagePath or "
-            "name the folder of the images in the option images."
+            f"{path}: the image {name!r:.200} does not exist; put it there, correct imagePath or name the folder "
+            "of the images in the option images."
         )
     shapes = LabelmeShapes.listed(content, real, str(path), line_width, left_out)
     return Record(
@@ -92,13 +94,10 @@ def _record(
     )
 
 
-def _image(root: Path, path: Path, content: Any, folders: ImageFolders) -> Path | None:
-    """The real path of the image file that the LabelMe file at `path` is about; None where there is none."""
-    name = require(content, "imagePath", str, str(path))
-    if not folders.are_stated:
-        image = locate(root, path.parent, name, f"{path}: imagePath")
-        if image.is_file():
-            return image
+def _place(root: Path, path: Path, name: str, folders: ImageFolders) -> tuple[Path, str] | None:
+    """The folder of the image that the LabelMe file at `path` calls `name`, and its name there; None if absent."""
+    if not folders.are_stated and locate(root, path.parent, name, f"{path}: imagePath").is_file():
+        return path.parent, name
     return folders.find(path, name)
 
 
@@ -164,10 +163,10 @@ class LabelmeShapes:
                     members.setdefault(_instance(shape, label, number, where), []).append(
                         (number, drawn, len(holes))
                     )
-        cut = [Holes(holes[start:]) for start in range(len(holes))]
+        cut = Holes(holes)
         for (label, *_), parts in members.items():
             shapes = tuple(
-                Cut(drawn, cut[before]) if before < len(cut) else drawn for _, drawn, before in parts
+                Cut(drawn, cut, before) if before < len(holes) else drawn for _, drawn, before in parts
             )
             found.append(Region(label, shapes, self._where(parts), ignored=label == IGNORED))
         return found
