@@ -93,6 +93,16 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises UserError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); check that it is there and its permissions."
+        ) from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte order mark; raises UserError where it is missing or is not JSON."""
     try:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.converted import Converted
-from refvessel.dataset.fields import read_bytes
 from refvessel.dataset.likeness import BITS, near_pairs
 from refvessel.dataset.patients import Origins, without_suffix
 from refvessel.dataset.problems import SHOWN, Problems
 from refvessel.dataset.splits import require_one_split
 from refvessel.errors import UserError
+from refvessel.files import read_bytes
 
 # Of BITS. On 42 real angiograms, copies by JPEG, noise, scaling, contrast, brightness or a shift by 3 pixels
 # differ from their original in 36 at most, the two nearest originals in 84.

@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from skimage.measure import find_contours
 
 from refvessel import masks
 from refvessel.errors import UserError
+from refvessel.image_files import decode_file
 from refvessel.report.drawing import PREDICTION, TRUTH, svg_figure
 from refvessel.report.printing import shortened
 
@@ -82,11 +83,7 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
 def read_image(images: dict[str, Path], case: dict) -> Image.Image:
     """A case's image as RGB, its longer side at most 512 pixels; raises UserError as `draw_overlays` does."""
     path = image_path(images, case["image_id"])
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path} does not open as an image ({error}); convert the dataset again.") from None
+    image = decode_file(path).convert("RGB")
     if image.size != (case["width"], case["height"]):
         raise UserError(
             f"{path} has {image.width}x{image.height} pixels (width x height) but was scored with "
