@@ -53,9 +53,8 @@ _WEIGHTS = frozenset({"pth", "pt", "bin", "safetensors"})  # iter_3672.pth is no
 class OwnText:
     """What stands in every report.
 
-    `pairs`: neighbouring words of its sentences; `alone`: words between two gaps of one; `whole`: words
-    that are a text node of their own; `before`, `after`: words beside a gap; `vocabulary`: words of columns, keys and
-    settings.
+    `pairs`: neighbouring words of its sentences; `alone`: words between two gaps of one; `whole`: words that are a
+    text node of their own; `before`, `after`: words beside a gap; `vocabulary`: words of columns, keys, settings.
     """
 
     pairs: frozenset[tuple[str, str]]
