@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 from refvessel.config import checked_config
 from refvessel.errors import UserError
 from refvessel.code import code_hash
-from refvessel.provenance import state_of_data
+from refvessel.provenance import folder_state, state_of_data
 
 # Of what sees original names: beside the key and the names, outside everything that is published.
 PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
