@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def break_down():
 def test_the_console_has_one_sentence_and_the_path_of_the_private_log(logs, work, told, capfd):
     ended(logs, work)
     console = "".join(capfd.readouterr())
-    public, private = (open(path).read() for path in logs)
+    public, private = (Path(path).read_text() for path in logs)
     assert told in console
     assert told in public
     assert logs[1] in console
@@ -55,7 +56,7 @@ def test_the_console_has_one_sentence_and_the_path_of_the_private_log(logs, work
 
 def test_all_that_is_printed_is_private(logs, capfd):
     ended(logs, break_down)
-    private = open(logs[1]).read()
+    private = Path(logs[1]).read_text()
     for said in ("reading", "a library says", "a child says", "KeyError:"):
         assert said in private
     assert NAME not in "".join(capfd.readouterr())
@@ -63,15 +64,16 @@ def test_all_that_is_printed_is_private(logs, capfd):
 
 def test_private_logs_and_their_folders_are_closed_to_others_also_older_ones(logs, tmp_path):
     ended(logs, refuse)
-    modes = {path: stat.S_IMODE(os.stat(path).st_mode) for path in (logs[1], os.path.dirname(logs[1]))}
-    assert list(modes.values()) == [0o600, 0o700]
-    assert stat.S_IMODE((tmp_path / "private" / "logs").stat().st_mode) == 0o700
+    log = Path(logs[1])
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    for folder in (log.parent, tmp_path / "private" / "logs"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_names_are_told_on_the_console_where_that_is_asked_for(logs, capfd):
     ended(logs, refuse, names_on_screen=True)
     assert f"{NAME}_1.json is broken" in capfd.readouterr().err
-    assert NAME not in open(logs[0]).read()
+    assert NAME not in Path(logs[0]).read_text()
 
 
 def test_a_success_leaves_the_console_as_it_was(logs, capfd):
@@ -79,4 +81,4 @@ def test_a_success_leaves_the_console_as_it_was(logs, capfd):
         print("within")
     print("behind")
     assert capfd.readouterr().out == "behind\n"
-    assert open(logs[1]).read() == "within\n"
+    assert Path(logs[1]).read_text() == "within\n"

@@ -61,6 +61,12 @@ def in_parquet(**columns) -> bytes:
     return stream.getvalue()
 
 
+def in_parquet_twice(text: str) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array([text])], names=["x", "x"]), stream)
+    return stream.getvalue()
+
+
 def in_array(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, names=array)
@@ -150,6 +156,7 @@ PLANTED = {
     "parquet of bytes": ("a.parquet", in_parquet(note=[b"Oyelaran"])),
     "parquet of lists": ("a.parquet", in_parquet(note=[["a", "Oyelaran"]])),
     "parquet of numbers": ("a.parquet", in_parquet(mrn=[1, 60417])),
+    "parquet with two columns of one name": ("a.parquet", in_parquet_twice("Oyelaran")),
     "zip of parquet": ("a.zip", zipped(a=in_parquet(note=[NAME]))),
     "short name in a pickle": ("refs(unc).p", pickle.dumps([{"file": "Björk"}], 2)),
     "long name in a pickle": ("refs(unc).p", pickle.dumps({"file": "Oyelaran_1.png"}, 2)),
@@ -197,6 +204,7 @@ HARMLESS = {
     "counts": ("a.html", '<table><tr><td class="number">60417</td></tr></table>'),
     "a column that counts": ("a.csv", "n_expressions,truth_pixels\n60417,60417\n"),
     "a key that counts": ("a.json", '{"width": 60417, "files": 60417}'),
+    "running numbers": ("a.json", '{"annotations": [{"id": 60417, "image_id": 60417}]}'),
     "hashes": ("a.json", json.dumps({"sha256": "60417" * 12})),
     "two cells": ("a.csv", "a,b\nIna,x\nOye,laran\n"),
     "cells side by side": ("a.html", "<table><tr><td>Oye</td><td>laran</td></tr></table>"),

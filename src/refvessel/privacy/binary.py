@@ -66,8 +66,6 @@ def _strings_of_pickle(content: bytes) -> Iterator[str]:
                 yield argument
             elif isinstance(argument, bytes | bytearray):
                 yield bytes(argument).decode("utf-8", "replace")
-            elif isinstance(argument, int) and not isinstance(argument, bool) and abs(argument) < 1 << 64:
-                yield str(argument)
     except Exception:
         return
 

@@ -31,7 +31,7 @@ from refvessel.privacy.encodings import (
 )
 from refvessel.privacy.images import texts_of_image
 from refvessel.privacy.markup import pieces_of_markup
-from refvessel.privacy.pieces import HEADER, Piece, Unsearchable
+from refvessel.privacy.pieces import HEADER, Piece, Unsearchable, field_of_number
 from refvessel.privacy.values import pieces_of_csv, pieces_of_json, pieces_of_latex
 
 _DEEPEST = 6  # archives in archives
@@ -143,10 +143,13 @@ def _of_parquet(content: bytes, where: str, depth: int) -> Iterator[Piece]:
             if key != b"ARROW:schema":
                 inside = f"{where}, metadata {key.decode('utf-8', 'replace')}"
                 yield from _pieces(value, inside, "", depth + 1)
-        for name in file.schema_arrow.names:
-            column = file.read([name]).column(0) if file.schema_arrow.names.count(name) == 1 else None
-            cells = _cells(column) if column is not None else []
-            yield from _expanded([Piece(f"{where}, column {name}", "\n".join(cells), name)], depth)
+        table = file.read()
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            cells = _cells(column)
+            field = name
+            if pa.types.is_integer(column.type) and cells:
+                field = field_of_number(name, max(map(abs, map(int, cells))))
+            yield from _expanded([Piece(f"{where}, column {name}", "\n".join(cells), field)], depth)
     except (pa.ArrowException, OSError) as error:
         raise Unsearchable(f"it is a Parquet file that does not open ({error})") from None
 

@@ -13,6 +13,15 @@ IDENTIFYING = frozenset(
     """.split()  # noqa: SIM905
 )
 
+# Running numbers of COCO's and RefCOCO's files; longer ones may be a hospital's.
+_RUNNING = frozenset({"id", "image_id", "ann_id", "category_id", "ref_id", "sent_id", "ref_ids", "sent_ids"})
+_LONGEST_RUNNING = 6  # digits
+
+
+def field_of_number(field: str, value: int) -> str:
+    """The field of a whole number that is stored as one: running numbers are counts."""
+    return COUNT if field in _RUNNING and abs(value) < 10**_LONGEST_RUNNING else field
+
 
 class Unsearchable(Exception):
     """A file that cannot be searched; its text says why."""

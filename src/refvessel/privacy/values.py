@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from refvessel.privacy.normal import normal_form
-from refvessel.privacy.pieces import HEADER, IDENTIFYING, Piece
+from refvessel.privacy.pieces import HEADER, IDENTIFYING, Piece, field_of_number
 
 _DELIMITERS = ",;\t|"
 _COMMAND = re.compile(
@@ -72,7 +72,7 @@ def _walk(value: Any, where: str, field: str) -> Iterator[Piece]:
         if field != "counts":  # run lengths
             yield Piece(where, value, field, quoted=True)
     elif isinstance(value, int) and not isinstance(value, bool):
-        yield Piece(where, str(value), field)
+        yield Piece(where, str(value), field_of_number(field, value))
 
 
 def _lines(cells) -> str:
