@@ -62,7 +62,7 @@ def pieces_of_latex(text: str, where: str) -> Iterator[Piece]:
 def _walk(value: Any, where: str, field: str) -> Iterator[Piece]:
     if isinstance(value, dict):
         for key, each in value.items():
-            of_persons = normal_form(field).rpartition(" ")[2] in IDENTIFYING  # by_patient
+            of_persons = normal_form(field).removeprefix("by ") in IDENTIFYING  # by_patient
             yield Piece(where, key.replace("\n", " "), field if of_persons else HEADER, quoted=True)
             yield from _walk(each, where, key)
     elif isinstance(value, list):
