@@ -6,14 +6,17 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from refvessel.errors import UserError
+from refvessel.jobs.runs import refuse
+from refvessel.jobs.signals import end_with_parent
 
 
 @contextmanager
 def logged(log: str, *, private: bool = False) -> Iterator[None]:
-    """Send what is printed to the rule's log; end with status 1 and one sentence on a UserError.
+    """Send what is printed to the rule's log; end with status 1 on a UserError, which the run tells at its end.
 
     A private log may name somebody: its folder is closed to others.
     """
+    end_with_parent()
     if private:
         Path(log).parent.chmod(0o700)
     with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
@@ -22,5 +25,5 @@ def logged(log: str, *, private: bool = False) -> Iterator[None]:
                 yield
         except UserError as error:
             print(error, file=stream)
-            print(f"refvessel: {error}", file=sys.stderr)
+            refuse(f"refvessel: {error}")
             sys.exit(1)
