@@ -1,13 +1,19 @@
 # RefVessel: from the layers of a fine-tuned Sa2VA and vessel images to a report.
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.19")
 
 
-configfile: "config.yaml"
+DEMO_CONFIG = os.path.join(workflow.basedir, "config.yaml")
 
 
-include: "workflow/rules/common.smk"
+# A configuration is complete in itself: the working directory's own is read only where none is given, and the
+# demo's only where there is none either.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml" if os.path.exists("config.yaml") else DEMO_CONFIG
 
 
 pathvars:
@@ -15,6 +21,11 @@ pathvars:
     benchmarks="<results>/benchmarks",
     # Of what sees original names: beside the key and the names, outside everything that is published.
     private_logs=".refvessel/logs",
+
+
+include: "workflow/rules/configuration.smk"
+include: "workflow/rules/common.smk"
+include: "workflow/rules/console.smk"
 
 
 report: "workflow/report/workflow.rst"

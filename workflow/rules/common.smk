@@ -1,19 +1,8 @@
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
-from refvessel.config import checked_config
-from refvessel.errors import UserError
-from refvessel.privacy.names import name_table
 from refvessel.code import code_hash
+from refvessel.privacy.names import name_table
 from refvessel.provenance import folder_state
-
-try:
-    config = checked_config(
-        config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
-    )
-except UserError as error:
-    raise WorkflowError(str(error))
 
 
 def code_of(rule):
@@ -66,8 +55,7 @@ def dataset_lists(wildcards):
 def dataset_state(wildcards):
     """What changes where a file of the data does; what the workflow makes itself needs none."""
     root = Path(dataset_settings(wildcards)["root"])
-    results = Path(config["pathvars"].get("results", "results"))
-    made = root.resolve().is_relative_to(results.resolve())
+    made = root.resolve().is_relative_to(RESULTS.resolve())
     return None if made else folder_state(root)
 
 
@@ -93,6 +81,11 @@ def evaluated(kind):
 def where_logits_are_stored(**files):
     """These inputs or outputs by their names; none where no logits are stored."""
     return files if config["inference"]["save_logits"] else {}
+
+
+def scoring_settings(*names):
+    """Some of the settings under `scores`; a rule that has only those it uses is not rerun by others."""
+    return {name: config["scores"][name] for name in names}
 
 
 def scored_predictions():

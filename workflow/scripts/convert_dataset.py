@@ -1,14 +1,15 @@
 """Rule convert_dataset: vessel images and annotations to the official RefCOCO tree."""
 
+import sys
 from pathlib import Path
 
-from refvessel.dataset.convert import convert_dataset
+from refvessel.dataset.convert import convert_dataset, told
 from refvessel.workflow import logged
 
 settings = snakemake.params.settings
 paths = {name: settings[name] and Path(settings[name]) for name in ("patients", "trained_on")}
 with logged(snakemake.log[0], private=True):
-    convert_dataset(
+    summary = convert_dataset(
         source_format=settings["format"],
         root=Path(snakemake.input.root),
         output=Path(snakemake.output[0]),
@@ -28,3 +29,5 @@ with logged(snakemake.log[0], private=True):
         jobs=snakemake.threads,
         **paths,
     )
+# On the console, too: it names nobody.
+print(f"{snakemake.wildcards.dataset}: {told(summary)}", file=sys.stderr)
