@@ -226,7 +226,6 @@ def test_aliases_that_blow_a_small_file_up_are_refused(config):
             "config.scores.nsd_tolerance is inf; give a finite number",
         ),
         (("inference", True), 1, "unknown key True"),  # `yes: 1`, `on: 1`
-        (("datasets", "demo", "phrases", 1), "vessel", "datasets.demo.phrases: 1 is not of type 'string'"),
         (("scores", "empty_cases", "dice", "both_empty"), "none", "'none' does not match"),
         (("pathvars", "result"), "x", "pathvars has the unknown key 'result'; known are results, logs"),
         (("datasets", "demo", "root"), None, "datasets.demo.root: None is not of type 'string'"),
