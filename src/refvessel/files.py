@@ -1,29 +1,22 @@
 """Files that appear whole or not at all, their hashes, and room on the disk."""
 
 import errno
-import glob
 import hashlib
 import json
 import os
-import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from refvessel.errors import UserError
-from refvessel.jobs.locks import THIS_MACHINE, lock_of
+from refvessel.temporaries import new_file, new_folder, new_temporary
 
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
 )
-
-# Part of temporary names: a machine sweeps only what it wrote itself.
-_HERE = f"tmp-{THIS_MACHINE}"
-_TEMPORARY = re.compile(rf"\..+\.{_HERE}\.[a-z0-9_]{{8}}(\.[^.]*)?")
 
 
 @contextmanager
@@ -33,7 +26,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises UserError where the disk is full or `path` may not be written.
     """
     path = Path(path)
-    with _temporary(path, _new_file) as temporary:
+    with ExitStack() as held:
+        with _refusal_is_a_user_error(path):
+            temporary = held.enter_context(new_temporary(path, new_file))
         try:
             with _full_disk_is_a_user_error(path):
                 yield temporary
@@ -53,7 +48,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises UserError where the disk is full or `path` may not be written.
     """
     path = Path(path)
-    with _temporary(path, _new_folder) as temporary:
+    with ExitStack() as held:
+        with _refusal_is_a_user_error(path):
+            temporary = held.enter_context(new_temporary(path, new_folder))
         try:
             with _full_disk_is_a_user_error(path):
                 yield temporary
@@ -61,7 +58,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 with ThreadPoolExecutor(_SYNC_THREADS) as threads:
                     list(threads.map(_sync, [temporary, *temporary.rglob("*")]))
                 if path.exists():
-                    retired = _new_folder(path)
+                    retired = new_folder(path)
                     path.replace(retired)
                     temporary.replace(path)
                     shutil.rmtree(retired)
@@ -70,14 +67,6 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 _sync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove below `folder` what killed processes of this machine were writing, as their temporary names tell."""
-    for parent, folders, names in os.walk(folder):
-        for name in filter(_TEMPORARY.fullmatch, [*folders, *names]):
-            _remove_unless_written(Path(parent, name))
-        folders[:] = [name for name in folders if not _TEMPORARY.fullmatch(name)]
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -141,50 +130,6 @@ def require_free_space(path: Path, needed: int) -> None:
             f"{path} needs {needed / 1e9:.2f} GB but its disk has {free / 1e9:.2f} GB free; "
             "free some space or choose another output."
         )
-
-
-@contextmanager
-def _temporary(path: Path, make: Callable[[Path], Path]) -> Iterator[Path]:
-    """A new file or folder beside `path`, locked until the block ends, so that no other process sweeps it."""
-    with ExitStack() as held:
-        while True:
-            with _refusal_is_a_user_error(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _sweep_beside(path)
-                temporary = make(path)
-            with suppress(FileNotFoundError):  # swept before it was locked
-                if held.enter_context(lock_of(temporary, shared=True)) is not False and temporary.exists():
-                    break
-        yield temporary
-
-
-def _new_file(path: Path) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    return Path(name)
-
-
-def _new_folder(path: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-
-
-def _prefix(path: Path) -> str:
-    return f".{path.name}.{_HERE}."
-
-
-def _sweep_beside(path: Path) -> None:
-    """Remove what a killed process was writing in order to become `path`."""
-    for abandoned in path.parent.glob(f"{glob.escape(_prefix(path))}*"):
-        _remove_unless_written(abandoned)
-
-
-def _remove_unless_written(temporary: Path) -> None:
-    """Remove a temporary file or folder, unless the process that writes it lives and so holds its lock."""
-    with suppress(OSError), lock_of(temporary) as abandoned:  # swept by another, or not ours to remove
-        if abandoned and temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        elif abandoned:
-            temporary.unlink()
 
 
 @contextmanager

@@ -2,10 +2,10 @@ import atexit
 import sys
 from threading import Event, Thread
 
-from refvessel.files import sweep
 from refvessel.jobs.runs import refusals
 from refvessel.jobs.status import under_way
 from refvessel.outcome import describe_outcome
+from refvessel.temporaries import sweep
 
 SECONDS_BETWEEN_LINES = 30
 
