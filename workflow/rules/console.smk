@@ -18,7 +18,7 @@ def tell_progress():
     told = None
     while not ended.wait(SECONDS_BETWEEN_LINES):
         try:
-            line = under_way(RESULTS)
+            line = under_way(RESULTS / "predictions")
         except UserError:  # a progress file of another version
             continue
         if line and line != told:
