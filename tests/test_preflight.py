@@ -94,6 +94,8 @@ def test_layers_that_are_absent_or_of_another_kind_are_named(run, layer, path, s
         ({"splits": {"test": 1}}, "splits and single_split are both given"),
         ({"single_split": None, "splits": {"train": 0.5, "test": 0.4}}, "the ratios add up to 0.9"),
         ({"phrases": {}}, "datasets.angio: phrases"),
+        ({"phrases": {"vessel": None}}, "datasets.angio: phrases"),
+        ({"phrases": {1: "vessel"}}, "the label 1 is not text; write it in quotes"),
         ({"phrases": {"vessel": " "}}, "the label 'vessel' has a phrase without text"),
         ({"options": {"layout": "drive"}}, "The layout 'drive' is of the format 'masks'"),
         ({"options": {"threshold": 3}}, "The format 'labelme' has no option 'threshold'"),

@@ -80,8 +80,7 @@ def _problems_of_dataset(
     yield from _refusal(where, lambda: _split_rule(settings))
     yield from _refusal(where, lambda: PatientPattern(settings["patient_pattern"]))
     if settings["phrases"] is not None:
-        asked = {label: phrase for label, phrase in settings["phrases"].items() if phrase is not None}
-        yield from _refusal(where, lambda: require_phrases(asked))
+        yield from _refusal(where, lambda: require_phrases(settings["phrases"]))
     yield from _refusal(
         where, lambda: read_records(settings["format"], root, settings["options"], Problems())
     )
