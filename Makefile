@@ -9,7 +9,6 @@ CORES ?= 2
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
-	@echo "The report is $(CURDIR)/results/report/index.html"
 
 test: $(READY)
 	$(BIN)/python -m pytest

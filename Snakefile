@@ -1,10 +1,19 @@
 # RefVessel: from the layers of a fine-tuned Sa2VA and vessel images to a report.
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.19")
 
 
-configfile: "config.yaml"
+DEMO_CONFIG = os.path.join(workflow.basedir, "config.yaml")
+
+
+# A configuration is complete in itself: the working directory's own is read only where none is given, and the
+# demo's only where there is none either.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml" if os.path.exists("config.yaml") else DEMO_CONFIG
 
 
 pathvars:
@@ -13,7 +22,9 @@ pathvars:
     private_logs=".refvessel/logs",
 
 
+include: "workflow/rules/configuration.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/console.smk"
 
 
 report: "workflow/report/workflow.rst"

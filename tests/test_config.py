@@ -146,3 +146,102 @@ def test_checking_leaves_the_given_configuration_as_it_was(config):
     before = copy.deepcopy(config)
     checked_config(config, SCHEMA)
     assert config == before
+
+
+def test_the_order_of_keys_the_writing_of_numbers_and_stated_defaults_change_nothing(config):
+    plain = checked_config(config, SCHEMA)
+
+    def turned(value):
+        if isinstance(value, dict):
+            return {key: turned(value[key]) for key in reversed(value)}
+        return float(value) if type(value) is int else value
+
+    assert repr(checked_config(turned(config), SCHEMA)) == repr(plain)
+    for section in ("inference", "refinement", "scores"):
+        del config[section]
+    for name in ("overrides", "leave_out", "dtype", "pretrained"):
+        del config["models"]["demo"][name]
+    for name in ("options", "target", "split_seed", "crossing_outlines", "key_file", "trained_on"):
+        del config["datasets"]["demo"][name]
+    assert repr(checked_config(config, SCHEMA)) == repr(plain)
+
+
+def test_values_of_the_command_line_have_the_types_of_a_file(config):
+    """Snakemake reads what stands in `key='{...}'` as text."""
+    given = {
+        "inference": {
+            "flips": "true",
+            "shards": "3",
+            "draft": "null",
+            "device": "cpu",
+            "max_new_tokens": "64",
+        },
+        "refinement": {"smallest_hole": "9", "threshold": "0.5"},
+        "scores": {"empty_cases": {"dice": {"both_empty": "null"}, "iou": {"both_empty": "0.5"}}},
+        "datasets": {"demo": {"phrases": {"vessel": "2", "catheter": "null"}, "splits": {"test": "0.8"}}},
+        "evaluations": [{"model": "demo", "dataset": "demo", "split": "test"}],
+    }
+
+    def laid_over(value, over):
+        if not isinstance(over, dict):
+            return over
+        return value | {key: laid_over(value.get(key, {}), each) for key, each in over.items()}
+
+    checked = checked_config(laid_over(config, given), SCHEMA, given)
+    inference = checked["inference"]
+    assert (inference["flips"], inference["shards"], inference["draft"]) == (True, 3, None)
+    assert (inference["device"], inference["max_new_tokens"]) == ("cpu", 64)
+    assert checked["refinement"] == {"smallest_component": 0, "smallest_hole": 9, "threshold": 0.5}
+    assert checked["scores"]["empty_cases"] == {"dice": {"both_empty": None}, "iou": {"both_empty": 0.5}}
+    assert checked["datasets"]["demo"]["phrases"] == {"catheter": None, "vessel": "2"}
+    assert checked["datasets"]["demo"]["splits"]["test"] == 0.8
+
+
+def test_a_text_in_a_file_stays_a_text(config):
+    config["inference"]["flips"] = "true"
+    with pytest.raises(UserError, match=r"inference\.flips: 'true' is not of type 'boolean'"):
+        checked_config(config, SCHEMA, {"inference": {"shards": "3"}})
+
+
+def test_aliases_that_blow_a_small_file_up_are_refused(config):
+    laughs = ["ha"]
+    for _ in range(40):
+        laughs = [laughs] * 10
+    config["models"]["demo"]["leave_out"] = laughs
+    with pytest.raises(UserError, match="more than 100000 values"):
+        checked_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (
+            ("scores", "nsd_tolerance"),
+            float("nan"),
+            "config.scores.nsd_tolerance is nan; give a finite number",
+        ),
+        (
+            ("scores", "nsd_tolerance"),
+            float("inf"),
+            "config.scores.nsd_tolerance is inf; give a finite number",
+        ),
+        (("inference", True), 1, "unknown key True"),  # `yes: 1`, `on: 1`
+        (("scores", "empty_cases", "dice", "both_empty"), "none", "'none' does not match"),
+        (("pathvars", "result"), "x", "pathvars has the unknown key 'result'; known are results, logs"),
+        (("datasets", "demo", "root"), None, "datasets.demo.root: None is not of type 'string'"),
+    ],
+)
+def test_values_that_yaml_allows_and_nobody_means_are_named(config, path, value, sentence):
+    node = config
+    for key in path[:-1]:
+        node = node.setdefault(key, {})
+    node[path[-1]] = value
+    with pytest.raises(UserError) as error:
+        checked_config(config, SCHEMA)
+    assert sentence in str(error.value)
+
+
+def test_a_missing_key_is_named(config):
+    del config["datasets"]["demo"]["format"]
+    with pytest.raises(UserError, match=r"config: datasets\.demo has no format; add it\."):
+        checked_config(config, SCHEMA)

@@ -5,14 +5,14 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from refvessel.errors import UserError
+from refvessel.temporaries import new_file, new_folder, new_temporary
 
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
@@ -26,20 +26,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises UserError where the disk is full or `path` may not be written.
     """
     path = Path(path)
-    with _refusal_is_a_user_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        with _full_disk_is_a_user_error(path):
-            yield temporary
-            temporary.chmod(0o666 & ~_umask())
-            _sync(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with ExitStack() as held:
+        with _refusal_is_a_user_error(path):
+            temporary = held.enter_context(new_temporary(path, new_file))
+        try:
+            with _full_disk_is_a_user_error(path):
+                yield temporary
+                temporary.chmod(0o666 & ~_umask())
+                _sync(temporary)
+                temporary.replace(path)
+                _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -50,25 +48,25 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises UserError where the disk is full or `path` may not be written.
     """
     path = Path(path)
-    with _refusal_is_a_user_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        with _full_disk_is_a_user_error(path):
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            with ThreadPoolExecutor(_SYNC_THREADS) as threads:
-                list(threads.map(_sync, [temporary, *temporary.rglob("*")]))
-            if path.exists():
-                retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-                path.replace(retired)
-                temporary.replace(path)
-                shutil.rmtree(retired)
-            else:
-                temporary.replace(path)
-            _sync(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with ExitStack() as held:
+        with _refusal_is_a_user_error(path):
+            temporary = held.enter_context(new_temporary(path, new_folder))
+        try:
+            with _full_disk_is_a_user_error(path):
+                yield temporary
+                temporary.chmod(0o777 & ~_umask())
+                with ThreadPoolExecutor(_SYNC_THREADS) as threads:
+                    list(threads.map(_sync, [temporary, *temporary.rglob("*")]))
+                if path.exists():
+                    retired = new_folder(path)
+                    path.replace(retired)
+                    temporary.replace(path)
+                    shutil.rmtree(retired)
+                else:
+                    temporary.replace(path)
+                _sync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def copy_file(source: Path, target: Path) -> None:

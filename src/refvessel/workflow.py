@@ -8,12 +8,15 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from refvessel.errors import UserError
+from refvessel.jobs.runs import refuse
+from refvessel.jobs.signals import end_with_parent
 from refvessel.privacy.private import private_folder, write_private
 
 
 @contextmanager
 def logged(log: str) -> Iterator[None]:
-    """Send what is printed to the rule's log; end with status 1 and one sentence on a UserError."""
+    """Send what is printed to the rule's log; end with status 1 on a UserError, which the run tells at its end."""
+    end_with_parent()
     with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
         try:
             with redirect_stdout(stream), redirect_stderr(stream):
@@ -30,6 +33,7 @@ def logged_in_private(log: str, private_log: str, *, names_on_screen: bool = Fal
     The console and the rule's own log get one sentence that says where that is, and the error itself only with
     `names_on_screen`. What libraries and child processes print is private, too.
     """
+    end_with_parent()
     private = Path(private_log)
     _make_private(private)
     Path(log).write_text(f"What was printed stands in {private}.\n", "utf-8")
@@ -61,7 +65,8 @@ def _without_names(error: Exception, private: Path) -> str:
 
 
 def _end(sentence: str) -> None:
-    print(f"refvessel: {sentence}", file=sys.stderr)
+    """The run tells the sentence, once, when all its jobs have ended."""
+    refuse(f"refvessel: {sentence}")
     sys.exit(1)
 
 

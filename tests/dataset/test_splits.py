@@ -102,3 +102,12 @@ def test_a_key_in_two_splits_is_told_once():
     require_one_split("are of one patient", members, problems)
     with pytest.raises(UserError, match=r"^3\.png \(test\) and 1\.png \(train\) are of one patient; .*\.$"):
         problems.raise_any()
+
+
+def test_the_order_in_which_splits_are_written_moves_no_patient():
+    origins = [Origin(f"p{number}", None, None) for number in range(50)]
+    ratios = {"train": 0.5, "val": 0.2, "testB": 0.2, "testA": 0.1}
+    turned = dict(reversed(ratios.items()))
+    for by_frames in (False, True):
+        one, other = (SplitRule(None, each, 1, by_frames).splits(origins) for each in (ratios, turned))
+        assert [one(origin) for origin in origins] == [other(origin) for origin in origins]

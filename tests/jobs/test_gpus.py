@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from refvessel.errors import UserError
-from refvessel.jobs.gpus import claimed_gpus, visible_gpus
+from refvessel.jobs.gpus import claimed_gpus, usable_gpus, visible_gpus
 from refvessel.jobs.locks import try_lock
 
 HOLDER = """
@@ -124,8 +124,49 @@ def test_the_visible_gpus_are_those_that_cuda_would_see(monkeypatch, stated, see
 
 def test_without_the_variable_all_gpus_of_the_machine_are_visible(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("refvessel.jobs.gpus._counted_by_the_driver", lambda: 3)
     assert visible_gpus() == ["0", "1", "2"]
+
+
+WHOLE = "GPU 0: NVIDIA H200 (UUID: GPU-aa)\nGPU 1: NVIDIA H200 (UUID: GPU-bb)\n"
+DIVIDED = """GPU 0: NVIDIA H200 (UUID: GPU-aa)
+  MIG 1g.18gb     Device  0: (UUID: MIG-a1)
+  MIG 1g.18gb     Device  1: (UUID: MIG-a2)
+GPU 1: NVIDIA H200 (UUID: GPU-bb)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stated", "listed", "counted", "usable"),
+    [
+        (None, WHOLE, 2, ["0", "1"]),
+        (None, "", 2, ["0", "1"]),  # a container without nvidia-smi
+        (None, DIVIDED, 1, ["MIG-a1", "MIG-a2", "GPU-bb"]),
+        (None, "", 0, []),
+        ("1", WHOLE, 1, ["1"]),
+        ("GPU-bb,GPU-aa", WHOLE, 2, ["GPU-bb", "GPU-aa"]),
+        ("0,1,2,3", WHOLE, 2, ["0", "1"]),
+        ("MIG-a2,MIG-a1", DIVIDED, 1, ["MIG-a2", "MIG-a1"]),
+        ("0,1", "", 0, []),  # stated on a machine without GPUs
+        ("", WHOLE, 0, []),
+    ],
+)
+def test_jobs_may_use_the_gpus_that_are_visible_and_that_cuda_finds(
+    monkeypatch, stated, listed, counted, usable
+):
+    if stated is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+    monkeypatch.setattr("refvessel.jobs.gpus._counted_by_the_driver", lambda: counted)
+    monkeypatch.setattr("refvessel.jobs.gpus._output_of", lambda *command: listed)
+    assert usable_gpus() == usable
+
+
+def test_looking_for_gpus_does_not_load_pytorch():
+    look = "import sys; from refvessel.jobs.gpus import usable_gpus; usable_gpus(); print('torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
 
 
 def test_a_forked_process_does_not_keep_its_parents_locks(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from refvessel.errors import UserError
 from refvessel.files import write_json
 from refvessel.jobs.progress import Progress
-from refvessel.jobs.status import status
+from refvessel.jobs.status import status, under_way
 
 
 def progress(state, done, total, *, rate=None, left=None, failures=0):
@@ -80,6 +80,59 @@ def test_watching_into_a_file_writes_a_table_each_time_something_changed(results
     assert told.count(b"under way") == 2
     assert b"\r" not in told
     assert b"\x1b" not in told.split(b"1 under way")[0]
+
+
+JOB = """
+import sys, time
+from pathlib import Path
+from refvessel.jobs.progress import RUNNING, reported
+with reported(Path("b/1-of-1.jsonl"), done=3, total=9) as reporter:
+    reporter.enter(RUNNING, "cpu")
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def job(results):
+    """A job that has done 3 of 9 images."""
+    with subprocess.Popen(
+        [sys.executable, "-c", JOB], cwd=results, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=-3
+    ) as job:
+        assert job.stdout.readline() == b"begun\n"
+        yield job
+        job.kill()
+
+
+def state_of_the_job(results):
+    (line,) = (line for line in status(results).splitlines() if line.startswith("b/1-of-1"))
+    return line.split()[1:3]
+
+
+def test_a_job_that_was_killed_is_not_called_running(results, job):
+    assert state_of_the_job(results) == ["running", "3/9"]
+    assert "3 shards under way: 63 of 209 images" in under_way(results)
+    job.kill()
+    job.wait()
+    assert state_of_the_job(results) == ["killed", "3/9"]
+    assert "2 shards under way" in under_way(results)
+    assert "4 shards, 2 under way" in status(results)
+
+
+def test_a_job_that_ended_by_itself_keeps_its_last_word(results, job):
+    job.communicate(timeout=60)
+    assert state_of_the_job(results) == ["finished", "3/9"]
+
+
+def test_a_job_of_another_machine_is_not_judged(results, job, monkeypatch):
+    job.kill()
+    job.wait()
+    monkeypatch.setattr("refvessel.jobs.progress.THIS_MACHINE", "elsewhere")
+    assert state_of_the_job(results) == ["running", "3/9"]
+
+
+def test_where_no_shard_is_under_way_nothing_is_told_of_it(tmp_path):
+    assert under_way(tmp_path) is None
 
 
 def wait_for(path, words):

@@ -47,6 +47,7 @@ def start():
         layers = config["models"]["demo"]
         for name in ("base_mllm", "sam2", "checkpoint"):
             layers[name] = str(ROOT / layers[name])
+        config["inference"]["shards"] = 2  # whatever the machine has
         change(config)
         directory.mkdir(exist_ok=True)
         (directory / "config.yaml").write_text(yaml.safe_dump(config))

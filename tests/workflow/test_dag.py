@@ -23,6 +23,25 @@ def test_a_finished_run_has_nothing_to_do(demo):
     assert NOTHING in again.stdout + again.stderr
 
 
+@pytest.mark.parametrize(
+    "setting", ["max_failures: 2", "batch_size: 3", "threads: 2", "compiled: true", "draft: null"]
+)
+def test_a_setting_that_changes_no_answer_reruns_nothing(demo, setting):
+    again = demo.run("--dry-run", "--config", f"inference={{{setting}}}")
+    assert NOTHING in again.stdout + again.stderr
+
+
+def test_a_run_tells_at_its_end_what_it_came_to_even_where_it_did_nothing(demo):
+    lines = demo.run().stderr.splitlines()
+    assert re.fullmatch(r"demo on demo, test: \d+ expressions of \d+ patients, 0 failed; Dice, .*", lines[-5])
+    assert [re.sub(r"0\.\d{3}", "x", line) for line in lines[-4:-1]] == [
+        "  all           x (x to x)",
+        "  blood vessel  x (x to x)",
+        "  catheter      x (x to x)",
+    ]
+    assert lines[-1] == f"Report: {demo.results.resolve()}/report/index.html"
+
+
 def test_a_deleted_shard_is_rebuilt_with_what_follows_and_nothing_before(demo):
     shard = demo.results / "predictions/demo/demo/test/shards/1-of-2.jsonl"
     content = shard.read_bytes()

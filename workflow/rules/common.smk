@@ -1,21 +1,10 @@
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
-from refvessel.config import checked_config
-from refvessel.errors import UserError
 from refvessel.code import code_hash
 from refvessel.provenance import folder_state, state_of_data
 
 # Of what sees original names: beside the key and the names, outside everything that is published.
 PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
-
-try:
-    config = checked_config(
-        config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
-    )
-except UserError as error:
-    raise WorkflowError(str(error))
 
 
 def code_of(rule):
@@ -62,8 +51,7 @@ def dataset_settings(wildcards):
 def made_by_the_workflow(wildcards):
     """The folder of the data where the workflow makes it, else none: Snakemake prints and keeps what it is given."""
     root = Path(dataset_settings(wildcards)["root"])
-    results = Path(config["pathvars"].get("results", "results"))
-    return [str(root)] if root.resolve().is_relative_to(results.resolve()) else []
+    return [str(root)] if root.resolve().is_relative_to(RESULTS.resolve()) else []
 
 
 def dataset_state(wildcards):
@@ -91,9 +79,20 @@ def evaluated(kind):
     return sorted({evaluation[kind] for evaluation in config["evaluations"]})
 
 
+def listed_expressions(wildcards):
+    """What a split asks for; known once the checkpoint has run."""
+    asked = {"dataset": wildcards.dataset, "split": wildcards.split}
+    return checkpoints.list_expressions.get(**asked).output[0]
+
+
 def where_logits_are_stored(**files):
     """These inputs or outputs by their names; none where no logits are stored."""
     return files if config["inference"]["save_logits"] else {}
+
+
+def scoring_settings(*names):
+    """Some of the settings under `scores`; a rule that has only those it uses is not rerun by others."""
+    return {name: config["scores"][name] for name in names}
 
 
 def scored_predictions():

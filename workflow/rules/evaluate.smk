@@ -51,7 +51,7 @@ rule score_cases:
         "../../envs/refvessel.yaml"
     threads: 2
     params:
-        settings=config["scores"],
+        settings=scoring_settings("empty_cases", "nsd_tolerance", "bootstrap_draws"),
         code=code_of("score_cases"),
     script:
         "../scripts/score_cases.py"
@@ -82,7 +82,7 @@ rule compare_models:
         "../../envs/refvessel.yaml"
     params:
         models=lambda wildcards: models_on(wildcards.dataset, wildcards.split),
-        settings=config["scores"],
+        settings=scoring_settings("compared", "bootstrap_draws"),
         code=code_of("compare_models"),
     script:
         "../scripts/compare_models.py"

@@ -15,11 +15,6 @@ checkpoint list_expressions:
         "../scripts/list_expressions.py"
 
 
-def listed_expressions(wildcards):
-    asked = {"dataset": wildcards.dataset, "split": wildcards.split}
-    return checkpoints.list_expressions.get(**asked).output[0]
-
-
 rule segment_shard:
     input:
         expressions=listed_expressions,

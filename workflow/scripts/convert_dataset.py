@@ -1,8 +1,9 @@
 """Rule convert_dataset: vessel images and annotations to the official RefCOCO tree."""
 
+import sys
 from pathlib import Path
 
-from refvessel.dataset.convert import convert_dataset
+from refvessel.dataset.convert import convert_dataset, told
 from refvessel.workflow import logged_in_private
 
 # Neither inputs nor parameters: Snakemake keeps those, and prints them, and a path may name somebody.
@@ -10,7 +11,7 @@ settings = snakemake.config["datasets"][snakemake.wildcards.dataset]
 on_screen = snakemake.config["privacy"]["names_on_screen"] or not settings["pseudonymise"]
 paths = {name: settings[name] and Path(settings[name]) for name in ("patients", "trained_on")}
 with logged_in_private(snakemake.log[0], snakemake.params.private_log, names_on_screen=on_screen):
-    convert_dataset(
+    summary = convert_dataset(
         source_format=settings["format"],
         root=Path(settings["root"]),
         output=Path(snakemake.output[0]),
@@ -30,3 +31,5 @@ with logged_in_private(snakemake.log[0], snakemake.params.private_log, names_on_
         jobs=snakemake.threads,
         **paths,
     )
+# On the console, too: it names nobody.
+print(f"{snakemake.wildcards.dataset}: {told(summary)}", file=sys.stderr)

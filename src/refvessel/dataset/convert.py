@@ -126,7 +126,7 @@ def convert_dataset(
         }
         summary["warnings"] += collisions
         write_json(tree / DATASET, summary)
-    _tell(summary)
+    print(told(summary), file=sys.stderr)
     return summary
 
 
@@ -222,14 +222,12 @@ def _tree_image(item: Converted, drawn: DrawnTruths) -> TreeImage:
     )
 
 
-def _tell(summary: Mapping[str, Any]) -> None:
-    """Say on standard error how many patients were seen in which split: a wrong pattern shows here first."""
+def told(summary: Mapping[str, Any]) -> str:
+    """How many patients were seen in which split, and the warnings: a wrong pattern shows here first."""
     counts = summary["counts"]
     patients = ", ".join(f"{split} {len(members)}" for split, members in summary["splits"].items())
-    print(
+    found = (
         f"{counts['images']} images, {counts['expressions']} expressions, "
-        f"{counts['patients']} patients ({patients})",
-        file=sys.stderr,
+        f"{counts['patients']} patients ({patients})"
     )
-    for warning in summary["warnings"]:
-        print(f"Warning: {warning}", file=sys.stderr)
+    return "\n".join([found, *(f"Warning: {warning}" for warning in summary["warnings"])])

@@ -82,6 +82,11 @@ class PatientTable:
             if self._origins.setdefault(name, origin) != origin:
                 raise UserError(f"{where}: the image {image} is listed before with other values; keep one.")
 
+    @property
+    def splits(self) -> set[str | None]:
+        """The splits that the rows name; None among them where a row names none."""
+        return {origin.split for origin in self._origins.values()}
+
     def origin(self, name: str) -> Origin:
         """What the table says of the image with this relative path; raises UserError where that is nothing."""
         origin = self._origins.get(without_suffix(name))

@@ -1,9 +1,10 @@
 """Which patient belongs to which split.
 
-By hash, a patient's split follows from the SHA-256 of its identifier and the seed alone: it does not change
-when patients are added or removed, and the ratios are met in expectation, not exactly. By frames, patients are
-put in the order of that hash and cut where the ratios of the frames are reached: the ratios are met as closely
-as whole patients allow, and a patient more can move those near a cut.
+By hash, a patient's split follows from the SHA-256 of its identifier, the seed and the ratios alone, in whatever
+order these are written: it does not change when patients are added or removed, and the ratios are met in
+expectation, not exactly. By frames, patients are put in the order of that hash and cut where the ratios of the
+frames are reached: the ratios are met as closely as whole patients allow, and a patient more can move those near
+a cut.
 """
 
 import hashlib
@@ -60,7 +61,8 @@ class SplitRule:
         """Split -> ratio, adding up to 1."""
         if self.single is not None:
             return {self.single: 1.0}
-        return dict(DEFAULT_RATIOS if self.ratios is None else self.ratios)
+        ratios = DEFAULT_RATIOS if self.ratios is None else self.ratios
+        return {split: ratios[split] for split in sorted(ratios, key=_place)}
 
     def splits(self, origins: Iterable[Origin]) -> Callable[[Origin], str]:
         """The function from an origin to its split, given all origins."""
@@ -87,6 +89,12 @@ def split_by_frames(frames: Mapping[str, int], ratios: Mapping[str, float], seed
         splits[patient] = _at((before + frames[patient] / 2) / total, ratios)
         before += frames[patient]
     return splits
+
+
+def _place(split: str) -> tuple[int, str]:
+    """Where a split stands among others, in whatever order they are given: train, val, then by name."""
+    known = ("train", "val")
+    return (known.index(split) if split in known else len(known), split)
 
 
 def _position(patient: str, seed: int) -> float:

@@ -56,7 +56,7 @@ def read_expressions(root: Path, split: str) -> list[Expression]:
     """
     root = Path(root)
     refs = _refs_by_split(root)
-    selected = _selected(split, set(refs))
+    selected = selected_splits(split, set(refs))
     if not selected:
         raise UserError(f"{root / REFS} has no split {split!r}; choose one of: {', '.join(sorted(refs))}.")
     problems = Problems()
@@ -114,7 +114,8 @@ def _annotated(
     return sorted(annotated, key=lambda item: item[0].sent_id)
 
 
-def _selected(split: str, names: set[str]) -> set[str]:
+def selected_splits(split: str, names: set[str]) -> set[str]:
+    """Those of the splits `names` that an evaluation of `split` takes, as the official loader does."""
     if split == "test":
         return {name for name in names if "test" in name}
     if split in ("testA", "testB", "testC") and split not in names:

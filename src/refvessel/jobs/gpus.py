@@ -1,11 +1,20 @@
-"""Claiming GPUs of this machine, so that jobs that start together do not share one."""
+"""The GPUs of this machine, and claiming them, so that jobs that start together do not share one.
+
+PyTorch is not loaded for it: that would take seconds.
+"""
 
 import os
 import random
+import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from ctypes import CDLL
+from functools import cache
+from importlib import metadata
 from itertools import takewhile
 from pathlib import Path
 
@@ -13,17 +22,71 @@ from refvessel.errors import UserError
 from refvessel.jobs.locks import try_lock
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_DRIVER = "libcuda.so.1"
 _SECONDS_BETWEEN_TRIES = 1.0
+_SECONDS_OF_TOOLS = 60
+
+# In a process of its own: who has asked the driver once cannot narrow down what it sees any more.
+_COUNT = f"""
+from ctypes import CDLL, byref, c_int
+driver, number = CDLL({_DRIVER!r}), c_int()
+print(0 if driver.cuInit(0) or driver.cuDeviceGetCount(byref(number)) else number.value)
+"""
+_LISTED = re.compile(r"^(GPU|\s+MIG) .*\(UUID: ([^)]+)\)", re.MULTILINE)
 
 
 def visible_gpus() -> list[str]:
-    """The ids in CUDA_VISIBLE_DEVICES, else the numbers of all GPUs of the machine."""
+    """The ids in CUDA_VISIBLE_DEVICES, else those of all GPUs of the machine: numbers, or ids of MIG devices."""
     stated = os.environ.get(_VISIBLE)
     if stated is None:
-        from torch.cuda import device_count  # a second of loading that a stated list can do without
-
-        return [str(number) for number in range(device_count())]
+        return _gpus_of_the_machine()
     return [*takewhile(lambda gpu: gpu not in ("", "-1"), map(str.strip, stated.split(",")))]
+
+
+def usable_gpus() -> list[str]:
+    """The visible GPUs that the driver and PyTorch can use."""
+    visible, number = visible_gpus(), _counted_by_the_driver()
+    # Of parts of GPUs, the driver counts the first alone, however many are stated.
+    return visible if number and visible[0].startswith("MIG-") else visible[:number]
+
+
+def _gpus_of_the_machine() -> list[str]:
+    number = _counted_by_the_driver()
+    if number and (parts := _mig_devices()):
+        return parts  # of which CUDA itself shows the first alone
+    return [str(gpu) for gpu in range(number)]
+
+
+@cache
+def _counted_by_the_driver() -> int:
+    """How many GPUs CUDA sees, as it reads CUDA_VISIBLE_DEVICES; 0 where PyTorch was built without it."""
+    try:
+        if metadata.version("torch").endswith("+cpu"):
+            return 0
+        CDLL(_DRIVER)
+    except (metadata.PackageNotFoundError, OSError):
+        return 0
+    return int(_output_of(sys.executable, "-c", _COUNT) or 0)
+
+
+def _mig_devices() -> list[str]:
+    """The ids of all parts of GPUs, and of the whole ones beside them; none where no GPU is divided."""
+    listed = _LISTED.findall(_output_of("nvidia-smi", "-L"))
+    if not any("MIG" in kind for kind, _ in listed):
+        return []
+    following = [kind for kind, _ in listed[1:]] + ["GPU"]
+    divided = ["MIG" in next_kind for next_kind in following]
+    return [uuid for (kind, uuid), parts in zip(listed, divided, strict=True) if "MIG" in kind or not parts]
+
+
+def _output_of(*command: str) -> str:
+    """What a tool prints; nothing where it is absent or fails."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=_SECONDS_OF_TOOLS
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 @contextmanager

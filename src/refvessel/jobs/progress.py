@@ -4,17 +4,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from refvessel.errors import UserError
 from refvessel.files import read_json, write_json
+from refvessel.jobs.locks import THIS_MACHINE, sign_of_life, somebody_lives
 from refvessel.jobs.signals import Stopped
 
 SUFFIX = ".progress.json"
 
 WAITING, LOADING, WARMING_UP, RUNNING = "waiting", "loading", "warming up", "running"
-FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+FINISHED, STOPPED, FAILED, KILLED = "finished", "stopped", "failed", "killed"
+UNDER_WAY = (WAITING, LOADING, WARMING_UP, RUNNING)
 
 _SECONDS_BETWEEN_FILES = 1.0
 _SECONDS_BETWEEN_LINES = 10.0
@@ -25,11 +27,12 @@ class Progress:
     """A moment of a shard's job.
 
     state: waiting (for a GPU), loading (the model), warming up (compiling it, with the first batch), running; at
-        the end finished, stopped (by a signal) or failed.
+        the end finished, stopped (by a signal) or failed; killed where the job is gone and left no word.
     warm_up_seconds: how long it warmed up; None where it did not, or has not yet.
     images_per_second, seconds_left: of this job since it is running; None before its first batch.
     memory: the most bytes in use so far, on the GPUs or else in the process.
     updated: seconds since the epoch.
+    machine: a hash of the name of the machine where the job runs or ran.
     """
 
     state: str
@@ -42,6 +45,7 @@ class Progress:
     device: str
     memory: int
     updated: float
+    machine: str = ""
 
     def __str__(self) -> str:
         """One line, without its end."""
@@ -59,11 +63,28 @@ def progress_file(shard: Path) -> Path:
 
 
 def read_progress(path: Path) -> Progress:
-    """Read a progress file; raises UserError where it is none."""
+    """Read a progress file; raises UserError where it is none.
+
+    A job of another machine is not called killed: locks, by which that is seen, may not reach there.
+    """
+    progress = _read(path)
+    if progress.machine == THIS_MACHINE and somebody_lives(_sign(path)) is False:
+        progress = _read(path)  # it may have ended between the two looks
+        if progress.state in UNDER_WAY:
+            return replace(progress, state=KILLED, images_per_second=None, seconds_left=None)
+    return progress
+
+
+def _read(path: Path) -> Progress:
     try:
         return Progress(**read_json(path))
     except TypeError:
         raise UserError(f"{path} is not of this version of RefVessel; delete it.") from None
+
+
+def _sign(progress: Path) -> Path:
+    """The file on which a job gives its sign of life."""
+    return progress.with_name(f".{progress.name}.lock")
 
 
 def duration(seconds: float) -> str:
@@ -133,6 +154,7 @@ class Reporter:
             device=self._device,
             memory=self._memory,
             updated=time.time(),
+            machine=THIS_MACHINE,
         )
 
 
@@ -140,10 +162,11 @@ class Reporter:
 def reported(shard: Path, *, done: int, total: int) -> Iterator[Reporter]:
     """Report the progress of a shard of `total` images, `done` of them by earlier jobs, and how the block ends."""
     reporter = Reporter(shard, done=done, total=total)
-    try:
-        yield reporter
-    except BaseException as error:
-        with suppress(UserError):  # a full disk, say: the error on its way is what matters
-            reporter.enter(STOPPED if isinstance(error, Stopped) else FAILED)
-        raise
-    reporter.enter(FINISHED)
+    with sign_of_life(_sign(progress_file(shard))):
+        try:
+            yield reporter
+        except BaseException as error:
+            with suppress(UserError):  # a full disk, say: the error on its way is what matters
+                reporter.enter(STOPPED if isinstance(error, Stopped) else FAILED)
+            raise
+        reporter.enter(FINISHED)

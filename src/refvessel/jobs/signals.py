@@ -4,10 +4,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_SECONDS_BETWEEN_LOOKS = 0.5
+_WATCH = "watch the parent"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _stopped_by: list[int] = []  # numbers of the signals that have come
@@ -35,13 +38,25 @@ def stopped_by_signals() -> Iterator[None]:
         stopped = Stopped(
             _stopped_by[0]
         )  # what was under way may have raised something of its own at its end
-        if any(thread.daemon for thread in threading.enumerate()):
+        if any(thread.daemon and thread.name != _WATCH for thread in threading.enumerate()):
             sys.stderr.flush()
             os._exit(stopped.code)
         raise stopped from None
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def end_with_parent() -> None:
+    """Let SIGTERM come within a second of the parent's end: a job of a run that was killed ends with it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name=_WATCH, daemon=True).start()
 
 
 def stopping() -> bool:

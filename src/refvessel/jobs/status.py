@@ -4,20 +4,10 @@ import time
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.jobs.progress import (
-    LOADING,
-    RUNNING,
-    SUFFIX,
-    WAITING,
-    WARMING_UP,
-    Progress,
-    duration,
-    read_progress,
-)
+from refvessel.jobs.progress import SUFFIX, UNDER_WAY, Progress, duration, read_progress
 
 _HEADINGS = ("shard", "state", "images", "failed", "images/s", "left", "memory", "updated", "device")
 _TO_THE_LEFT = {"shard", "state", "device"}
-_UNDER_WAY = (WAITING, LOADING, WARMING_UP, RUNNING)
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
 _SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -38,6 +28,24 @@ def status(results: Path) -> str:
         return f"{results}: no shard was begun."
     rows = [_HEADINGS, *(_row(name, progress) for name, progress in shards.items())]
     return "\n".join([*_aligned(rows), _together(list(shards.values()))])
+
+
+def under_way(results: Path) -> str | None:
+    """One line for the shards that are being segmented below `results`; None where none is."""
+    shards = [read_progress(path) for path in Path(results).rglob(f"*{SUFFIX}")]
+    shards = [shard for shard in shards if shard.state in UNDER_WAY]
+    if not shards:
+        return None
+    done, total = sum(shard.images_done for shard in shards), sum(shard.images_total for shard in shards)
+    parts = [f"{len(shards)} shards under way: {done} of {total} images"]
+    if rate := sum(shard.images_per_second or 0 for shard in shards):
+        parts += [
+            f"{rate:.2f} images/s",
+            f"{duration(max(shard.seconds_left or 0 for shard in shards))} left",
+        ]
+    if failed := sum(shard.failures for shard in shards):
+        parts.append(f"{failed} failed")
+    return ", ".join(parts)
 
 
 def watch(results: Path, *, screen: bool) -> None:
@@ -69,7 +77,7 @@ def _row(name: str, progress: Progress) -> tuple[str, ...]:
 
 
 def _together(shards: list[Progress]) -> str:
-    under_way = [shard for shard in shards if shard.state in _UNDER_WAY]
+    under_way = [shard for shard in shards if shard.state in UNDER_WAY]
     rate = sum(shard.images_per_second or 0 for shard in under_way)
     left = max((shard.seconds_left or 0 for shard in under_way), default=0)
     return (

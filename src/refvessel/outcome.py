@@ -1,0 +1,45 @@
+"""What a run came to, in a few lines for its console."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from refvessel.files import read_json
+
+
+def describe_outcome(results: Path, evaluations: Iterable[Mapping[str, str]]) -> str:
+    """Dice with its interval per evaluation and phrase, failures, and where the report is.
+
+    Args:
+        results: folder of the run's outputs.
+        evaluations: model, dataset and split of each; those without scores are left out.
+    """
+    lines = []
+    for each in evaluations:
+        place = Path(each["model"], each["dataset"], each["split"])
+        summary = results / "scores" / place / "summary.json"
+        if summary.is_file():
+            lines += _lines(f"{each['model']} on {each['dataset']}, {each['split']}", read_json(summary))
+    report = results / "report" / "index.html"
+    if report.is_file():
+        lines.append(f"Report: {report.absolute()}")
+    return "\n".join(lines)
+
+
+def _lines(name: str, summary: Mapping[str, Any]) -> list[str]:
+    head = (
+        f"{name}: {summary['n_expressions']} expressions of {summary['n_patients']} patients, "
+        f"{summary['n_failed']} failed; Dice, mean over patients (95% interval):"
+    )
+    rows = {"all": summary} if len(summary["by_phrase"]) > 1 else {}
+    rows |= summary["by_phrase"]
+    width = max(map(len, rows))
+    return [head, *(f"  {label.ljust(width)}  {_dice(row)}" for label, row in rows.items())]
+
+
+def _dice(summary: Mapping[str, Any]) -> str:
+    mean, low, high = (summary.get(f"dice_patient_mean{end}") for end in ("", "_low", "_high"))
+    if mean is None:
+        return "undefined"
+    interval = "no interval: too few patients" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return f"{mean:.3f} ({interval})"
