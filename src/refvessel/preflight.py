@@ -15,6 +15,7 @@ from refvessel.dataset.tree import selected_splits
 from refvessel.errors import UserError
 from refvessel.metrics.policy import SCORES, resolve_policy
 from refvessel.metrics.probability import PROBABILITY_SCORES
+from refvessel.predictions.identity import require_as_converted
 
 # Paths of data are not told: they may name somebody, and Snakemake keeps what it prints.
 _CHECK = "check the path, which is seen from the working directory"
@@ -23,7 +24,8 @@ _CHECK = "check the path, which is seen from the working directory"
 def require_sound_run(config: Mapping[str, Any], *, results: Path, gpus: int | None) -> None:
     """Raise UserError with all that is wrong with a run, one sentence per line.
 
-    Looked at are the models and data sets that are evaluated. Files are not opened, but for tables of patients.
+    Looked at are the models and data sets that are evaluated. Files are not opened, but for tables of patients and
+    converted weights that were touched since.
 
     Args:
         config: as `checked_config` gives it; its paths are seen from the working directory.
@@ -35,6 +37,8 @@ def require_sound_run(config: Mapping[str, Any], *, results: Path, gpus: int | N
         for name in _evaluated(config, "model")
         for problem in _problems_of_model(config["models"][name], f"models.{name}")
     ]
+    for name in _evaluated(config, "model"):
+        problems += _problems_of_converted(config["models"][name], results / "checkpoints" / name)
     for name in _evaluated(config, "dataset"):
         settings, output = config["datasets"][name], results / "datasets" / name
         problems += _problems_of_dataset(settings, f"datasets.{name}", results, output)
@@ -61,6 +65,12 @@ def _problems_of_model(settings: Mapping[str, Any], where: str) -> Iterator[str]
             yield from _problems_of_file(Path(path), f"{where}.{key} ({path})")
     if "checkpoint" in settings and not (path := Path(settings["checkpoint"])).exists():
         yield f"{where}.checkpoint ({path}) names nothing that exists; {_CHECK}."
+
+
+def _problems_of_converted(settings: Mapping[str, Any], converted: Path) -> Iterator[str]:
+    """Snakemake does not see that a file in a folder that it made was overwritten; a linked one is linked anew."""
+    if "folder" not in settings and (converted / "conversion.json").is_file():
+        yield from _refusal(str(converted), lambda: require_as_converted(converted))
 
 
 def _problems_of_dataset(
