@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.errors import UserError
+from refvessel.yaml_text import LARGEST_YAML, parse_yaml
 
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
@@ -113,6 +114,18 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); repair or replace the file.") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file within the bounds of `parse_yaml`; raises UserError where it is missing or beyond them."""
+    try:
+        with Path(path).open("rb") as stream:
+            text = stream.read(LARGEST_YAML + 1)  # one more, which says that there is too much
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the path.") from None
+    except OSError as error:
+        raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
+    return parse_yaml(text, str(path))
 
 
 def sha256_of_file(path: Path) -> str:
