@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from refvessel.yaml_text import LARGEST_YAML, parse_yaml
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
 )
+
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # or one half of a whole one
 
 
 @contextmanager
@@ -107,13 +110,28 @@ def read_bytes(path: Path) -> bytes:
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte order mark; raises UserError where it is missing or is not JSON."""
     try:
-        return json.loads(Path(path).read_bytes())  # which knows byte order marks
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
     except OSError as error:
         raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); repair or replace the file.") from None
+    return parse_json(content, str(path))
+
+
+def parse_json(content: bytes, what: str) -> Any:
+    """The value of a JSON text; raises UserError, opening with `what`, where it is none.
+
+    Half a character, which JSON's escapes can write, is refused: no file can hold it.
+    """
+    try:
+        value = json.loads(content)  # which knows byte order marks
+        if _HALF_CHARACTER.search(content):
+            json.dumps(value, ensure_ascii=False).encode()
+    # A ValueError beside its subclasses: an integer of more than 4,300 digits.
+    except (ValueError, RecursionError) as error:
+        reason = "half a character" if isinstance(error, UnicodeEncodeError) else error
+        raise UserError(f"{what} is not valid JSON ({reason}); repair or replace the file.") from None
+    return value
 
 
 def read_yaml(path: Path) -> Any:
