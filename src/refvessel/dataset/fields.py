@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from refvessel.errors import UserError
+from refvessel.masks import MOST_PIXELS
 
-MOST_PIXELS = 178_956_970  # of an image: what Pillow opens at most; fewer than COCO's run lengths can count
 _MOST_BITS = 63  # of a whole number: what every table and array can hold
 _NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
 

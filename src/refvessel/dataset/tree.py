@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from refvessel import masks
-from refvessel.dataset.fields import optional_spacing, require, require_size
+from refvessel.dataset.fields import optional_spacing, require, require_size, shown
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.refs import read_refs
 from refvessel.dataset.segmentation import read_segmentation, read_shapes, unite
@@ -186,7 +186,7 @@ def _shapes(
         annotation = annotations.get(annotation_id) if isinstance(annotation_id, int) else None
         if annotation is None:
             raise UserError(
-                f"{where}: {INSTANCES.name} lacks annotation {annotation_id!r}; replace both files."
+                f"{where}: {INSTANCES.name} lacks annotation {shown(annotation_id)}; replace both files."
             )
         what = f"{where}: annotation {annotation_id}"
         shapes += read_shapes(annotation.get("segmentation"), height, width, what)
