@@ -1,6 +1,7 @@
 """A map whose items may crash or hang."""
 
 import ctypes
+import multiprocessing
 import os
 import time
 from functools import partial
@@ -73,5 +74,4 @@ def test_leaving_early_ends_the_processes():
     results = apply(["slow", "hang", "hang"], jobs=3, seconds=60)
     next(results)
     results.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert not multiprocessing.active_children()

@@ -36,7 +36,7 @@ def convert_dataset(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=VALUE for the format, templates as they are, else YAML, e.g. layout=drive; see data/README.md."
+            help="NAME=VALUE for the format, e.g. layout=drive; templates as they are, else YAML; see data/README."
         ),
     ] = None,
     phrase: Annotated[

@@ -85,13 +85,13 @@ class Line:
         width, height = page.size
         corners = scale(self.points, page.stated_size, page.size)
         clipped = overhangs(corners, page.size, stated=page.stated_size is not None, what=page.where)
-        outlines = self.outlines(page)
         if self.width > max(page.stated_size or page.size):
             raise UserError(
                 f"{page.where} has a line of {self.width:g} pixels, wider than its image; correct it."
             )
-        require_drawable(sum(map(outline_length, outlines)), page.where)
-        return Drawn(masks.union([rasterise(part, height, width) for part in outlines]), clipped)
+        wide = self.width * max(np.divide(page.size, page.stated_size or page.size))
+        require_drawable(2 * outline_length(corners) + 4 * wide * len(corners), page.where)
+        return Drawn(masks.union([rasterise(part, height, width) for part in self.outlines(page)]), clipped)
 
     def outlines(self, page: Page) -> list[np.ndarray]:
         """A rectangle a piece and a disc a point."""

@@ -7,6 +7,7 @@ dataset.json                                  ours: see `convert`
 outlines.npz                                  ours: see `outlines`
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -171,7 +172,7 @@ def _image_path(root: Path, name: str, where: str) -> Path:
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
         raise UserError(f"{where}: file_name {name!r:.200} leads out of {root / IMAGES}; correct it.")
     path = root / IMAGES / name
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (which also knows names that are too long to be one)
         raise UserError(f"{where}: {path} does not exist; put the image there.")
     return path
 
