@@ -1,6 +1,9 @@
 """Files that are small and ask for much, or hold what no file should: one sentence each, at once."""
 
+import hashlib
+import io
 import json
+import random
 import time
 
 import numpy as np
@@ -8,7 +11,9 @@ import pytest
 from PIL import Image
 
 from refvessel import masks
+from refvessel.dataset.images import clean_image
 from refvessel.dataset.polygons import as_polygon
+from refvessel.dataset.rewrap import rewrap_jpeg
 from refvessel.dataset.tree import INSTANCES, read_expressions
 from refvessel.errors import UserError
 
@@ -156,3 +161,35 @@ def test_a_pattern_that_backtracks_is_given_up(source, refused):
 def test_a_template_that_backtracks_is_given_up(source, refused):
     Image.new("L", (40, 30)).save(source.root / ("a" * 60 + "!.png"))
     refused("images .* takes too long", "masks", options={"images": "{name:(a|aa)+}{rest:[!?][?]}.png"})
+
+
+def encoded(form: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (40, 30), 99).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def test_damaged_images_are_read_or_refused_in_one_sentence():
+    """What decoders forgive, rewrapping and counting the file's images must not stumble over."""
+    chance = random.Random(3)
+    tiff = encoded("TIFF", save_all=True, append_images=[Image.new("L", (40, 30))])
+    for content in (encoded("JPEG"), encoded("PNG"), encoded("TIFF"), encoded("GIF"), tiff):
+        for _ in range(150):
+            changed = bytearray(content)
+            for _ in range(chance.randint(1, 4)):
+                place = chance.randrange(len(changed))
+                changed[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+            try:
+                clean = clean_image(bytes(changed), None, "a.png")
+            except UserError:
+                continue
+            with Image.open(io.BytesIO(clean.content)) as again:
+                pixels = np.asarray(again.convert("RGB"))
+            assert hashlib.sha256(pixels.tobytes()).hexdigest() == clean.pixels_sha256
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b"\xff", b"\xff\xd8", b"\xff\xda\0", b"\xff\xe0\0\x10JF", b"junk\xff\xd9"]
+)
+def test_a_jpeg_out_of_order_is_not_rewrapped(rest):
+    assert rewrap_jpeg(b"\xff\xd8" + rest) is None
