@@ -33,7 +33,9 @@ def test_an_error_of_the_writer_is_passed_on_and_leaves_nothing(writer, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 200_000, "\udce9", "9" * 5000, r'["\ud83d"]', r'{"\udc00": 1}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[" * 200_000, "\udce9", "9" * 5000, r'["\ud83d"]', r'{"\udc00": 1}']
+)
 def test_a_file_that_is_not_json_is_named(content, tmp_path):
     (tmp_path / "x.json").write_text(content, "utf-8", "surrogateescape")
     with pytest.raises(UserError, match=r"x\.json is not valid JSON"):
