@@ -6,7 +6,8 @@
 LabelMe, COCO and Sa2VA JSON, DICOM, images, refs, run lengths and YAML options: small valid files of which bytes
 are changed, cut out or doubled, or whose values are replaced by what files should not hold. Each is read, drawn
 and decoded as a conversion does. Prints one table; ends with status 1 where an input was neither read
-nor refused by a UserError of one line per problem, crashed or took more than SLOW seconds.
+nor refused by a UserError of one line per problem, crashed or took more than SLOW seconds. Decoders may crash: a
+conversion tells the image whose process ended, and goes on.
 """
 
 import argparse
@@ -238,6 +239,7 @@ TARGETS: dict[str, Callable[[random.Random, Path], None]] = {
     "run lengths": _run_lengths,
     "YAML": _yaml,
 }
+DECODERS = ("DICOM", "images")  # written in C
 
 
 def feed(item: tuple[str, int]) -> tuple[Counter[str], list[str], float]:
@@ -279,7 +281,8 @@ def main() -> None:
     ):
         if isinstance(result, Ended):
             totals[target]["ended processes"] += 1
-            wrong.append(f"{target} {seed}: {result.reason}")
+            if target not in DECODERS or "took" in result.reason:
+                wrong.append(f"{target} {seed}: {result.reason}")
         else:
             totals[target].update(result[0])
             wrong += result[1]

@@ -6,6 +6,7 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, atomic_file, read_json
+from refvessel.workflow import logged
 
 
 @pytest.mark.parametrize("writer", [atomic_file, atomic_directory])
@@ -50,3 +51,23 @@ def test_a_character_of_two_halves_is_whole(tmp_path):
 def test_a_folder_in_place_of_a_json_file_is_named(tmp_path):
     with pytest.raises(UserError, match="could not be read"):
         read_json(tmp_path)
+
+
+def print_much(disk):
+    for _ in range(1000):
+        print("x" * 4096)
+
+
+def fill_and_refuse(disk):
+    (disk / "rest").write_bytes(b"x" * 200_000)
+    raise UserError("a sentence")
+
+
+@pytest.mark.parametrize(
+    ("work", "sentence"),
+    [(print_much, "a.log could not be written: the disk is full"), (fill_and_refuse, "a sentence")],
+)
+def test_a_log_on_a_full_disk_is_one_sentence(small_disk, capsys, work, sentence):
+    with pytest.raises(SystemExit), logged(str(small_disk / "a.log")):
+        work(small_disk)
+    assert sentence in capsys.readouterr().err

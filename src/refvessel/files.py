@@ -36,7 +36,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     os.close(descriptor)
     temporary = Path(name)
     try:
-        with _full_disk_is_a_user_error(path):
+        with full_disk_is_a_user_error(path):
             yield temporary
             temporary.chmod(0o666 & ~_umask())
             _sync(temporary)
@@ -58,7 +58,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        with _full_disk_is_a_user_error(path):
+        with full_disk_is_a_user_error(path):
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             with ThreadPoolExecutor(_SYNC_THREADS) as threads:
@@ -152,6 +152,19 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@contextmanager
+def full_disk_is_a_user_error(path: Path) -> Iterator[None]:
+    """Turn a disk that is full, met while writing `path` in the block, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{path} could not be written: the disk is full; free some space and run again."
+        ) from error
+
+
 def require_free_space(path: Path, needed: int) -> None:
     """Raise UserError unless the file system that will hold `path` has `needed` bytes free."""
     existing = next(
@@ -163,18 +176,6 @@ def require_free_space(path: Path, needed: int) -> None:
             f"{path} needs {needed / 1e9:.2f} GB but its disk has {free / 1e9:.2f} GB free; "
             "free some space or choose another output."
         )
-
-
-@contextmanager
-def _full_disk_is_a_user_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(
-            f"{path} could not be written: the disk is full; free some space and run again."
-        ) from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from refvessel.errors import UserError
+from refvessel.files import full_disk_is_a_user_error
 
 
 @contextmanager
@@ -16,11 +17,18 @@ def logged(log: str, *, private: bool = False) -> Iterator[None]:
     """
     if private:
         Path(log).parent.chmod(0o700)
-    with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
-        try:
-            with redirect_stdout(stream), redirect_stderr(stream):
-                yield
-        except UserError as error:
-            print(error, file=stream)
-            print(f"refvessel: {error}", file=sys.stderr)
-            sys.exit(1)
+    try:
+        # The log may lie on the disk that is full.
+        with (
+            full_disk_is_a_user_error(Path(log)),
+            Path(log).open("w", encoding="utf-8", buffering=1) as stream,
+        ):
+            try:
+                with redirect_stdout(stream), redirect_stderr(stream):
+                    yield
+            except UserError as error:
+                print(error, file=stream)
+                raise
+    except UserError as error:
+        print(f"refvessel: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -13,8 +13,9 @@ from PIL import Image
 from refvessel import masks
 from refvessel.dataset.images import clean_image
 from refvessel.dataset.polygons import as_polygon
+from refvessel.dataset.refs import read_refs, write_refs
 from refvessel.dataset.rewrap import rewrap_jpeg
-from refvessel.dataset.tree import INSTANCES, read_expressions
+from refvessel.dataset.tree import INSTANCES, REFS, read_expressions
 from refvessel.errors import UserError
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
@@ -193,3 +194,12 @@ def test_damaged_images_are_read_or_refused_in_one_sentence():
 )
 def test_a_jpeg_out_of_order_is_not_rewrapped(rest):
     assert rewrap_jpeg(b"\xff\xd8" + rest) is None
+
+
+def test_an_annotation_that_a_ref_names_a_million_times_is_drawn_once(tree):
+    (ref,) = read_refs(tree / REFS)
+    (expression,) = read_expressions(tree, "test")
+    write_refs(tree / REFS, [ref | {"ann_id": [ref["ann_id"]] * 1_000_000}])
+    start = time.monotonic()
+    assert read_expressions(tree, "test") == [expression]
+    assert time.monotonic() - start < 30

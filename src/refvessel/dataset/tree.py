@@ -183,7 +183,7 @@ def _shapes(
     """Those of the ref's annotations: `ann_id` is one number or, in trees of others, a list of them."""
     ids = ref["ann_id"] if isinstance(ref.get("ann_id"), list) else [require(ref, "ann_id", int, where)]
     shapes: tuple[Polygon | Runs, ...] = ()
-    for annotation_id in ids:
+    for annotation_id in _distinct(ids):
         annotation = annotations.get(annotation_id) if isinstance(annotation_id, int) else None
         if annotation is None:
             raise UserError(
@@ -192,6 +192,12 @@ def _shapes(
         what = f"{where}: annotation {annotation_id}"
         shapes += read_shapes(annotation.get("segmentation"), height, width, what)
     return shapes
+
+
+def _distinct(ids: list[Any]) -> list[Any]:
+    """Each number once: what is named a thousand times is not drawn a thousand times."""
+    others = [each for each in ids if not isinstance(each, int)]
+    return [*dict.fromkeys(each for each in ids if isinstance(each, int)), *others]
 
 
 def _require_distinct(expressions: list[Expression], root: Path) -> None:
