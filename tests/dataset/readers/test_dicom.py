@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, generate_uid
 
 from refvessel.dataset.tree import IMAGES, read_expressions
 from refvessel.errors import UserError
@@ -420,4 +420,20 @@ def test_a_file_that_is_deflated_as_a_whole_is_refused(source, convert):
     header.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
     header.save_as(source.root / "a.dcm", enforce_file_format=True)
     with pytest.raises(UserError, match=r"a\.dcm is deflated"):
+        convert("dicom")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda jpeg: jpeg[:20] + jpeg[21:], lambda jpeg: jpeg.replace(b"\xff\xc4", b"\xff\x01")]
+)
+def test_a_frame_whose_decoder_aborts_is_told_by_name(source, convert, damage):
+    """GDCM ends the process that decodes these."""
+    buffer = io.BytesIO()
+    Image.fromarray(EIGHT_BIT[0]).save(buffer, "JPEG")
+    header = pydicom.dcmread(dicom(source.root / "a.dcm", EIGHT_BIT[0]))
+    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    header.PixelData = pydicom.encaps.encapsulate([damage(buffer.getvalue())])
+    header.save_as(source.root / "a.dcm", enforce_file_format=True)
+    annotate(source.root / "a.json")
+    with pytest.raises(UserError, match=r"^[^\n]*a\.dcm[^\n]*(ended by SIGABRT|cannot be decoded)[^\n]*$"):
         convert("dicom")

@@ -31,7 +31,7 @@ from pydicom.pixels import (
 )
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from refvessel.dataset.fields import optional_size, shown
+from refvessel.dataset.fields import optional_size
 from refvessel.dataset.images import encode_png
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.labelme import LabelmeShapes
@@ -345,8 +345,9 @@ def _spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float] | None:
     if not spacing:
         return None
     if not isinstance(spacing, pydicom.multival.MultiValue) or len(spacing) != 2:
+        stated = " ".join(f"{spacing!s:.60}".split())
         raise UserError(
-            f"{path} states a pixel spacing of {shown(str(spacing))} instead of two numbers; correct or remove it."
+            f"{path} states a pixel spacing of {stated} instead of two numbers; correct or remove it."
         )
     rows, columns = (float(value) / magnification for value in spacing)
     if not (0 < rows < np.inf and 0 < columns < np.inf):
