@@ -14,6 +14,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+_WORTH_FREEZING = 64  # items; for fewer, collecting takes longer than copying
 _AHEAD = 16  # items per process that may be done before the one that is waited for
 
 
@@ -34,8 +35,9 @@ def map_in_processes(
     """
     # Forked, since other ways of starting run the calling script again, which Snakemake's are not made for.
     # What is there already is kept out of garbage collections, in which each process would copy all of it.
-    gc.collect()
-    gc.freeze()
+    if len(items) >= _WORTH_FREEZING:
+        gc.collect()
+        gc.freeze()
     workers = [_Worker(function, items) for _ in range(min(jobs, len(items)))]
     results: dict[int, Any] = {}
     given = 0
