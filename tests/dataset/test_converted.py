@@ -53,10 +53,10 @@ def test_work_ends_when_there_are_enough_problems(many, convert):
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_an_image_that_crashes_its_process_is_told_by_name_with_the_others(many, convert, monkeypatch, jobs):
-    def crash(content, stated_size, what):
+    def crash(content, stated_size, what, **how):
         if "p5_1" in what:
             os.abort()
-        return clean_image(content, stated_size, what)
+        return clean_image(content, stated_size, what, **how)
 
     monkeypatch.setattr(converted, "clean_image", crash)
     (many.root / "p7_1.png").write_bytes(b"")
@@ -74,7 +74,9 @@ def test_an_image_that_takes_too_long_is_told_by_name(source, convert, monkeypat
     monkeypatch.setattr(converted, "SECONDS_PER_IMAGE", 1.0)
     monkeypatch.setattr(
         "refvessel.dataset.converted.clean_image",
-        lambda content, size, what: time.sleep(600) if "slow" in what else clean_image(content, size, what),
+        lambda content, size, what, **how: (
+            time.sleep(600) if "slow" in what else clean_image(content, size, what, **how)
+        ),
     )
     with pytest.raises(UserError, match=r"slow\.png: its process took more than 1 seconds.*slow\.json"):
         convert()
