@@ -6,6 +6,7 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, atomic_file, read_json
+from refvessel.workflow import logged
 
 
 @pytest.mark.parametrize("writer", [atomic_file, atomic_directory])
@@ -33,13 +34,40 @@ def test_an_error_of_the_writer_is_passed_on_and_leaves_nothing(writer, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 200_000, "\udce9"])
+@pytest.mark.parametrize(
+    "content", ["{", "[" * 200_000, "\udce9", "9" * 5000, r'["\ud83d"]', r'{"\udc00": 1}']
+)
 def test_a_file_that_is_not_json_is_named(content, tmp_path):
     (tmp_path / "x.json").write_text(content, "utf-8", "surrogateescape")
     with pytest.raises(UserError, match=r"x\.json is not valid JSON"):
         read_json(tmp_path / "x.json")
 
 
+def test_a_character_of_two_halves_is_whole(tmp_path):
+    (tmp_path / "x.json").write_text(r'"\ud83d\ude00"')
+    assert read_json(tmp_path / "x.json") == "\U0001f600"
+
+
 def test_a_folder_in_place_of_a_json_file_is_named(tmp_path):
     with pytest.raises(UserError, match="could not be read"):
         read_json(tmp_path)
+
+
+def print_much(disk):
+    for _ in range(1000):
+        print("x" * 4096)
+
+
+def fill_and_refuse(disk):
+    (disk / "rest").write_bytes(b"x" * 200_000)
+    raise UserError("a sentence")
+
+
+@pytest.mark.parametrize(
+    ("work", "sentence"),
+    [(print_much, "a.log could not be written: the disk is full"), (fill_and_refuse, "a sentence")],
+)
+def test_a_log_on_a_full_disk_is_one_sentence(small_disk, capsys, work, sentence):
+    with pytest.raises(SystemExit), logged(str(small_disk / "a.log")):
+        work(small_disk)
+    assert sentence in capsys.readouterr().err

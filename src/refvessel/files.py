@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,13 @@ from typing import Any
 
 from refvessel.errors import UserError
 from refvessel.temporaries import new_file, new_folder, new_temporary
+from refvessel.yaml_text import LARGEST_YAML, parse_yaml
 
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
 )
+
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # or one half of a whole one
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         with _refusal_is_a_user_error(path):
             temporary = held.enter_context(new_temporary(path, new_file))
         try:
-            with _full_disk_is_a_user_error(path):
+            with full_disk_is_a_user_error(path):
                 yield temporary
                 temporary.chmod(0o666 & ~_umask())
                 _sync(temporary)
@@ -52,7 +56,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         with _refusal_is_a_user_error(path):
             temporary = held.enter_context(new_temporary(path, new_folder))
         try:
-            with _full_disk_is_a_user_error(path):
+            with full_disk_is_a_user_error(path):
                 yield temporary
                 temporary.chmod(0o777 & ~_umask())
                 with ThreadPoolExecutor(_SYNC_THREADS) as threads:
@@ -104,19 +108,59 @@ def read_bytes(path: Path) -> bytes:
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte order mark; raises UserError where it is missing or is not JSON."""
     try:
-        return json.loads(Path(path).read_bytes())  # which knows byte order marks
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
     except OSError as error:
         raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); repair or replace the file.") from None
+    return parse_json(content, str(path))
+
+
+def parse_json(content: bytes, what: str) -> Any:
+    """The value of a JSON text; raises UserError, opening with `what`, where it is none.
+
+    Half a character, which JSON's escapes can write, is refused: no file can hold it.
+    """
+    try:
+        value = json.loads(content)  # which knows byte order marks
+        if _HALF_CHARACTER.search(content):
+            json.dumps(value, ensure_ascii=False).encode()
+    # A ValueError beside its subclasses: an integer of more than 4,300 digits.
+    except (ValueError, RecursionError) as error:
+        reason = "half a character" if isinstance(error, UnicodeEncodeError) else error
+        raise UserError(f"{what} is not valid JSON ({reason}); repair or replace the file.") from None
+    return value
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file within the bounds of `parse_yaml`; raises UserError where it is missing or beyond them."""
+    try:
+        with Path(path).open("rb") as stream:
+            text = stream.read(LARGEST_YAML + 1)  # one more, which says that there is too much
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the path.") from None
+    except OSError as error:
+        raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
+    return parse_yaml(text, str(path))
 
 
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hex digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def full_disk_is_a_user_error(path: Path) -> Iterator[None]:
+    """Turn a disk that is full, met while writing `path` in the block, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{path} could not be written: the disk is full; free some space and run again."
+        ) from error
 
 
 def require_free_space(path: Path, needed: int) -> None:
@@ -130,18 +174,6 @@ def require_free_space(path: Path, needed: int) -> None:
             f"{path} needs {needed / 1e9:.2f} GB but its disk has {free / 1e9:.2f} GB free; "
             "free some space or choose another output."
         )
-
-
-@contextmanager
-def _full_disk_is_a_user_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(
-            f"{path} could not be written: the disk is full; free some space and run again."
-        ) from error
 
 
 @contextmanager

@@ -42,6 +42,8 @@ def decode(content: bytes, what: str) -> Image.Image:
         deep = _has_deep_colours(image)
         image.load()
         image.getexif()
+        # A camera's MPO is a photograph with its smaller copies behind it.
+        images = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except UnidentifiedImageError:
         raise UserError(
             f"{what} does not open as an image (no known format); replace it by one of: {NAMES}."
@@ -49,9 +51,8 @@ def decode(content: bytes, what: str) -> Image.Image:
     # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
     except Exception as error:
         raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
-    # A camera's MPO is a photograph with its smaller copies behind it.
-    if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UserError(f"{what} holds {image.n_frames} images; save the one that was annotated on its own.")
+    if images > 1:
+        raise UserError(f"{what} holds {images} images; save the one that was annotated on its own.")
     if deep:
         raise UserError(
             f"{what} has several channels of more than 8 bits, which would be cut; save it as 8-bit RGB or as "

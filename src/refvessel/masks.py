@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 from pycocotools import mask as coco
 
+MOST_PIXELS = 178_956_970  # of an image: what Pillow opens at most, and far fewer than run lengths can count
 _FIRST_CHARACTER = 48  # COCO's text form writes six bits a character, from "0" on
 _CONTINUES, _SIGN = 0x20, 0x10  # of the six bits: one more character follows; the last one's sign
 _MAX_CHARACTERS = 7  # of one run: 35 bits
@@ -53,7 +54,10 @@ def area(rle: RLE) -> int:
 
 
 def is_rle(value: Any) -> bool:
-    """Whether `value` is `{"size": [height, width], "counts": str}` with runs that fill the image exactly."""
+    """Whether `value` is `{"size": [height, width], "counts": str}` with runs that fill the image exactly.
+
+    No image has more than MOST_PIXELS.
+    """
     if not (isinstance(value, dict) and isinstance(value.get("counts"), str)):
         return False
     size = value.get("size")
@@ -64,6 +68,7 @@ def is_rle(value: Any) -> bool:
     return (
         height > 0
         and width > 0
+        and height * width <= MOST_PIXELS
         and lengths is not None
         and lengths.min() >= 0
         and lengths.sum() == height * width

@@ -8,6 +8,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from refvessel.errors import UserError
+from refvessel.files import full_disk_is_a_user_error
 from refvessel.jobs.runs import refuse
 from refvessel.jobs.signals import end_with_parent
 from refvessel.privacy.private import private_folder, write_private
@@ -17,13 +18,20 @@ from refvessel.privacy.private import private_folder, write_private
 def logged(log: str) -> Iterator[None]:
     """Send what is printed to the rule's log; end with status 1 on a UserError, which the run tells at its end."""
     end_with_parent()
-    with Path(log).open("w", encoding="utf-8", buffering=1) as stream:
-        try:
-            with redirect_stdout(stream), redirect_stderr(stream):
-                yield
-        except UserError as error:
-            print(error, file=stream)
-            _end(str(error))
+    try:
+        # The log may lie on the disk that is full.
+        with (
+            full_disk_is_a_user_error(Path(log)),
+            Path(log).open("w", encoding="utf-8", buffering=1) as stream,
+        ):
+            try:
+                with redirect_stdout(stream), redirect_stderr(stream):
+                    yield
+            except UserError as error:
+                print(error, file=stream)
+                raise
+    except UserError as error:
+        _end(str(error))
 
 
 @contextmanager
@@ -38,7 +46,7 @@ def logged_in_private(log: str, private_log: str, *, names_on_screen: bool = Fal
     _make_private(private)
     Path(log).write_text(f"What was printed stands in {private}.\n", "utf-8")
     try:
-        with _everything_into(private):
+        with full_disk_is_a_user_error(private), _everything_into(private):
             try:
                 yield
             except UserError as error:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refvessel.checkpoint.pickles import Inert, UnreadablePickle, load
+from refvessel.checkpoint.pickles import Inert, UnreadablePickle, load, require_walkable
 
 
 def read(program: bytes) -> Any:
@@ -151,3 +151,60 @@ def test_a_malformed_pickle_is_refused(program):
 def test_any_bytes_are_read_or_refused(program):
     with contextlib.suppress(UnreadablePickle):
         read(program)
+
+
+NESTED = 300_000
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (b"]" * NESTED + b"a" * (NESTED - 1) + b".", "nests deeper than 100 levels"),
+        (b")" + b"\x85" * NESTED + b".", "nests deeper than 100 levels"),
+        (b"}" * 1 + b"Va\n}" * NESTED + b"s" * NESTED + b".", "nests deeper than 100 levels"),
+        (b"]q\0h\0a.", "holds itself"),
+        (b"}q\0Va\n]h\0as.", "holds itself"),
+        (
+            b"]q\0" + b"".join(b"]q%c(h%ch%ce" % (n + 1, n, n) for n in range(60)) + b".",
+            "stands for more than 10000000 containers",
+        ),
+        (b"]q\0" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60)) + b".", "stands for more"),
+    ],
+)
+def test_what_cannot_be_walked_in_reasonable_time_is_refused(program, reason):
+    value = read(program)
+    with pytest.raises(UnreadablePickle, match=reason):
+        require_walkable(value)
+
+
+@settings(deadline=None)
+@given(plain)
+def test_plain_containers_can_be_walked(value):
+    require_walkable(value)
+
+
+def test_what_is_shared_without_excess_can_be_walked():
+    inner = [{"a": 1}] * 1000
+    require_walkable([inner] * 1000)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (b"\x8b" + (5_000).to_bytes(4, "little") + b"\x7f" * 5_000 + b".", "integer of more than"),
+        (b"I" + b"9" * 5_000 + b"\n.", "digits"),
+        (b"c" + b"a" * 2_000 + b"\nb\n.", "more than 1000 characters"),
+        (b"V" + b"a" * 2_000 + b"\nq\0h\0\x93.", "more than 1000 characters"),
+        (b"\x96" + (1 << 35).to_bytes(8, "little") + b".", "bytes"),
+        (b"\x8e" + (1 << 35).to_bytes(8, "little") + b".", "bytes"),
+    ],
+)
+def test_excessive_values_are_refused(program, reason):
+    with pytest.raises(UnreadablePickle, match=reason):
+        read(program)
+
+
+def test_an_endless_program_is_given_up(monkeypatch):
+    monkeypatch.setattr("refvessel.checkpoint.pickles._INSTRUCTIONS", 1000)
+    with pytest.raises(UnreadablePickle, match="no end within 1000 instructions"):
+        read(b"N0" * 1000 + b"N.")

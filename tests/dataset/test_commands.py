@@ -43,6 +43,36 @@ def test_options_of_a_format_are_yaml(run, source, tmp_path):
     assert expression.phrase == "an artery"
 
 
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_template_needs_no_quotes_of_yaml_but_may_have_them(run, source, tmp_path, quote):
+    for name in ("07L", "07R", "08L"):
+        source.image(f"{name}.png")
+        Image.fromarray(np.eye(30, 40, dtype=np.uint8) * 3).save(source.root / f"{name}_1st.png")
+    options = {
+        "images": "{child}{eye:[LR]}.png",
+        "masks": "{child}{eye:[LR]}_1st.png",
+        "patient": "{child}",
+        "labels": "{3: artery}",
+    }
+    typed = [
+        word
+        for name, text in options.items()
+        for word in ("--option", f"{name}={text if name == 'labels' else quote + text + quote}")
+    ]
+    arguments = ["--format", "masks", "--root", str(source.root), "--output", "out", "--single-split", "test"]
+    run("convert-dataset", *arguments, *typed)
+    expressions = read_expressions(tmp_path / "out", "test")
+    assert (len(expressions), len({each.patient for each in expressions})) == (3, 2)
+
+
+@pytest.mark.parametrize("value", ["{3: a", "{3: *a}", "{<<: 1}", "[" * 200, "9" * 5000])
+def test_an_option_that_is_not_yaml_is_one_sentence(run, source, value):
+    arguments = ["--format", "masks", "--root", str(source.root), "--output", "out", "--single-split", "test"]
+    with pytest.raises(UserError, match=r"^--option labels=") as caught:
+        run("convert-dataset", *arguments, "--option", f"labels={value}")
+    assert "\n" not in str(caught.value)
+
+
 def test_outlines_that_cross_themselves_are_refused_or_drawn(run, source, tmp_path):
     source.labelme("p_1.png", [("vessel", [[5, 5], [30, 20], [30, 5], [5, 20]])])
     arguments = [

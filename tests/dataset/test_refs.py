@@ -1,5 +1,7 @@
 import io
 import pickle
+import resource
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -73,3 +75,38 @@ def test_another_container_is_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="refs does not exist"):
         read_refs(tmp_path / "refs")
+
+
+NESTED = 300_000
+BOUNDLESS = {
+    "deep key": b"\x80\x02})" + b"\x85" * NESTED + b"Ns.",
+    "deep list": b"\x80\x02" + b"]" * NESTED + b"a" * (NESTED - 1) + b".",
+    "list beyond what JSON nests": b"\x80\x02" + b"]" * 300 + b"a" * 299 + b".",
+    "itself": b"\x80\x02]q\0h\0a.",
+    "memo bomb": b"\x80\x02]q\0"
+    + b"".join(b"]q%c(h%ch%ce" % (number + 1, number, number) for number in range(50))
+    + b".",
+    "memo index": b"\x80\x02]r\xff\xff\xff\x7f.",
+    "nine bytes of 32 GB": b"\x96" + (1 << 35).to_bytes(8, "little") + b".",
+    "frame of 32 GB": b"\x80\x04\x95" + (1 << 35).to_bytes(8, "little") + b"].",
+    "number of 100,000 digits": b"\x80\x02](L" + b"9" * 100_000 + b"L\ne.",
+    "number of 40,000 bytes": b"\x80\x02]\x8b" + (40_000).to_bytes(4, "little") + b"\x7f" * 40_000 + b"a.",
+    "half a character": b"\x80\x02]X\x03\0\0\0\xed\xa0\x80a.",
+}
+
+
+@pytest.mark.parametrize("content", BOUNDLESS.values(), ids=BOUNDLESS.keys())
+def test_small_files_do_not_cost_memory_time_or_the_process(tmp_path, content):
+    (tmp_path / "refs").write_bytes(content)
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(UserError, match=f"^{tmp_path / 'refs'}.* is not "):
+        read_refs(tmp_path / "refs")
+    assert time.monotonic() - start < 30  # of which 3 are the bound, on a machine with nothing else to do
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def test_what_occurs_often_is_read(tmp_path):
+    refs = [{"ref_id": number, "tokens": ["blood", "vessel"] * 10} for number in range(2000)]
+    shared = [refs[0]] * 1000
+    (tmp_path / "refs").write_bytes(pickle.dumps(refs + shared, 4))
+    assert read_refs(tmp_path / "refs") == refs + shared

@@ -6,6 +6,7 @@ from snakemake.logging import logger
 
 from refvessel.config import checked_config
 from refvessel.errors import UserError
+from refvessel.files import read_yaml
 from refvessel.jobs.gpus import usable_gpus
 from refvessel.jobs.runs import begin_run
 from refvessel.preflight import require_sound_run
@@ -23,6 +24,8 @@ def demo_path(path):
 
 def read_config():
     """The checked configuration, its paths seen from the working directory."""
+    for path in workflow.configfiles:
+        read_yaml(Path(path))
     checked = checked_config(
         config,
         Path(workflow.basedir) / "workflow/schemas/config.schema.yaml",

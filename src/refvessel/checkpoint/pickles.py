@@ -4,12 +4,22 @@ A pickle is a program for a stack machine whose instructions import and call wha
 instructions that build plain containers, and in place of import and call only a table of the few functions that
 its caller offers. Everything else a pickle names becomes `Inert`: no module is imported, no attribute is looked
 up, no state is set on any object.
+
+A program can also do harm by what it builds: every instruction here costs little time and memory, their number is
+bounded, and `require_walkable` bounds what a walk through the result costs.
 """
 
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+_INSTRUCTIONS = 20_000_000  # about a minute's; a checkpoint of thousands of tensors has some hundred thousand
+_NAME = 1_000  # characters of what a pickle names
+_INTEGER_BITS = 4096
+_CONTAINERS = 10_000_000  # that a walk through the result may meet
+_DEPTH = 100  # of containers within containers
 
 
 class UnreadablePickle(Exception):
@@ -28,17 +38,56 @@ def load(data: bytes, *, calls: Mapping[str, Callable], persistent: Callable[[An
 
     `calls` maps `module.name` to the function that stands for it; `persistent` turns a persistent id into an
     object; either may raise UserError.
-    Raises UnreadablePickle where the bytes are malformed.
+    Raises UnreadablePickle where the bytes are malformed or the program is excessively long.
     """
     machine = _Machine(calls, persistent)
     try:
-        for instruction, argument, _ in pickletools.genops(data):
+        for instruction, argument, _ in islice(pickletools.genops(data), _INSTRUCTIONS):
             if instruction.name == "STOP":
                 return machine.stack.pop()
             machine.run(instruction.name, argument)
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise UnreadablePickle(f"{type(error).__name__}: {error}") from error
-    raise UnreadablePickle("it has no end")
+    raise UnreadablePickle(f"it has no end within {_INSTRUCTIONS} instructions")
+
+
+def require_walkable(value: Any) -> None:
+    """Raise UnreadablePickle unless containers can be walked recursively in reasonable time and depth.
+
+    What is referred to twice is met twice by whoever walks through, so a few hundred instructions can stand for
+    more containers than there are atoms; one that holds itself is met for ever.
+    """
+    measured: dict[
+        int, tuple[int, int]
+    ] = {}  # id of a container -> containers that a walk meets in it, levels
+    path = [(value, iter(_containers_in(value)))]  # the containers that are open, the outermost first
+    opened = {id(value)}
+    while path:
+        container, inner = path[-1]
+        fresh = next((each for each in inner if id(each) not in measured), None)
+        if fresh is not None:
+            if id(fresh) in opened:
+                raise UnreadablePickle("it has a container that holds itself")
+            path.append((fresh, iter(_containers_in(fresh))))
+            opened.add(id(fresh))
+        else:
+            within = [measured[id(each)] for each in _containers_in(container)]
+            count = 1 + sum(count for count, _ in within)
+            levels = 1 + max((levels for _, levels in within), default=0)
+            if count > _CONTAINERS:
+                raise UnreadablePickle(f"it stands for more than {_CONTAINERS} containers")
+            if levels > _DEPTH:
+                raise UnreadablePickle(f"it nests deeper than {_DEPTH} levels")
+            measured[id(container)] = count, levels
+            opened.remove(id(container))
+            path.pop()
+
+
+def _containers_in(container: Any) -> list[Any]:
+    if not isinstance(container, dict | list | tuple):
+        return []
+    values = container.values() if isinstance(container, dict) else container
+    return [value for value in values if isinstance(value, dict | list | tuple)]
 
 
 # Instructions whose argument is the value they push.
@@ -72,6 +121,8 @@ class _Machine:
         """Execute one instruction, named as `pickletools` names it."""
         stack = self.stack
         if name in _LITERALS:
+            if isinstance(argument, int) and argument.bit_length() > _INTEGER_BITS:
+                raise ValueError(f"it has an integer of more than {_INTEGER_BITS} bits")
             stack.append(argument)
             return
         if name in _CONSTANTS:
@@ -116,9 +167,9 @@ class _Machine:
             case "SETITEMS":
                 self._set_items(self._pop_to_mark())
             case "GLOBAL":
-                stack.append(Inert(argument.replace(" ", ".", 1)))
+                stack.append(_named(argument.split(" ", 1)))
             case "STACK_GLOBAL":
-                stack.append(Inert(".".join(self._pop(2))))
+                stack.append(_named(self._pop(2)))
             case "EXT1" | "EXT2" | "EXT4":
                 stack.append(Inert(f"extension {argument}"))
             case "REDUCE" | "NEWOBJ":
@@ -130,7 +181,7 @@ class _Machine:
                 named, *arguments = self._pop_to_mark()
                 self._call(named, tuple(arguments))
             case "INST":
-                self._call(Inert(argument.replace(" ", ".", 1)), tuple(self._pop_to_mark()))
+                self._call(_named(argument.split(" ", 1)), tuple(self._pop_to_mark()))
             case "BUILD":
                 stack.pop()  # the state; the object below it stays as it is
             case "PERSID":
@@ -175,3 +226,9 @@ class _Machine:
                 target[key if plain else Inert("key")] = value
         elif not isinstance(target, Inert):
             raise ValueError("it sets items of what is not a dict")
+
+
+def _named(parts: list[str]) -> Inert:
+    if sum(map(len, parts)) > _NAME:
+        raise ValueError(f"it names something in more than {_NAME} characters")
+    return Inert(".".join(parts))

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from refvessel.checkpoint.pickles import Inert, UnreadablePickle, load
+from refvessel.checkpoint.pickles import Inert, UnreadablePickle, load, require_walkable
 from refvessel.checkpoint.tensors import StoredTensor, span
 from refvessel.errors import UserError
 
@@ -33,6 +33,8 @@ _STORAGES = {
 }
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the name and of the extra field
 _ENCRYPTED = 0x1
+_DIMENSIONS = 64  # torch's own limit
+_PROGRAM = 1 << 30  # bytes of a pickle; those of training with long histories have some ten million
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def read_torch_file(path: Path) -> Any:
     if root is None:
         raise UserError(f"{path} is a zip archive without data.pkl; give a file that torch.save wrote.")
     start, size = records[f"{root}/data.pkl"]
+    if size > _PROGRAM:
+        raise UserError(f"{path} has a pickle of {size} bytes, more than {_PROGRAM}; save the weights alone.")
     with path.open("rb") as file:
         if f"{root}/byteorder" in records:
             file.seek(records[f"{root}/byteorder"][0])
@@ -95,7 +99,7 @@ def read_torch_file(path: Path) -> Any:
 
     def tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:
         """`torch._utils._rebuild_tensor_v2`; offset and stride count elements."""
-        sizes = isinstance(shape, tuple) and isinstance(stride, tuple) and len(shape) == len(stride)
+        sizes = _is_short(shape) and _is_short(stride) and len(shape) == len(stride)
         if not (isinstance(storage, _Storage) and sizes and all(map(_is_size, (offset, *shape, *stride)))):
             raise UserError(
                 f"{path} describes a tensor in an unknown form; save it again with a current PyTorch."
@@ -113,12 +117,14 @@ def read_torch_file(path: Path) -> Any:
 
     calls = {
         "collections.OrderedDict": _ordered_dict,
-        "torch.Size": tuple,
+        "torch.Size": _size,
         "torch._utils._rebuild_tensor_v2": tensor,
         "torch._utils._rebuild_parameter": lambda data, *_: data,
     }
     try:
-        return load(program, calls=calls, persistent=storage)
+        tree = load(program, calls=calls, persistent=storage)
+        require_walkable(tree)
+        return tree
     except UnreadablePickle as error:
         raise UserError(
             f"{path} holds a pickle that cannot be read ({error}); copy or save it again."
@@ -127,6 +133,17 @@ def read_torch_file(path: Path) -> Any:
 
 def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 62
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) <= _DIMENSIONS
+
+
+def _size(numbers: Any = ()) -> tuple:
+    """`torch.Size`; the length is bounded, since a program can ask for the same long one a million times."""
+    if not isinstance(numbers, list | tuple) or len(numbers) > _DIMENSIONS:
+        raise ValueError(f"it has a size of more than {_DIMENSIONS} dimensions")
+    return tuple(numbers)
 
 
 def _ordered_dict() -> dict:

@@ -4,16 +4,19 @@ Heavy packages are imported inside the commands, so that `refvessel --help` answ
 """
 
 import sys
+from pathlib import Path
 
 from refvessel.cli import checkpoints, data, predictions, scores  # noqa: F401  (their commands join the application)
 from refvessel.cli.app import app
 from refvessel.errors import UserError
+from refvessel.files import full_disk_is_a_user_error
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and status 1."""
     try:
-        app()
+        with full_disk_is_a_user_error(Path("What this command writes")):
+            app()
     except UserError as error:
         print(f"refvessel: {error}", file=sys.stderr)
         sys.exit(1)

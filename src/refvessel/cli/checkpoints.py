@@ -87,7 +87,7 @@ def inspect(
 
 def _nested(texts: list[str] | None, option: str) -> dict[str, Any]:
     """KEY=VALUE with dotted keys as an object; values are YAML."""
-    import yaml
+    from refvessel.yaml_text import parse_yaml
 
     nested: dict[str, Any] = {}
     for key, text in (pairs(texts, option) or {}).items():
@@ -96,8 +96,8 @@ def _nested(texts: list[str] | None, option: str) -> dict[str, Any]:
         try:
             for parent in parents:
                 place = place.setdefault(parent, {})
-            place[name] = yaml.safe_load(text)
-        except (yaml.YAMLError, AttributeError, TypeError):
+            place[name] = parse_yaml(text, f"{option} {key}={text:.100}")
+        except (UserError, AttributeError, TypeError):
             raise UserError(
                 f"{option} {key}={text} cannot be read; write one value, e.g. llm_lora.r=64."
             ) from None

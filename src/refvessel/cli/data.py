@@ -35,7 +35,9 @@ def convert_dataset(
     output: Annotated[Path, typer.Option(help="RefCOCO tree to write.")],
     option: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE (YAML) for the format, e.g. layout=drive; see data/README.md."),
+        typer.Option(
+            help="NAME=VALUE for the format, e.g. layout=drive; templates as they are, else YAML; see data/README."
+        ),
     ] = None,
     phrase: Annotated[
         list[str] | None,
@@ -72,16 +74,14 @@ def convert_dataset(
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
 ) -> None:
     """Convert vessel images and their annotations to the official RefCOCO tree."""
-    import yaml
-
     from refvessel.dataset.convert import convert_dataset
+    from refvessel.dataset.readers.formats import options_as_typed
 
-    options = pairs(option, "--option") or {}
     convert_dataset(
         source_format=source_format.value,
         root=root,
         output=output,
-        options={name: yaml.safe_load(value) for name, value in options.items()},
+        options=options_as_typed(source_format.value, pairs(option, "--option") or {}),
         phrases=_phrases(phrase),
         target=target.value,
         include_empty=include_empty,

@@ -1,14 +1,11 @@
 """Images through the conversion, some at a time: read, check, draw the truth, write."""
 
-import gc
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence, Set
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +15,15 @@ from refvessel.dataset.identities import Identified
 from refvessel.dataset.images import clean_image
 from refvessel.dataset.outlines import Outlines, outlines_of_regions, outlines_of_truths
 from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.records import Record
 from refvessel.dataset.sensitivity import Redrawn, redraw, sampled
 from refvessel.dataset.spool import Place, Spool, pack
 from refvessel.dataset.tree import IMAGES
 from refvessel.dataset.truths import Tally, TruthRule, draw_truths, regions_of_phrases
+from refvessel.dataset.workers import Ended, map_in_processes
 from refvessel.masks import RLE
 
-_WORTH_PROCESSES = 64  # images; starting processes for fewer takes longer than they do
-_IMAGES_AT_A_TIME = 8  # given to a process
+SECONDS_PER_IMAGE = 300.0  # the largest image that opens takes a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +69,15 @@ def convert_images(
     sample = sampled(identity.image_id for identity in identities)
     convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, sample=sample)
     converted = []
-    with _processes(jobs, len(identities)) as apply:
-        results = apply(convert, identities)
+    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
+    with closing(map_in_processes(convert, identities, jobs=jobs, seconds=SECONDS_PER_IMAGE)) as results:
         progress = tqdm(results, "converting images", len(identities), unit="image", disable=None)
         for identity, result in zip(identities, progress, strict=True):
             if isinstance(result, Problems):
                 for sentence in result.sentences:
                     problems.add(sentence)
+            elif isinstance(result, Ended):
+                problems.add(_sentence(result, identity.record))
             else:
                 drawn = spool.append(result.pop("drawn"))
                 converted.append(Converted(identity, drawn, **result))
@@ -86,25 +86,11 @@ def convert_images(
     return converted
 
 
-@contextmanager
-def _processes(jobs: int | None, images: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """A `map` in this process for few images, else in `jobs` (None: one a core), in the order of its input."""
-    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
-    if jobs == 1 or images < _WORTH_PROCESSES:
-        yield map
-        return
-    # Forked, since other ways of starting run the calling script again, which Snakemake's are not made for.
-    # What is there already is kept out of garbage collections, in which each process would copy all of it.
-    gc.collect()
-    gc.freeze()
-    try:
-        with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
-            try:
-                yield partial(pool.map, chunksize=_IMAGES_AT_A_TIME)
-            finally:
-                pool.shutdown(cancel_futures=True)
-    finally:
-        gc.unfreeze()
+def _sentence(ended: Ended, record: Record) -> str:
+    return (
+        f"{record.path}: its process {ended.reason}, decoding it or drawing its annotation ({record.where}); "
+        "replace the image or redraw its outlines."
+    )
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,6 +9,9 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.pseudonyms import OriginalNames, Pseudonyms
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.splits import SplitRule, require_one_split, require_split_name
+from refvessel.errors import UserError
+
+_LONGEST_ID = 200  # bytes; file systems allow 255, of which temporary names take some
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ def identify(
             split = split_of(origin)
             require_split_name(split)
             image_id, patient = names.image(record.name, origin.patient), names.patient(origin.patient)
+            if len(image_id.encode()) > _LONGEST_ID:
+                raise UserError(
+                    f"{record.where}: the id {image_id:.80}... is too long for a file; shorten its path."
+                )
             identified.append(Identified(record, origin, image_id, patient, split))
     _require_distinct_names(identified, problems)
     members = ((item.origin.patient, item.split, item.record.name) for item in identified)

@@ -1,13 +1,13 @@
 """Who is on an image: patient, frame and split, from a table, the image's name or the data themselves."""
 
 import csv
-import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from refvessel.dataset.readers.records import Record, frame_number
 from refvessel.errors import UserError
+from refvessel.patterns import BoundedPattern
 
 # The stem without a trailing frame number; the folder's name where the stem is a number alone. Patients that look
 # alike (two folders that both hold `a_01`) become one: a split can be too coarse, but no patient falls into two.
@@ -31,11 +31,9 @@ class PatientPattern:
     """
 
     def __init__(self, pattern: str | None) -> None:
-        try:
-            self._expression = re.compile(DEFAULT_PATTERN if pattern is None else pattern)
-        except re.error as error:
-            raise UserError(f"patient_pattern {pattern!r} is not a regular expression ({error}).") from None
-        if "patient" not in self._expression.groupindex:
+        pattern = DEFAULT_PATTERN if pattern is None else pattern
+        self._expression = BoundedPattern(pattern, f"patient_pattern {pattern!r}")
+        if "patient" not in self._expression.groups:
             raise UserError(f"patient_pattern {pattern!r} has no group (?P<patient>...); add it.")
 
     def origin(self, name: str) -> Origin:

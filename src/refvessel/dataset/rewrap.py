@@ -1,7 +1,8 @@
 """PNG and JPEG files without a word of metadata, their compressed pixels as they are.
 
 What is kept is what decoding needs, chunk by chunk and segment by segment; all else goes, what follows the end of
-the image too. The content has been decoded before, so its parts are in order and complete.
+the image too. The content has been decoded before; where its parts are out of order all the same, which decoders
+forgive, there is nothing to keep.
 """
 
 import re
@@ -9,6 +10,7 @@ import struct
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_HEAD = 8  # bytes of a chunk's length and kind
 _KEPT_KINDS = ((8, 0), (8, 2))  # depth and colour type: grey, RGB
 
 # Markers of JPEG (ITU-T T.81, table B.1).
@@ -18,6 +20,7 @@ _APPLICATION = range(0xE0, 0xF0)
 # Version 1.1, pixels as wide as high, no thumbnail. That it is there says what the colours are.
 _PLAIN_JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 _ADOBE_BYTES = 12  # "Adobe", version, flags, colour transformation
+_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # with fill bytes in front
 # The end of a scan's pixels: a marker that is neither a stuffed FF nor a restart.
 _AFTER_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
@@ -27,7 +30,7 @@ def rewrap_png(content: bytes) -> bytes | None:
     if not content.startswith(_PNG_SIGNATURE):
         return None
     parts, offset = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
-    while offset < len(content):
+    while offset + _PNG_HEAD <= len(content):
         length, kind = struct.unpack_from(">I4s", content, offset)
         end = offset + 12 + length  # length, kind, body, checksum
         if kind == b"IEND":
@@ -45,12 +48,12 @@ def rewrap_jpeg(content: bytes) -> bytes | None:
     if not content.startswith(b"\xff\xd8"):
         return None
     parts, offset = [b"\xff\xd8"], 2
-    while True:
-        while content[offset + 1] == 0xFF:  # fill bytes
-            offset += 1
-        marker = content[offset + 1]
+    while (found := _MARKER.match(content, offset)) is not None:
+        marker, offset = found[1][0], found.end() - 2
         if marker == _END:
             return b"".join([*parts, b"\xff\xd9"])
+        if offset + 4 > len(content):
+            break
         end = offset + 2 + struct.unpack_from(">H", content, offset + 2)[0]
         body = _kept(marker, content[offset + 4 : end])
         if body is not None:
@@ -58,10 +61,11 @@ def rewrap_jpeg(content: bytes) -> bytes | None:
         if marker == _SCAN:
             after = _AFTER_SCAN.search(content, end)
             if after is None:
-                return None  # no end: a decoder forgives that, so the pixels are encoded anew
+                break  # no end
             parts.append(content[end : after.start()])
             end = after.start()
         offset = end
+    return None
 
 
 def _kept(marker: int, body: bytes) -> bytes | None:

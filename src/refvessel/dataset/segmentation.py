@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from refvessel import masks
-from refvessel.dataset.fields import of_kind, require
+from refvessel.dataset.fields import of_kind, require, shown
 from refvessel.dataset.polygons import as_polygon
 from refvessel.dataset.shapes import Page, Polygon, Runs
 from refvessel.errors import UserError
@@ -29,7 +29,7 @@ def read_shapes(segmentation: Any, height: int, width: int, where: str) -> tuple
 
 def unite(shapes: Sequence[Polygon | Runs], height: int, width: int, where: str) -> masks.RLE:
     """The union of shapes; raises UserError, opening with `where`, where one lies outside height x width."""
-    page = Page((width, height), (width, height), where)
+    page = Page((width, height), (width, height), where, crossings=False)
     rles = [shape.draw(page).mask for shape in shapes]
     return masks.union(rles) if rles else masks.empty(height, width)
 
@@ -43,7 +43,7 @@ def read_run_lengths(rle: dict, height: int, width: int, where: str) -> masks.RL
     """An RLE with compressed or plain counts; raises UserError where it does not cover height x width."""
     if require(rle, "size", list, where) != [height, width]:
         raise UserError(
-            f"{where}: its RLE is of size {rle['size']}, the image of [{height}, {width}]; correct it."
+            f"{where}: its RLE is of size {shown(rle['size'])}, the image of [{height}, {width}]; correct it."
         )
     counts = rle.get("counts")
     if isinstance(counts, list) and all(type(run) is int and 0 <= run <= height * width for run in counts):

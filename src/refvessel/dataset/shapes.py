@@ -11,7 +11,14 @@ from typing import Protocol
 import numpy as np
 
 from refvessel import masks
-from refvessel.dataset.polygons import crosses_itself, overhangs, rasterise, scale
+from refvessel.dataset.polygons import (
+    crosses_itself,
+    outline_length,
+    overhangs,
+    rasterise,
+    require_drawable,
+    scale,
+)
 from refvessel.errors import UserError
 
 _JOINT_CORNERS = 16  # of the polygon that stands for a line's round end
@@ -24,6 +31,7 @@ class Page:
     size: tuple[int, int]  # of the image
     stated_size: tuple[int, int] | None  # that the coordinates refer to, where the annotation says so
     where: str  # file and field of the shape, for messages
+    crossings: bool = True  # whether to find out if outlines cross themselves, which can take a while
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,10 @@ class Polygon:
         """By COCO's rasteriser. Where a polygon crosses itself, what it encloses twice is outside."""
         (polygon,) = self.outlines(page)
         clipped = overhangs(polygon, page.size, stated=page.stated_size is not None, what=page.where)
+        require_drawable(outline_length(polygon), page.where)
         width, height = page.size
-        return Drawn(rasterise(polygon, height, width), clipped, crosses_itself(polygon))
+        mask = rasterise(polygon, height, width)
+        return Drawn(mask, clipped, page.crossings and crosses_itself(polygon))
 
     def outlines(self, page: Page) -> list[np.ndarray]:
         """The polygon alone."""
@@ -75,6 +85,12 @@ class Line:
         width, height = page.size
         corners = scale(self.points, page.stated_size, page.size)
         clipped = overhangs(corners, page.size, stated=page.stated_size is not None, what=page.where)
+        if self.width > max(page.stated_size or page.size):
+            raise UserError(
+                f"{page.where} has a line of {self.width:g} pixels, wider than its image; correct it."
+            )
+        wide = self.width * max(np.divide(page.size, page.stated_size or page.size))
+        require_drawable(2 * outline_length(corners) + 4 * wide * len(corners), page.where)
         return Drawn(masks.union([rasterise(part, height, width) for part in self.outlines(page)]), clipped)
 
     def outlines(self, page: Page) -> list[np.ndarray]:

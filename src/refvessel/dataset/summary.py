@@ -132,6 +132,17 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
         )
     if burned := _counted(kept, "images_with_burned_in_text"):
         warnings.append(f"{burned} images have text burnt into their pixels, which may name the patient.")
+    counts = [item.identity.record.counts for item in kept]
+    if by_values := sum(each.get("images_windowed_by_their_values", 0) for each in counts):
+        warnings.append(
+            f"{by_values} images of more than 12 bits state no window; they are shown in the range of the values "
+            "in their file."
+        )
+    if subtracted := sum(each.get("images_meant_to_be_subtracted", 0) for each in counts):
+        warnings.append(
+            f"{subtracted} images are meant to be shown less their mask frame (RecommendedViewingMode SUB); they "
+            "are shown as stored."
+        )
     if any(item.redrawn for item in kept) and not opencv_is_installed():
         warnings.append(
             "OpenCV is not installed, so its rasteriser is not compared; install refvessel[sensitivity]."

@@ -7,13 +7,14 @@ dataset.json                                  ours: see `convert`
 outlines.npz                                  ours: see `outlines`
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from refvessel import masks
-from refvessel.dataset.fields import optional_spacing, require, require_size
+from refvessel.dataset.fields import optional_spacing, require, require_size, shown
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.refs import read_refs
 from refvessel.dataset.segmentation import read_segmentation, read_shapes, unite
@@ -172,7 +173,7 @@ def _image_path(root: Path, name: str, where: str) -> Path:
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
         raise UserError(f"{where}: file_name {name!r:.200} leads out of {root / IMAGES}; correct it.")
     path = root / IMAGES / name
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (which also knows names that are too long to be one)
         raise UserError(f"{where}: {path} does not exist; put the image there.")
     return path
 
@@ -183,15 +184,21 @@ def _shapes(
     """Those of the ref's annotations: `ann_id` is one number or, in trees of others, a list of them."""
     ids = ref["ann_id"] if isinstance(ref.get("ann_id"), list) else [require(ref, "ann_id", int, where)]
     shapes: tuple[Polygon | Runs, ...] = ()
-    for annotation_id in ids:
+    for annotation_id in _distinct(ids):
         annotation = annotations.get(annotation_id) if isinstance(annotation_id, int) else None
         if annotation is None:
             raise UserError(
-                f"{where}: {INSTANCES.name} lacks annotation {annotation_id!r}; replace both files."
+                f"{where}: {INSTANCES.name} lacks annotation {shown(annotation_id)}; replace both files."
             )
         what = f"{where}: annotation {annotation_id}"
         shapes += read_shapes(annotation.get("segmentation"), height, width, what)
     return shapes
+
+
+def _distinct(ids: list[Any]) -> list[Any]:
+    """Each number once: what is named a thousand times is not drawn a thousand times."""
+    others = [each for each in ids if not isinstance(each, int)]
+    return [*dict.fromkeys(each for each in ids if isinstance(each, int)), *others]
 
 
 def _require_distinct(expressions: list[Expression], root: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.files import read_json, write_json
+from refvessel.files import full_disk_is_a_user_error, read_json, write_json
 from refvessel.jobs.locks import THIS_MACHINE, sign_of_life, somebody_lives
 from refvessel.jobs.signals import Stopped
 
@@ -137,7 +137,8 @@ class Reporter:
             write_json(self._path, asdict(self._progress(now)))
             self._written = now
         if at_once or now - self._printed >= _SECONDS_BETWEEN_LINES:
-            print(self._progress(now), file=sys.stderr, flush=True)
+            with full_disk_is_a_user_error(Path("The log")):
+                print(self._progress(now), file=sys.stderr, flush=True)
             self._printed = now
 
     def _progress(self, now: float) -> Progress:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,9 +20,12 @@ _until_the_end = ExitStack()  # of this process
 
 def refuse(sentence: str) -> None:
     """Tell the run why this job ends: it is the last that its console shows."""
-    STATE.mkdir(exist_ok=True)
-    with _REFUSALS.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(sentence) + "\n")
+    try:
+        STATE.mkdir(exist_ok=True)
+        with _REFUSALS.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(sentence) + "\n")
+    except OSError:  # the disk is full, perhaps
+        print(sentence, file=sys.stderr)
 
 
 def refusals() -> list[str]:

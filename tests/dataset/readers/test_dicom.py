@@ -1,5 +1,6 @@
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, generate_uid
 
 from refvessel.dataset.tree import IMAGES, read_expressions
 from refvessel.errors import UserError
@@ -285,3 +286,154 @@ def test_other_files_do_not_matter(source, read):
     (source.root / "notes.txt").write_text("nothing")
     source.image("export.png")
     assert len(read("dicom")) == 1
+
+
+def smooth(highest: int, kind: type = np.uint16) -> np.ndarray:
+    """Values from 0 to `highest`, all about as frequent, of shape (30, 40)."""
+    return np.linspace(0, highest, 1200).reshape(30, 40).astype(kind)
+
+
+@pytest.mark.parametrize(
+    ("stored", "tags"),
+    [
+        (smooth(1023), {}),
+        (smooth(1023) + 7, {"PhotometricInterpretation": "MONOCHROME1"}),
+        (smooth(30_000), {}),
+        (smooth(4095), {"BitsStored": 14}),
+        (smooth(2000, np.int16) - np.int16(1000), {"PixelRepresentation": 1}),
+        (smooth(1023), {"RescaleSlope": "-2", "RescaleIntercept": "50"}),
+        (np.where(np.arange(1200).reshape(30, 40) < 6, 65535, smooth(1000)), {"PixelPaddingValue": 65535}),
+    ],
+    ids=["unsigned", "inverted", "half the range", "14 bits", "signed", "rescaled", "padded"],
+)
+def test_more_than_12_bits_without_a_window_are_shown_in_the_range_of_their_values(
+    source, read, stored, tags
+):
+    dicom(
+        source.root / "a.dcm", stored.astype(stored.dtype if stored.dtype == np.int16 else np.uint16), **tags
+    )
+    (record,) = read("dicom")
+    grey = pixels_of(record)
+    assert len(np.unique(grey)) > 200
+    assert record.counts["images_windowed_by_their_values"] == 1
+    order = -1 if tags.get("PhotometricInterpretation") == "MONOCHROME1" or "RescaleSlope" in tags else 1
+    inside = stored != tags.get("PixelPaddingValue")
+    assert (order * np.diff(grey[inside].astype(int)) >= 0).all()
+
+
+def test_frames_of_a_run_are_shown_in_one_range(source, read):
+    dicom(source.root / "a.dcm", np.stack([smooth(500), smooth(1000)]).astype(np.uint16))
+    first, second = read("dicom")
+    assert pixels_of(first).max() == 128
+    assert pixels_of(second).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("stored", "tags"),
+    [
+        (smooth(255), {"BitsStored": 12}),
+        (smooth(15), {"BitsStored": 10}),
+        (np.where(np.arange(1200).reshape(30, 40) < 6, 65535, smooth(1000)).astype(np.uint16), {}),
+        (np.full((30, 40), 700, np.uint16), {}),
+    ],
+    ids=["dark", "very dark", "a few bright pixels", "one grey"],
+)
+def test_values_of_which_nothing_would_be_seen_are_refused(source, convert, stored, tags):
+    dicom(source.root / "a.dcm", stored, **tags)
+    annotate(source.root / "a.json")
+    with pytest.raises(UserError, match=r"a\.dcm has .*(state a window|everywhere)"):
+        convert("dicom")
+
+
+def test_a_black_frame_within_its_range_is_shown(source, read):
+    dicom(source.root / "a.dcm", np.zeros((30, 40), np.uint16), BitsStored=12)
+    (record,) = read("dicom")
+    assert not pixels_of(record).any()
+
+
+def test_what_has_no_window_or_is_meant_as_a_subtraction_is_told(source, convert):
+    dicom(source.root / "a.dcm", smooth(1023), RecommendedViewingMode="SUB")
+    annotate(source.root / "a.json")
+    summary = convert("dicom")
+    assert summary["counts"]["images_windowed_by_their_values"] == 1
+    assert summary["counts"]["images_meant_to_be_subtracted"] == 1
+    assert any("state no window" in warning for warning in summary["warnings"])
+    assert any("less their mask frame" in warning for warning in summary["warnings"])
+
+
+def restate(path: Path, keyword: str, stated: bytes) -> None:
+    """Replace the value of a text element (explicit VR, short form) in the bytes: pydicom would not write it."""
+    tag = pydicom.datadict.tag_for_keyword(keyword)
+    head = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+    content = path.read_bytes()
+    start = content.index(head + pydicom.datadict.dictionary_VR(tag).encode()) + 6
+    length = int.from_bytes(content[start : start + 2], "little")
+    stated += b" " * (len(stated) % 2)
+    path.write_bytes(
+        content[:start] + len(stated).to_bytes(2, "little") + stated + content[start + 2 + length :]
+    )
+
+
+@pytest.mark.parametrize(
+    ("keyword", "stated"),
+    [
+        ("NumberOfFrames", b"1.5x"),
+        ("NumberOfFrames", b"-3"),
+        ("NumberOfFrames", b"0"),
+        ("NumberOfFrames", b"999999999999"),
+        ("NumberOfFrames", b"9000000"),
+        ("NumberOfFrames", b"9" * 6000),
+        ("NumberOfFrames", b"1\\2"),
+        ("NumberOfFrames", b"NaN"),
+        ("InstanceNumber", b"x7"),
+        ("InstanceNumber", b"1\\2"),
+        ("ImagerPixelSpacing", b"a\\b"),
+        ("ImagerPixelSpacing", b"1e999\\1"),
+        ("EstimatedRadiographicMagnificationFactor", b"x"),
+        ("WindowCenter", b"x"),
+        ("WindowWidth", b"1e999"),
+        ("RescaleSlope", b"x"),
+    ],
+)
+def test_a_header_that_states_nonsense_is_one_sentence(source, convert, keyword, stated):
+    tags = {"NumberOfFrames": 1, "InstanceNumber": 1, "WindowCenter": 100, "WindowWidth": 200}
+    tags |= {"RescaleSlope": 1, "RescaleIntercept": 0, "ImagerPixelSpacing": [0.2, 0.2]}
+    tags |= {"EstimatedRadiographicMagnificationFactor": 1}
+    path = dicom(source.root / "a.dcm", EIGHT_BIT[0], **tags)
+    restate(path, keyword, stated)
+    annotate(source.root / "a.json")
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"^[^\n]*a\.dcm[^\n]*$"):
+        convert("dicom")
+    assert time.monotonic() - start < 20
+
+
+def test_an_image_larger_than_any_that_opens_is_refused(source, convert):
+    dicom(source.root / "a.dcm", EIGHT_BIT[0], Rows=60_000, Columns=60_000)
+    annotate(source.root / "a.json")
+    with pytest.raises(UserError, match=r"a\.dcm states an image of 60000 x 60000 pixels"):
+        convert("dicom")
+
+
+def test_a_file_that_is_deflated_as_a_whole_is_refused(source, convert):
+    header = pydicom.dcmread(dicom(source.root / "a.dcm", EIGHT_BIT[0]))
+    header.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    header.save_as(source.root / "a.dcm", enforce_file_format=True)
+    with pytest.raises(UserError, match=r"a\.dcm is deflated"):
+        convert("dicom")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda jpeg: jpeg[:20] + jpeg[21:], lambda jpeg: jpeg.replace(b"\xff\xc4", b"\xff\x01")]
+)
+def test_a_frame_whose_decoder_aborts_is_told_by_name(source, convert, damage):
+    """GDCM ends the process that decodes these."""
+    buffer = io.BytesIO()
+    Image.fromarray(EIGHT_BIT[0]).save(buffer, "JPEG")
+    header = pydicom.dcmread(dicom(source.root / "a.dcm", EIGHT_BIT[0]))
+    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    header.PixelData = pydicom.encaps.encapsulate([damage(buffer.getvalue())])
+    header.save_as(source.root / "a.dcm", enforce_file_format=True)
+    annotate(source.root / "a.json")
+    with pytest.raises(UserError, match=r"^[^\n]*a\.dcm[^\n]*(ended by SIGABRT|cannot be decoded)[^\n]*$"):
+        convert("dicom")

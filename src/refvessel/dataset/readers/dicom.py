@@ -3,15 +3,17 @@ it.
 
 `run.dcm` of one frame is annotated by `run.json`; frame 12 of a run by `run_12.json` (zeros before the number
 do not matter, frames count from 1). The patient is the PatientID. Pixels become 8-bit: modality and window as
-the file states them (its first window; without one the whole stored range), MONOCHROME1 inverted, YBR and
-palettes as RGB.
+the file states them (its first window; without one the whole stored range or, of more than 12 bits, which no
+detector fills, the range of the run's own values), MONOCHROME1 inverted, YBR and palettes as RGB. A subtraction
+that the file recommends is not applied, but counted.
 Enhanced objects are read like classic ones: what their functional groups say of a frame is laid over the header.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,15 @@ import numpy as np
 import pydicom
 from PIL import Image
 from pydicom.misc import is_dicom
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing, pixel_array
+from pydicom.pixels import (
+    apply_color_lut,
+    apply_modality_lut,
+    apply_voi,
+    apply_windowing,
+    iter_pixels,
+    pixel_array,
+)
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from refvessel.dataset.fields import optional_size
 from refvessel.dataset.images import encode_png
@@ -28,6 +38,10 @@ from refvessel.dataset.readers.labelme import LabelmeShapes
 from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, locate, visible_files
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.masks import MOST_PIXELS
+
+# Else it warns, on the console, of values that break the standard's rules: names of patients among them.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _IDENTIFYING = (
     "PatientName",
@@ -55,6 +69,11 @@ _FUNCTIONAL_GROUPS = (
 )
 _NUMBERED = re.compile(r"(.+)_(\d+)")
 _FAR = 1e12  # beyond any window: what it maps to is the window's range
+_DETECTOR_BITS = 12  # what is stored in more has another range, which only the values tell
+_DARK, _NEARLY_ALL = 1 / 16, 0.99  # values that nearly all lie in so small a part of the range show nothing
+_FEW_FRAMES = 1_000  # that a file may lack without being refused as a whole
+_MOST_FRAMES = 100_000
+_SMALLEST_FRAME = 8  # bytes of one that is compressed: its item's header
 
 
 def read(
@@ -81,13 +100,9 @@ def read(
 
 def frame_as_png(path: Path, *, frame: int) -> bytes:
     """Frame number `frame`, from 1, as an 8-bit PNG; raises UserError where it cannot be decoded or shown."""
-    header = _of_frame(_header(path), frame, path)
-    try:
-        eight_bit = _shown(pixel_array(path, index=frame - 1), header)
-    # Damaged files and headers make the decoders raise nearly anything; none of it is a bug of ours.
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} frame {frame} cannot be decoded ({reason}); replace the file.") from None
+    with _damage_is_a_user_error(f"{path} frame {frame} cannot be decoded"):
+        header = _of_frame(_header(path), frame, path)
+        eight_bit = _shown(pixel_array(path, index=frame - 1), header, path)
     if eight_bit is None:
         raise UserError(
             f"{path} frame {frame} has pixels of the kind {header.get('PhotometricInterpretation')!r}; save it as "
@@ -96,11 +111,23 @@ def frame_as_png(path: Path, *, frame: int) -> bytes:
     return encode_png(Image.fromarray(eight_bit))
 
 
-def _shown(pixels: np.ndarray, header: pydicom.Dataset) -> np.ndarray | None:
+@contextmanager
+def _damage_is_a_user_error(what: str) -> Iterator[None]:
+    """Damaged files make pydicom and its decoders raise nearly anything; none of it is a bug of ours."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{what} ({reason:.300}); replace the file.") from None
+
+
+def _shown(pixels: np.ndarray, header: pydicom.Dataset, path: Path) -> np.ndarray | None:
     """Decoded pixels as they are meant to be seen, uint8; None where they are of no known kind."""
     kind = header.get("PhotometricInterpretation")
     if kind in ("MONOCHROME1", "MONOCHROME2"):
-        grey = _windowed(np.asarray(apply_modality_lut(pixels, header)), header)
+        grey = _windowed(np.asarray(apply_modality_lut(pixels, header)), header, path)
         return np.rint(255 - grey if kind == "MONOCHROME1" else grey).astype(np.uint8)
     if kind == "PALETTE COLOR":
         colours = apply_color_lut(pixels, header)
@@ -119,7 +146,9 @@ def _records(
     left_out: Set[str],
 ) -> Iterator[Record]:
     """One record a frame; `beside` are the numbers of frames and the files that annotate them."""
-    frames = int(header.get("NumberOfFrames") or 1)
+    with _damage_is_a_user_error(f"{path} has a header that cannot be read"):
+        frames = _number_of_frames(header, path)
+        identifiers = tuple(_identifiers(header))
     annotations: dict[int, Path] = {}
     for frame, file in beside:
         with problems.collect():
@@ -129,13 +158,38 @@ def _records(
                 raise UserError(
                     f"{annotations[frame]} and {file} both annotate frame {frame}; keep or merge one."
                 )
-    identifiers = tuple(_identifiers(header))
     for frame in range(1, frames + 1):
-        with problems.collect():
+        record = None
+        with problems.collect(), _damage_is_a_user_error(f"{path} has a header that cannot be read"):
             record = _record(root, path, _of_frame(header, frame, path), frame, frames, identifiers)
             if frame in annotations:
                 record = _annotated(root, record, annotations[frame], line_width, left_out)
+        if record is not None:
             yield record
+        if problems.enough:
+            return
+
+
+def _number_of_frames(header: pydicom.Dataset, path: Path) -> int:
+    """NumberOfFrames, 1 where absent; raises UserError unless the file could hold that many."""
+    value = header.get("NumberOfFrames")
+    frames = 1 if value in (None, "") else int(value)
+    sizes = (header.get(keyword) or 1 for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"))
+    rows, columns, samples, bits = (int(size) for size in sizes)
+    if rows * columns > MOST_PIXELS:
+        raise UserError(
+            f"{path} states an image of {columns} x {rows} pixels, more than {MOST_PIXELS}; replace the file."
+        )
+    compressed = (
+        header.file_meta.get("TransferSyntaxUID") and header.file_meta.TransferSyntaxUID.is_compressed
+    )
+    smallest = _SMALLEST_FRAME if compressed else max(rows * columns * samples * bits // 8, 1)
+    room = path.stat().st_size // smallest
+    if not 1 <= frames <= min(max(room, _FEW_FRAMES), _MOST_FRAMES):
+        raise UserError(
+            f"{path} states {frames} frames (NumberOfFrames) and has room for {room}; correct or replace it."
+        )
+    return frames
 
 
 def _record(
@@ -159,6 +213,8 @@ def _record(
         counts={
             "images_with_burned_in_text": int(header.get("BurnedInAnnotation") == "YES"),
             "images_with_spacing_at_the_detector": int(at_the_detector),
+            "images_windowed_by_their_values": int(_is_windowed_by_values(header)),
+            "images_meant_to_be_subtracted": int(header.get("RecommendedViewingMode") == "SUB"),
         },
     )
 
@@ -180,10 +236,13 @@ def _annotated(
 
 
 def _header(path: Path) -> pydicom.Dataset:
-    try:
+    with _damage_is_a_user_error(f"{path} does not open as DICOM"):
+        syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
+        if syntax == DeflatedExplicitVRLittleEndian:  # a thousandth of what it may fill memory with
+            raise UserError(
+                f"{path} is deflated as a whole, which is not read; save it in another transfer syntax."
+            )
         return pydicom.dcmread(path, stop_before_pixels=True)
-    except Exception as error:  # as above
-        raise UserError(f"{path} does not open as DICOM ({error}); replace the file.") from None
 
 
 def _of_frame(header: pydicom.Dataset, frame: int, path: Path) -> pydicom.Dataset:
@@ -214,22 +273,66 @@ def _by_run(annotations: Iterable[Path]) -> dict[Path, list[tuple[int, Path]]]:
     return runs
 
 
-def _windowed(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
-    """Values after the modality transformation, as float64 from 0 to 255, by the file's own window or table."""
+def _windowed(values: np.ndarray, header: pydicom.Dataset, path: Path) -> np.ndarray:
+    """Values after the modality transformation, as float64 from 0 to 255, by the file's own window or table.
+
+    Raises UserError where the file has neither and its values would turn black.
+    """
     values = values.astype(float)
     if header.get("VOILUTSequence"):
         shown = apply_voi(values.astype(np.int64), header).astype(float)
         low, high = 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
+    elif _has_window(header):
         shown = apply_windowing(values, header)
         low, high = apply_windowing(np.array([-_FAR, _FAR]), header)
+    elif _is_windowed_by_values(header):
+        shown = values
+        ends = np.array(_range_of_run(path, header.get("PixelPaddingValue")))
+        low, darker, brighter, high = sorted(np.asarray(apply_modality_lut(ends, header), float))
+        if low == high:
+            raise UserError(f"{path} has the value {low:g} everywhere; replace the file.")
+        _require_visible(brighter - darker, low, high, path)
     else:
         shown = values
         stored = np.array([0, 2**header.BitsStored - 1])
         if header.PixelRepresentation == 1:
             stored = stored - 2 ** (header.BitsStored - 1)
         low, high = sorted(np.asarray(apply_modality_lut(stored, header), float))
+        if header.BitsStored > 8 and np.any(values > low):
+            _require_visible(np.quantile(values, _NEARLY_ALL) - low, low, high, path)
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise UserError(f"{path} states a window from {low:g} to {high:g}; correct it.")
     return np.clip((shown - low) / (high - low), 0, 1) * 255
+
+
+def _has_window(header: pydicom.Dataset) -> bool:
+    return header.get("WindowCenter") is not None and header.get("WindowWidth") is not None
+
+
+def _is_windowed_by_values(header: pydicom.Dataset) -> bool:
+    """Whether neither the file nor the bits stored say which grey is black and which is white."""
+    grey = header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
+    stated = header.get("VOILUTSequence") or _has_window(header)
+    return grey and not stated and (header.get("BitsStored") or 0) > _DETECTOR_BITS
+
+
+@lru_cache(maxsize=4)
+def _range_of_run(path: Path, padding: int | None) -> np.ndarray:
+    """Of all frames of a file, which are shown alike: lowest value, 1st and 99th percentile, highest value."""
+    frames = (frame[frame != padding] if padding is not None else frame for frame in iter_pixels(path))
+    ends = np.array(
+        [np.quantile(frame, (0, 1 - _NEARLY_ALL, _NEARLY_ALL, 1)) for frame in frames if frame.size]
+    )
+    return np.array([*ends[:, :2].min(axis=0), *ends[:, 2:].max(axis=0)]).astype(int)
+
+
+def _require_visible(spread: float, low: float, high: float, path: Path) -> None:
+    """Refuse values of which nearly all lie in a small part of what would be shown, from `low` to `high`."""
+    if spread < _DARK * (high - low):
+        raise UserError(
+            f"{path} has values that nearly all lie within {spread:g} of a range from {low:g} to {high:g}, so "
+            "that nothing would be seen; state a window (WindowCenter, WindowWidth)."
+        )
 
 
 def _spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float] | None:
@@ -242,8 +345,9 @@ def _spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float] | None:
     if not spacing:
         return None
     if not isinstance(spacing, pydicom.multival.MultiValue) or len(spacing) != 2:
+        stated = " ".join(f"{spacing!s:.60}".split())
         raise UserError(
-            f"{path} states a pixel spacing of {spacing} instead of two numbers; correct or remove it."
+            f"{path} states a pixel spacing of {stated} instead of two numbers; correct or remove it."
         )
     rows, columns = (float(value) / magnification for value in spacing)
     if not (0 < rows < np.inf and 0 < columns < np.inf):

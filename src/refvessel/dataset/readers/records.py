@@ -5,6 +5,7 @@ A reader is a function `read(root, problems)` that yields records and hands what
 `options` of the configuration. A new format is one module with such a function, and its name in FORMATS.
 """
 
+import errno
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -97,6 +98,8 @@ def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
     found, pending = [], [str(folder)]
     while pending:
         for entry in _visible(pending.pop()):
+            if _is_endless(entry):
+                raise UserError(f"{entry.path} is a link that leads to itself; remove it.")
             if entry.is_dir() and not entry.is_symlink():
                 pending.append(entry.path)
             elif entry.is_dir():
@@ -104,6 +107,14 @@ def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
             elif (suffixes is None or Path(entry.name).suffix.lower() in suffixes) and entry.is_file():
                 found.append(_speakable(entry.path))
     return sorted(map(Path, found))
+
+
+def _is_endless(entry: os.DirEntry) -> bool:
+    try:
+        entry.is_dir()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _speakable(path: str) -> str:
@@ -141,7 +152,7 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
         candidates = (folder / spelling for spelling in _spellings(name))
         found = next((path for path in candidates if path.exists()), folder / name.replace("\\", "/"))
         path = Path(os.path.realpath(found))
-    except ValueError:  # a null character, half a character
+    except (ValueError, OSError):  # a null character, half a character; longer than names can be
         raise UserError(f"{what} {name!r:.200} is not a usable path; correct it.") from None
     if not path.is_relative_to(os.path.realpath(root)):
         raise UserError(

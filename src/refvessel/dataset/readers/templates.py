@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from refvessel.errors import UserError
+from refvessel.patterns import BoundedPattern
 
 _FIELD = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
 
@@ -27,10 +28,12 @@ class PathTemplate:
             pattern += f"(?P={field})" if field in self.fields else f"(?P<{field}>{expression or '[^/]+?'})"
             self.fields.add(field)
             end = match.end()
-        try:
-            self._pattern = re.compile(pattern + re.escape(template[end:]), re.IGNORECASE)
-        except re.error as error:
-            raise UserError(f"The option {option} {template!r} is not a path template ({error}).") from None
+        self._pattern = BoundedPattern(
+            pattern + re.escape(template[end:]),
+            f"The option {option} {template!r}",
+            "path template",
+            ignore_case=True,
+        )
 
     def match(self, path: str) -> dict[str, str] | None:
         """The values of the fields in `path`, or None where the template is about other files."""
