@@ -10,6 +10,7 @@ from tqdm import tqdm
 from refvessel.dataset.converted import Converted, DrawnTruths, convert_images
 from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.identities import Identified, identify
+from refvessel.dataset.likely_patients import UNNAMED
 from refvessel.dataset.outlines import OUTLINES
 from refvessel.dataset.patients import Origins
 from refvessel.dataset.phrases import phrases_of_labels
@@ -59,8 +60,8 @@ def convert_dataset(
     `include_empty` and `crossing_outlines`.
 
     Who is in which split: `patients` is a CSV table (see PatientTable), `patient_pattern` a regular expression
-    (see PatientPattern); without either the data or their names tell. Splits come from `single_split`; else
-    from the table or the pattern; else, where `splits` is None, from the data; else in the ratios `splits`
+    (see PatientPattern); without either the data tell or, in one split only, their names (see `likely_patients`).
+    Splits come from `single_split`; else from the table or the pattern; else, where `splits` is None, from the data; else in the ratios `splits`
     (None: 0.7 train, 0.1 val, 0.2 test), by hash with the seed `split_seed`, or by frames with
     `split_by_frames` (see `splits`).
 
@@ -158,7 +159,8 @@ def _keep_names(
     }
     for each in identities:
         names.add(Name("image", each.image_id, each.record.name))
-        names.add(Name("patient", each.patient, each.origin.patient))
+        if each.origin.patient != UNNAMED:
+            names.add(Name("patient", each.patient, each.origin.patient))
         names |= {Name("identifier", each.patient, word) for word in each.record.identifiers}
     write_name_table(table, sorted(names))
 
@@ -175,6 +177,7 @@ def _tree_image(item: Converted, drawn: DrawnTruths) -> TreeImage:
         drawn.ignore,
         identity.record.spacing,
         drawn.outlines,
+        identity.origin.stated,
         item.suffix,
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from refvessel.dataset.converted import Converted
 from refvessel.dataset.fields import read_bytes
+from refvessel.dataset.identities import Identified
 from refvessel.dataset.likeness import BITS, near_pairs
 from refvessel.dataset.patients import Origins, without_suffix
 from refvessel.dataset.problems import SHOWN, Problems
@@ -82,14 +83,14 @@ class Gates:
         listed = _read_list(self.trained_on)
         paths = [line.replace("\\", "/") for line in listed if not _PIXEL_HASH.fullmatch(line)]
         names = {without_suffix(path) for path in paths}
-        patients = {patient for name in names if (patient := origins.patient_of(name)) is not None}
+        patients = set().union(*(origins.patients_of(name) for name in names))
         evaluated = [item for item in kept if item.identity.split != "train"]
         for item in evaluated:
             identity = item.identity
             if item.pixels_sha256 in listed or without_suffix(identity.record.name) in names:
                 reason = "is listed"
-            elif identity.origin.patient in patients:
-                reason = f"shows the patient {identity.origin.patient!r}, of whom an image is listed"
+            elif found := patients & ({identity.origin.patient} | _likely(identity, origins)):
+                reason = f"shows the patient {min(found)!r}, of whom an image is listed"
             else:
                 continue
             problems.add(
@@ -97,6 +98,11 @@ class Gates:
                 "into train."
             )
         return {"listed": len(listed), "compared": len(evaluated), "found": 0}
+
+
+def _likely(identity: Identified, origins: Origins) -> set[str]:
+    """Who else may be on an image of which nobody says who is on it."""
+    return set() if identity.origin.stated else origins.patients_of(identity.record.name)
 
 
 def _read_list(path: Path) -> set[str]:

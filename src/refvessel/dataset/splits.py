@@ -62,6 +62,13 @@ class SplitRule:
             return {self.single: 1.0}
         return dict(DEFAULT_RATIOS if self.ratios is None else self.ratios)
 
+    def possible_splits(self, origins: Iterable[Origin]) -> set[str]:
+        """The splits that images of these origins may be in."""
+        if self.single is not None:
+            return {self.single}
+        known = {origin.split for origin in origins}
+        return {split for split in known if split is not None} | (set(self.effective_ratios) if None in known else set())
+
     def splits(self, origins: Iterable[Origin]) -> Callable[[Origin], str]:
         """The function from an origin to its split, given all origins."""
         frames = Counter(origin.patient for origin in origins)

@@ -10,11 +10,13 @@ from typing import Any
 
 from refvessel import provenance
 from refvessel.dataset.converted import Converted
+from refvessel.dataset.identities import STATE_PATIENTS
 from refvessel.dataset.polygons import RASTERISER
 from refvessel.dataset.sensitivity import opencv_is_installed, summarise_redrawn
 from refvessel.files import sha256_of_file
 
 FORMAT_VERSION = 1
+_EXAMPLES = 3  # patients that a warning shows
 
 
 def summarise(
@@ -75,7 +77,7 @@ def _expressions_of_phrases(kept: Sequence[Converted]) -> Counter[str]:
 
 
 def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapping[str, float]) -> list[str]:
-    warnings = []
+    warnings = _unstated_patients(kept)
     if any(item.identity.origin.split is None for item in kept):
         number = len({item.identity.patient for item in kept})
         warnings += [
@@ -97,6 +99,23 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
             "OpenCV is not installed, so its rasteriser is not compared; install refvessel[sensitivity]."
         )
     return warnings
+
+
+def _unstated_patients(kept: Sequence[Converted]) -> list[str]:
+    """How many patients names made of the images of which nobody says who is on them, and the largest of these."""
+    images = Counter(item.identity.patient for item in kept if not item.identity.origin.stated)
+    if not images:
+        return []
+    largest = sorted(images, key=lambda patient: (-images[patient], patient))[:_EXAMPLES]
+    examples = ", ".join(f"{patient} with {_number(images[patient], 'image')}" for patient in largest)
+    return [
+        f"Nothing says who is on the images: from their names alone, {_number(images.total(), 'image')} became "
+        f"{_number(len(images), 'patient')} (e.g. {examples}), and every interval rests on that; {STATE_PATIENTS}."
+    ]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _patients_of_splits(kept: Iterable[Converted]) -> dict[str, list[str]]:

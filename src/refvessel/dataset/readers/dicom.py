@@ -72,7 +72,7 @@ def read(root: Path, problems: Problems, *, line_width: float | None = None) -> 
             header = _header(path)
             if "Rows" not in header:
                 continue  # a directory or a report: nothing to see
-            yield from _records(root, real, header, beside, problems, line_width)
+            yield from _records(root, path, real, header, beside, problems, line_width)
     for path in sorted(file for beside in runs.values() for _, file in beside):
         problems.add(f"{path}: no DICOM file or frame of this name; add it or remove the annotation.")
 
@@ -109,13 +109,19 @@ def _shown(pixels: np.ndarray, header: pydicom.Dataset) -> np.ndarray | None:
 
 def _records(
     root: Path,
+    seen: Path,
     path: Path,
     header: pydicom.Dataset,
     beside: list[tuple[int, Path]],
     problems: Problems,
     line_width: float | None,
 ) -> Iterator[Record]:
-    """One record a frame; `beside` are the numbers of frames and the files that annotate them."""
+    """One record a frame; `beside` are the numbers of frames and the files that annotate them.
+
+    `seen` may be a link to `path`.
+    """
+    name = seen.relative_to(root).as_posix()
+    name = name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
     frames = int(header.get("NumberOfFrames") or 1)
     annotations: dict[int, Path] = {}
     for frame, file in beside:
@@ -129,18 +135,16 @@ def _records(
     identifiers = tuple(_identifiers(header))
     for frame in range(1, frames + 1):
         with problems.collect():
-            record = _record(root, path, _of_frame(header, frame, path), frame, frames, identifiers)
+            record = _record(name, path, _of_frame(header, frame, path), frame, frames, identifiers)
             if frame in annotations:
                 record = _annotated(root, record, annotations[frame], line_width)
             yield record
 
 
 def _record(
-    root: Path, path: Path, header: pydicom.Dataset, frame: int, frames: int, identifiers: tuple[str, ...]
+    name: str, path: Path, header: pydicom.Dataset, frame: int, frames: int, identifiers: tuple[str, ...]
 ) -> Record:
     """A frame without its annotation."""
-    name = path.relative_to(root.resolve()).as_posix()
-    name = name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
     at_the_detector = "PixelSpacing" not in header and "ImagerPixelSpacing" in header
     return Record(
         # A suffix is taken off names; a UID's last number must not be mistaken for one.

@@ -19,7 +19,7 @@ from refvessel.dataset.fields import of_kind, optional_size, positive_number, re
 from refvessel.dataset.images import open_image
 from refvessel.dataset.polygons import as_points, as_polygon
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files
+from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
 from refvessel.dataset.shapes import Line, Patch, Polygon, Region, Shape
 from refvessel.errors import UserError
 from refvessel.files import read_json
@@ -49,7 +49,7 @@ def _record(root: Path, path: Path, line_width: float | None) -> Record:
             f"{path}: the image {image_path!r:.200} does not exist; put it there or correct imagePath."
         )
     return Record(
-        name=_name(root, real if embedded else image),
+        name=path.relative_to(root).as_posix() if embedded else visible_name(root, path.parent, image_path),
         path=real if embedded else image,
         annotation=real,
         where=str(path),
@@ -152,7 +152,3 @@ def _from_base64(text: str, what: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise UserError(f"{what} is not base64; save the image again with LabelMe.") from None
-
-
-def _name(root: Path, path: Path) -> str:
-    return path.relative_to(root.resolve()).as_posix()

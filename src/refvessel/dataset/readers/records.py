@@ -41,7 +41,7 @@ class RegionFile(Protocol):
 class Record:
     """One image and what was annotated on it."""
 
-    name: str  # relative path, POSIX form; pseudonyms and, unless told otherwise, patients derive from it
+    name: str  # relative path as a user sees it (`visible_name`); pseudonyms and, untold, patients derive from it
     path: Path  # the file that holds the image
     annotation: Path | None  # the file that holds the regions; None: not annotated, to be counted only
     where: str  # that file and the entry in it, for messages
@@ -136,10 +136,7 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
     where the path leaves `root`, by `..`, by an absolute path or by a symlink.
     """
     try:
-        name.encode()
-        candidates = (folder / spelling for spelling in _spellings(name))
-        found = next((path for path in candidates if path.exists()), folder / name.replace("\\", "/"))
-        path = Path(os.path.realpath(found))
+        path = Path(os.path.realpath(_spelt(folder, name)))
     except ValueError:  # a null character, half a character
         raise UserError(f"{what} {name!r:.200} is not a usable path; correct it.") from None
     if not path.is_relative_to(os.path.realpath(root)):
@@ -147,6 +144,28 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
             f"{what} {name!r:.200} leads out of {root}; put the file inside and name it from there."
         )
     return path
+
+
+def visible_name(root: Path, folder: Path, name: str) -> str:
+    """The path below `root`, POSIX form, at which a user sees the file that an annotation in `folder` calls `name`.
+
+    Links stay as they are. Under DataLad, git-annex or DVC images are links to files that are named by their
+    content, which says nothing of who is on them.
+    """
+    seen = os.path.abspath(_spelt(folder, name))
+    real = os.path.realpath(_spelt(folder, name))
+    # `..` behind a link to a folder is not where it seems to be.
+    path, base = (seen, os.path.abspath(root)) if os.path.realpath(seen) == real else (real, os.path.realpath(root))
+    if not Path(path).is_relative_to(base):
+        path, base = real, os.path.realpath(root)
+    return Path(path).relative_to(base).as_posix()
+
+
+def _spelt(folder: Path, name: str) -> Path:
+    """The path in the spelling that exists; in POSIX form where none does. ValueError for what is no path."""
+    name.encode()
+    candidates = (folder / spelling for spelling in _spellings(name))
+    return next((path for path in candidates if path.exists()), folder / name.replace("\\", "/"))
 
 
 def _spellings(name: str) -> Iterator[str]:

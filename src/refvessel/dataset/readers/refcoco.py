@@ -45,7 +45,7 @@ def _record(root: Path, path: Path, members: list[tuple[str, Annotated]]) -> Rec
         ignore=None if first.ignore_mask is None else Runs(first.ignore_mask),
         stated_size=(first.width, first.height),
         spacing=first.spacing,
-        patient=first.patient,
+        patient=first.patient if first.patient_stated else None,
         split=splits[0],
     )
 
