@@ -60,10 +60,10 @@ def convert_dataset(
     `include_empty` and `crossing_outlines`.
 
     Who is in which split: `patients` is a CSV table (see PatientTable), `patient_pattern` a regular expression
-    (see PatientPattern); without either the data tell or, in one split only, their names (see `likely_patients`).
-    Splits come from `single_split`; else from the table or the pattern; else, where `splits` is None, from the data; else in the ratios `splits`
-    (None: 0.7 train, 0.1 val, 0.2 test), by hash with the seed `split_seed`, or by frames with
-    `split_by_frames` (see `splits`).
+    (see PatientPattern); without either the data tell or, in one split only, their names (see
+    `likely_patients`). Splits come from `single_split`; else from the table or the pattern; else, where `splits`
+    is None, from the data; else in the ratios `splits` (None: 0.7 train, 0.1 val, 0.2 test), by hash with the seed
+    `split_seed`, or by frames with `split_by_frames` (see `splits`).
 
     What is refused: see Gates for `near_duplicates` and `trained_on`.
 
@@ -177,7 +177,6 @@ def _tree_image(item: Converted, drawn: DrawnTruths) -> TreeImage:
         drawn.ignore,
         identity.record.spacing,
         drawn.outlines,
-        identity.origin.stated,
         item.suffix,
     )
 

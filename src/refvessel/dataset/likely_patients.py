@@ -39,11 +39,11 @@ _NOBODY = _SETS | frozenset(
     """
     ai all angio angiogram angiograms angiography annotated annotation annotations ap aug augmented cag cam capture
     cath cau caudal channel cine clip coco color colour copy coronary cra cranial crop cropped data dataset db dcm
-    dicom diag ds dsa dsc em end export exported f fr frame frames fundus grey gray gt hd i im image images img imgs
+    dicom ds dsa dsc em end export exported f fr frame frames fundus grey gray gt hd i im image images img imgs
     input inputs jpeg jpegimages jpg label labelme labels lad lao lat lateral lca lcx left lmca macula mask masks
-    nasal new od odd old original os output pa pda photo photos pic picture pictures png post pre prediction
-    preprocessed proc processed ra raw rao rca rec record resized result results retina retinal right roi run scan
-    scans screenshot seg segmentation seq sequence ser serie series shot slice slices snapshot stack still t temporal
+    nasal new od old original os output pa pda photo photos pic picture pictures png post pre prediction
+    preprocessed processed ra raw rao rca record resized result results retina retinal right roi run scan
+    scans screenshot seg segmentation seq sequence ser serie series shot slice slices snapshot stack t temporal
     tif tiff tmp v video videos vessel vessels view views vis x xa xray z
     """.split()  # noqa: SIM905 (a list of quoted words does not read)
 )
@@ -68,7 +68,9 @@ def likely_patients(names: Iterable[str]) -> dict[str, str]:
         for other in others:
             low, high = sorted((head(first), head(other)))
             above[high] = low
-    return {name: head(found[0]) for name, found in clues_of.items()}
+    heads = {name: head(found[0]) for name, found in clues_of.items()}
+    written = {clue: _as_written(clue, name) for name, clue in sorted(heads.items(), reverse=True)}
+    return {name: written[clue] for name, clue in heads.items()}
 
 
 def clues(name: str, *, folders_left_out: int = 0) -> set[str]:
@@ -92,6 +94,13 @@ def last_number(name: str) -> int | None:
     """The number at the end of an image's name, likely its frame's; None where there is none."""
     match = _LAST_NUMBER.search(plain_stem(PurePosixPath(name).name))
     return None if match is None else int(match[1])
+
+
+def _as_written(clue: str, name: str) -> str:
+    """The clue in the letters of the name, where it stands there."""
+    start = name.casefold().find(clue)
+    found = name[start : start + len(clue)] if start >= 0 else clue
+    return found if found.casefold() == clue else clue
 
 
 def _shared_folders(names: list[str]) -> int:
@@ -152,7 +161,12 @@ def _first_word(stem: str) -> str | None:
             if word in _PEOPLE:
                 following = [*block[index + 1 :], *(word for later in blocks[number + 1 :] for word in later)]
                 return f"{word} {following[0]}" if following else word
-            if not (word.isdecimal() or (len(word) == 1 and word.isascii()) or word in _NOBODY or _RANDOM.fullmatch(word)):
+            if not (
+                word.isdecimal()
+                or (len(word) == 1 and word.isascii())
+                or word in _NOBODY
+                or _RANDOM.fullmatch(word)
+            ):
                 return _whole_name(word, block[index + 1 :])
     return None
 

@@ -89,7 +89,7 @@ class PatientTable:
 
 
 class Origins:
-    """Origins of records: by a table or a pattern, else by the data, else (not `stated`) by the clues of their names.
+    """Origins of records: by a table or a pattern, else by the data, else (not `stated`) by their names.
 
     With `own_splits`, the data's own split serves where table and pattern give none.
     """

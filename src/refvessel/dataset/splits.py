@@ -67,7 +67,9 @@ class SplitRule:
         if self.single is not None:
             return {self.single}
         known = {origin.split for origin in origins}
-        return {split for split in known if split is not None} | (set(self.effective_ratios) if None in known else set())
+        return {split for split in known if split is not None} | (
+            set(self.effective_ratios) if None in known else set()
+        )
 
     def splits(self, origins: Iterable[Origin]) -> Callable[[Origin], str]:
         """The function from an origin to its split, given all origins."""

@@ -38,6 +38,7 @@ def summarise(
         "rasteriser": RASTERISER,
         "counts": {**_counts(converted, kept), "images_not_annotated": images_not_annotated},
         "warnings": _warnings(kept, splits, ratios),
+        "patients_stated": all(item.identity.origin.stated for item in kept),
         "gates": dict(gates),
         "rasteriser_sensitivity": summarise_redrawn(
             [truth for item in kept for truth in item.redrawn], sum(bool(item.redrawn) for item in kept)
@@ -77,7 +78,7 @@ def _expressions_of_phrases(kept: Sequence[Converted]) -> Counter[str]:
 
 
 def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapping[str, float]) -> list[str]:
-    warnings = _unstated_patients(kept)
+    warnings = []
     if any(item.identity.origin.split is None for item in kept):
         number = len({item.identity.patient for item in kept})
         warnings += [
@@ -98,7 +99,7 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
         warnings.append(
             "OpenCV is not installed, so its rasteriser is not compared; install refvessel[sensitivity]."
         )
-    return warnings
+    return warnings + _unstated_patients(kept)
 
 
 def _unstated_patients(kept: Sequence[Converted]) -> list[str]:

@@ -33,7 +33,6 @@ class TreeImage:
     ignore: masks.RLE | None = None
     spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
     outlines: dict[str, list[Outlines]] = field(default_factory=dict)  # of truths drawn from polygons alone
-    patient_stated: bool = True  # False: the patient follows from the image's original name alone
     suffix: str = ".png"  # of the image's file, which is called `<image_id><suffix>`
 
 
@@ -93,8 +92,6 @@ def _image(number: int, image: TreeImage) -> dict[str, Any]:
         "height": image.height,
         "patient": image.patient,
     }
-    if not image.patient_stated:
-        described["patient_stated"] = False
     if image.ignore is not None:
         described["ignore"] = image.ignore
     if image.spacing is not None:

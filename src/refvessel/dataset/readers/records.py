@@ -147,18 +147,18 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
 
 
 def visible_name(root: Path, folder: Path, name: str) -> str:
-    """The path below `root`, POSIX form, at which a user sees the file that an annotation in `folder` calls `name`.
+    """The path below `root`, POSIX form, at which a user sees what an annotation in `folder` calls `name`.
 
     Links stay as they are. Under DataLad, git-annex or DVC images are links to files that are named by their
     content, which says nothing of who is on them.
     """
-    seen = os.path.abspath(_spelt(folder, name))
-    real = os.path.realpath(_spelt(folder, name))
+    path = _spelt(folder, name)
+    seen = Path(os.path.normpath(Path.cwd() / path))
+    top = Path(os.path.normpath(Path.cwd() / root))
     # `..` behind a link to a folder is not where it seems to be.
-    path, base = (seen, os.path.abspath(root)) if os.path.realpath(seen) == real else (real, os.path.realpath(root))
-    if not Path(path).is_relative_to(base):
-        path, base = real, os.path.realpath(root)
-    return Path(path).relative_to(base).as_posix()
+    if not seen.is_relative_to(top) or seen.resolve() != path.resolve():
+        seen, top = path.resolve(), root.resolve()
+    return seen.relative_to(top).as_posix()
 
 
 def _spelt(folder: Path, name: str) -> Path:

@@ -54,7 +54,9 @@ def _record(root: Path, entry: Any, where: str, problems: Problems) -> Record:
             text = texts[min(index, len(texts) - 1)]
             regions.append(_region(item, text, f"{where}: mask {index + 1}"))
     return Record(
-        name=visible_name(root, folder, image_name).removeprefix("images/"),  # a place, not a part of the name
+        name=visible_name(root, folder, image_name).removeprefix(
+            "images/"
+        ),  # a place, not a part of the name
         path=candidates[folder],
         annotation=root / FILE,
         where=where,
