@@ -20,7 +20,7 @@ from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.splits import DEFAULT_SEED, SplitRule
 from refvessel.dataset.spool import Spool
 from refvessel.dataset.summary import summarise
-from refvessel.dataset.tree import DATASET, REFS
+from refvessel.dataset.tree import DATASET, IMAGES, REFS
 from refvessel.dataset.tree_writing import TreeImage, write_tree
 from refvessel.dataset.truths import TruthRule
 from refvessel.errors import UserError
@@ -94,7 +94,7 @@ def convert_dataset(
         spool = Spool(tree)
         converted = convert_images(identities, labels, tree, spool, problems, rule=truth_rule, jobs=jobs)
         kept = [item for item in converted if item.tally.expressions]
-        gate_findings = gates.check(kept, origins, problems)
+        gate_findings = gates.check(kept, origins, tree / IMAGES, problems)
         problems.raise_any()
         if not kept:
             raise UserError(

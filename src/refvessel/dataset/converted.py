@@ -39,7 +39,7 @@ class Converted:
     width: int
     height: int
     pixels_sha256: str  # see CleanImage
-    perceptual_hash: bytes  # see CleanImage
+    perceptual_hashes: bytes  # see CleanImage
     file_sha256: str  # of the encoded image as it was found
     redrawn: Sequence[Redrawn]  # the truths by other rasterisers, for the images of the sample
 
@@ -147,7 +147,7 @@ def _convert_image(
         "width": image.width,
         "height": image.height,
         "pixels_sha256": image.pixels_sha256,
-        "perceptual_hash": image.perceptual_hash,
+        "perceptual_hashes": image.perceptual_hashes,
         "file_sha256": hashlib.sha256(content).hexdigest(),
         "redrawn": redraw(outlines, truths) if identity.image_id in sample else [],
     }

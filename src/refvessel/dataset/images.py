@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from refvessel.dataset.fields import read_bytes
-from refvessel.dataset.likeness import perceptual_hash
+from refvessel.dataset.likeness import perceptual_hashes
 from refvessel.dataset.rewrap import rewrap_jpeg, rewrap_png
 from refvessel.errors import UserError
 
@@ -34,7 +34,7 @@ class CleanImage:
     content: bytes  # the file, without metadata
     suffix: str  # its name's: `.png` or `.jpg`
     pixels_sha256: str  # of the RGB pixels, uint8, C-ordered (height, width, 3)
-    perceptual_hash: bytes  # see likeness
+    perceptual_hashes: bytes  # see likeness
 
 
 def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) -> CleanImage:
@@ -64,7 +64,7 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
         content=rewrapped or encode_png(image),
         suffix=".jpg" if rewrapped and rewrapped.startswith(_JPEG) else ".png",
         pixels_sha256=hashlib.sha256(_rgb(image)).hexdigest(),
-        perceptual_hash=perceptual_hash(image),
+        perceptual_hashes=perceptual_hashes(image),
     )
 
 
