@@ -92,7 +92,17 @@ def convert_dataset(
     identities = identify(records, origins, split_rule, names, problems)
     with atomic_directory(output) as tree:
         spool = Spool(tree)
-        converted = convert_images(identities, labels, tree, spool, problems, rule=truth_rule, jobs=jobs)
+        several_splits = len({identity.split for identity in identities}) > 1
+        converted = convert_images(
+            identities,
+            labels,
+            tree,
+            spool,
+            problems,
+            rule=truth_rule,
+            hashed=several_splits and gates.near_duplicates is not None,
+            jobs=jobs,
+        )
         kept = [item for item in converted if item.tally.expressions]
         gate_findings = gates.check(kept, origins, tree / IMAGES, problems)
         problems.raise_any()

@@ -61,15 +61,18 @@ def convert_images(
     problems: Problems,
     *,
     rule: TruthRule,
+    hashed: bool,
     jobs: int | None,
 ) -> list[Converted]:
     """Convert the images in `jobs` processes, in order; report what is wrong, until there are enough problems.
+
+    `hashed` says whether their perceptual hashes are wanted.
 
     No process holds more than one image, or the truths of more than a few, in memory.
     """
     (tree / IMAGES).mkdir(parents=True)
     sample = sampled(identity.image_id for identity in identities)
-    convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, sample=sample)
+    convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, hashed=hashed, sample=sample)
     converted = []
     with _processes(jobs, len(identities)) as apply:
         results = apply(convert, identities)
@@ -122,6 +125,7 @@ def _convert_image(
     phrases: Mapping[str, str],
     tree: Path,
     rule: TruthRule,
+    hashed: bool,
     sample: Set[str],
 ) -> dict[str, Any] | Problems:
     """The fields of Converted except the identity, which need not travel; or what is wrong with the image."""
@@ -129,7 +133,7 @@ def _convert_image(
     problems = Problems()
     with problems.collect():
         content = record.load(record.path)
-        image = clean_image(content, record.stated_size, str(record.path))
+        image = clean_image(content, record.stated_size, str(record.path), hashed=hashed)
         size = (image.width, image.height)
         regions = record.all_regions(problems)
         truths = draw_truths(record, regions, phrases, size, rule, problems)

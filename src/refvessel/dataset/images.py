@@ -34,10 +34,12 @@ class CleanImage:
     content: bytes  # the file, without metadata
     suffix: str  # its name's: `.png` or `.jpg`
     pixels_sha256: str  # of the RGB pixels, uint8, C-ordered (height, width, 3)
-    perceptual_hashes: bytes  # see likeness
+    perceptual_hashes: bytes  # see likeness; empty where none are wanted
 
 
-def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) -> CleanImage:
+def clean_image(
+    content: bytes, stated_size: tuple[int, int] | None, what: str, *, hashed: bool = True
+) -> CleanImage:
     """Decode an image file and return it as a file of the same pixels, by the rules of this module.
 
     An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image.
@@ -64,7 +66,7 @@ def clean_image(content: bytes, stated_size: tuple[int, int] | None, what: str) 
         content=rewrapped or encode_png(image),
         suffix=".jpg" if rewrapped and rewrapped.startswith(_JPEG) else ".png",
         pixels_sha256=hashlib.sha256(_rgb(image)).hexdigest(),
-        perceptual_hashes=perceptual_hashes(image),
+        perceptual_hashes=perceptual_hashes(image) if hashed else b"",
     )
 
 
