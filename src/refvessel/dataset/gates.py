@@ -24,7 +24,7 @@ from refvessel.errors import UserError
 # Of BITS, within which two images are compared closely, and the correlation of their vessels from which on they
 # are one: see benchmarks/RESULTS.md for what copies and different images reach.
 NEAR_DUPLICATES = 48
-_SAME_VESSELS = 0.5
+SAME_VESSELS = 0.5
 _PIXEL_HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,7 +81,7 @@ class Gates:
                 break
             if one.pixels_sha256 == other.pixels_sha256:  # told already
                 continue
-            if vessel_correlation(_image(images, one), _image(images, other)) < _SAME_VESSELS:
+            if vessel_correlation(_image(images, one), _image(images, other)) < SAME_VESSELS:
                 told_apart += 1
             else:
                 problems.add(
