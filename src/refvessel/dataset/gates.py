@@ -123,7 +123,7 @@ class Gates:
 
 
 def _image(images: Path, item: Converted) -> Image.Image:
-    return Image.open(images / f"{item.identity.image_id}{item.suffix}")
+    return Image.open(images / f"{item.identity.image_id}{item.suffix}", formats=("PNG", "JPEG"))
 
 
 def _likely(identity: Identified, origins: Origins) -> set[str]:

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import os
+import shutil
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -95,7 +97,7 @@ def test_patterns_and_tables_are_about_that_name(source, convert, tmp_path, sour
     (tmp_path / "patients.csv").write_text("image,patient\n" + "".join(rows))
     for how in ({"patient_pattern": r"(?P<patient>p\d)_\d$"}, {"patients": tmp_path / "patients.csv"}):
         summary = convert(source_format, splits={"train": 0.5, "test": 0.5}, pseudonymise=False, **how)
-        assert sorted(sum(summary["splits"].values(), [])) == ["p1", "p2", "p3"]
+        assert sorted(chain.from_iterable(summary["splits"].values())) == ["p1", "p2", "p3"]
     assert convert(source_format)["counts"]["patients"] == 3
 
 
@@ -136,3 +138,11 @@ def test_dots_behind_a_linked_folder_lead_where_the_system_goes(source, read):
     annotation = source.labelme("p1.png", image=False, imagePath="view/../p1.png")
     assert [record.name for record in read("labelme") if record.annotation] == ["store/p1.png"]
     assert annotation.is_file()
+
+
+@pytest.mark.parametrize("source_format", FORMATS)
+def test_a_file_that_was_not_fetched_is_told(source, read, source_format):
+    options = FORMATS[source_format](source, NAMES)
+    shutil.rmtree(source.root / ".git")
+    with pytest.raises(UserError, match=r"does not exist|is not there; fetch it"):
+        read(source_format, **options)

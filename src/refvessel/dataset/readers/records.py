@@ -90,8 +90,8 @@ Reader = Callable[..., Iterator[Record]]
 def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
     """Files below `folder` with one of the suffixes (lower case; None: any), sorted; nothing hidden (`.name`).
 
-    Raises UserError for a link to a folder that leads out of `folder`; files below other links are found where
-    they lie.
+    Raises UserError for a link to a folder that leads out of `folder`, and for a link to a file that is not there;
+    files below other links are found where they lie.
     """
     found, pending = [], [str(folder)]
     while pending:
@@ -100,8 +100,14 @@ def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
                 pending.append(entry.path)
             elif entry.is_dir():
                 locate(folder, folder, os.path.relpath(entry.path, folder), f"{folder}: the folder")
-            elif (suffixes is None or Path(entry.name).suffix.lower() in suffixes) and entry.is_file():
-                found.append(_speakable(entry.path))
+            elif suffixes is None or Path(entry.name).suffix.lower() in suffixes:
+                if entry.is_file():
+                    found.append(_speakable(entry.path))
+                elif entry.is_symlink():
+                    raise UserError(
+                        f"{entry.path} is a link to a file that is not there; fetch it (git annex get, dvc pull) "
+                        "or remove the link."
+                    )
     return sorted(map(Path, found))
 
 
