@@ -26,8 +26,8 @@ def test_what_was_compared_is_recorded(two_splits, convert):
     assert gates["patients"] == {"compared": 3, "in_two_splits": 0}
     assert gates["identical_pixels"] == {"compared": 3, "across_splits": 0, "within_a_split": 0}
     near = gates["near_duplicates"]
-    assert (near["bits"], near["threshold"], near["across_splits"]) == (256, 48, 0)
-    assert 48 < near["nearest"] <= 256
+    assert (near["bits"], near["threshold"], near["across_splits"]) == (256, 56, 0)
+    assert 56 < near["nearest"] <= 256
     assert gates["trained_on"] is None
 
 

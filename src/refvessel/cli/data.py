@@ -60,7 +60,7 @@ def convert_dataset(
     ] = False,
     near_duplicates: Annotated[
         int, typer.Option(help="Bits of 256 within which images of two splits are compared; -1: not at all.")
-    ] = 48,
+    ] = 56,
     trained_on: Annotated[
         Path | None, typer.Option(help="List of training images, none of which may be evaluated on.")
     ] = None,

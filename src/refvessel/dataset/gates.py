@@ -23,7 +23,7 @@ from refvessel.errors import UserError
 
 # Of BITS, within which two images are compared closely, and the correlation of their vessels from which on they
 # are one: see benchmarks/RESULTS.md for what copies and different images reach.
-NEAR_DUPLICATES = 48
+NEAR_DUPLICATES = 56
 SAME_VESSELS = 0.5
 _PIXEL_HASH = re.compile(r"[0-9a-f]{64}")
 
