@@ -9,13 +9,7 @@ from refvessel.dataset.patients import Origin, Origins
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.pseudonyms import OriginalNames, Pseudonyms
 from refvessel.dataset.readers.records import Record
-from refvessel.dataset.splits import SplitRule, require_one_split, require_split_name
-
-# The remedy where nobody says who is on the images.
-STATE_PATIENTS = (
-    "set patient_pattern or patients (where every image shows another patient: "
-    "patient_pattern '(?P<patient>.+)')"
-)
+from refvessel.dataset.splits import STATE_PATIENTS, SplitRule, require_one_split, require_split_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,11 @@ from refvessel.errors import UserError
 
 DEFAULT_RATIOS = {"train": 0.7, "val": 0.1, "test": 0.2}
 DEFAULT_SEED = 1
+# The remedy where nobody says who is on the images.
+STATE_PATIENTS = (
+    "set patient_pattern or patients (where every image shows another patient: "
+    "patient_pattern '(?P<patient>.+)')"
+)
 
 
 def require_split_name(split: str) -> None:

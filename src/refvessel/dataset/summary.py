@@ -10,9 +10,9 @@ from typing import Any
 
 from refvessel import provenance
 from refvessel.dataset.converted import Converted
-from refvessel.dataset.identities import STATE_PATIENTS
 from refvessel.dataset.polygons import RASTERISER
 from refvessel.dataset.sensitivity import opencv_is_installed, summarise_redrawn
+from refvessel.dataset.splits import STATE_PATIENTS
 from refvessel.files import sha256_of_file
 
 FORMAT_VERSION = 1
