@@ -58,3 +58,57 @@ def small_disk(tmp_path) -> Iterator[Path]:
         pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory) -> Path:
+    """Three frames, two expressions each."""
+    from refvessel.dataset.convert import convert_dataset
+    from refvessel.demo.labelme import write_labelme_folder
+
+    folder = tmp_path_factory.mktemp("tree")
+    write_labelme_folder(output=folder / "frames", patients=[0], frames=3)
+    convert_dataset(
+        source_format="labelme",
+        root=folder / "frames",
+        output=folder / "tree",
+        phrases={"vessel": "blood vessel", "catheter": "catheter"},
+        single_split="test",
+        include_empty=True,
+        key_file=folder / "secret" / "key",
+    )
+    return folder / "tree"
+
+
+@pytest.fixture(scope="session")
+def segmented(tree, demo_model, tmp_path_factory) -> Path:
+    """The whole split in one shard, image by image, with its logits."""
+    from refvessel.inference.run import segment_shard
+
+    shard = tmp_path_factory.mktemp("segmented") / "all.jsonl"
+    segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1, save_logits=True)
+    return shard
+
+
+@pytest.fixture
+def run():
+    """What a shard was made by."""
+    from refvessel.predictions.shard import Run
+
+    return Run(
+        model="m",
+        split="test",
+        shard="1/1",
+        question="?",
+        dtype="float32",
+        device="cpu",
+        language_weights=None,
+        batch_size=1,
+        draft=None,
+        max_new_tokens=9,
+        flips=False,
+        compiled=False,
+        save_logits=False,
+        code="c",
+        versions={},
+    )

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from refvessel import masks
 from refvessel.cli import app
-from refvessel.dataset.tree import IMAGES, read_expressions
+from refvessel.dataset.tree import IMAGES, INSTANCES, read_expressions
 from refvessel.dataset.tree_writing import TreeImage, write_tree
 from refvessel.errors import UserError
 from refvessel.evaluation import score_split
@@ -100,6 +100,23 @@ def test_coco_results_name_the_images_and_categories_of_instances_json(tree, pre
     assert [(each["image_id"], each["category_id"]) for each in results] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert results[0]["segmentation"] == masks.encode(PREDICTION)
     assert results[0]["score"] == 0.75
+
+
+def test_every_file_name_of_the_coco_truth_is_an_image_of_the_tree(tree, predictions, tmp_path):
+    """As FiftyOne looks them up; one is a JPEG, and in a tree of others folders lie below the image folder."""
+    folder = tree / IMAGES
+    Image.open(folder / "a.png").save(folder / "a.jpg")
+    (folder / "a.png").unlink()
+    (folder / "below").mkdir()
+    (folder / "b.png").rename(folder / "below/b.png")
+    instances = tree / INSTANCES
+    text = instances.read_text("utf-8").replace('"a.png"', '"a.jpg"').replace('"b.png"', '"below/b.png"')
+    instances.write_text(text, "utf-8")
+    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", draws=20)
+    truth = json.loads((tmp_path / "scores/coco_truth.json").read_text("utf-8"))
+    names = [image["file_name"] for image in truth["images"]]
+    assert names == ["a.jpg", "below/b.png"]
+    assert all((folder / name).is_file() for name in names)
 
 
 def test_cocos_own_tools_score_the_files_beside_the_scores(tree, predictions, tmp_path):

@@ -43,7 +43,10 @@ def split(tmp_path, monkeypatch):
             arrays[str(number)] = logits
         records.append({"sent_id": number, "num_seg": len(logits) if with_seg else 0})
     np.savez(tmp_path / "logits.npz", **arrays)
-    made_from = {"name": "predictions.parquet", "made_from": {"run": {"split": "val", "model": "m"}}}
+    made_from = {
+        "name": "predictions.parquet",
+        "made_from": {"run": {"split": "val", "model": "m"}, "dataset": "d"},
+    }
     monkeypatch.setattr(tuning, "read_expressions", lambda root, name: expressions if name == "val" else [])
     monkeypatch.setattr(tuning, "read_predictions", lambda path: (pd.DataFrame(records), made_from))
     return expressions, {int(name): array for name, array in arrays.items()}

@@ -9,15 +9,17 @@ import pandas as pd
 
 from refvessel import masks
 from refvessel.dataset.fields import require
+from refvessel.dataset.official import official_count, official_truths
 from refvessel.dataset.outlines import OUTLINES, Outlines, read_outlines
 from refvessel.dataset.polygons import rasterise
 from refvessel.dataset.refs import read_refs
 from refvessel.dataset.sensitivity import draw_by_others, sampled
-from refvessel.dataset.tree import DATASET, INSTANCES, REFS, Expression, read_expressions
+from refvessel.dataset.tree import DATASET, IMAGES, INSTANCES, REFS, Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import read_json, write_json
 from refvessel.metrics.bootstrap import DRAWS
 from refvessel.metrics.coco_results import coco_results, coco_truth
+from refvessel.metrics.official import OfficialReading
 from refvessel.metrics.predictions import read_predictions
 from refvessel.metrics.score import NSD_TOLERANCE, score
 from refvessel.provenance import file_record
@@ -60,9 +62,11 @@ def score_split(
     """
     table, made_from = read_predictions(predictions)
     expressions = read_expressions(dataset, split)
+    images = Path(dataset) / IMAGES
     truth = pd.DataFrame(
         {
             "image_id": [each.image_id for each in expressions],
+            "file_name": [each.image_path.relative_to(images).as_posix() for each in expressions],
             "ref_id": [each.ref_id for each in expressions],
             "sent_id": [each.sent_id for each in expressions],
             "phrase": [each.phrase for each in expressions],
@@ -77,13 +81,19 @@ def score_split(
     provenance = {"predictions": made_from, "dataset": file_record(_description(dataset)), "split": split}
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
-    ids, categories = _coco_ids(dataset), _categories(dataset)
+    refs, instances = read_refs(Path(dataset) / REFS), read_json(Path(dataset) / INSTANCES)
+    ids, categories = _coco_ids(refs, Path(dataset) / REFS), _categories(instances, Path(dataset) / INSTANCES)
     summary = score(
         predictions=table,
         truth=truth,
         output=output,
         logits=logits,
         redrawn=_redrawn(read_outlines(outlines), expressions, outlines),
+        official=OfficialReading(
+            split=split,
+            n_expressions=official_count(refs, split),
+            truths=official_truths(expressions, refs, instances["annotations"]),
+        ),
         policy=policy,
         nsd_tolerance=nsd_tolerance,
         draws=draws,
@@ -116,20 +126,18 @@ def _redrawn(
     return redrawn
 
 
-def _coco_ids(dataset: Path) -> dict[int, tuple[int, int]]:
+def _coco_ids(refs: Sequence[Any], path: Path) -> dict[int, tuple[int, int]]:
     """The image's and the category's id in instances.json by ref_id."""
-    refs, where = read_refs(Path(dataset) / REFS), str(Path(dataset) / REFS)
     keys = ("ref_id", "image_id", "category_id")
     ids = [
-        [require(ref, key, int, f"{where}: ref {number}") for key in keys] for number, ref in enumerate(refs)
+        [require(ref, key, int, f"{path}: ref {number}") for key in keys] for number, ref in enumerate(refs)
     ]
     return {ref_id: (image_id, category_id) for ref_id, image_id, category_id in ids}
 
 
-def _categories(dataset: Path) -> dict[int, str]:
+def _categories(instances: Any, path: Path) -> dict[int, str]:
     """The names of the categories in instances.json by their ids."""
-    path = Path(dataset) / INSTANCES
-    categories = require(read_json(path), "categories", list, str(path))
+    categories = require(instances, "categories", list, str(path))
     return {
         require(each, "id", int, f"{path}: category {number}"): require(
             each, "name", str, f"{path}: category {number}"

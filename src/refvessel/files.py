@@ -71,10 +71,36 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Put a file's content at `target` too, atomically."""
+    with atomic_file(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def share_file(source: Path, target: Path) -> None:
+    """The same without room of its own on the disk, where its file system can: of files that only get replaced."""
+    with atomic_file(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises UserError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); check that it is there and its permissions."
+        ) from None
 
 
 def read_json(path: Path) -> Any:

@@ -22,8 +22,13 @@ def logits_file(shard: Path) -> Path:
 
 def stored_sent_ids(path: Path) -> list[int]:
     """The expressions whose logits a file holds; raises UserError where it is missing or damaged."""
+    return [int(name) for name in stored_names(path)]
+
+
+def stored_names(path: Path) -> list[str]:
+    """The names of a file's arrays; raises UserError where it is missing or damaged."""
     with _opened(path) as arrays:
-        return [int(name) for name in arrays.files]
+        return list(arrays.files)
 
 
 def read_logits(path: Path, sent_ids: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
@@ -31,12 +36,18 @@ def read_logits(path: Path, sent_ids: Iterable[int] | None = None) -> Iterator[t
 
     Raises UserError where the file is missing or damaged, and for logits that are no squares of finite numbers.
     """
+    wanted = stored_sent_ids(path) if sent_ids is None else list(sent_ids)
+    yield from zip(wanted, read_arrays(path, map(str, wanted)), strict=True)
+
+
+def read_arrays(path: Path, names: Iterable[str]) -> Iterator[np.ndarray]:
+    """Arrays of a file by their names, in the order asked for; raises as `read_logits` does."""
     with _opened(path) as arrays:
-        for sent_id in map(int, arrays.files) if sent_ids is None else sent_ids:
-            logits = arrays[str(sent_id)]
+        for name in names:
+            logits = arrays[name]
             if logits.ndim != 3 or logits.shape[1] != logits.shape[2] or not np.isfinite(logits).all():
-                raise ValueError(f"those of sent_id {sent_id} are not squares of finite numbers")
-            yield sent_id, logits
+                raise ValueError(f"those of {name} are not squares of finite numbers")
+            yield logits
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What an artifact was made from: versions, file hashes, and the hash of the code that made it."""
+"""What an artifact was made from: versions and file hashes."""
 
 import hashlib
 import os
@@ -63,22 +63,4 @@ def folder_state(folder: Path) -> str:
                         "utf-8", "surrogateescape"
                     )
                 )
-    return digest.hexdigest()
-
-
-def code_hash(*packages: str) -> str:
-    """SHA-256 over the sources of subpackages (and of the top-level modules), for Snakemake's `params`.
-
-    Snakemake does not notice an edited module; a parameter that carries this hash does.
-    """
-    root = Path(__file__).parent
-    sources = sorted(root.glob("*.py"))
-    for package in packages:
-        sources += sorted(
-            path for path in (root / package).rglob("*") if path.is_file() and path.suffix != ".pyc"
-        )
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(source.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(source.read_bytes() + b"\0")
     return digest.hexdigest()

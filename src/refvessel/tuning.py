@@ -42,7 +42,8 @@ def tune_threshold(
         logits: of all its shards.
         dataset: official RefCOCO tree.
         score: dice or iou.
-        output: JSON file: the threshold, the mean score at each of THRESHOLDS, and what they were made from.
+        output: JSON file: the threshold, at each of THRESHOLDS the mean score and over how
+            many expressions, and what they were made from.
         policy: cells of the empty-case policy that differ from the default.
 
     Raises:
@@ -57,7 +58,8 @@ def tune_threshold(
     expressions = {each.sent_id: each for each in read_expressions(dataset, run["split"])}
     counts = _counts(table.set_index("sent_id")["num_seg"].to_dict(), logits, expressions)
     resolved = resolve_policy(policy)
-    means = np.array([overlap_scores(at, resolved)[score].mean() for at in counts])
+    values = [overlap_scores(at, resolved)[score] for at in counts]
+    means = np.array([each.mean() for each in values])
     best = min(range(len(means)), key=lambda k: (-means[k], abs(THRESHOLDS[k] - MODEL_THRESHOLD)))
     tuned = {
         "threshold": float(THRESHOLDS[best]),
@@ -67,9 +69,10 @@ def tune_threshold(
         "n_expressions": len(expressions),
         "n_patients": len({each.patient for each in expressions.values()}),
         "run": run,
+        "dataset": made_from["made_from"]["dataset"],
         "sweep": [
-            {"threshold": float(threshold), f"{score}_mean": float(mean)}
-            for threshold, mean in zip(THRESHOLDS, means, strict=True)
+            {"threshold": float(threshold), f"{score}_mean": float(mean), f"{score}_n": int(each.count())}
+            for threshold, mean, each in zip(THRESHOLDS, means, values, strict=True)
         ],
         "empty_policy": resolved[score],
         "provenance": {

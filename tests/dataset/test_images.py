@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from refvessel.dataset.images import clean_image
 from refvessel.errors import UserError
@@ -176,6 +176,47 @@ def test_an_exif_orientation_that_the_stated_size_does_not_confirm_is_refused(st
     exif[0x0112] = 6
     with pytest.raises(UserError, match="upright size 30 x 40"):
         clean_image(encoded(Image.fromarray(COLOUR), exif=exif), stated, "a.png")
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size"), [(2, (40, 30)), (3, (40, 30)), (4, (40, 30)), (6, (30, 30))]
+)
+def test_an_exif_orientation_that_the_size_does_not_show_is_refused_unless_known(orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(COLOUR).crop((0, 0, *size)), exif=exif)
+    with pytest.raises(UserError, match="does not tell whether it was annotated before or after"):
+        clean_image(content, size, "a.png")
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    clean = clean_image(content, size, "a.png", upright=True)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(clean.content))), expected)
+
+
+def white_zero(grey: np.ndarray) -> bytes:
+    """A TIFF of 16-bit grey whose zeros are white."""
+    return encoded(Image.fromarray(grey), "TIFF", tiffinfo={262: 0})
+
+
+def test_16_bit_grey_whose_zeros_are_white_is_inverted():
+    deep = np.linspace(0, 65535, 1200).reshape(30, 40).astype(np.uint16)
+    assert np.array_equal(cleaned(white_zero(65535 - deep)), np.rint(deep / 257))
+
+
+def test_grey_with_an_opaque_channel_stays_grey():
+    assert np.array_equal(cleaned(encoded(Image.fromarray(np.dstack([GREY, np.full_like(GREY, 255)])))), GREY)
+
+
+def test_16_bits_with_a_transparent_level_are_refused():
+    deep = np.full((4, 4), 60000, np.uint16)
+    deep[0, 0] = 9
+    with pytest.raises(UserError, match="partly transparent"):
+        clean_image(encoded(Image.fromarray(deep), transparency=9), None, "a.png")
+
+
+def test_a_pgm_of_12_bits_is_scaled_by_its_highest_value():
+    values = np.linspace(0, 4095, 1200).reshape(30, 40).astype(">u2")
+    content = b"P5 40 30 4095\n" + values.tobytes()
+    assert np.array_equal(cleaned(content), np.rint(np.rint(values / 4095 * 65535) / 257))
 
 
 def test_a_stated_size_with_swapped_sides_is_refused():

@@ -51,7 +51,7 @@ def test_one_split_does_not(source, convert, how):
 
 
 def test_the_numbers_and_three_pseudonyms_are_told(source, convert, capsys):
-    for name in ("a1_01.png", "a1_02.png", "b2_01.png", "c3_01.png", "d4_01.png"):
+    for name in ("zu1_01.png", "zu1_02.png", "yo2_01.png", "wi3_01.png", "ve4_01.png"):
         source.labelme(name)
     summary = convert()
     (warning,) = summary["warnings"]
@@ -60,7 +60,7 @@ def test_the_numbers_and_three_pseudonyms_are_told(source, convert, capsys):
     assert f"(e.g. {frequent} with 2 images, p" in warning
     assert warning.count(" with 1 image,") + warning.count(" with 1 image)") == 2
     assert f"Warning: {warning}" in capsys.readouterr().err
-    assert "a1" not in warning
+    assert "zu1" not in warning
 
 
 def test_stated_patients_are_no_warning(source, convert, tmp_path):

@@ -8,37 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from refvessel.dataset.convert import convert_dataset
 from refvessel.dataset.tree import Expression
-from refvessel.demo.labelme import write_labelme_folder
-from refvessel.inference.run import segment_shard
-from refvessel.inference.shard import Run
 from refvessel.masks import empty
-
-
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory) -> Path:
-    """Three frames, two expressions each."""
-    folder = tmp_path_factory.mktemp("tree")
-    write_labelme_folder(output=folder / "frames", patients=[0], frames=3)
-    convert_dataset(
-        source_format="labelme",
-        root=folder / "frames",
-        output=folder / "tree",
-        phrases={"vessel": "blood vessel", "catheter": "catheter"},
-        single_split="test",
-        include_empty=True,
-        key_file=folder / "secret" / "key",
-    )
-    return folder / "tree"
-
-
-@pytest.fixture(scope="session")
-def segmented(tree, demo_model, tmp_path_factory) -> Path:
-    """The whole split in one shard, image by image, with its logits."""
-    shard = tmp_path_factory.mktemp("segmented") / "all.jsonl"
-    segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1, save_logits=True)
-    return shard
 
 
 @pytest.fixture(scope="session")
@@ -58,28 +29,6 @@ def expression() -> Callable[..., Expression]:
         return Expression(**(of_no_matter | values))
 
     return make
-
-
-@pytest.fixture
-def run() -> Run:
-    """What a shard was made by."""
-    return Run(
-        model="m",
-        dataset="d",
-        split="test",
-        shard="1/1",
-        question="?",
-        dtype="float32",
-        device="cpu",
-        language_weights=None,
-        batch_size=1,
-        draft=None,
-        max_new_tokens=9,
-        flips=False,
-        compiled=False,
-        save_logits=False,
-        versions={},
-    )
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from scipy.special import expit
 
 from refvessel.errors import UserError
 from refvessel.inference.logits import logit, masks_of_logits
-from refvessel.inference.records import OK, Prediction, read_shard
-from refvessel.inference.shard import open_shard
 from refvessel.logits import logits_file, read_logits
 from refvessel.masks import decode, empty, encode
+from refvessel.predictions.asked import Asked
+from refvessel.predictions.records import OK, Prediction, read_shard
+from refvessel.predictions.shard import open_shard
 
 SIDE = 8
 
@@ -39,6 +40,7 @@ def predicted(sent_id, num_seg=1):
         score=0.5 if masks else None,
         seconds=0.1,
         drafted=True,
+        identity=f"asked {sent_id}",
     )
     return record, np.random.default_rng(sent_id).normal(size=(num_seg, SIDE, SIDE)).astype(np.float16)
 
@@ -58,13 +60,20 @@ EXPECTED = {sent_id: predicted(sent_id, num_seg)[1] for sent_id, num_seg in ((3,
 
 
 def write(shard, run, *batches):
-    with open_shard(shard, run) as writer:
+    with opened(shard, run) as writer:
         for batch in batches:
             writer.append([each for each in batch if each[0].sent_id not in writer.finished])
         writer.finish()
 
 
 BATCHES = ([predicted(3), predicted(1, 2)], [predicted(5, 0)], [predicted(7)])
+ASKED = [
+    Asked("a", 0, each.sent_id, "vessel", f"asked {each.sent_id}") for batch in BATCHES for each, _ in batch
+]
+
+
+def opened(shard, run, answers=None):
+    return open_shard(shard, run, ASKED, answers)
 
 
 def test_a_finished_shard_has_one_file_with_the_logits_of_every_mask(tmp_path, run):
@@ -80,7 +89,7 @@ def test_a_finished_shard_has_one_file_with_the_logits_of_every_mask(tmp_path, r
 
 def test_a_shard_is_resumed_whatever_was_written_last(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    with open_shard(shard, run) as writer:
+    with opened(shard, run) as writer:
         for batch in BATCHES:
             writer.append(batch)
     lines = shard.read_bytes().splitlines(keepends=True)
@@ -95,7 +104,7 @@ def test_a_line_whose_logits_are_lost_is_not_finished(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
     write(shard, run, *BATCHES)
     logits_file(shard).unlink()
-    with open_shard(shard, run) as writer:
+    with opened(shard, run) as writer:
         assert writer.finished == {5}
 
 

@@ -9,10 +9,10 @@ from pyarrow import parquet
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
-from refvessel.inference.gather import gather_predictions
 from refvessel.inference.refinement import refine_predictions
 from refvessel.logits import logits_file, read_logits
 from refvessel.masks import area, decode, union
+from refvessel.predictions.gather import gather_predictions
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +110,11 @@ def test_incomplete_logits_are_an_error(gathered, logits, tmp_path):
 
 
 def tuned(gathered, path, **changes):
-    run = metadata(gathered)["run"] | {"split": "val"}
+    made_from = metadata(gathered)
+    dataset = changes.pop("dataset", made_from["dataset"])
+    run = made_from["run"] | {"split": "val"} | changes
     values = {"threshold": 0.3, "score": "dice", "mean": 0.8, "mean_at_half": 0.7}
-    write_json(path, values | {"n_expressions": 5, "n_patients": 2, "run": run | changes})
+    write_json(path, values | {"n_expressions": 5, "n_patients": 2, "run": run, "dataset": dataset})
     return path
 
 

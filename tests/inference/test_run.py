@@ -9,9 +9,9 @@ from pycocotools import mask as coco
 
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
-from refvessel.inference.records import COLUMNS
 from refvessel.inference.run import segment_shard
 from refvessel.masks import decode, union
+from refvessel.predictions.records import COLUMNS
 
 
 def read(shard):

@@ -80,6 +80,7 @@ def test_a_job_on_a_full_disk_says_so_and_is_resumed_once_there_is_room(
 )
 def test_logits_that_are_not_finite_are_failures_and_not_masks(tree, demo_model, tmp_path, part):
     damaged = shutil.copytree(demo_model, tmp_path / "model")
+    (damaged / "conversion.json").unlink()  # which would tell that these are other weights
     (weights,) = damaged.glob("*.safetensors")
     tensors = load_file(weights)
     (name,) = (name for name in tensors if name.endswith(part) and "vision" not in name)

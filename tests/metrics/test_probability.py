@@ -15,6 +15,7 @@ from refvessel.metrics.probability import (
     THRESHOLDS,
     probabilities,
     probability_scores,
+    scores_of_no_answer,
     threshold_counts,
 )
 
@@ -108,6 +109,12 @@ def test_where_a_class_is_missing_trusted_systems_disagree():
         assert float(binary_auroc(*batch)) == 0
         assert abs(float(binary_average_precision(*batch))) == precision
         assert float(binary_calibration_error(*batch)) > 0
+
+
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 6))))
+def test_an_expression_without_an_answer_scores_as_the_probability_zero_everywhere(truth):
+    expected = probability_scores(np.zeros(truth.shape), truth)
+    assert scores_of_no_answer(int(truth.sum()), truth.size) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("seed", range(3))

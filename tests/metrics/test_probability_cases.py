@@ -9,6 +9,7 @@ import pytest
 from scipy.special import expit
 from sklearn import metrics as sklearn
 
+from refvessel import masks
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
 from refvessel.metrics.logits import image_logits
@@ -27,14 +28,22 @@ def upsampled(logits: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def answered(tables, tmp_path):
-    """Predictions and truth of eight expressions, and two files with the logits of the six that were answered."""
+    """Predictions and truth of eight expressions, and two files with the logits of the six that were answered.
+
+    The second failed, the third has no [SEG], the fourth has an empty truth, the sixth is ignored altogether and
+    the mask of the seventh came out empty.
+    """
     random = np.random.default_rng(4)
     cases, arrays = [], {}
     for number in range(1, 9):
         logits = random.normal(0, 3, (1, SIDE, SIDE)).astype(np.float16)
         probability = upsampled(logits)
+        truth = probability > 0.7
+        if number == 7:  # all below one half: an empty mask, whose probabilities still order the pixels
+            logits -= logits.max() + np.float16(1)
+            probability = upsampled(logits)
         case = {
-            "truth": (probability > 0.7) ^ (random.random(SIZE) < 0.05),
+            "truth": truth ^ (random.random(SIZE) < 0.05),
             "prediction": probability > 0.5,
             "patient": f"P{number % 3}",
         }
@@ -59,8 +68,10 @@ def answered(tables, tmp_path):
 
 
 def expected_scores(case, logits) -> list[float]:
+    """By scikit-learn; without logits the probability is 0 everywhere."""
     kept = ~case.get("ignore", np.zeros(SIZE, bool))
-    truth, probability = case["truth"][kept], upsampled(logits)[kept]
+    probability = np.zeros(SIZE) if logits is None else upsampled(logits)
+    truth, probability = case["truth"][kept], probability[kept]
     bins = np.digitize(probability, np.arange(1, 15) / 15, right=True)
     gaps = [abs((truth[bins == b] - probability[bins == b]).sum()) for b in range(15)]
     return [
@@ -70,20 +81,21 @@ def expected_scores(case, logits) -> list[float]:
     ]
 
 
-def test_every_case_has_the_scores_of_its_upsampled_probabilities(answered, tmp_path):
+def test_every_case_with_foreground_has_the_scores_of_its_upsampled_probabilities(answered, tmp_path):
     cases, predictions, truth, arrays, files = answered
     summary = score(predictions=predictions, truth=truth, output=tmp_path, logits=files)
     table = pd.read_parquet(tmp_path / "cases.parquet").set_index("sent_id")[list(PROBABILITY_SCORES)]
-    undefined = {2: "failed", 3: "no [SEG]", 4: "empty truth", 6: "all ignored"}
+    assert not predictions["mask"].map(masks.area)[[1, 2, 6]].any()
+    undefined = {4: "empty truth", 6: "all ignored"}
     for number, case in enumerate(cases, start=1):
         if number in undefined:
             assert table.loc[number].isna().all(), undefined[number]
         else:
-            expected = expected_scores(case, arrays[str(number)])
+            expected = expected_scores(case, arrays.get(str(number)))
             assert table.loc[number].tolist() == pytest.approx(expected, abs=1e-9)
     for name in PROBABILITY_SCORES:
         assert summary[f"{name}_mean"] == pytest.approx(table[name].mean(), abs=1e-12)
-        assert (summary[f"{name}_n"], summary[f"{name}_n_patients"]) == (4, 2)
+        assert (summary[f"{name}_n"], summary[f"{name}_n_patients"]) == (6, 3)
         assert summary[f"{name}_patient_mean_low"] <= summary[f"{name}_patient_mean"]
 
 
@@ -93,14 +105,17 @@ def test_the_curve_is_the_scores_of_the_masks_at_each_threshold(answered, tmp_pa
     curve = pd.read_csv(tmp_path / "thresholds.csv")
     assert curve["threshold"].tolist() == pytest.approx(THRESHOLDS.tolist())
     assert (curve["n_expressions"] == len(cases)).all()
+    assert (curve["dice_n"] == len(cases)).all()
+    # A recall of the empty truth is defined where its answer is empty, too: at the threshold 1 alone.
+    assert curve["recall_n"].tolist() == [len(cases) - 1] * 100 + [len(cases)]
     for row in curve.iloc[[0, 37, 50, 88, 100]].to_dict("records"):
-        masks = [
+        at_cut = [
             upsampled(arrays[str(number)]) > row["threshold"]
             if str(number) in arrays
             else np.zeros(SIZE, bool)
             for number in range(1, 9)
         ]
-        at_threshold = [{**case, "prediction": mask} for case, mask in zip(cases, masks, strict=True)]
+        at_threshold = [{**case, "prediction": mask} for case, mask in zip(cases, at_cut, strict=True)]
         expected = by_masks(at_threshold)
         assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-12)
     at_half = curve.iloc[50]
@@ -166,14 +181,15 @@ def test_without_logits_nothing_is_made_up_and_no_older_curve_is_left(answered, 
     json.dumps(summary, allow_nan=False)
 
 
-def test_the_policy_can_keep_what_the_formula_gives_for_an_empty_prediction(answered, tmp_path):
+def test_the_policy_can_leave_out_what_the_formula_gives_for_an_empty_prediction(answered, tmp_path):
     _, predictions, truth, _, files = answered
-    policy = {"auc": {"prediction_empty": 0.5}}
-    score(predictions=predictions, truth=truth, output=tmp_path, logits=files, policy=policy)
+    policy = {"auc": {"prediction_empty": None}}
+    summary = score(predictions=predictions, truth=truth, output=tmp_path, logits=files, policy=policy)
     table = pd.read_parquet(tmp_path / "cases.parquet").set_index("sent_id")
-    assert table.loc[[2, 3], "auc"].tolist() == [0.5, 0.5]
-    assert table.loc[[2, 3], "ece"].isna().all()
-    assert resolve_policy()["auc"]["prediction_empty"] is None
+    assert table.loc[[2, 3, 7], "auc"].isna().all()
+    assert table.loc[[2, 3, 7], "ece"].notna().all()
+    assert (summary["auc_n"], summary["ece_n"]) == (3, 6)
+    assert resolve_policy()["auc"]["prediction_empty"] == "formula"
 
 
 @pytest.mark.parametrize(

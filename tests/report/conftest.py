@@ -178,6 +178,12 @@ def _cases(phrases=("blood vessel", "catheter")) -> list[dict]:
     return cases
 
 
+@pytest.fixture(scope="session")
+def new_workspace():
+    """A function: folder -> an empty workspace."""
+    return Workspace
+
+
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path / "results")

@@ -7,6 +7,7 @@ import pytest
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
 from refvessel.report.render import render_report
+from refvessel.spreadsheets import read_csv
 
 
 @pytest.fixture
@@ -63,3 +64,19 @@ def test_a_comparison_of_something_else_is_refused(compared, make_cases, change)
         (folder / "comparison.json").write_text("{}")
     with pytest.raises(UserError, match=r"compare the models again\.$"):
         render_report(**compared.inputs, output=compared.root / "report")
+
+
+def test_models_keep_their_names_and_every_mean_says_over_how_many(workspace, make_cases):
+    """`NA` is no missing value, `007` no number and `-1` no formula."""
+    cases = make_cases()
+    for shift, model in enumerate(("NA", "007", "-1")):
+        moved = [case | {"prediction": np.roll(case["prediction"], shift, axis=0)} for case in cases]
+        workspace.add(moved, model=model)
+    folder = workspace.compare()
+    compared = read_csv(folder / "ranking.csv", texts=("score", "model"))
+    assert set(compared["model"]) == {"NA", "007", "-1"}
+    assert set(compared.loc[compared["score"] == "dice", "n_expressions"]) == {10}
+    html = report_of(workspace)
+    for model in ("NA", "007", "-1"):
+        assert f'</th><td>{model}</td><td class="number">' in html
+    assert "'-1" not in html

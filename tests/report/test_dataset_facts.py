@@ -75,3 +75,16 @@ def test_a_report_with_an_original_name_is_not_written(usual, tmp_path):
     with pytest.raises(UserError, match=r"index\.html names the patient p0123456789"):
         render_report(**usual.inputs, output=tmp_path / "other", name_tables=[table])
     assert not (tmp_path / "other").exists()
+
+
+def test_warnings_of_the_data_set_stand_as_warnings_before_the_first_score(artifacts):
+    warned = ("3 regions end without a pixel.", "Nobody says who is who: 40 images, 40 patients <b>.")
+    described = replace(artifacts, dataset=artifacts.dataset | {"warnings": list(warned)})
+    page = render_page([described], [], {artifacts.evaluation.name: []}, {"refvessel": "0"})
+    before_the_scores = page[page.index('<section id="findings">') : page.index('class="value"')]
+    for text in warned:
+        shown = text.replace("<", "&lt;").replace(">", "&gt;")
+        assert f'<li class="warning"><span class="level">Warning</span> From the dataset: {shown}' in (
+            before_the_scores
+        )
+        assert page.count(f"From the dataset: {shown}") == 1

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from refvessel.report.page import format_number, format_p_value
+from refvessel.report.page import format_number, format_p_value, stated
+from refvessel.report.render import render_report
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,33 @@ def test_counts_stay_whole_scores_have_three_decimals_and_what_is_undefined_is_a
 )
 def test_a_p_value_is_never_shown_as_zero(value, shown):
     assert format_p_value(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("dice_mean", "0.500"),
+        ("hd95_mean", "2.500 (n = 3)"),
+        ("hd95_patient_mean", "2.000 (n = 3)"),
+        ("ciou", "0.400"),
+    ],
+)
+def test_a_mean_over_fewer_expressions_says_over_how_many(name, shown):
+    summary = {"n_expressions": 4, "dice_mean": 0.5, "dice_n": 4, "ciou": 0.4}
+    summary |= {"hd95_mean": 2.5, "hd95_patient_mean": 2.0, "hd95_n": 3}
+    assert stated(summary, name) == shown
+
+
+def test_a_latex_table_says_over_how_many_a_mean_runs_where_not_over_all(workspace, make_cases):
+    """A policy that leaves failed expressions out of the Dice."""
+    workspace.add(make_cases(), policy={"dice": {"prediction_empty": None}})
+    render_report(**workspace.inputs, output=workspace.root / "report")
+    lines = (workspace.root / "report/tables/overall.tex").read_text("utf-8").splitlines()
+    heading = next(line for line in lines if line.startswith("n & "))
+    row = lines[lines.index(r"\midrule") + 1]
+    cells = dict(zip(heading.rstrip("\\ ").split(" & "), row.rstrip("\\ ").split(" & "), strict=True))
+    assert (cells["n"], cells["Dice n"]) == ("10", "8")
+    assert "IoU n" not in cells
+    page = (workspace.root / "report/index.html").read_text("utf-8")
+    assert "(n = 4)" in page
+    assert "n = 4 of 5" in page

@@ -387,7 +387,7 @@ def test_stored_logits_have_their_scores_and_their_curve(workspace, make_cases):
         ("Calibration error (ECE)", "ece"),
     ):
         assert shown.loc[title, "mean"] == f"{table[name].mean():.3f}"
-        assert shown.loc[title, "n"] == str(table[name].count()) == "7"  # an empty truth, two without a mask
+        assert shown.loc[title, "n"] == str(table[name].count()) == "9"  # all but the empty truth
     figure = workspace.root / "report/figures/demo.demo.test.thresholds.svg"
     outputs = json.loads((workspace.root / "report/manifest.json").read_text("utf-8"))["outputs"]
     assert outputs[f"figures/{figure.name}"]["sources"] == {

@@ -14,6 +14,6 @@ rule convert_dataset:
     params:
         settings=lambda wildcards: dataset_settings(wildcards),
         state=dataset_state,
-        code=code_hash("dataset", "privacy"),
+        code=code_of("convert_dataset"),
     script:
         "../scripts/convert_dataset.py"

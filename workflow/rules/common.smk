@@ -5,7 +5,8 @@ from snakemake.exceptions import WorkflowError
 from refvessel.config import checked_config
 from refvessel.errors import UserError
 from refvessel.privacy.names import name_table
-from refvessel.provenance import code_hash, folder_state
+from refvessel.code import code_hash
+from refvessel.provenance import folder_state
 
 try:
     config = checked_config(
@@ -13,6 +14,11 @@ try:
     )
 except UserError as error:
     raise WorkflowError(str(error))
+
+
+def code_of(rule):
+    """The hash of a rule's script and of all that it imports of the package."""
+    return code_hash(Path(workflow.basedir) / f"workflow/scripts/{rule}.py")
 
 
 def model_settings(wildcards):
@@ -24,6 +30,27 @@ def model_layers(wildcards):
     settings = model_settings(wildcards)
     names = ("folder", "base_mllm", "sam2", "pretrained", "checkpoint")
     return {name: settings[name] for name in names if settings.get(name)}
+
+
+def layers_state(wildcards):
+    """What changes where a file in a folder of a model does; of files, Snakemake sees it."""
+    layers = model_layers(wildcards)
+    return {
+        name: folder_state(Path(path))
+        for name, path in sorted(layers.items())
+        if Path(path).is_dir()
+    }
+
+
+# What of the section `inference` can change an answer: an edit of anything else reruns nothing.
+ANSWER_SETTINGS = (
+    "device",
+    "dtype",
+    "flips",
+    "language_weights",
+    "max_new_tokens",
+    "question",
+)
 
 
 def dataset_settings(wildcards):

@@ -11,6 +11,7 @@ rule convert_checkpoint:
         "../../envs/refvessel.yaml"
     params:
         settings=lambda wildcards: model_settings(wildcards),
-        code=code_hash("checkpoint", "model"),
+        state=layers_state,
+        code=code_of("convert_checkpoint"),
     script:
         "../scripts/convert_checkpoint.py"

@@ -8,6 +8,6 @@ rule generate_demo_angiograms:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        code=code_hash("demo"),
+        code=code_of("generate_demo_angiograms"),
     script:
         "../scripts/generate_demo_angiograms.py"

@@ -52,8 +52,7 @@ rule score_cases:
     threads: 2
     params:
         settings=config["scores"],
-        max_failures=config["inference"]["max_failures"],
-        code=code_hash("metrics", "dataset"),
+        code=code_of("score_cases"),
     script:
         "../scripts/score_cases.py"
 
@@ -84,6 +83,6 @@ rule compare_models:
     params:
         models=lambda wildcards: models_on(wildcards.dataset, wildcards.split),
         settings=config["scores"],
-        code=code_hash("metrics"),
+        code=code_of("compare_models"),
     script:
         "../scripts/compare_models.py"

@@ -1,7 +1,30 @@
+# What is asked, apart from the truths: a mended truth changes the tree, but nothing that was segmented. After this
+# checkpoint Snakemake looks again, and where the file says what it said before, no shard is segmented.
+checkpoint list_expressions:
+    input:
+        dataset="<results>/datasets/{dataset}",
+    output:
+        "<results>/expressions/{dataset}/{split}.json",
+    log:
+        "<logs>/infer/{dataset}/{split}.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        code=code_of("list_expressions"),
+    script:
+        "../scripts/list_expressions.py"
+
+
+def listed_expressions(wildcards):
+    asked = {"dataset": wildcards.dataset, "split": wildcards.split}
+    return checkpoints.list_expressions.get(**asked).output[0]
+
+
 rule segment_shard:
     input:
+        expressions=listed_expressions,
         model="<results>/checkpoints/{model}",
-        dataset="<results>/datasets/{dataset}",
+        dataset=ancient("<results>/datasets/{dataset}"),
     output:
         **where_logits_are_stored(
             logits="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.logits.npz"
@@ -18,8 +41,8 @@ rule segment_shard:
     resources:
         gpu=config["inference"]["gpus_per_job"],
     params:
-        settings=config["inference"],
-        code=code_hash("inference", "jobs", "model", "dataset"),
+        settings={name: config["inference"][name] for name in ANSWER_SETTINGS},
+        code=code_of("segment_shard"),
     script:
         "../scripts/segment_shard.py"
 
@@ -40,6 +63,6 @@ rule gather_predictions:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        code=code_hash("inference", "dataset"),
+        code=code_of("gather_predictions"),
     script:
         "../scripts/gather_predictions.py"

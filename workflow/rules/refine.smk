@@ -14,7 +14,7 @@ rule tune_threshold:
     params:
         score=config["refinement"]["threshold"],
         empty_cases=config["scores"]["empty_cases"],
-        code=code_hash("inference", "metrics", "dataset"),
+        code=code_of("tune_threshold"),
     script:
         "../scripts/tune_threshold.py"
 
@@ -36,6 +36,6 @@ rule refine_predictions:
         "../../envs/refvessel.yaml"
     params:
         settings=config["refinement"],
-        code=code_hash("inference"),
+        code=code_of("refine_predictions"),
     script:
         "../scripts/refine_predictions.py"

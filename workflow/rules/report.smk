@@ -45,6 +45,6 @@ rule render_report:
         dataset_names=evaluated("dataset"),
         model_names=evaluated("model"),
         name_tables=name_tables(),
-        code=code_hash("report", "metrics", "privacy"),
+        code=code_of("render_report"),
     script:
         "../scripts/render_report.py"

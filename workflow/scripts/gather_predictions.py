@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refvessel.inference.gather import gather_predictions
+from refvessel.predictions.gather import gather_predictions
 from refvessel.workflow import logged
 
 with logged(snakemake.log[0]):

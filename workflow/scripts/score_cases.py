@@ -16,6 +16,6 @@ with logged(snakemake.log[0]):
         policy=settings["empty_cases"],
         nsd_tolerance=settings["nsd_tolerance"],
         draws=settings["bootstrap_draws"],
-        max_failures=snakemake.params.max_failures,
+        max_failures=snakemake.config["inference"]["max_failures"],  # of no effect on a score: no parameter
         cores=snakemake.threads,
     )

@@ -39,7 +39,9 @@ def convert_dataset(
     ] = None,
     phrase: Annotated[
         list[str] | None,
-        typer.Option(help="LABEL=PHRASE, once a label; without any, labels are phrases."),
+        typer.Option(
+            help="LABEL=PHRASE, once a label, or LABEL=null to leave it out; without any, labels are phrases."
+        ),
     ] = None,
     target: Annotated[Target, typer.Option(help="All regions of a phrase, or each region.")] = Target.phrase,
     include_empty: Annotated[
@@ -80,7 +82,7 @@ def convert_dataset(
         root=root,
         output=output,
         options={name: yaml.safe_load(value) for name, value in options.items()},
-        phrases=pairs(phrase, "--phrase"),
+        phrases=_phrases(phrase),
         target=target.value,
         include_empty=include_empty,
         crossing_outlines=crossing_outlines.value,
@@ -115,6 +117,11 @@ def check_privacy(
         f"{checked.names} names are not in the {checked.files} files of {folder} "
         f"({checked.names_left_out} more are too short or too common to be searched for)."
     )
+
+
+def _phrases(texts: list[str] | None) -> dict[str, str | None] | None:
+    phrases = pairs(texts, "--phrase")
+    return phrases and {label: None if phrase == "null" else phrase for label, phrase in phrases.items()}
 
 
 def _shares(texts: list[str] | None) -> dict[str, float] | None:

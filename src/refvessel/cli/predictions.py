@@ -74,6 +74,9 @@ def segment(
         bool, typer.Option("--save-logits", help="Store the masks' logits beside the shard.")
     ] = False,
     max_failures: Annotated[int, typer.Option(help="Failed expressions that a shard may hold.")] = 0,
+    answers: Annotated[
+        Path | None, typer.Option(help="Folder of finished answers, used again and added to; output last.")
+    ] = None,
 ) -> None:
     """Segment every expression of one shard of a split."""
     from refvessel.inference.run import segment_shard
@@ -84,6 +87,7 @@ def segment(
         split=split,
         output=output,
         shard=shard,
+        answers=answers,
         dtype=dtype and dtype.value,
         device=device and device.value,
         gpus_per_job=gpus_per_job,
@@ -107,7 +111,7 @@ def gather(
     output: Annotated[Path, typer.Option(help="Parquet table to write.")],
 ) -> None:
     """Gather the shards of a split, every expression exactly once."""
-    from refvessel.inference.gather import gather_predictions
+    from refvessel.predictions.gather import gather_predictions
 
     gather_predictions(shards=shards, dataset=dataset, split=split, output=output)
 

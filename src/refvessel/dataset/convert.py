@@ -13,7 +13,7 @@ from refvessel.dataset.identities import Identified, identify
 from refvessel.dataset.likely_patients import UNNAMED
 from refvessel.dataset.outlines import OUTLINES
 from refvessel.dataset.patients import Origins
-from refvessel.dataset.phrases import phrases_of_labels
+from refvessel.dataset.phrases import labels_left_out, phrases_of_labels, phrases_without_label
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.pseudonyms import DEFAULT_KEY_FILE, OriginalNames, Pseudonyms, read_or_create_key
 from refvessel.dataset.readers.formats import read_records
@@ -36,7 +36,7 @@ def convert_dataset(
     root: Path,
     output: Path,
     options: Mapping[str, Any] | None = None,
-    phrases: Mapping[str, str] | None = None,
+    phrases: Mapping[str, str | None] | None = None,
     target: str = "phrase",
     include_empty: bool = False,
     crossing_outlines: str = "refuse",
@@ -56,8 +56,8 @@ def convert_dataset(
 
     What is read: `source_format` is a key of READERS, `options` are its reader's (see `read_records`).
 
-    What is asked: `phrases` maps labels to phrases (None: the label is the phrase); see TruthRule for `target`,
-    `include_empty` and `crossing_outlines`.
+    What is asked: `phrases` maps labels to phrases, or to None, which leaves the label out (no `phrases`: the
+    label is the phrase); see TruthRule for `target`, `include_empty` and `crossing_outlines`.
 
     Who is in which split: `patients` is a CSV table (see PatientTable), `patient_pattern` a regular expression
     (see PatientPattern); without either the data tell or, in one split only, their names (see
@@ -81,10 +81,11 @@ def convert_dataset(
     split_rule = SplitRule(single_split, splits, split_seed, split_by_frames)
     origins = Origins(patient_pattern, patients, own_splits=splits is None)
     gates = Gates(near_duplicates, trained_on)
+    left_out = labels_left_out(phrases)
     _require_places(root, output, key_file)
 
     problems = Problems()
-    records_of_format = read_records(source_format, root, options or {}, problems)
+    records_of_format = read_records(source_format, root, options or {}, problems, left_out)
     found = list(tqdm(records_of_format, "reading annotations", unit="image", disable=None))
     records = [record for record in found if record.annotation is not None]
     labels = phrases_of_labels(phrases, records, problems)
@@ -107,8 +108,10 @@ def convert_dataset(
         gate_findings = gates.check(kept, origins, tree / IMAGES, problems)
         problems.raise_any()
         if not kept:
+            vanished = sum(item.tally.regions_without_pixels for item in converted)
+            why = f" ({vanished} annotated regions have no pixel)" if vanished else ""
             raise UserError(
-                f"{root} holds no image with an expression in the form {source_format!r}; check both."
+                f"{root} holds no image with an expression in the form {source_format!r}{why}; check both."
             )
         _keep_names(name_table(key_file, output.name), pseudonymise, identities, labels)
         in_order = sorted(kept, key=lambda item: item.identity.image_id)
@@ -126,6 +129,7 @@ def convert_dataset(
                 split_rule.effective_ratios,
                 gate_findings,
                 images_not_annotated=len(found) - len(records),
+                phrases_without_label=phrases_without_label(labels, records),
             ),
         }
         write_json(tree / DATASET, summary)

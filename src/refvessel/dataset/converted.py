@@ -21,7 +21,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.sensitivity import Redrawn, redraw, sampled
 from refvessel.dataset.spool import Place, Spool, pack
 from refvessel.dataset.tree import IMAGES
-from refvessel.dataset.truths import Tally, TruthRule, draw_truths
+from refvessel.dataset.truths import Tally, TruthRule, draw_truths, regions_of_phrases
 from refvessel.masks import RLE
 
 _WORTH_PROCESSES = 64  # images; starting processes for fewer takes longer than they do
@@ -133,13 +133,16 @@ def _convert_image(
     problems = Problems()
     with problems.collect():
         content = record.load(record.path)
-        image = clean_image(content, record.stated_size, str(record.path), hashed=hashed)
+        image = clean_image(
+            content, record.stated_size, str(record.path), upright=record.upright, hashed=hashed
+        )
         size = (image.width, image.height)
         regions = record.all_regions(problems)
         truths = draw_truths(record, regions, phrases, size, rule, problems)
     if problems.sentences:
         return problems
-    outlines = outlines_of_regions(regions, phrases, size, record.stated_size)
+    asked_for = regions_of_phrases(regions, phrases)
+    outlines = outlines_of_regions(asked_for, phrases, size, record.stated_size)
     if truths.by_phrase:
         _write(tree / IMAGES / f"{identity.image_id}{image.suffix}", image.content)
     return {

@@ -2,22 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from refvessel.errors import UserError
 
 _NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file; raises UserError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); check that it is there and its permissions."
-        ) from None
 
 
 def require(container: Any, key: str, kind: type, where: str) -> Any:

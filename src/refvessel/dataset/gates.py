@@ -13,13 +13,13 @@ from typing import Any
 from PIL import Image
 
 from refvessel.dataset.converted import Converted
-from refvessel.dataset.fields import read_bytes
 from refvessel.dataset.identities import Identified
 from refvessel.dataset.likeness import BITS, near_pairs, vessel_correlation
 from refvessel.dataset.patients import Origins, without_suffix
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.splits import require_one_split
 from refvessel.errors import UserError
+from refvessel.files import read_bytes
 
 # Of BITS, within which two images are compared closely, and the correlation of their vessels from which on they
 # are one: see benchmarks/RESULTS.md for what copies and different images reach.

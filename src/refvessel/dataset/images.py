@@ -9,15 +9,14 @@ YCbCr and LAB become RGB; an alpha channel is dropped where it is opaque everywh
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
-from refvessel.dataset.fields import read_bytes
 from refvessel.dataset.likeness import perceptual_hashes
 from refvessel.dataset.rewrap import rewrap_jpeg, rewrap_png
 from refvessel.errors import UserError
+from refvessel.image_files import DEEP_GREY, OPAQUE, decode, is_white_zero, opacity_of
 
 _JPEG = b"\xff\xd8"
 _TURNED = range(2, 9)  # EXIF orientations other than upright
@@ -38,14 +37,20 @@ class CleanImage:
 
 
 def clean_image(
-    content: bytes, stated_size: tuple[int, int] | None, what: str, *, hashed: bool = True
+    content: bytes,
+    stated_size: tuple[int, int] | None,
+    what: str,
+    *,
+    upright: bool = False,
+    hashed: bool = True,
 ) -> CleanImage:
     """Decode an image file and return it as a file of the same pixels, by the rules of this module.
 
-    An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image.
-    Raises UserError, opening with `what`, where the image does not open or has no such form.
+    An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image alone, or
+    of both where the annotation is known to be of the `upright` one. Raises UserError, opening with `what`, where
+    the image does not open or has no such form.
     """
-    image = open_image(content, what)
+    image = decode(content, what)
     if min(image.size) < _SMALLEST_SIDE:
         raise UserError(
             f"{what} is {image.width} x {image.height} pixels, too small to show a vessel; replace the file."
@@ -53,7 +58,7 @@ def clean_image(
     turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
     rewrapped = None if turned else _rewrapped(content, image)
     if turned:
-        image = _upright(image, stated_size, what)
+        image = _turned_upright(image, stated_size, what, known=upright)
     image = _as_8_bit(image, what)
     if stated_size is not None and stated_size != image.size and stated_size == image.size[::-1]:
         raise UserError(
@@ -68,37 +73,6 @@ def clean_image(
         pixels_sha256=hashlib.sha256(_rgb(image)).hexdigest(),
         perceptual_hashes=perceptual_hashes(image) if hashed else b"",
     )
-
-
-def open_image(content: bytes, what: str) -> Image.Image:
-    """Decode an image file; raises UserError, opening with `what`, where it does not open."""
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-        image.getexif()
-    except UnidentifiedImageError:
-        raise UserError(f"{what} does not open as an image (no known format); replace the file.") from None
-    # Damaged files make Pillow's decoders raise nearly anything; none of it is a bug of ours.
-    except Exception as error:
-        raise UserError(f"{what} does not open as an image ({error}); replace the file.") from None
-    # A camera's MPO is a photograph with its smaller copies behind it.
-    if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UserError(f"{what} holds {image.n_frames} images; save the one that was annotated on its own.")
-    return image
-
-
-def open_image_file(path: Path) -> Image.Image:
-    """Decode the image in a file; raises UserError where it cannot be read or does not open."""
-    return open_image(read_bytes(path), str(path))
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the image in a file, from its header; raises UserError where it does not open."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception:
-        return open_image_file(path).size  # which says what is wrong
 
 
 def _rewrapped(content: bytes, image: Image.Image) -> bytes | None:
@@ -120,18 +94,18 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 
 def _as_8_bit(image: Image.Image, what: str) -> Image.Image:
-    if image.mode in ("I;16", "I;16L", "I;16B"):
-        return _from_16_bit(np.asarray(image), what)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
-            raise UserError(f"{what} is partly transparent; flatten it onto the background that you mean.")
-        return image.convert("RGB")
+    opacity = opacity_of(image)
+    if opacity is not None and opacity.min() < OPAQUE:
+        raise UserError(f"{what} is partly transparent; flatten it onto the background that you mean.")
+    # Of a PGM with more than 8 bits Pillow makes 32-bit numbers from 0 to 65535.
+    if image.mode in DEEP_GREY or (image.mode, image.format) == ("I", "PPM"):
+        grey = np.asarray(image)
+        return _from_16_bit(65535 - grey if is_white_zero(image) else grey, what)
     if image.mode in ("L", "RGB"):
         return image
-    if image.mode == "1":
+    if image.mode in ("1", "LA"):
         return image.convert("L")
-    if image.mode in ("P", "CMYK", "YCbCr", "LAB"):
+    if image.mode in ("P", "PA", "RGBA", "CMYK", "YCbCr", "LAB"):
         return image.convert("RGB")
     raise UserError(
         f"{what} has pixels of the kind {image.mode!r}; save it as 8-bit or 16-bit grey or as RGB."
@@ -147,12 +121,19 @@ def _from_16_bit(grey: np.ndarray, what: str) -> Image.Image:
     return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
-def _upright(image: Image.Image, stated_size: tuple[int, int] | None, what: str) -> Image.Image:
+def _turned_upright(
+    image: Image.Image, stated_size: tuple[int, int] | None, what: str, *, known: bool
+) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if stated_size != upright.size:
         raise UserError(
             f"{what} is turned by its EXIF orientation, and the annotation does not state the upright size "
             f"{upright.width} x {upright.height}; save the image upright or state that size."
+        )
+    if upright.size == image.size and not known:
+        raise UserError(
+            f"{what} is turned by its EXIF orientation, and its size does not tell whether it was annotated "
+            "before or after; save the image upright."
         )
     return upright
 

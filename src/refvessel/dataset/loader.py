@@ -9,8 +9,15 @@ from PIL import Image
 from refvessel import masks
 from refvessel.dataset.tree import Expression, read_expressions
 from refvessel.errors import UserError
+from refvessel.image_files import decode_file
 
 QUESTION = "<image>\n Please segment {phrase} in this image."  # the official one; mind the blank
+_SHOWN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that RGB keeps as they look
+
+
+def prompt_of(question: str, phrase: str) -> str:
+    """The whole prompt for a phrase; `question` has `{phrase}`."""
+    return question.replace("{phrase}", phrase)
 
 
 class ReferringDataset:
@@ -38,7 +45,7 @@ class ReferringDataset:
         expressions = self._images[index]
         return {
             "image": open_image(expressions[0]),
-            "text": [self._question.replace("{phrase}", expression.phrase) for expression in expressions],
+            "text": [prompt_of(self._question, expression.phrase) for expression in expressions],
             "gt_masks": np.stack([masks.decode(expression.truth) for expression in expressions]),
             "img_id": str(index),
             "image_path": str(expressions[0].image_path),
@@ -53,11 +60,13 @@ def open_image(expression: Expression) -> Image.Image:
 def read_image(expression: Expression) -> Image.Image:
     """The same, but in mode L where it is stored so: its three channels would be equal."""
     path = expression.image_path
-    try:
-        with Image.open(path) as stored:
-            image = stored.convert("L" if stored.mode == "L" else "RGB")
-    except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
-        raise UserError(f"{path} does not open as an image ({error}); replace the file.") from None
+    stored = decode_file(path)
+    if stored.mode not in _SHOWN:
+        raise UserError(
+            f"{path} has pixels of the kind {stored.mode!r}, of which 8 bits keep little; convert the tree with "
+            "the format refcoco."
+        )
+    image = stored if stored.mode == "L" else stored.convert("RGB")
     if image.size != (expression.width, expression.height):
         raise UserError(
             f"{path} is {image.width} x {image.height} pixels but instances.json says {expression.width} x "

@@ -143,6 +143,7 @@ class Region:
     label: str
     shapes: tuple[Shape, ...]
     where: str  # file and field, for messages
+    ignored: bool = False  # no score looks at its pixels, and it belongs to no phrase
 
     def draw(self, size: tuple[int, int], stated_size: tuple[int, int] | None) -> Drawn:
         """The region's mask on an image of `size`, (width, height); UserError where a part does not fit it."""
@@ -157,9 +158,10 @@ class Region:
         )
 
     def outlines(self, size: tuple[int, int], stated_size: tuple[int, int] | None) -> list[np.ndarray]:
-        """All polygons drawn, in the image's pixels."""
+        """All polygons drawn, in the image's pixels; none where a part was not drawn from polygons."""
         page = Page(size, stated_size, self.where)
-        return [outline for shape in self.shapes for outline in shape.outlines(page)]
+        parts = [shape.outlines(page) for shape in self.shapes]
+        return [outline for part in parts for outline in part] if all(parts) else []
 
 
 def _require_size(size: tuple[int, int], page: Page) -> None:

@@ -16,7 +16,7 @@ from refvessel.dataset.splits import STATE_PATIENTS
 from refvessel.files import sha256_of_file
 
 FORMAT_VERSION = 1
-_EXAMPLES = 3  # patients that a warning shows
+_EXAMPLES = 3  # images or patients named in a warning
 
 
 def summarise(
@@ -26,18 +26,20 @@ def summarise(
     gates: Mapping[str, Any],
     *,
     images_not_annotated: int,
+    phrases_without_label: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Counts, warnings, gates, splits, images, drops and provenance of a conversion, as JSON-like data.
 
     `converted` are the annotated images, `kept` those of them with an expression; `gates` is what Gates.check
-    said.
+    said. `phrases_without_label` are asked for, but no annotation has a label of theirs.
     """
     splits = _patients_of_splits(kept)
     return {
         "format_version": FORMAT_VERSION,
         "rasteriser": RASTERISER,
         "counts": {**_counts(converted, kept), "images_not_annotated": images_not_annotated},
-        "warnings": _warnings(kept, splits, ratios),
+        "warnings": _warnings_of_annotations(converted, phrases_without_label)
+        + _warnings(kept, splits, ratios),
         "patients_stated": all(item.identity.origin.stated for item in kept),
         "gates": dict(gates),
         "rasteriser_sensitivity": summarise_redrawn(
@@ -61,8 +63,11 @@ def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[s
         "expressions": sum(sum(item.tally.expressions.values()) for item in kept),
         "expressions_empty": sum(item.tally.expressions_empty for item in kept),
         "regions": sum(item.tally.regions for item in converted),
+        "regions_left_out": sum(item.tally.regions_left_out for item in converted),
+        "regions_ignored": sum(item.tally.regions_ignored for item in converted),
         "regions_clipped": sum(item.tally.regions_clipped for item in converted),
         "regions_without_pixels": sum(item.tally.regions_without_pixels for item in converted),
+        "regions_of_the_whole_image": sum(item.tally.regions_of_the_whole_image for item in converted),
         "regions_crossing_themselves": sum(item.tally.regions_crossing_themselves for item in converted),
         "images_scaled": sum(item.tally.scaled for item in converted),
         "images_dropped": len(converted) - len(kept),
@@ -75,6 +80,40 @@ def _expressions_of_phrases(kept: Sequence[Converted]) -> Counter[str]:
     for item in kept:
         numbers.update(item.tally.expressions)
     return numbers
+
+
+def _warnings_of_annotations(
+    converted: Sequence[Converted], phrases_without_label: Sequence[str]
+) -> list[str]:
+    """What the annotators meant, and what the truths do not show."""
+    warnings = []
+    vanished = [item for item in converted if item.tally.regions_without_pixels]
+    if vanished:
+        number = sum(item.tally.regions_without_pixels for item in vanished)
+        examples = ", ".join(sorted(item.identity.image_id for item in vanished)[:_EXAMPLES])
+        warnings.append(
+            f"{number} annotated regions on {len(vanished)} images have no pixel, being too thin or empty, and "
+            f"are left out (e.g. on {examples})."
+        )
+    if whole := sum(item.tally.regions_of_the_whole_image for item in converted):
+        warnings.append(
+            f"{whole} annotated regions cover their whole image; look whether their masks show what is meant."
+        )
+    if other := _counted(converted, "embedded_images_of_another_size"):
+        warnings.append(
+            f"{other} LabelMe files embed an image of another size than the image file, which was used."
+        )
+    if useless := _counted(converted, "holes_before_regions"):
+        warnings.append(
+            f"{useless} shapes called _background_ come before all others in their file, so they cut nothing."
+        )
+    warnings += [f"No annotation has a label of the phrase {phrase!r}." for phrase in phrases_without_label]
+    return warnings
+
+
+def _counted(converted: Iterable[Converted], name: str) -> int:
+    """How often the readers met with something that they had to interpret."""
+    return sum(item.identity.record.counts.get(name, 0) for item in converted)
 
 
 def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapping[str, float]) -> list[str]:
@@ -93,7 +132,7 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
         warnings.append(
             f"{crossing} regions have an outline that crosses itself; what it encloses twice is outside."
         )
-    if burned := sum(item.identity.record.counts.get("images_with_burned_in_text", 0) for item in kept):
+    if burned := _counted(kept, "images_with_burned_in_text"):
         warnings.append(f"{burned} images have text burnt into their pixels, which may name the patient.")
     if any(item.redrawn for item in kept) and not opencv_is_installed():
         warnings.append(
@@ -149,7 +188,15 @@ def _images(kept: Sequence[Converted]) -> dict[str, dict[str, Any]]:
 
 def _dropped(converted: Sequence[Converted]) -> dict[str, str]:
     """Image_id -> why an annotated image is not in the tree."""
-    return _sorted({item.identity.image_id: "no region" for item in converted if not item.tally.expressions})
+    return _sorted(
+        {
+            item.identity.image_id: "no region with a pixel"
+            if item.tally.regions_without_pixels
+            else "no region"
+            for item in converted
+            if not item.tally.expressions
+        }
+    )
 
 
 def _inputs(converted: Sequence[Converted]) -> dict[str, dict[str, Any]]:

@@ -36,9 +36,12 @@ class Tally:
     expressions: Mapping[str, int]  # by phrase
     expressions_empty: int
     scaled: bool  # the stated size was not the real one
-    regions: int
+    regions: int  # of which a phrase asks
+    regions_left_out: int  # on purpose, see phrases
+    regions_ignored: int  # whose pixels no score looks at
     regions_clipped: int
     regions_without_pixels: int  # too thin for the rasteriser
+    regions_of_the_whole_image: int
     regions_crossing_themselves: int
 
 
@@ -61,14 +64,15 @@ def draw_truths(
 ) -> Truths:
     """Rasterise a record's `regions`, all of them, on its image of `size` (width, height).
 
-    `phrases` maps labels to phrases. Regions that do not fit the image, masks of another size and outlines that
-    the rule refuses are reported.
+    `phrases` maps labels to phrases; regions of other labels are left out. Regions that do not fit the image,
+    masks of another size and outlines that the rule refuses are reported.
     """
     width, height = size
     parts: dict[str, list[masks.RLE]] = {phrase: [] for phrase in phrases.values()}
     asked = set(parts) if rule.include_empty else set()
-    clipped = without_pixels = crossing = 0
-    for region in regions:
+    asked_for = regions_of_phrases(regions, phrases)
+    clipped = without_pixels = whole = crossing = 0
+    for region in asked_for:
         phrase = phrases[region.label]
         if not region.shapes:
             asked.add(phrase)  # the annotation says that nothing of this name is there
@@ -76,9 +80,11 @@ def draw_truths(
         with problems.collect():
             drawn = region.draw(size, record.stated_size)
             clipped += drawn.clipped
-            if not masks.area(drawn.mask):
+            pixels = masks.area(drawn.mask)
+            if not pixels:
                 without_pixels += 1
                 continue
+            whole += pixels == width * height
             _require_drawable(region, drawn, rule)
             crossing += drawn.crosses_itself
             parts[phrase].append(drawn.mask)
@@ -89,19 +95,25 @@ def draw_truths(
     }
     empty = [phrase for phrase in parts if phrase in asked - truths.keys()]
     truths |= {phrase: [masks.empty(height, width)] for phrase in empty}
-    ignore = None
-    with problems.collect():
-        ignore = None if record.ignore is None else _ignored(record, size)
+    ignored = [region for region in regions if region.ignored]
     tally = Tally(
         {sys.intern(phrase): len(drawn) for phrase, drawn in truths.items()},
         len(empty),
         record.stated_size not in (None, size),
-        len(regions),
+        len(asked_for),
+        len(regions) - len(asked_for) - len(ignored),
+        len(ignored),
         clipped,
         without_pixels,
+        whole,
         crossing,
     )
-    return Truths(truths, ignore, tally)
+    return Truths(truths, _ignored(record, ignored, size, rule, problems), tally)
+
+
+def regions_of_phrases(regions: Sequence[Region], phrases: Mapping[str, str]) -> list[Region]:
+    """The regions of which a phrase asks: of a label in `phrases`, and not ignored."""
+    return [region for region in regions if region.label in phrases and not region.ignored]
 
 
 def _require_drawable(region: Region, drawn: Drawn, rule: TruthRule) -> None:
@@ -112,8 +124,21 @@ def _require_drawable(region: Region, drawn: Drawn, rule: TruthRule) -> None:
         )
 
 
-def _ignored(record: Record, size: tuple[int, int]) -> masks.RLE:
-    return record.ignore.draw(Page(size, record.stated_size, f"{record.where}: what is ignored")).mask
+def _ignored(
+    record: Record, regions: Sequence[Region], size: tuple[int, int], rule: TruthRule, problems: Problems
+) -> masks.RLE | None:
+    """The pixels that no score looks at: what the record says of the whole image, and the ignored regions."""
+    found = []
+    if record.ignore is not None:
+        with problems.collect():
+            page = Page(size, record.stated_size, f"{record.where}: what is ignored")
+            found.append(record.ignore.draw(page).mask)
+    for region in regions:
+        with problems.collect():
+            drawn = region.draw(size, record.stated_size)
+            _require_drawable(region, drawn, rule)
+            found.append(drawn.mask)
+    return masks.union(found) if found else None
 
 
 def _require_one_of(value: str, known: tuple[str, ...], key: str) -> None:

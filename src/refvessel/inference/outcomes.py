@@ -3,9 +3,9 @@
 import math
 
 from refvessel.dataset.tree import Expression
-from refvessel.inference.records import FAILED, NO_SEG, OK, Prediction
 from refvessel.inference.segmenter import Segmentation
 from refvessel.masks import RLE, empty, encode, union
+from refvessel.predictions.records import FAILED, NO_SEG, OK, Prediction
 
 
 def answered(expression: Expression, prompt: str, segmentation: Segmentation) -> Prediction:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from refvessel.dataset.loader import open_image
+from refvessel.dataset.loader import open_image, prompt_of
 from refvessel.dataset.tree import Expression
 from refvessel.errors import UserError
 from refvessel.inference.ahead import ahead
@@ -24,10 +24,10 @@ from refvessel.inference.devices import require_working_gpu
 from refvessel.inference.outcomes import answered, failed
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.reading import tells_of_a_reader
-from refvessel.inference.records import Prediction
 from refvessel.inference.segmenter import Begun, Launched, Segmentation, Segmenter
 from refvessel.model.language import uncompiled
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
+from refvessel.predictions.records import Prediction
 
 # What PyTorch says where its own class for it does not: of the CPU, of cuBLAS and cuDNN, of the driver.
 _MEMORY_IS_SHORT = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
@@ -252,7 +252,7 @@ class Predictor:
         return [[self._prompt(expression) for expression in task.expressions] for task in tasks]
 
     def _prompt(self, expression: Expression) -> str:
-        return self._question.replace("{phrase}", expression.phrase)
+        return prompt_of(self._question, expression.phrase)
 
 
 @dataclass

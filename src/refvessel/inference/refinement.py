@@ -127,7 +127,9 @@ def _tuned_elsewhere(path: Path, made_from: Mapping[str, Any]) -> dict[str, Any]
     """What is kept of a tuned threshold, once it is sure that it was not tuned on these expressions."""
     tuned = read_json(path)
     run, tuned_run = made_from["run"] or {}, tuned["run"]
-    for field in ("model", "dataset", "question", "flips"):
+    if made_from["dataset"] != tuned["dataset"]:
+        raise UserError(f"{path} was tuned for another dataset than the predictions; tune it again.")
+    for field in ("model", "question", "flips"):
         if run.get(field) != tuned_run.get(field):
             raise UserError(f"{path} was tuned for another {field} than the predictions; tune it again.")
     if run.get("split") == tuned_run["split"]:

@@ -1,5 +1,6 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
@@ -9,35 +10,55 @@ from typing import Any
 import torch
 from transformers import logging as transformers_logging
 
+from refvessel.code import code_hash
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import BatchSize, fitting_batch_size, form_batches
 from refvessel.inference.devices import describe_device, peak_memory
 from refvessel.inference.drafts import Drafts
-from refvessel.inference.identity import dataset_identity, model_identity
 from refvessel.inference.loading import loaded_model
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.reading import cores, read_images
-from refvessel.inference.records import failures, read_shard
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.settings import Settings
-from refvessel.inference.shard import Run, ShardWriter, open_shard
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
+from refvessel.predictions.asked import Asked, asked_of
+from refvessel.predictions.identity import ModelState, model_identity, model_state
+from refvessel.predictions.records import failures, read_shard
+from refvessel.predictions.shard import Run, ShardWriter, open_shard, publish_shard
 from refvessel.provenance import versions
+
+# The modules that make an answer, with what they import.
+_ANSWERING = (
+    "refvessel.inference.predictor",
+    "refvessel.inference.reading",
+    "refvessel.inference.loading",
+    "refvessel.model.compilation",
+)
+_COMPUTING = ("torch", "transformers", "pillow", "numpy")  # an answer of theirs may depend on the version
+_DIGITS = 16  # of an identity, that tell folders apart
 
 
 def segment_shard(
-    *, model: Path, dataset: Path, split: str, output: Path, shard: str = "1/1", **settings: Any
+    *,
+    model: Path,
+    dataset: Path,
+    split: str,
+    output: Path,
+    shard: str = "1/1",
+    answers: Path | None = None,
+    **settings: Any,
 ) -> None:
     """Segment every expression of one shard of a split, and append the predictions to `output`.
 
-    An `output` that a killed job left is completed; its finished expressions are kept as they are. Images are
-    batched alike whether a job was resumed or not, so the predictions do not depend on it.
+    An `output` that a killed job left is completed: an answer that it holds is kept where image, question, model,
+    code and settings are those that it was given for. Images are batched alike whether a job was resumed or not,
+    so the predictions do not depend on it.
 
     Args:
         model: official Hugging Face folder.
@@ -45,31 +66,65 @@ def segment_shard(
         split: a split of the tree.
         output: the shard, JSON lines.
         shard: `2/8` is the second shard of eight.
+        answers: folder where finished answers are kept for later jobs, whichever shard they will be of; `output`
+            is then written at the end. None: only those in `output` are known.
         settings: those of `Settings`.
 
     Raises:
-        UserError: for bad input, or more failures than allowed (the shard is kept; a rerun tries those again).
+        UserError: for bad input, or more failures than allowed (the answers are kept; a rerun tries those again).
     """
     chosen = Settings(**settings)
-    device = chosen.chosen_device()
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
-    run = _run(
-        chosen, model=model_identity(model), dataset=dataset_identity(dataset), split=split, shard=shard
-    )
+    state = model_state(model)
+    run = _run(chosen, model=model_identity(model), split=split, shard=shard)
+    expressions = [expression for task in tasks for expression in task.expressions]
+    asked = asked_of(expressions, run.identity, chosen.question)
+    if answers is None:
+        _complete(output, None, model, state, tasks, run, asked, chosen)
+        return
+    alike = Path(answers) / run.identity[:_DIGITS]
+    kept = alike / f"{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}.jsonl"
+    _complete(kept, alike, model, state, tasks, run, asked, chosen)
+    publish_shard(kept, Path(output))
+
+
+def _complete(
+    output: Path,
+    answers: Path | None,
+    model: Path,
+    state: ModelState,
+    tasks: Sequence[ImageTask],
+    run: Run,
+    asked: Sequence[Asked],
+    chosen: Settings,
+) -> None:
+    """Segment what of a shard nobody has answered yet; without any, neither model nor GPU is needed."""
+    device = chosen.chosen_device()
     processor = Sa2VAProcessor.from_pretrained(model)
-    with stopped_by_signals(), open_shard(output, run) as writer:
+    with stopped_by_signals(), open_shard(output, run, asked, answers) as writer:
         pending = [task for task in tasks if _unfinished([task], writer)]
         done = len(tasks) - len(pending)
+        if done:
+            print(
+                f"{done} of {len(tasks)} images were answered by earlier jobs; {len(pending)} are segmented.",
+                file=sys.stderr,
+            )
         with reported(output, done=done, total=len(tasks)) as reporter:
             if pending:
                 with _ready(model, output, tasks, processor, chosen, reporter) as predictor:
+                    _require_unchanged(model, state)
                     # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
-                    batches = form_batches(tasks, predictor.batch_size.images)
-                    batches = [batch for batch in batches if _unfinished(batch, writer)]
+                    batches = _left(form_batches(tasks, predictor.batch_size.images), writer)
                     with _read(batches, processor, chosen) as images:
                         _write(predictor, batches, images, writer, reporter, device)
             writer.finish()
             _require_few_failures(output, chosen.max_failures)
+
+
+def _require_unchanged(model: Path, state: ModelState) -> None:
+    """What was loaded must be what was hashed."""
+    if model_state(model) != state:
+        raise UserError(f"the files of {model} changed while they were read; run again.")
 
 
 def _run(settings: Settings, **of_what: str) -> Run:
@@ -85,7 +140,8 @@ def _run(settings: Settings, **of_what: str) -> Run:
         flips=settings.flips,
         compiled=settings.compiled,
         save_logits=settings.save_logits,
-        versions=versions(),
+        code=code_hash(*_ANSWERING),
+        versions={name: version for name, version in versions().items() if name in _COMPUTING},
     )
 
 
@@ -182,6 +238,22 @@ def _write(
                 failures=len(failures(prediction for prediction, _ in kept)),
                 memory=peak_memory(device),
             )
+
+
+def _left(batches: Sequence[Sequence[ImageTask]], writer: ShardWriter) -> list[list[ImageTask]]:
+    """What of the batches is not answered; the one in which a job was killed is segmented whole once more."""
+    left = []
+    for batch in batches:
+        missing = _unfinished(batch, writer)
+        if missing and writer.interrupted in {each.sent_id for task in batch for each in task.expressions}:
+            left.append([*batch])
+        elif missing:
+            left.append([rest for task in batch if (rest := _part(task, missing)).expressions])
+    return left
+
+
+def _part(task: ImageTask, sent_ids: set[int]) -> ImageTask:
+    return ImageTask(tuple(each for each in task.expressions if each.sent_id in sent_ids))
 
 
 def _unfinished(batch: Sequence[ImageTask], writer: ShardWriter) -> set[int]:

@@ -35,8 +35,9 @@ def coco_truth(
 ) -> dict[str, Any]:
     """The truth of the same expressions as COCO annotations: one a ref that has foreground.
 
-    `truth` is a table as `score` takes, `categories` maps a category_id to its name. instances.json has its RLEs
-    in lists, as Sa2VA's loader wants them; COCO's tools take what is in a list for polygons, so each is bare here.
+    `truth` is a table as `score` takes with, as `file_name`, the image's path below the tree's image folder.
+    `categories` maps a category_id to its name. instances.json has its RLEs in lists, as Sa2VA's loader wants
+    them; COCO's tools take what is in a list for polygons, so each is bare here.
     """
     images: dict[int, dict[str, Any]] = {}
     annotations = []
@@ -44,7 +45,7 @@ def coco_truth(
         image_id, category_id = coco_ids[row.ref_id]
         images[image_id] = {
             "id": image_id,
-            "file_name": row.image_id,
+            "file_name": row.file_name,
             "width": row.width,
             "height": row.height,
         }

@@ -15,6 +15,7 @@ from refvessel.metrics.comparison import paired_tests, ranking
 from refvessel.metrics.policy import SCORES
 from refvessel.metrics.sentinels import equal_between
 from refvessel.provenance import file_record, versions
+from refvessel.spreadsheets import write_csv
 
 COMPARED_SCORES = ("dice", "cldice", "nsd")
 
@@ -60,7 +61,7 @@ def compare_models(
     ranked = pd.concat([ranking(tables, score, draws) for score in scores], ignore_index=True)
     output = Path(output)
     with atomic_file(output / "ranking.csv") as temporary:
-        ranked.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(ranked, temporary)
     comparison = {
         "models": list(cases),
         "n_expressions": len(tables[first]),

@@ -18,7 +18,7 @@ from refvessel.metrics.policy import ERRORS
 TESTS = ("wilcoxon", "sign_flip")
 
 _RANKING = (
-    *("score", "model", "n_patients", "patient_mean", "low", "high"),
+    *("score", "model", "n_expressions", "n_patients", "patient_mean", "low", "high"),
     *("rank", "rank_low", "rank_high", "first_share", "kendalls_tau"),
 )
 
@@ -28,9 +28,14 @@ def patient_scores(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFra
 
     The tables of cases have the same expressions in the same order.
     """
-    scores = pd.DataFrame({name: cases[score].to_numpy() for name, cases in models.items()})
-    patients = next(iter(models.values()))["patient"].to_numpy()
-    return scores.dropna().groupby(patients[scores.notna().all(axis="columns")]).mean()
+    return _compared(models, score).groupby(level="patient").mean()
+
+
+def _compared(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFrame:
+    """One row an expression for which all models have the score, by its patient; one column a model."""
+    patients = pd.Index(next(iter(models.values()))["patient"], name="patient")
+    scores = {name: cases[score].to_numpy() for name, cases in models.items()}
+    return pd.DataFrame(scores, index=patients).dropna()
 
 
 def paired_tests(
@@ -65,15 +70,17 @@ def paired_tests(
 def ranking(models: Mapping[str, pd.DataFrame], score: str, draws: int) -> pd.DataFrame:
     """The models by their patient mean of a score, the best first.
 
-    Columns: score, model, n_patients, patient_mean and the ends of its 95% interval, rank (1 is best; equal ones
-    share their mean), rank_low and rank_high (between which 95% of the draws of patients put it), first_share
-    (of the draws that put it first, alone or with others) and kendalls_tau (mean agreement of the draws' order
-    with this one; NaN where all are equal).
+    Columns: score, model, n_expressions and n_patients (for which all models have the score), patient_mean and the
+    ends of its 95% interval, rank (1 is best; equal ones share their mean), rank_low and rank_high (between which
+    95% of the draws of patients put it), first_share (of the draws that put it first, alone or with others) and
+    kendalls_tau (mean agreement of the draws' order with this one, draws of which all models are equal left out;
+    NaN where all are equal).
     """
     values = patient_scores(models, score)
     patients = len(values)
     if not patients:
-        return pd.DataFrame({"score": score, "model": list(models), "n_patients": 0}, columns=_RANKING)
+        none = {"score": score, "model": list(models), "n_expressions": 0, "n_patients": 0}
+        return pd.DataFrame(none, columns=_RANKING)
     statistic = ratio(values.to_numpy(), np.ones(values.shape))
     low, high = bca_interval(statistic, patients, draws)
     sign = 1 if score in ERRORS else -1
@@ -85,6 +92,7 @@ def ranking(models: Mapping[str, pd.DataFrame], score: str, draws: int) -> pd.Da
         {
             "score": score,
             "model": list(models),
+            "n_expressions": len(_compared(models, score)),
             "n_patients": patients,
             "patient_mean": values.mean().to_numpy(),
             "low": low,
@@ -104,13 +112,7 @@ def _paired_test(pair: dict[str, pd.DataFrame], score: str, draws: int) -> dict[
     first, second = (values[name].to_numpy() for name in pair)
     differences = first - second
     patients = len(differences)
-    expressions = int(
-        pd.concat([cases[score].reset_index(drop=True) for cases in pair.values()], axis=1)
-        .notna()
-        .all(axis=1)
-        .sum()
-    )
-    row: dict[str, Any] = {"n_expressions": expressions, "n_patients": patients}
+    row: dict[str, Any] = {"n_expressions": len(_compared(pair, score)), "n_patients": patients}
     numbers = dict.fromkeys(
         (
             *("first_patient_mean", "second_patient_mean", "difference", "difference_low", "difference_high"),

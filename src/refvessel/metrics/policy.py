@@ -21,7 +21,8 @@ FORMULA, DIAGONAL = "formula", "diagonal"
 _NOTHING_RIGHT = {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0}
 _OF_THE_TRUTH = {"both_empty": 1.0, "truth_empty": None, "prediction_empty": 0.0}
 _DISTANCE = {"both_empty": 0.0, "truth_empty": DIAGONAL, "prediction_empty": DIAGONAL}
-_UNDEFINED = {"both_empty": None, "truth_empty": None, "prediction_empty": None}
+# Probabilities order the pixels of an empty mask, too; without foreground there is nothing to order.
+_OF_PROBABILITIES = {"both_empty": None, "truth_empty": None, "prediction_empty": FORMULA}
 _COUNTED = {"both_empty": 0.0, "truth_empty": FORMULA, "prediction_empty": FORMULA}
 
 EMPTY_POLICY: EmptyPolicy = {
@@ -42,9 +43,9 @@ EMPTY_POLICY: EmptyPolicy = {
     "cal": _NOTHING_RIGHT,
     "branch_point_error": _COUNTED,
     "end_point_error": _COUNTED,
-    "auc": _UNDEFINED,
-    "average_precision": _UNDEFINED,
-    "ece": _UNDEFINED,
+    "auc": _OF_PROBABILITIES,
+    "average_precision": _OF_PROBABILITIES,
+    "ece": _OF_PROBABILITIES,
 }
 
 SCORES = tuple(EMPTY_POLICY)

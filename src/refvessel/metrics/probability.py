@@ -39,6 +39,20 @@ def probability_scores(
     }
 
 
+def scores_of_no_answer(foreground: int, pixels: int) -> dict[str, float]:
+    """PROBABILITY_SCORES of an expression without [SEG] or a failed one: the probability is 0 at every pixel.
+
+    No pixel comes before another, so the AUC is 0.5 and the average precision the share of `foreground` in the
+    `pixels` that count; that share is also what the probabilities are off by, the ECE. NaN as for any answer.
+    """
+    share = foreground / pixels if foreground else np.nan
+    return {
+        "auc": 0.5 if 0 < foreground < pixels else np.nan,
+        "average_precision": share,
+        "ece": share,
+    }
+
+
 def threshold_counts(
     predicted: np.ndarray,
     truth: np.ndarray,

@@ -20,6 +20,7 @@ from refvessel.metrics.probability import (
     THRESHOLDS,
     probabilities,
     probability_scores,
+    scores_of_no_answer,
     threshold_counts,
 )
 
@@ -34,7 +35,8 @@ def probability_cases(
 
     The scores are float64, the counts int64 of shape (expressions, thresholds, 4): tp, fp, fn, tn. A pixel's
     probability is the highest of an expression's masks, since their union at a threshold is the mask of that.
-    Expressions without [SEG] and failed ones have no scores, and an empty mask at every threshold.
+    Expressions without [SEG] and failed ones have the probability 0 everywhere: `scores_of_no_answer`, and an
+    empty mask at every threshold.
 
     Raises UserError, before any is scored, unless `logits` are those of exactly the expressions with masks.
     """
@@ -49,34 +51,34 @@ def probability_cases(
     ]
     done = call_each(_score_some, *zip(*tasks, strict=True), cores=cores) if tasks else []
     scored = {sent_id: result for some in done for sent_id, result in some.items()}
-    unscored = dict.fromkeys(PROBABILITY_SCORES, np.nan)
     scores, counts = [], np.zeros((len(paired), len(THRESHOLDS), len(COUNTS)), np.int64)
     for row, at_thresholds in zip(paired.itertuples(), counts, strict=True):
         if row.sent_id in scored:
             of_one, at_thresholds[:] = scored[row.sent_id]
             scores.append(of_one)
         else:
-            scores.append(unscored)
             foreground = masks.area(row.scored_truth)
+            scores.append(scores_of_no_answer(foreground, row.scored_pixels))
             at_thresholds[:, 2:] = foreground, row.scored_pixels - foreground
     return pd.DataFrame(scores, columns=PROBABILITY_SCORES, index=paired.index, dtype=np.float64), counts
 
 
 def threshold_table(counts: np.ndarray, policy: EmptyPolicy) -> pd.DataFrame:
-    """One row a threshold: n_expressions, the summed counts, and each overlap score's `_mean` and `_pooled`.
+    """One row a threshold: n_expressions, the summed counts, and each overlap score's `_mean`, `_n` and `_pooled`.
 
-    `counts` are those of `probability_cases`.
+    `_n` says over how many expressions the mean runs. `counts` are those of `probability_cases`.
     """
     pooled = pd.DataFrame(counts.sum(axis=0), columns=COUNTS)
-    means = [
-        overlap_scores(pd.DataFrame(counts[:, number], columns=COUNTS), policy).mean()
+    scores = [
+        overlap_scores(pd.DataFrame(counts[:, number], columns=COUNTS), policy)
         for number in range(len(THRESHOLDS))
     ]
     return pd.concat(
         [
             pd.DataFrame({"threshold": THRESHOLDS, "n_expressions": len(counts)}),
             pooled,
-            pd.DataFrame(means).add_suffix("_mean"),
+            pd.DataFrame([each.mean() for each in scores]).add_suffix("_mean"),
+            pd.DataFrame([each.count() for each in scores]).add_suffix("_n"),
             overlap_scores(pooled, policy).add_suffix("_pooled"),
         ],
         axis="columns",

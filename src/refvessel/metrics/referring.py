@@ -1,10 +1,18 @@
 """The scores of referring segmentation, as Sa2VA's official evaluator defines them."""
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 _SMOOTHING = 1e-5  # added to the union by the official evaluator
 
 PR_THRESHOLDS = (50, 60, 70, 80, 90)  # IoU in percent
+
+
+def giou_terms(intersections: ArrayLike, unions: ArrayLike) -> np.ndarray:
+    """What each expression adds to the gIoU, float64: I / (U + 1e-5), 1 where the union U is empty."""
+    above, below = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
+    return np.where(below > 0, above / (below + _SMOOTHING), 1.0)
 
 
 def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:
@@ -19,7 +27,7 @@ def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:
     and iou.
     """
     union = cases["tp"] + cases["fp"] + cases["fn"]
-    terms = {"giou": (cases["tp"] / (union + _SMOOTHING)).where(union > 0, 1.0)}
+    terms = {"giou": pd.Series(giou_terms(cases["tp"], union), index=cases.index)}
     for percent in PR_THRESHOLDS:
         above = cases["iou"] > percent / 100
         terms[f"pr_at_{percent}"] = above.astype(float).where(cases["iou"].notna())

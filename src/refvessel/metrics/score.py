@@ -12,6 +12,7 @@ from refvessel.files import atomic_file, write_json
 from refvessel.masks import RLE
 from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
 from refvessel.metrics.cases import CASES_SCHEMA, write_cases
+from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.pairing import pair_expressions
 from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
@@ -22,6 +23,7 @@ from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.provenance import file_record, versions
+from refvessel.spreadsheets import write_csv
 
 NSD_TOLERANCE = 2.0  # pixels
 TRUTHS_RASTERISER = "coco"
@@ -34,6 +36,7 @@ def score(
     output: Path,
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
+    official: OfficialReading | None = None,
     policy: EmptyPolicy | None = None,
     nsd_tolerance: float = NSD_TOLERANCE,
     draws: int = DRAWS,
@@ -52,6 +55,8 @@ def score(
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
+        official: how the official loader reads the split. `official_evaluator` in the summary has what it gives
+            for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
         policy: cells of the empty-case policy that differ from the default.
         nsd_tolerance: pixels.
         draws: of the bootstrap over patients.
@@ -85,13 +90,14 @@ def score(
     files = {"cases": file_record(output / "cases.parquet")}
     if logits:
         with atomic_file(output / "thresholds.csv") as temporary:
-            threshold_table(counts, policy).to_csv(temporary, index=False, lineterminator="\n")
+            write_csv(threshold_table(counts, policy), temporary)
         files["thresholds"] = file_record(output / "thresholds.csv")
         files["logits"] = [file_record(path) for path in logits]
     else:
         (output / "thresholds.csv").unlink(missing_ok=True)  # of an earlier scoring, with logits
     summary = {
         **summarise(cases, policy, draws=draws),
+        "official_evaluator": official_scores(paired, official),
         "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sentinels(cases, max_failures),
         **{

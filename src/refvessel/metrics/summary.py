@@ -64,8 +64,9 @@ def summarise_by(
 def nnunet_summary(cases: pd.DataFrame) -> dict[str, Any]:
     """`metric_per_case`, `mean` and `foreground_mean` as in nnU-Net's summary.json.
 
-    The masks are binary, so the one label is "1" and `foreground_mean` equals its mean over the expressions.
-    An expression is identified by its ids instead of nnU-Net's two file names.
+    A mean leaves out what the empty-case policy leaves undefined, as nnU-Net's does; `dice_n` and `iou_n` of
+    `summarise` say over how many it is. The masks are binary, so the one label is "1" and `foreground_mean` equals
+    its mean over the expressions. An expression is identified by its ids instead of nnU-Net's two file names.
     """
     ids = ["image_id", "ref_id", "sent_id", "phrase", "patient", "status"]
     per_case = [

@@ -80,7 +80,14 @@ class Sa2VAProcessor:
         return cls(config, tokenizer)
 
     def process_image(self, image: Image.Image) -> ProcessedImage:
-        """Tile and resize one image: of mode L as it is, of any other PIL mode in RGB."""
+        """Tile and resize one image: of mode L as it is, of any other PIL mode in RGB.
+
+        Raises UserError for pixels of more than 8 bits, which RGB would cut.
+        """
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            raise UserError(
+                f"an image has pixels of the mode {image.mode!r}, which 8 bits would cut; convert it to L or RGB."
+            )
         pixels = image if image.mode == "L" else image.convert("RGB")
         whole = pixels.resize((self._sam2_size, self._sam2_size), Image.Resampling.BICUBIC)
         return ProcessedImage(self._tiles(pixels), _channels_first(whole), image.height, image.width)

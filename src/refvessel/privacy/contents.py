@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
+from refvessel.image_files import identify
+
 _DEEPEST = 6  # archives in archives
 _LARGEST = 1 << 30  # bytes of one file or member
 # The run lengths of masks look like words and say nothing; embedded files are searched decoded.
@@ -150,7 +152,7 @@ def _said_in_parquet(content: bytes, where: str) -> Iterator[Said]:
 def _said_in_image(content: bytes, where: str) -> Iterator[Said]:
     pieces: list[str] = []
     try:
-        image = Image.open(io.BytesIO(content))
+        image = identify(io.BytesIO(content))
         for page in ImageSequence.Iterator(image):
             page.load()  # text may follow the pixels
             pieces += _metadata(page)

@@ -11,6 +11,7 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.provenance import file_record
 from refvessel.report.evaluation import Artifacts
+from refvessel.spreadsheets import read_csv
 
 _KEYS = ["dataset", "split"]
 
@@ -59,7 +60,9 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
             f"{path} was made from other cases than those of the report; compare the models again."
         )
     first = compared[0]
-    return Comparison(first.dataset, first.split, content, pd.read_csv(ranking), sources)
+    return Comparison(
+        first.dataset, first.split, content, read_csv(ranking, texts=("score", "model")), sources
+    )
 
 
 def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:

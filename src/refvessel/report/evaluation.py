@@ -1,5 +1,6 @@
 """The artifacts that a report is made from, read and checked against each other."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -8,14 +9,15 @@ from typing import Any
 
 import pandas as pd
 
+from refvessel.dataset.refs import read_refs
+from refvessel.dataset.tree import IMAGES, INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import file_record
 
+_LONGEST_STEM = 160  # characters; a file name has 255 bytes
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
-_INSTANCES = "ref_seg/refcoco/instances.json"
-_IMAGES = "glamm_data/images/coco2014/train2014"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class Evaluation:
     def name(self) -> str:
         """`model.dataset.split`: unique, as the three keys have no dot."""
         return f"{self.model}.{self.dataset}.{self.split}"
+
+    @property
+    def file_stem(self) -> str:
+        """What the names of its figures begin with: its name, cut where file systems would refuse it."""
+        if len(self.name) <= _LONGEST_STEM:
+            return self.name
+        return f"{self.name[:_LONGEST_STEM]}.{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
 
     @property
     def title(self) -> str:
@@ -88,7 +97,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     """
     scores = Path(evaluation.scores_dir)
     conversion, description = Path(checkpoint) / "conversion.json", Path(dataset) / "dataset.json"
-    instances = Path(dataset) / _INSTANCES
+    instances = Path(dataset) / INSTANCES
     files = {
         "cases": scores / "cases.parquet",
         "summary": scores / "summary.json",
@@ -108,12 +117,13 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         _check_origin(files["summary"], summary, role, files[role], sources[role])
     if "thresholds" in summary["provenance"].keys() - files.keys():
         raise UserError(f"{curve} does not exist; score again.")
+    cases = _read_cases(files["cases"])
     artifacts = Artifacts(
         evaluation=evaluation,
-        cases=_read_cases(files["cases"]),
+        cases=cases,
         thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
         summary=summary,
-        images=_image_files(instances, Path(dataset) / _IMAGES),
+        images=_image_files(Path(dataset), cases),
         dataset=read_json(description) if description.is_file() else None,
         conversion=read_json(conversion) if conversion.is_file() else None,
         sources=sources,
@@ -153,9 +163,19 @@ def _read_cases(path: Path) -> pd.DataFrame:
     return cases
 
 
-def _image_files(instances: Path, folder: Path) -> dict[str, Path]:
+def _image_files(tree: Path, cases: pd.DataFrame) -> dict[str, Path]:
+    """The files of the cases' images; trees of others may spread them over folders, with equal names."""
     try:
-        names = [image["file_name"] for image in read_json(instances)["images"]]
-        return {Path(name).stem: folder / Path(name).name for name in names}
+        images = read_json(tree / INSTANCES)["images"]
+        names = {image["file_name"] for image in images}
+        files = {Path(name).stem: tree / IMAGES / name for name in names}
     except (KeyError, TypeError):
-        raise UserError(f"{instances} has no images with a file_name; convert the dataset again.") from None
+        raise UserError(
+            f"{tree / INSTANCES} has no images with a file_name; convert the dataset again."
+        ) from None
+    if len(files) == len(names):
+        return files
+    by_id = {image["id"]: image["file_name"] for image in images}
+    scored = set(cases["ref_id"])
+    named = [by_id[ref["image_id"]] for ref in read_refs(tree / REFS) if ref["ref_id"] in scored]
+    return {Path(name).stem: tree / IMAGES / name for name in named}

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from refvessel.report.drawing import ALARM, INK, PALETTE, svg_figure
+from refvessel.report.printing import printable, shortened
 
 _MARKERS = "os^Dv"
 _WIDTH = 7.2  # inches
@@ -119,12 +120,14 @@ def _height(rows: int, row_height: float) -> float:
 
 
 def _label(phrase: str, group: pd.DataFrame) -> str:
-    return f"{_wrap(phrase)}\nn = {len(group)}"
+    """The phrase and how many expressions are drawn: those whose Dice is defined."""
+    drawn, n = group["dice"].count(), len(group)
+    return f"{_wrap(phrase)}\nn = {n if drawn == n else f'{drawn} of {n}'}"
 
 
 def _wrap(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 30, max_lines=3, placeholder=" …"))
+    return "\n".join(textwrap.wrap(printable(text), 30, max_lines=3, placeholder=" …"))
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= 36 else f"{text[:35]}…"
+    return shortened(text, 36)

@@ -27,6 +27,10 @@ def findings(one: Artifacts) -> list[Finding]:
         found.append(Finding("note", text))
     if summary["n_patients"] == 1:
         found.append(Finding("warning", "All expressions are of one patient: no interval can be given."))
+    found += [
+        Finding("note", f"cIoU and gIoU: {difference['text']}")
+        for difference in summary["official_evaluator"]["differences"]
+    ]
     found.append(_pseudonyms(one))
     found += _of_gates((one.dataset or {}).get("gates"))
     if one.conversion is None:

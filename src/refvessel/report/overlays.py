@@ -7,33 +7,39 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from skimage.measure import find_contours
 
 from refvessel import masks
 from refvessel.errors import UserError
+from refvessel.image_files import decode_file
 from refvessel.report.drawing import PREDICTION, TRUTH, svg_figure
+from refvessel.report.printing import shortened
 
 _PANEL = 3.1  # inches
+_LABEL = 48  # characters that fit below a panel
 _MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced to keep the page small
 
 
 def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:
-    """The cases with the best, the median and the worst Dice, with a column `rank` that says which.
+    """Of `ranked_cases` those with the best, the median and the worst Dice; a column `rank` says which.
 
-    Cases with an empty truth show nothing and are left out unless there are only such; so are those without a
-    Dice. Of equal ones the smaller sent_id comes first; of fewer than three cases each is shown once.
+    Of equal ones the smaller sent_id comes first; of fewer than three cases each is shown once.
     """
-    shown = cases.dropna(subset="dice")
-    if (shown["truth_pixels"] > 0).any():
-        shown = shown[shown["truth_pixels"] > 0]
-    shown = shown.sort_values(["dice", "sent_id"], ascending=[False, True])
+    shown = ranked_cases(cases).sort_values(["dice", "sent_id"], ascending=[False, True])
     n = len(shown)
     ranks: dict[int, str] = {}
     for position, rank in ((0, "best"), ((n - 1) // 2, "median"), (n - 1, "worst")):
         if n:
             ranks.setdefault(position, rank)
     return shown.iloc[list(ranks)].assign(rank=list(ranks.values()))
+
+
+def ranked_cases(cases: pd.DataFrame) -> pd.DataFrame:
+    """The cases that have a Dice and a truth with foreground; all that have a Dice where no truth has any."""
+    defined = cases.dropna(subset="dice")
+    with_foreground = defined["truth_pixels"] > 0
+    return defined[with_foreground] if with_foreground.any() else defined
 
 
 def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> None:
@@ -51,7 +57,7 @@ def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> N
             _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
             _outline(axes, case["predicted_mask"], PREDICTION, linewidth=0.8)
             axes.set_title(f"{case['rank']}: Dice {case['dice']:.3f}", weight="bold")
-            axes.set_xlabel(case["image_id"], fontsize=7)
+            axes.set_xlabel(shortened(case["image_id"], _LABEL), fontsize=7)
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
@@ -77,11 +83,7 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
 def read_image(images: dict[str, Path], case: dict) -> Image.Image:
     """A case's image as RGB, its longer side at most 512 pixels; raises UserError as `draw_overlays` does."""
     path = image_path(images, case["image_id"])
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path} does not open as an image ({error}); convert the dataset again.") from None
+    image = decode_file(path).convert("RGB")
     if image.size != (case["width"], case["height"]):
         raise UserError(
             f"{path} has {image.width}x{image.height} pixels (width x height) but was scored with "

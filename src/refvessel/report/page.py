@@ -1,7 +1,7 @@
 """The report's page: one HTML file that loads nothing."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from refvessel.report.comparison import Comparison
 from refvessel.report.evaluation import Artifacts
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities
+from refvessel.report.printing import printable
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -54,9 +55,11 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     environment.filters |= {
         "number": format_number,
+        "stated": stated,
         "p_value": format_p_value,
         "facts": facts,
         "findings": findings,
@@ -84,11 +87,24 @@ def render_page(
     )
 
 
+def _shown(value: Any) -> Any:
+    """What an expression of the templates gives; text of others comes escaped after this, markup is ours."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 def format_number(value: Any) -> str:
     """A count as it is, a score with three decimals, a dash for what is undefined."""
     if value is None or value != value:  # NaN differs from itself
         return "\N{EN DASH}"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def stated(summary: Mapping[str, Any], name: str) -> str:
+    """A number of a summary; where a mean is over fewer expressions than there are, with how many."""
+    shown = format_number(summary[name])
+    score = name.removesuffix("_mean").removesuffix("_patient")
+    n, defined = summary["n_expressions"], summary.get(f"{score}_n")
+    return shown if defined in (None, n) or not name.endswith("_mean") else f"{shown} (n = {defined})"
 
 
 def format_p_value(value: float | None) -> str:

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+import pandas as pd
+
+from refvessel.dataset.tree import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy
@@ -12,11 +15,13 @@ from refvessel.report.comparison import Comparison, read_comparison
 from refvessel.report.curves import draw_threshold_curves
 from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
-from refvessel.report.overlays import draw_overlays, image_path, typical_cases
+from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
+from refvessel.report.printing import printable, shortened
 from refvessel.report.tables import write_tables
 
 _OF_COMPARISONS = ("comparisons.csv", "ranking.csv")
+_MOST_OF_A_PHRASE = 200  # characters in a caption
 _CONTENTS = ("figures", "index.html", "manifest.json", "tables")
 
 
@@ -69,17 +74,17 @@ def _check_replaceable(output: Path) -> None:
 
 
 def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
-    name = one.evaluation.name
+    name, stem = one.evaluation.name, one.evaluation.file_stem
     cases_source = {f"{name}/cases.parquet": one.sources["cases"]["sha256"]}
     drawn = [
         ShownFigure(
-            folder / f"{name}.dice_by_phrase.svg",
+            folder / f"{stem}.dice_by_phrase.svg",
             "Dice of every expression by phrase. The box spans the quartiles, its line is the median, its "
             "whiskers reach the last expression within 1.5 times the box, the diamond is the mean.",
             cases_source,
         ),
         ShownFigure(
-            folder / f"{name}.dice_by_patient.svg",
+            folder / f"{stem}.dice_by_patient.svg",
             "Dice of every expression by patient, patients ordered by their mean (the bar). "
             "Frames of one patient are not independent samples.",
             cases_source,
@@ -90,9 +95,10 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
     if one.thresholds is not None:
         drawn.append(
             ShownFigure(
-                folder / f"{name}.thresholds.svg",
+                folder / f"{stem}.thresholds.svg",
                 "Scores of the stored probabilities cut at every threshold; the line is the model's own, 0.5. "
-                "These expressions are the evaluated ones: no threshold may be chosen for them from this curve.",
+                "These expressions are the evaluated ones: no threshold may be chosen for them from this curve."
+                f"{_fewer(one.thresholds)}",
                 {f"{name}/thresholds.csv": one.sources["thresholds"]["sha256"]},
             )
         )
@@ -104,19 +110,43 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         described = " ".join(_describe(case) for case in shown.to_dict("records"))
         files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
         figure = ShownFigure(
-            folder / f"{name}.overlays_{number}.svg",
-            f"“{phrase}”: outlines of the truth and of the prediction over the image. {described}",
-            cases_source | {f"{one.evaluation.dataset}/{file.name}": sha256_of_file(file) for file in files},
+            folder / f"{stem}.overlays_{number}.svg",
+            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over the image"
+            f"{_among(group)}. {described}",
+            cases_source | _hashes_of_images(one.evaluation.dataset, files),
         )
         draw_overlays(shown, one.images, figure.path)
         drawn.append(figure)
     return drawn
 
 
+def _among(cases: pd.DataFrame) -> str:
+    """Of which cases the overlays are the best, the median and the worst, where not of all."""
+    ranked = len(ranked_cases(cases))
+    return "" if ranked == len(cases) else f", of the {ranked} of {len(cases)} expressions with a vessel"
+
+
+def _fewer(thresholds: pd.DataFrame) -> str:
+    """Which of the curves are means over fewer than all expressions, for the caption."""
+    drawn = {"Dice": "dice_n", "IoU": "iou_n", "precision": "precision_n", "recall": "recall_n"}
+    fewest = {label: thresholds[column].min() for label, column in drawn.items()}
+    n = thresholds["n_expressions"].iloc[0]
+    told = ", ".join(f"{label} {count}" for label, count in fewest.items() if count < n)
+    over = f" Means are over {n} expressions"
+    return f"{over}; where a score is undefined for some, over at least: {told}." if told else f"{over}."
+
+
+def _hashes_of_images(dataset: str, files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of each by the data set's key and its path below the tree's image folder."""
+    return {
+        f"{dataset}/{file.as_posix().rpartition(f'{IMAGES}/')[2]}": sha256_of_file(file) for file in files
+    }
+
+
 def _describe(case: dict) -> str:
     unanswered = "" if case["status"] == "ok" else f" ({case['status']})"
     return (
-        f"{case['rank'].capitalize()}: image {case['image_id']}, patient {case['patient']}, "
+        f"{case['rank'].capitalize()}: image {printable(case['image_id'])}, patient {printable(case['patient'])}, "
         f"Dice {case['dice']:.3f}{unanswered}."
     )
 

@@ -3,6 +3,7 @@
 Numbers come from summary.json, which derives from cases.parquet: nothing is computed here.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pandas as pd
 
 from refvessel.report.comparison import Comparison, ranking_table, tests_table
 from refvessel.report.evaluation import Artifacts
+from refvessel.report.printing import shortened
+from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
 HEADINGS = {
@@ -85,13 +88,30 @@ _LATEX_COLUMNS = (  # what fits the width of a printed page
     "ciou",
     "giou",
 )
+_LATEX_CELL = 60  # characters
+# Other signs in TeX's old text encoding; pandas escapes those that are commands.
+_LATEX_SIGNS = str.maketrans(
+    {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\char34{}"}
+)
 _KEYS = ["model", "dataset", "split"]
 
 
 def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
-    """One row an evaluation: model, dataset, split and every number of its summary."""
+    """One row an evaluation: model, dataset, split and every number of its summary.
+
+    Where cIoU and gIoU are not the official evaluator's, its own have columns of their own.
+    """
     rows = [{**_identity(one), **_numbers(one.summary)} for one in evaluations]
+    if differs_from_official(evaluations):
+        for row, one in zip(rows, evaluations, strict=True):
+            official = one.summary["official_evaluator"]
+            row |= {f"official_{name}": official[name] for name in ("ciou", "giou", "n_expressions")}
     return pd.DataFrame(rows)
+
+
+def differs_from_official(evaluations: Sequence[Artifacts]) -> bool:
+    """Whether cIoU or gIoU of one is not what the official evaluator gives."""
+    return any(one.summary["official_evaluator"]["differences"] for one in evaluations)
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
@@ -123,23 +143,26 @@ def write_tables(
     if any(one.summary["by_rasteriser"] for one in evaluations):
         caption = "Scores of the same predictions by the truth's rasteriser"
         tables["by_rasteriser"] = (group_table(evaluations, "rasteriser"), caption)
+    differs = differs_from_official(evaluations)
     captions = {}
     for name, (table, caption) in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        (folder / f"{name}.tex").write_text(_latex(table, caption, name), "utf-8")
+        write_csv(table, folder / f"{name}.csv")
+        in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
+        (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
     if comparisons:
         for name, table, caption in (
             ("comparisons", tests_table(comparisons), "Every two models of a split, compared"),
             ("ranking", ranking_table(comparisons), "Ranks of the models of a split"),
         ):
-            table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+            write_csv(table, folder / f"{name}.csv")
             captions[f"{name}.csv"] = caption
     return captions
 
 
 def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
-    """A booktabs table; text is escaped, scores have three decimals, what is undefined is a dash.
+    """A booktabs table; text is escaped and at most 60 characters a cell, scores have three decimals, what is
+    undefined is a dash.
 
     Model, dataset and split stand in the caption where all rows share them.
     """
@@ -147,10 +170,18 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
     shared = [key for key in _KEYS if table[key].nunique() == 1]
     rows = [key for key in keys if key not in shared]
     described = ", ".join(f"{key} {table[key].iloc[0]}" for key in shared).replace("_", r"\_")
-    columns = [name for name in _LATEX_COLUMNS if name in table]  # one patient has no interval
-    headings = {**{key: GROUPINGS.get(key, key.capitalize()) for key in keys}, **HEADINGS}
-    return (
+    columns = [
+        each
+        for name in _LATEX_COLUMNS
+        if name in table  # one patient has no interval
+        for each in (name, *_over_how_many(table, name))
+    ]
+    ns = {f"{score}_n": f"{title} n" for score, title in TITLES.items()}
+    headings = {**{key: GROUPINGS.get(key, key.capitalize()) for key in keys}, **HEADINGS, **ns}
+    text = {key: table[key].map(lambda cell: shortened(str(cell), _LATEX_CELL)) for key in rows}
+    written = (
         table[[*rows, *columns]]
+        .assign(**text)
         .rename(columns=headings)
         .to_latex(
             index=False,
@@ -162,6 +193,15 @@ def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
             label=f"tab:{name}",
         )
     )
+    # At the start of a row these would be the options of the line break before it.
+    return re.sub(r"^(?=[\[*])", "{}", written.translate(_LATEX_SIGNS), flags=re.MULTILINE)
+
+
+def _over_how_many(table: pd.DataFrame, name: str) -> list[str]:
+    """The column with the numbers of expressions that a mean over expressions runs over, where not over all."""
+    counts = f"{name.removesuffix('_mean')}_n"
+    over_expressions = name.endswith("_mean") and counts in table
+    return [counts] if over_expressions and (table[counts] != table["n_expressions"]).any() else []
 
 
 def _identity(one: Artifacts) -> dict[str, str]:

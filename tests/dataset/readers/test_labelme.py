@@ -12,6 +12,7 @@ from PIL import Image
 from refvessel import masks
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers import labelme
+from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
@@ -98,6 +99,88 @@ def test_a_mask_lies_in_the_box_of_its_points(source, values):
     assert np.array_equal(drawn(read(source.root)[0]), expected)
 
 
+def mask_of(pixels: np.ndarray, left: float, top: float, **fields) -> dict:
+    """A shape as LabelMe's AI tools make it."""
+    height, width = pixels.shape[:2]
+    points = [[left, top], [left + width - 1, top + height - 1]]
+    shape = {"label": "vessel", "points": points, "shape_type": "mask", "group_id": None, "flags": {}}
+    return shape | {"mask": as_base64(pixels)} | fields
+
+
+RING = np.array([[1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        RING,
+        RING * 255,
+        RING * 37,
+        RING * np.arange(1, 5, dtype=np.uint8),
+        RING.astype(bool),
+        RING.astype(np.uint16),
+        np.dstack([RING] * 3),
+        np.dstack([RING, RING, RING, np.full_like(RING, 255)]),
+        np.dstack([RING * 255] * 4),
+    ],
+    ids=["0 and 1", "0 and 255", "0 and 37", "levels", "one bit", "16 bits", "rgb", "opaque", "transparent"],
+)
+def test_all_but_zero_is_foreground_of_a_mask(source, pixels):
+    source.labelme("p1.png", shapes=[mask_of(pixels, 4, 7)])
+    expected = np.zeros((30, 40), np.uint8)
+    expected[7:10, 4:8] = RING
+    assert np.array_equal(drawn(read(source.root)[0]), expected)
+
+
+def test_a_large_mask_of_zeros_and_ones_keeps_every_pixel(source, convert):
+    source.labelme("p1.png", size=(300, 200), shapes=[mask_of(np.ones((150, 250), np.uint8), 20, 10)])
+    (record,) = read(source.root)
+    assert drawn(record, (300, 200)).sum() == 150 * 250
+
+
+def test_a_mask_and_a_polygon_of_a_label_are_united(source, convert, tmp_path, officially_read, union):
+    polygon = {"label": "vessel", "points": TRIANGLE, "shape_type": "polygon"}
+    source.labelme("p1.png", shapes=[mask_of(np.ones((3, 5), np.uint8), 30, 20), polygon])
+    convert(pseudonymise=False)
+    expected = union([TRIANGLE])
+    expected[20:23, 30:35] = 1
+    assert np.array_equal(officially_read(tmp_path / "tree", "test")["p1.png"]["vessel"], expected)
+
+
+@pytest.mark.parametrize("shift", [0.5, 0.3, 0.7])
+def test_a_mask_that_was_moved_between_pixels_keeps_its_size(source, shift):
+    source.labelme("p1.png", shapes=[mask_of(RING, 4 + shift, 7 + shift)])
+    assert drawn(read(source.root)[0]).sum() == RING.sum()
+
+
+@pytest.mark.parametrize("points", [[[4, 7], [9, 9]], [[4.5, 7.5], [9.5, 9.5]]])
+def test_a_mask_of_another_size_than_its_box_is_refused(source, points):
+    source.labelme("p1.png", shapes=[mask_of(RING, 4, 7, points=points)])
+    with pytest.raises(UserError, match="its mask of 4 x 3 pixels does not fill the box of its points"):
+        read(source.root)
+
+
+def test_regions_without_a_pixel_are_a_warning_even_where_no_other_is_left(source, convert):
+    source.labelme("p1.png", shapes=[mask_of(np.zeros((3, 5), np.uint8), 3, 2)])
+    source.labelme("p2.png", [("vessel", [[5, 5], [5.01, 5], [5, 5.01]]), ("vessel", TRIANGLE)])
+    summary = convert(pseudonymise=False)
+    assert summary["counts"]["regions_without_pixels"] == 2
+    assert summary["dropped"] == {"p1": "no region with a pixel"}
+    (warning,) = summary["warnings"]
+    assert warning == (
+        "2 annotated regions on 2 images have no pixel, being too thin or empty, and are left out "
+        "(e.g. on p1, p2)."
+    )
+
+
+def test_data_without_a_single_pixel_of_truth_are_refused_with_the_reason(source, convert):
+    source.labelme("p1.png", shapes=[mask_of(np.zeros((3, 5), np.uint8), 3, 2)])
+    with pytest.raises(
+        UserError, match=r"holds no image with an expression .*\(1 annotated regions have no pixel\)"
+    ):
+        convert()
+
+
 def test_a_mask_over_the_border_is_clipped(source):
     pixels = as_base64(np.ones((4, 3), bool))
     shape = {"label": "v", "points": [[-1, -1], [1, 2]], "shape_type": "mask", "mask": pixels}
@@ -114,6 +197,110 @@ def test_a_mask_is_never_resampled(source):
     source.labelme("p1.png", shapes=[shape], imageWidth=80, imageHeight=60)
     with pytest.raises(UserError, match="masks are not resampled"):
         drawn(read(source.root)[0])
+
+
+def box(label: str, left: int, top: int, right: int, bottom: int, **fields) -> dict:
+    points = [[left, top], [right, top], [right, bottom], [left, bottom]]
+    return {"label": label, "points": points, "shape_type": "polygon", "group_id": None} | fields
+
+
+def areas(summary_of, tmp_path, **arguments) -> list[tuple[str, int]]:
+    """Phrase and pixels of each expression."""
+    summary_of(**arguments)
+    return [(each.phrase, masks.area(each.truth)) for each in read_expressions(tmp_path / "tree", "test")]
+
+
+def test_shapes_of_a_label_and_a_group_are_one_region(source, convert, tmp_path):
+    shapes = [
+        box("vessel", 0, 0, 10, 5, group_id=0),
+        box("catheter", 0, 10, 10, 12, group_id=0),
+        box("vessel", 20, 0, 30, 5, group_id=0),
+        box("vessel", 0, 20, 4, 25, group_id=1),
+        box("vessel", 30, 20, 35, 25),
+        box("vessel", 36, 20, 39, 25),
+    ]
+    source.labelme("p1.png", shapes=shapes)
+    expected = [("catheter", 20), ("vessel", 100), ("vessel", 20), ("vessel", 25), ("vessel", 15)]
+    assert areas(convert, tmp_path, target="region") == expected
+    assert areas(convert, tmp_path) == [("catheter", 20), ("vessel", 160)]
+
+
+def test_a_group_of_a_mask_and_a_polygon_has_no_outlines(source, convert, tmp_path):
+    shapes = [mask_of(np.ones((3, 5), np.uint8), 30, 20, group_id=2), box("vessel", 0, 0, 10, 5, group_id=2)]
+    source.labelme("p1.png", shapes=[*shapes, box("vessel", 20, 0, 25, 5)])
+    assert areas(convert, tmp_path, target="region") == [("vessel", 65), ("vessel", 25)]
+    assert not (tmp_path / "tree/outlines.npz").exists()
+
+
+def test_a_group_that_is_no_number_is_told(source):
+    source.labelme("p1.png", shapes=[box("vessel", 0, 0, 10, 5, group_id=[1])])
+    with pytest.raises(UserError, match=r"shape 1: group_id must be a whole number, not \[1\]"):
+        read(source.root)
+
+
+def test_background_cuts_holes_into_all_shapes_before_it(source, convert, tmp_path):
+    shapes = [
+        box("vessel", 0, 0, 20, 20),
+        box("catheter", 15, 0, 25, 20),
+        box("_background_", 5, 5, 18, 15),
+        box("vessel", 8, 8, 12, 12),  # an island in the hole
+        mask_of(np.ones((2, 4), np.uint8), 0, 0, label="_background_"),
+    ]
+    source.labelme("p1.png", shapes=shapes)
+    counts = {"catheter": 200 - 30, "vessel": 400 - 130 + 16 - 8}
+    assert dict(areas(convert, tmp_path)) == counts
+    found = areas(convert, tmp_path, target="region")
+    assert sorted(found) == [("catheter", 170), ("vessel", 16), ("vessel", 262)]
+
+
+def test_many_holes_are_cut_in_a_row(source):
+    shapes = [box("vessel", 0, 0, 40, 30)]
+    shapes += [box("_background_", x, y, x + 1, y + 1) for x in range(0, 40, 2) for y in range(0, 30)]
+    source.labelme("p1.png", shapes=shapes)
+    assert drawn(read(source.root)[0]).sum() == 20 * 30
+
+
+def test_background_before_all_other_shapes_cuts_nothing_and_is_a_warning(source, convert):
+    source.labelme("p1.png", shapes=[box("_background_", 5, 5, 10, 10), box("vessel", 0, 0, 20, 20)])
+    summary = convert()
+    assert summary["warnings"] == [
+        "1 shapes called _background_ come before all others in their file, so they cut nothing."
+    ]
+
+
+def test_a_region_that_is_cut_away_is_without_a_pixel(source, convert):
+    shapes = [box("vessel", 5, 5, 9, 9), box("_background_", 0, 0, 20, 20), box("vessel", 30, 5, 39, 9)]
+    source.labelme("p1.png", shapes=shapes)
+    assert convert()["counts"]["regions_without_pixels"] == 1
+
+
+def test_a_hole_outside_the_image_is_told_once_by_its_number(source, convert):
+    shapes = [box("vessel", 0, 0, 9, 9), box("vessel", 9, 0, 15, 9), box("_background_", 50, 0, 60, 9)]
+    source.labelme("p1.png", shapes=shapes)
+    with pytest.raises(UserError, match=r"p1\.json: shape 3 lies outside the image") as caught:
+        convert()
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_called_ignore_is_ignored_and_no_phrase(source, convert, tmp_path):
+    shapes = [
+        box("vessel", 0, 0, 20, 20),
+        box("__ignore__", 0, 25, 40, 30),
+        box("__ignore__", 30, 0, 40, 30),
+        box("_background_", 30, 0, 40, 10),
+    ]
+    source.labelme("p1.png", shapes=shapes)
+    summary = convert()
+    (expression,) = read_expressions(tmp_path / "tree", "test")
+    assert masks.area(expression.truth) == 400
+    assert masks.area(expression.ignore_mask) == 40 * 5 + 10 * 15
+    assert summary["counts"]["regions_ignored"] == 2
+    assert summary["phrases"] == {"vessel": 1}
+
+
+def test_reserved_labels_need_no_phrase(source, convert):
+    source.labelme("p1.png", shapes=[box("vessel", 0, 0, 20, 20), box("__ignore__", 0, 25, 40, 30)])
+    assert convert(phrases={"vessel": "blood vessel"})["phrases"] == {"blood vessel": 1}
 
 
 def test_a_shape_without_type_is_a_polygon(source):
@@ -180,6 +367,42 @@ def test_an_embedded_image_that_is_not_base64_is_refused(source):
     (record,) = read(source.root)
     with pytest.raises(UserError, match=r"p1\.json: imageData is not base64"):
         record.load(record.path)
+
+
+def embedded(size: tuple[int, int]) -> str:
+    buffer = io.BytesIO()
+    Image.new("L", size, 90).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_an_embedded_image_of_another_size_than_the_file_is_told(source, convert, tmp_path):
+    double = [[2 * x, 2 * y] for x, y in TRIANGLE]
+    source.labelme(
+        "p1.png", [("vessel", double)], imageWidth=80, imageHeight=60, imageData=embedded((80, 60))
+    )
+    source.labelme("p2.png", imageData=embedded((40, 30)))
+    summary = convert(pseudonymise=False)
+    assert summary["images"]["p1"]["width"] == 40
+    assert summary["counts"]["embedded_images_of_another_size"] == 1
+    assert summary["warnings"] == [
+        "1 LabelMe files embed an image of another size than the image file, which was used."
+    ]
+
+
+def test_an_embedded_image_is_upright_and_the_file_may_be_turned(source, convert):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = source.image("p1.jpg", (30, 40))
+    Image.open(path).save(path, exif=exif)
+    source.labelme("p1.jpg", image=False, imageData=embedded((40, 30)))
+    assert convert()["warnings"] == []
+
+
+def test_postscript_in_an_embedded_image_is_no_image(source, convert):
+    content = base64.b64encode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n").decode()
+    source.labelme("p1.png", image=False, imageData=content)
+    with pytest.raises(UserError, match=r"p1\.json does not open as an image \(no known format\)"):
+        convert()
 
 
 def test_images_without_annotation_are_told_apart_from_images_without_regions(source):

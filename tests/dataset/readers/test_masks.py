@@ -117,6 +117,14 @@ def test_an_empty_mask_is_an_annotation_without_a_region(source, convert):
     assert convert("masks", include_empty=True)["counts"]["expressions_empty"] == 1
 
 
+def test_a_mask_of_the_whole_image_is_a_warning(source, convert):
+    add(source, "p1.png", Image.fromarray(np.full(SHAPE, 255, np.uint8)))
+    add(source, "p2.png", Image.fromarray(BINARY))
+    assert convert("masks")["warnings"] == [
+        "1 annotated regions cover their whole image; look whether their masks show what is meant."
+    ]
+
+
 def test_an_exif_orientation_is_that_of_the_mask(source, convert, tmp_path):
     add(source, "p1.png", Image.fromarray(BINARY * 255))
     exif = Image.Exif()

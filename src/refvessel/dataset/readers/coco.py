@@ -5,7 +5,7 @@ By default `annotations.json` with the images in `images/`. The path of the anno
 compressed or not; crowds are regions like others, and counted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def read(
     images: str = "images",
     patient: str | None = None,
     splits: Mapping[str, str] | None = None,
+    left_out: Set[str] = frozenset(),
 ) -> Iterator[Record]:
     """Yield a record for every image of every annotation file, then one for every image that no file lists.
 
@@ -45,7 +46,8 @@ def read(
         raise UserError(f"{root} has no {annotations}; put the file there or set the option annotations.")
     annotated = set()
     for path, fields in found:
-        file = _File(root, path, root / folders.fill(fields, "images"), named_by_root=bool(template.fields))
+        folder = root / folders.fill(fields, "images")
+        file = _File(root, path, folder, left_out, named_by_root=bool(template.fields))
         with problems.collect():
             for record in file.records(problems):
                 annotated.add(record.path)
@@ -80,6 +82,7 @@ class _File:
     root: Path
     path: Path
     images: Path
+    left_out: Set[str]  # labels whose segmentations are not read
     named_by_root: bool  # with several files, an image's name needs the folders above
 
     def records(self, problems: Problems) -> Iterator[Record]:
@@ -139,7 +142,11 @@ class _File:
             raise UserError(f"{where} is of image {identifier}, which is not listed; remove or list it.")
         if (image := images[identifier]) is not None:
             where += f" (of {image.file_name})"
-            image.regions.append(_region(annotation, categories, image.size, where))
+            label = _label(annotation, categories, where)
+            if label in self.left_out:
+                image.regions.append(Region(label, (), where))
+                return
+            image.regions.append(_region(annotation, label, image.size, where))
             image.crowds += annotation.get("iscrowd") == 1
 
     def _record(self, image: _Image) -> Record:
@@ -157,18 +164,19 @@ class _File:
         )
 
 
-def _region(annotation: Mapping, categories: Mapping[int, str], size: tuple[int, int], where: str) -> Region:
+def _label(annotation: Mapping, categories: Mapping[int, str], where: str) -> str:
     category = require(annotation, "category_id", int, where)
     if category not in categories:
         raise UserError(f"{where} is of category {category}, which is not listed; list or correct it.")
+    label = categories[category].strip()
+    if not label:
+        raise UserError(f"{where} is of a category without a name; name what it shows.")
+    return label
+
+
+def _region(annotation: Mapping, label: str, size: tuple[int, int], where: str) -> Region:
     width, height = size
     shapes = read_shapes(annotation.get("segmentation"), height, width, f"{where}: its segmentation")
     if not shapes:
         raise UserError(f"{where} has a segmentation without polygons; draw or remove it.")
-    return Region(_name(categories[category], where), shapes, where)
-
-
-def _name(category: Any, where: str) -> str:
-    if not category.strip():
-        raise UserError(f"{where} is of a category without a name; name what it shows.")
-    return category.strip()
+    return Region(label, shapes, where)

@@ -9,7 +9,7 @@ Enhanced objects are read like classic ones: what their functional groups say of
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,9 @@ _NUMBERED = re.compile(r"(.+)_(\d+)")
 _FAR = 1e12  # beyond any window: what it maps to is the window's range
 
 
-def read(root: Path, problems: Problems, *, line_width: float | None = None) -> Iterator[Record]:
+def read(
+    root: Path, problems: Problems, *, line_width: float | None = None, left_out: Set[str] = frozenset()
+) -> Iterator[Record]:
     """Yield a record for every frame, in the order of paths and frames; `line_width` is LabelMe's."""
     runs = _by_run(visible_files(root, frozenset({".json"})))
     for path in visible_files(root, None):
@@ -72,7 +74,7 @@ def read(root: Path, problems: Problems, *, line_width: float | None = None) -> 
             header = _header(path)
             if "Rows" not in header:
                 continue  # a directory or a report: nothing to see
-            yield from _records(root, path, real, header, beside, problems, line_width)
+            yield from _records(root, path, real, header, beside, problems, line_width, left_out)
     for path in sorted(file for beside in runs.values() for _, file in beside):
         problems.add(f"{path}: no DICOM file or frame of this name; add it or remove the annotation.")
 
@@ -115,6 +117,7 @@ def _records(
     beside: list[tuple[int, Path]],
     problems: Problems,
     line_width: float | None,
+    left_out: Set[str],
 ) -> Iterator[Record]:
     """One record a frame; `beside` are the numbers of frames and the files that annotate them.
 
@@ -137,7 +140,7 @@ def _records(
         with problems.collect():
             record = _record(name, path, _of_frame(header, frame, path), frame, frames, identifiers)
             if frame in annotations:
-                record = _annotated(root, record, annotations[frame], line_width)
+                record = _annotated(root, record, annotations[frame], line_width, left_out)
             yield record
 
 
@@ -164,15 +167,19 @@ def _record(
     )
 
 
-def _annotated(root: Path, record: Record, annotation: Path, line_width: float | None) -> Record:
+def _annotated(
+    root: Path, record: Record, annotation: Path, line_width: float | None, left_out: Set[str]
+) -> Record:
     real = locate(root, root, str(annotation.relative_to(root)), f"{root}: the annotation")
     content, where = read_json(real), str(annotation)
+    shapes = LabelmeShapes.listed(content, real, where, line_width, left_out)
     return replace(
         record,
         annotation=real,
         where=f"{annotation} ({record.where})",
-        region_files=(LabelmeShapes.listed(content, real, where, line_width),),
+        region_files=(shapes,),
         stated_size=optional_size(content, "imageWidth", "imageHeight", where),
+        counts={**record.counts, "holes_before_regions": shapes.holes_before_regions},
     )
 
 

@@ -1,7 +1,7 @@
 """The formats that can be read, by the names that the configuration and the command line use."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,25 @@ from refvessel.dataset.readers.layouts import LAYOUTS
 from refvessel.dataset.readers.records import Reader, Record
 from refvessel.errors import UserError
 
+_LEFT_OUT = "left_out"  # the parameter of a reader that is no option
+
 READERS: dict[str, Reader] = {
     name: import_module(f"refvessel.dataset.readers.{name}").read for name in FORMATS
 }
 
 
 def read_records(
-    source_format: str, root: Path, options: Mapping[str, Any], problems: Problems
+    source_format: str,
+    root: Path,
+    options: Mapping[str, Any],
+    problems: Problems,
+    left_out: Set[str] = frozenset(),
 ) -> Iterator[Record]:
     """The records under `root`.
 
     `options` are the keyword arguments of the format's reader; `layout`, a key of LAYOUTS, stands for those that
-    it lists, each of which may be given as well and then wins. Raises UserError where a name is unknown.
+    it lists, each of which may be given as well and then wins. Of the labels `left_out` nothing is asked, so a
+    reader that takes them need not read their shapes. Raises UserError where a name is unknown.
     """
     if source_format not in READERS:
         raise UserError(f"The format {source_format!r} is unknown; choose one of: {', '.join(READERS)}.")
@@ -31,13 +38,18 @@ def read_records(
     layout = given.pop("layout", None)
     if layout is not None:
         given = _layout(source_format, layout) | given
-    parameters = inspect.signature(READERS[source_format]).parameters.values()
-    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    reader = READERS[source_format]
+    parameters = inspect.signature(reader).parameters
+    known = [
+        name for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY and name != _LEFT_OUT
+    ]
     if unknown := sorted(given.keys() - set(known)):
         raise UserError(
             f"The format {source_format!r} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}."
         )
-    return READERS[source_format](root, problems, **given)
+    if _LEFT_OUT in parameters:
+        given[_LEFT_OUT] = left_out
+    return reader(root, problems, **given)
 
 
 def _layout(source_format: str, layout: str) -> dict[str, Any]:

@@ -1,62 +1,119 @@
-"""LabelMe: a folder, searched recursively, of JSON files beside their images.
+"""LabelMe: a folder, searched recursively, of JSON files and their images.
 
-`imagePath` is read from the JSON file's folder. Where that image is absent and the JSON file embeds it
-(`imageData`), the embedded one is used. Shapes: `polygon`, `rectangle`, `linestrip` (with a width, in pixels:
-its own field `line_width`, else the option of that name) and `mask`; any other is an error.
+`imagePath` is read from the JSON file's folder; where that image is absent, it is looked for in the folder of
+images beside it (see `beside`); where it is not there either and the JSON file embeds it (`imageData`), the
+embedded one is used. Shapes: `polygon`, `rectangle`, `linestrip` (with a width, in pixels: its own field
+`line_width`, else the option of that name) and `mask`; any other is an error.
+
+LabelMe's own conventions: shapes of one label and one `group_id` are one region. A shape called `_background_` is
+cut out of all shapes before it, as LabelMe's programs paint it over them. What `__ignore__` covers, no score looks
+at.
 """
 
 import base64
 import binascii
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from PIL import ExifTags
 
-from refvessel.dataset.fields import of_kind, optional_size, positive_number, read_bytes, require
-from refvessel.dataset.images import open_image
+from refvessel.dataset.fields import of_kind, optional_size, positive_number, require
+from refvessel.dataset.holes import Cut, Holes
+from refvessel.dataset.label_images import levels
 from refvessel.dataset.polygons import as_points, as_polygon
 from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.beside import ImageFolders
 from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
 from refvessel.dataset.shapes import Line, Patch, Polygon, Region, Shape
 from refvessel.errors import UserError
-from refvessel.files import read_json
+from refvessel.files import read_bytes, read_json
+from refvessel.image_files import decode, identify
+
+HOLE, IGNORED = "_background_", "__ignore__"  # LabelMe's reserved labels
+_TURNED_BY_90_DEGREES = range(5, 9)  # EXIF orientations
 
 
-def read(root: Path, problems: Problems, *, line_width: float | None = None) -> Iterator[Record]:
-    """Yield a record for every JSON file, then one without regions for every image that no JSON file names."""
+def read(
+    root: Path,
+    problems: Problems,
+    *,
+    images: str | None = None,
+    line_width: float | None = None,
+    left_out: Set[str] = frozenset(),
+) -> Iterator[Record]:
+    """Yield a record for every JSON file, then one without regions for every image that no JSON file names.
+
+    `images` is the folder of the images, from `root`, where it is neither the JSON files' nor beside it.
+    """
     if line_width is not None:
         line_width = positive_number(line_width, "The option line_width")
+    folders = ImageFolders(root, images)
     annotated = set()
     for path in visible_files(root, frozenset({".json"})):
         with problems.collect():
-            record = _record(root, path, line_width)
+            record = _record(root, path, folders, line_width, left_out)
             annotated.add(record.path)
             yield record
     yield from not_annotated(root, annotated)
 
 
-def _record(root: Path, path: Path, line_width: float | None) -> Record:
+def _record(
+    root: Path, path: Path, folders: ImageFolders, line_width: float | None, left_out: Set[str]
+) -> Record:
     real = locate(root, root, str(path.relative_to(root)), f"{root}: the annotation")
     content = read_json(real)
-    image_path = require(content, "imagePath", str, str(path))
-    image = locate(root, path.parent, image_path, f"{path}: imagePath")
-    embedded = not image.is_file() and content.get("imageData") is not None
-    if not image.is_file() and not embedded:
+    name = require(content, "imagePath", str, str(path))
+    place = _place(root, path, name, folders)
+    image = None if place is None else locate(root, *place, f"{path}: imagePath")
+    if image is None and content.get("imageData") is None:
         raise UserError(
-            f"{path}: the image {image_path!r:.200} does not exist; put it there or correct imagePath."
+            f"{path}: the image {name!r:.200} does not exist; put it there, correct imagePath or name the folder "
+            "of the images in the option images."
         )
+    shapes = LabelmeShapes.listed(content, real, str(path), line_width, left_out)
     return Record(
-        name=path.relative_to(root).as_posix() if embedded else visible_name(root, path.parent, image_path),
-        path=real if embedded else image,
+        name=path.relative_to(root).as_posix() if place is None else visible_name(root, *place),
+        path=image or real,
         annotation=real,
         where=str(path),
-        region_files=(LabelmeShapes.listed(content, real, str(path), line_width),),
+        region_files=(shapes,),
         stated_size=optional_size(content, "imageWidth", "imageHeight", str(path)),
-        load=embedded_image if embedded else read_bytes,
+        upright=True,  # LabelMe shows images so
+        load=embedded_image if image is None else read_bytes,
+        counts={
+            "embedded_images_of_another_size": int(
+                image is not None and _embeds_another_size(content, image)
+            ),
+            "holes_before_regions": shapes.holes_before_regions,
+        },
     )
+
+
+def _place(root: Path, path: Path, name: str, folders: ImageFolders) -> tuple[Path, str] | None:
+    """The folder of the image that the LabelMe file at `path` calls `name`, and its name there; None if absent."""
+    if not folders.are_stated and locate(root, path.parent, name, f"{path}: imagePath").is_file():
+        return path.parent, name
+    return folders.find(path, name)
+
+
+def _embeds_another_size(content: Mapping, image: Path) -> bool:
+    """Whether the embedded image, which is upright, opens and has not the size of the image file."""
+    text = content.get("imageData")
+    if not isinstance(text, str):
+        return False
+    try:
+        embedded = identify(io.BytesIO(base64.b64decode(text))).size
+        with image.open("rb") as stream:
+            found = identify(stream)
+            turned = found.getexif().get(ExifTags.Base.Orientation) in _TURNED_BY_90_DEGREES
+            return embedded != (found.size[::-1] if turned else found.size)
+    except Exception:  # what does not open is not used, or told when it is
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,47 +123,92 @@ class LabelmeShapes:
     path: Path
     where: str
     labels: tuple[str, ...]
+    holes_before_regions: int
     line_width: float | None
+    left_out: Set[str]
 
     @classmethod
-    def listed(cls, content: Any, path: Path, where: str, line_width: float | None) -> Self:
-        """Of the file's parsed content."""
+    def listed(
+        cls,
+        content: Any,
+        path: Path,
+        where: str,
+        line_width: float | None,
+        left_out: Set[str] = frozenset(),
+    ) -> Self:
+        """Of the file's parsed content; of the labels `left_out` no shape is read."""
         shapes = require(content, "shapes", list, where)
         labels = [shape.get("label") for shape in shapes if isinstance(shape, dict)]
-        named = dict.fromkeys(sys.intern(label.strip()) for label in labels if isinstance(label, str))
-        return cls(path, where, tuple(label for label in named if label), line_width)
+        stripped = [sys.intern(label.strip()) for label in labels if isinstance(label, str)]
+        named = [label for label in dict.fromkeys(stripped) if label and label not in (HOLE, IGNORED)]
+        first = next((index for index, label in enumerate(stripped) if label != HOLE), len(stripped))
+        return cls(path, where, tuple(named), first, line_width, left_out)
 
     def regions(self, problems: Problems) -> list[Region]:
         """The shapes as regions; what is wrong with one goes to `problems`."""
-        regions = []
-        shapes = require(read_json(self.path), "shapes", list, self.where)
-        for number, shape in enumerate(shapes, start=1):
+        found: list[Region] = []
+        members: dict[tuple, list[tuple[int, Shape, int]]] = {}  # number, shape, holes before it
+        holes: list[Region] = []
+        for number, shape in enumerate(require(read_json(self.path), "shapes", list, self.where), start=1):
+            where = f"{self.where}: shape {number}"
             with problems.collect():
-                regions.append(_region(shape, f"{self.where}: shape {number}", self.line_width))
-        return regions
+                label = _label(shape, where)
+                if label in self.left_out:
+                    found.append(Region(label, (), where))
+                    continue
+                drawn = _drawn(shape, where, self.line_width)
+                if label == HOLE:
+                    holes.append(Region(label, (drawn,), where))
+                else:
+                    members.setdefault(_instance(shape, label, number, where), []).append(
+                        (number, drawn, len(holes))
+                    )
+        cut = Holes(holes)
+        for (label, *_), parts in members.items():
+            shapes = tuple(
+                Cut(drawn, cut, before) if before < len(holes) else drawn for _, drawn, before in parts
+            )
+            found.append(Region(label, shapes, self._where(parts), ignored=label == IGNORED))
+        return found
+
+    def _where(self, parts: list[tuple[int, Shape, int]]) -> str:
+        numbers = ", ".join(str(number) for number, *_ in parts)
+        return f"{self.where}: shape{'s' if len(parts) > 1 else ''} {numbers}"
 
 
-def _region(shape: Any, where: str, line_width: float | None) -> Region:
+def _label(shape: Any, where: str) -> str:
     label = require(shape, "label", str, where).strip()
     if not label:
         raise UserError(f"{where} has no text in its label; name what it shows.")
+    return label
+
+
+def _instance(shape: Mapping, label: str, number: int, where: str) -> tuple:
+    """What shapes of one region have in common: the label and the group, if they have one."""
+    group = shape.get("group_id")
+    if group is None:
+        return label, None, number
+    if not isinstance(group, int | float | str):
+        raise UserError(f"{where}: group_id must be a whole number, not {group!r:.40}; correct it.")
+    return label, group
+
+
+def _drawn(shape: Mapping, where: str, line_width: float | None) -> Shape:
     points = require(shape, "points", list, where)
-    drawn: Shape
     match shape.get("shape_type") or "polygon":  # files of old versions hold polygons only and do not say so
         case "polygon":
-            drawn = Polygon(as_polygon(points, where))
+            return Polygon(as_polygon(points, where))
         case "rectangle":
-            drawn = Polygon(_rectangle(points, where))
+            return Polygon(_rectangle(points, where))
         case "linestrip":
-            drawn = _line(shape, points, where, line_width)
+            return _line(shape, points, where, line_width)
         case "mask":
-            drawn = _patch(shape, points, where)
+            return _patch(shape, points, where)
         case other:
             raise UserError(
                 f"{where} is of the type {other!r}; only polygon, rectangle, linestrip and mask are read, "
                 "redraw it."
             )
-    return Region(label, (drawn,), where)
 
 
 def _line(shape: dict, points: list, where: str, line_width: float | None) -> Line:
@@ -119,17 +221,22 @@ def _line(shape: dict, points: list, where: str, line_width: float | None) -> Li
 
 
 def _patch(shape: dict, points: list, where: str) -> Patch:
-    """A mask of the box between two corners, whose pixels both belong to it."""
+    """A mask of the box between two corners, whose pixels both belong to it; all but zero is foreground.
+
+    Corners between pixels, of a mask that was moved, give the place alone: rounded, they may be a pixel too far
+    apart or too near.
+    """
     corners = as_points(points, where, fewest=2)
     (left, top), (right, bottom) = np.rint(corners[:2]).astype(int)
     content = _from_base64(require(shape, "mask", str, where), f"{where}: mask")
-    mask = np.asarray(open_image(content, f"{where}: mask").convert("1"))
-    if len(corners) != 2 or mask.shape != (bottom - top + 1, right - left + 1):
+    found, _ = levels(decode(content, f"{where}: mask"), f"{where}: mask")
+    height, width = found.shape
+    off = max(abs(bottom - top + 1 - height), abs(right - left + 1 - width))
+    if len(corners) != 2 or off > (0 if (corners == np.rint(corners)).all() else 1):
         raise UserError(
-            f"{where}: its mask of {mask.shape[1]} x {mask.shape[0]} pixels does not fill the box of its points; "
-            "redraw it."
+            f"{where}: its mask of {width} x {height} pixels does not fill the box of its points; redraw it."
         )
-    return Patch(mask, int(left), int(top))
+    return Patch(found > 0, int(left), int(top))
 
 
 def _rectangle(points: list, where: str) -> np.ndarray:

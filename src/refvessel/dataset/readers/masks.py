@@ -6,13 +6,12 @@ the fields that both templates have. A mask is two-valued, or grey with a `thres
 a mask without an image is an error. `field_of_view` masks say which pixels count.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.fields import positive_number
-from refvessel.dataset.images import image_size
 from refvessel.dataset.label_images import BinaryMask, LabelImage, OutsideOf
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import (
@@ -23,7 +22,9 @@ from refvessel.dataset.readers.records import (
     visible_files,
 )
 from refvessel.dataset.readers.templates import PathTemplate
+from refvessel.dataset.shapes import Region
 from refvessel.errors import UserError
+from refvessel.image_files import size_of_file
 
 LABEL = "vessel"  # of two-valued masks whose names tell none
 
@@ -39,6 +40,7 @@ def read(
     threshold: float | None = None,
     patient: str | None = None,
     splits: Mapping[str, str] | None = None,
+    left_out: Set[str] = frozenset(),
 ) -> Iterator[Record]:
     """Yield a record for every image that `images` matches, in the order of their paths.
 
@@ -49,6 +51,7 @@ def read(
     if labels is not None and (threshold is not None or "label" in mask_template.fields):
         raise UserError("labels excludes threshold and a field {label} in masks; leave one out.")
     by_value = None if labels is None else _labels(labels)
+    unread = left_out if by_value is None else frozenset()  # labels whose masks are not opened
     if threshold is not None:
         threshold = positive_number(threshold, "The option threshold")
     patient_template = None if patient is None else PathTemplate(patient, "patient")
@@ -67,20 +70,25 @@ def read(
             found = mask_files.take(fields)
             where = ", ".join(str(mask.path) for mask, _ in found) or str(file.path)
             view = _view(root, view_files, fields, file)
-            located = [(locate(root, root, mask.name, f"{root}: the mask"), values) for mask, values in found]
+            located = [
+                (locate(root, root, mask.name, f"{root}: the mask"), values.get("label", LABEL))
+                for mask, values in found
+            ]
+            asked_for = [(path, label) for path, label in located if label not in unread]
             yield Record(
                 name=file.name,
                 path=locate(root, root, file.name, f"{root}: the image"),
                 annotation=located[0][0] if located else None,
                 where=where,
+                regions=tuple(Region(label, (), str(path)) for path, label in located if label in unread),
                 region_files=tuple(
-                    LabelImage(path, by_value, str(path))
-                    if by_value is not None
-                    else BinaryMask(path, values.get("label", LABEL), threshold, str(path))
-                    for path, values in located
+                    BinaryMask(path, label, threshold, str(path))
+                    if by_value is None
+                    else LabelImage(path, by_value, left_out, str(path))
+                    for path, label in asked_for
                 ),
                 ignore=None if view is None else OutsideOf(view, threshold),
-                stated_size=image_size(located[0][0]) if located else None,
+                stated_size=size_of_file(asked_for[0][0]) if asked_for else None,
                 patient=None if patient_template is None else patient_template.fill(fields, "patient"),
                 frame=frame_number(fields.get("frame"), file.name),
                 split=_split(fields, splits),

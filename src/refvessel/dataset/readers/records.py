@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from refvessel.dataset.fields import read_bytes
 from refvessel.dataset.label_images import OutsideOf
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.shapes import Region, Runs
 from refvessel.errors import UserError
+from refvessel.files import read_bytes
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -49,6 +49,7 @@ class Record:
     region_files: tuple[RegionFile, ...] = ()  # further regions
     ignore: Runs | OutsideOf | None = None  # pixels that no score looks at
     stated_size: tuple[int, int] | None = None  # (width, height) that the coordinates refer to
+    upright: bool = False  # the annotation is of the image as its EXIF orientation turns it
     spacing: tuple[float, float] | None = None  # millimetres a pixel of the image: between rows, columns
     load: Callable[[Path], bytes] = read_bytes  # from `path` to an encoded image
     also_read: tuple[Path, ...] = ()  # further files of the annotation

@@ -6,7 +6,7 @@ points may also be pairs [x, y]. Texts may be fewer than masks: the last text th
 file, or beside the file itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,20 @@ from refvessel.files import read_json
 FILE = "annotations.json"
 
 
-def read(root: Path, problems: Problems) -> Iterator[Record]:
+def read(root: Path, problems: Problems, *, left_out: Set[str] = frozenset()) -> Iterator[Record]:
     """Yield a record for every entry, then one without regions for every image that no entry names."""
     annotations = root / FILE
     content = read_json(locate(root, root, FILE, f"{root}: the file"))
     annotated = set()
     for number, entry in enumerate(of_kind(content, list, str(annotations)), start=1):
         with problems.collect():
-            record = _record(root, entry, f"{annotations}: entry {number}", problems)
+            record = _record(root, entry, f"{annotations}: entry {number}", problems, left_out)
             annotated.add(record.path)
             yield record
     yield from not_annotated(root, annotated)
 
 
-def _record(root: Path, entry: Any, where: str, problems: Problems) -> Record:
+def _record(root: Path, entry: Any, where: str, problems: Problems, left_out: Set[str]) -> Record:
     image_name = require(entry, "image", str, where)
     where = f"{where} ({image_name})"
     masks, texts = require(entry, "mask", list, where), require(entry, "text", list, where)
@@ -52,7 +52,7 @@ def _record(root: Path, entry: Any, where: str, problems: Problems) -> Record:
     for index, item in enumerate(masks):
         with problems.collect():
             text = texts[min(index, len(texts) - 1)]
-            regions.append(_region(item, text, f"{where}: mask {index + 1}"))
+            regions.append(_region(item, text, f"{where}: mask {index + 1}", left_out))
     return Record(
         name=visible_name(root, folder, image_name).removeprefix(
             "images/"
@@ -60,16 +60,18 @@ def _record(root: Path, entry: Any, where: str, problems: Problems) -> Record:
         path=candidates[folder],
         annotation=root / FILE,
         where=where,
-        regions=tuple(region for region in regions if region.shapes),
+        regions=tuple(region for region in regions if region.shapes or region.label in left_out),
         stated_size=optional_size(entry, "width", "height", where),
         counts={"texts_repeated": max(len(masks) - len(texts), 0)},
     )
 
 
-def _region(item: Any, text: Any, where: str) -> Region:
+def _region(item: Any, text: Any, where: str, left_out: Set[str]) -> Region:
     label = of_kind(text, str, f"{where}: its text").strip()
     if not label:
         raise UserError(f"{where} has no text; name what it shows.")
+    if label in left_out:
+        return Region(label, (), where)
     polygons = [item] if _is_polygon(of_kind(item, list, where)) else item
     return Region(
         label,

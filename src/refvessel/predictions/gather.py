@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -12,9 +13,10 @@ from pyarrow import parquet
 from refvessel.dataset.tree import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import atomic_file
-from refvessel.inference.identity import dataset_identity
-from refvessel.inference.records import Prediction, read_shard
-from refvessel.inference.shard import read_run
+from refvessel.predictions.asked import asked_of
+from refvessel.predictions.identity import dataset_identity
+from refvessel.predictions.records import Prediction, read_shard
+from refvessel.predictions.shard import COMMON, read_run, run_identity
 from refvessel.provenance import file_record
 
 _SCHEMA = pa.schema(
@@ -33,11 +35,10 @@ _SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("seconds", pa.float64()),
         ("drafted", pa.bool_()),
+        ("identity", pa.string()),
     ]
 )
 _MOST_NAMED = 5
-# What may differ between the shards of one split.
-_OF_ONE_SHARD = ("shard",)
 
 
 def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, output: Path) -> None:
@@ -47,15 +48,21 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
     and settings made it, how many answers were as expected, and carries the SHA-256 of every shard.
 
     Raises:
-        UserError: where an expression is missing or there twice, a prediction is of another expression or image
-            size, or the shards are of different runs.
+        UserError: where an expression is missing or there twice, a prediction is of another expression, image or
+            image size, or the shards are of different runs.
     """
     expressions = read_expressions(dataset, split)
     predictions = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
     _require_each_once(expressions, predictions, split)
     _require_same_expressions(expressions, predictions)
-    provenance = _provenance(shards, dataset)
-    provenance["answers_as_expected"] = sum(each.drafted for each in predictions)
+    run = _common_run(shards)
+    _require_same_images(expressions, predictions, run)
+    provenance = {
+        "run": run,
+        "dataset": dataset_identity(dataset),
+        "shards": [file_record(shard) for shard in shards],
+        "answers_as_expected": sum(each.drafted for each in predictions),
+    }
     rows = [_row(each) for each in sorted(predictions, key=lambda each: each.sent_id)]
     table = pa.Table.from_pylist(
         rows, _SCHEMA.with_metadata({"refvessel": json.dumps(provenance, sort_keys=True)})
@@ -103,24 +110,33 @@ def _require_same_expressions(expressions: list[Expression], predictions: list[P
                 )
 
 
-def _provenance(shards: Sequence[Path], dataset: Path) -> dict:
-    runs = [run for run in map(read_run, shards) if run is not None]
-    settings = [{key: run[key] for key in run if key not in _OF_ONE_SHARD} for run in runs]
-    for shard, other in zip(shards, settings, strict=False):
-        if differing := sorted(key for key in other if other[key] != settings[0].get(key)):
+def _common_run(shards: Sequence[Path]) -> dict[str, Any] | None:
+    """The fields in which the shards' runs must agree; None where shards came without their run."""
+    runs = [(shard, run) for shard in shards if (run := read_run(shard)) is not None]
+    if not runs:
+        return None
+    (first, common), *others = ((shard, {key: run.get(key) for key in COMMON}) for shard, run in runs)
+    for shard, other in others:
+        if differing := [key for key in COMMON if other[key] != common[key]]:
             raise UserError(
-                f"{shard} differs from {shards[0]} in {', '.join(differing)}; give shards of one run."
+                f"{shard} differs from {first} in {', '.join(differing)}; give shards of one run."
             )
-    identity = dataset_identity(dataset)
-    if settings and settings[0]["dataset"] != identity:
-        raise UserError(
-            f"the shards were segmented from other data than {dataset}; segment this data set again."
-        )
-    return {
-        "run": settings[0] if settings else None,
-        "dataset": identity,
-        "shards": [file_record(shard) for shard in shards],
-    }
+    return common
+
+
+def _require_same_images(
+    expressions: list[Expression], predictions: list[Prediction], run: Mapping[str, Any] | None
+) -> None:
+    """Each answer must be to the image that the tree holds now."""
+    if run is None:
+        return
+    found = {each.sent_id: each for each in predictions}
+    for asked in asked_of(expressions, run_identity(run), run["question"]):
+        if found[asked.sent_id].identity != asked.identity:
+            raise UserError(
+                f"sent_id {asked.sent_id}: the prediction answers another image or question than the tree holds "
+                f"for {asked.image_id}; segment this data set again."
+            )
 
 
 def _row(prediction: Prediction) -> dict:

@@ -7,9 +7,10 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import write_json
-from refvessel.inference.records import FAILED, Prediction, read_shard
-from refvessel.inference.shard import open_shard, run_file
 from refvessel.masks import empty
+from refvessel.predictions.asked import Asked
+from refvessel.predictions.records import FAILED, Prediction, read_shard
+from refvessel.predictions.shard import open_shard, run_file
 
 
 def prediction(sent_id, **changes):
@@ -28,12 +29,20 @@ def prediction(sent_id, **changes):
         "score": None,
         "seconds": 0.1,
         "drafted": False,
+        "identity": f"asked {sent_id}",
     }
     return Prediction(**(values | changes))
 
 
+ASKED = [Asked("a", 0, sent_id, "Gefäß", f"asked {sent_id}") for sent_id in range(3)]
+
+
+def opened(path, run, asked=ASKED, answers=None):
+    return open_shard(path, run, asked, answers)
+
+
 def begin(path, run, *predictions):
-    with open_shard(path, run) as writer:
+    with opened(path, run) as writer:
         append(writer, *predictions)
 
 
@@ -49,7 +58,7 @@ def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path, run):
     for length in {0, 1, *(end + offset for end in ends for offset in (-100, 0, 1))}:
         cut.write_bytes(content[:length])
         finished = content[:length].count(b"\n")
-        with open_shard(cut, run) as writer:
+        with opened(cut, run) as writer:
             assert writer.finished == set(range(finished))
             append(writer, *map(prediction, range(finished, 3)))
         assert cut.read_bytes() == content
@@ -58,7 +67,7 @@ def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path, run):
 def test_failed_expressions_are_dropped_to_be_tried_again(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
     begin(shard, run, prediction(0), prediction(1, status=FAILED, error="e"), prediction(2))
-    with open_shard(shard, run) as writer:
+    with opened(shard, run) as writer:
         assert writer.finished == {0, 2}
     assert [each.sent_id for each in read_shard(shard)] == [0, 2]
 
@@ -66,9 +75,9 @@ def test_failed_expressions_are_dropped_to_be_tried_again(tmp_path, run):
 def test_a_second_writer_is_refused_and_a_later_one_is_not(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
     with (
-        open_shard(shard, run),
+        opened(shard, run),
         pytest.raises(UserError, match=r"shard\.jsonl is being written by another job"),
-        open_shard(shard, run),
+        opened(shard, run),
     ):
         pass
     begin(shard, run, prediction(0))
@@ -79,7 +88,7 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(small_dis
     begin(shard, run, prediction(0))
     whole = shard.read_bytes()
     (small_disk / "filler").write_bytes(bytes(200_000))
-    with open_shard(shard, run) as writer:
+    with opened(shard, run) as writer:
         with pytest.raises(UserError, match=r"shard\.jsonl could not be written \(No space left on device\)"):
             append(writer, prediction(1, answer="x" * 100_000))
         assert shard.read_bytes() == whole
@@ -94,6 +103,6 @@ def test_a_shard_of_a_run_with_other_settings_is_not_continued(tmp_path, run):
     write_json(run_file(shard), asdict(run) | {"split": "val", "question": "!"})
     with (
         pytest.raises(UserError, match=r"begun by a run that differs in question, split"),
-        open_shard(shard, run),
+        opened(shard, run),
     ):
         pass

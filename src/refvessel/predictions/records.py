@@ -20,6 +20,7 @@ class Prediction:
     score: the mean over the masks of SAM2's predicted IoU of the chosen one; None without masks.
     seconds: the expression's share of its batch's time.
     drafted: whether the answer was foreseen, and so verified in one pass; it is the same either way.
+    identity: of the answer, see `answer_identity`: the image, the question, the model and how it was run.
     """
 
     image_id: str
@@ -36,6 +37,7 @@ class Prediction:
     score: float | None
     seconds: float
     drafted: bool
+    identity: str = ""
 
     def to_line(self) -> str:
         """One JSON line, its end included."""
@@ -59,13 +61,18 @@ def failures(predictions: Iterable[Prediction]) -> list[Prediction]:
     return [prediction for prediction in predictions if prediction.status == FAILED]
 
 
+def parse_record(line: bytes) -> Prediction:
+    """The record of a line; raises ValueError or TypeError where it is none."""
+    prediction = Prediction(**json.loads(line))
+    if not all(map(is_rle, [prediction.mask, *prediction.masks])):
+        raise ValueError("a mask is not an RLE")
+    return prediction
+
+
 def _parse(line: bytes, where: str) -> Prediction:
     try:
-        prediction = Prediction(**json.loads(line))
-        if not all(map(is_rle, [prediction.mask, *prediction.masks])):
-            raise ValueError("a mask is not an RLE")
-    except (ValueError, TypeError) as error:
+        return parse_record(line)
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(
             f"{where} is not a prediction record ({error}); delete the shard and run again."
         ) from None
-    return prediction

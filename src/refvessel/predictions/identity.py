@@ -1,0 +1,163 @@
+"""What an answer depends on: which model, run how, was asked what about which image."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from refvessel.errors import UserError
+from refvessel.files import read_json, sha256_of_file
+
+_LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
+_READ_AT_ONCE = 1 << 24
+
+# name, size in bytes, times of change of the content and of the file itself
+ModelState = tuple[tuple[str, int, int, int], ...]
+
+
+def answer_identity(run: str, image: str, prompt: str) -> str:
+    """SHA-256 that names an answer.
+
+    Args:
+        run: identity of the run, see `Run.identity`.
+        image: SHA-256 of the image file's bytes.
+        prompt: the whole question.
+    """
+    return hashlib.sha256(f"{run}\0{image}\0{prompt}".encode()).hexdigest()
+
+
+def hashes_of_files(paths: Iterable[Path]) -> dict[Path, str]:
+    """SHA-256 of each file, by several threads."""
+    distinct = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(distinct, threads.map(sha256_of_file, distinct), strict=True))
+
+
+def model_identity(folder: Path) -> str:
+    """SHA-256 that names a model: its conversion's own, else over its configuration and its weight files.
+
+    Raises UserError where the folder holds no safetensors, and where a file is not the one that the conversion
+    describes.
+    """
+    folder = Path(folder)
+    if (folder / "conversion.json").exists():
+        report = require_as_converted(folder)
+        return report["identity"]
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"{folder} holds no *.safetensors; give a Sa2VA Hugging Face folder.")
+    return _hash_of_files([folder / "config.json", *weights])
+
+
+def require_as_converted(folder: Path) -> dict[str, Any]:
+    """The content of a folder's `conversion.json`, once it is sure that it describes the folder's files.
+
+    Only files that were touched after it was written are hashed.
+    Raises UserError naming a file that is another than at conversion.
+    """
+    folder = Path(folder)
+    path = folder / "conversion.json"
+    report = read_json(path)
+    if not isinstance(report, dict) or not all(key in report for key in ("identity", "tensors", "files")):
+        raise UserError(f"{path} does not describe a conversion; convert or link the checkpoint again.")
+    described_at = path.stat().st_mtime_ns
+    touched = {name for name, _, *times in model_state(folder) if max(times) > described_at}
+    _require_described_files(folder, report["files"], touched)
+    if any(name.endswith(".safetensors") for name in touched):
+        _require_described_tensors(folder, report["tensors"])
+    if touched:
+        with suppress(OSError):  # where it may not be written, the files are hashed each time
+            os.utime(path)
+    return report
+
+
+def model_state(folder: Path) -> ModelState:
+    """What changes where a file of a model is overwritten; links are followed."""
+    state = []
+    for path in sorted(Path(folder).iterdir()):
+        if path.name != "conversion.json" and not path.name.startswith(".") and path.is_file():
+            status = path.stat()
+            state.append((path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(state)
+
+
+def dataset_identity(root: Path) -> str:
+    """SHA-256 over a tree's annotations: its expressions, splits and truth masks."""
+    annotations = Path(root) / "ref_seg" / "refcoco"
+    return _hash_of_files([annotations / "instances.json", annotations / "refs(unc).p"])
+
+
+def _require_described_files(folder: Path, described: Mapping[str, str], touched: set[str]) -> None:
+    for name in sorted(touched & described.keys()):
+        if sha256_of_file(folder / name) != described[name]:
+            raise _is_another(folder / name)
+    if missing := sorted(name for name in described if not (folder / name).is_file()):
+        raise UserError(f"{folder / missing[0]} does not exist; convert or link the checkpoint again.")
+
+
+def _require_described_tensors(folder: Path, described: Mapping[str, Mapping[str, Any]]) -> None:
+    """All weight files, since a tensor may have moved from one to another."""
+    places = {
+        name: (path, start, end)
+        for path in sorted(folder.glob("*.safetensors"))
+        for name, start, end in _tensors_of(path)
+    }
+    if missing := sorted(described.keys() - places.keys()):
+        raise UserError(
+            f"{folder} lacks the tensor {missing[0]} that its conversion.json describes; "
+            "convert or link the checkpoint again."
+        )
+    with ThreadPoolExecutor() as threads:
+        hashes = threads.map(_hash_of_range, places.values())
+        for (name, (path, *_)), found in zip(places.items(), hashes, strict=True):
+            if found != described.get(name, {}).get("sha256"):
+                raise _is_another(path)
+
+
+def _is_another(path: Path) -> UserError:
+    return UserError(
+        f"{path} is not the file that conversion.json beside it describes: it was overwritten since; remove "
+        f"{path.parent} and convert or link the checkpoint again."
+    )
+
+
+def _tensors_of(path: Path) -> list[tuple[str, int, int]]:
+    """Name, first byte and end of every tensor of a safetensors file."""
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+            if length > path.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(stream.read(length))
+        begin = _LENGTH_BYTES + length
+        return [
+            (name, begin + entry["data_offsets"][0], begin + entry["data_offsets"][1])
+            for name, entry in header.items()
+            if name != "__metadata__"
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise UserError(f"{path} is no safetensors file ({error}); convert the checkpoint again.") from None
+
+
+def _hash_of_range(place: tuple[Path, int, int]) -> str:
+    path, start, end = place
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while start < end and (block := stream.read(min(_READ_AT_ONCE, end - start))):
+            digest.update(block)
+            start += len(block)
+    return digest.hexdigest()
+
+
+def _hash_of_files(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; give a complete folder.")
+        digest.update(f"{path.name} {sha256_of_file(path)}\n".encode())
+    return digest.hexdigest()

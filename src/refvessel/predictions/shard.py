@@ -1,0 +1,247 @@
+"""A shard on the disk: appended to line by line, resumed where a killed job stopped."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refvessel.errors import UserError
+from refvessel.files import atomic_file, copy_file, read_json, share_file, write_json
+from refvessel.jobs.locks import sole_writer
+from refvessel.logits import logits_file
+from refvessel.predictions.answers import find_answers
+from refvessel.predictions.asked import Asked
+from refvessel.predictions.logits_writer import LogitsWriter, Place, places_of_logits
+from refvessel.predictions.records import FAILED, Prediction, read_shard
+
+# Fields of a run that can change an answer. Size of a batch, draft and compilation can only move a pixel whose
+# logit is zero but for rounding.
+_ANSWERS_DEPEND_ON = (
+    "model",
+    "question",
+    "dtype",
+    "device",
+    "language_weights",
+    "max_new_tokens",
+    "flips",
+    "code",
+    "versions",
+)
+# Fields in which all shards of a table agree.
+COMMON = (*_ANSWERS_DEPEND_ON, "split")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a shard was segmented; it lies beside the shard as `NAME.run.json`.
+
+    model: identity of the weights, see `model_identity`.
+    code: hash of the modules that answer.
+    versions: of the libraries that compute answers.
+    The other fields are settings of the configuration's section `inference`.
+    """
+
+    model: str
+    split: str
+    shard: str
+    question: str
+    dtype: str
+    device: str
+    language_weights: str | None
+    batch_size: int | None
+    draft: str | None
+    max_new_tokens: int
+    flips: bool
+    compiled: bool
+    save_logits: bool
+    code: str
+    versions: dict[str, str]
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over what can change an answer, whatever is asked."""
+        return run_identity(asdict(self))
+
+
+def run_identity(run: Mapping[str, Any]) -> str:
+    """The identity of a run of which the fields are known."""
+    fields = {key: run.get(key) for key in _ANSWERS_DEPEND_ON}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def run_file(shard: Path) -> Path:
+    """Where the description of a shard's run lies."""
+    return Path(shard).with_suffix(".run.json")
+
+
+def read_run(shard: Path) -> dict[str, Any] | None:
+    """The description of a shard's run; None where the shard came without it."""
+    path = run_file(shard)
+    return read_json(path) if path.exists() else None
+
+
+class ShardWriter:
+    """Appends predictions to a shard, and their logits beside it where there is a writer of logits.
+
+    `finished` has the sent_ids that need no model any more; `interrupted` is the one that was written last where
+    an earlier job was killed while it wrote the next, else None.
+    """
+
+    def __init__(
+        self, path: Path, asked: Sequence[Asked], logits: LogitsWriter | None, interrupted: int | None
+    ) -> None:
+        self.finished = {each.sent_id for each in read_shard(path)}
+        self.interrupted = interrupted
+        self._path = path
+        self._asked = {each.sent_id: each for each in asked}
+        self._logits = logits
+
+    def append(self, predicted: Sequence[tuple[Prediction, np.ndarray]]) -> None:
+        """Add predictions, each with its logits; they are on the disk when this returns.
+
+        Raises UserError where the disk is full; the shard is then as it was before.
+        """
+        named = [
+            (replace(each, identity=self._asked[each.sent_id].identity), logits) for each, logits in predicted
+        ]
+        if self._logits:  # before the lines: what has a line is finished
+            self._logits.add({each.identity: logits for each, logits in named if each.masks})
+        rest = memoryview("".join(each.to_line() for each, _ in named).encode())
+        with self._path.open("ab", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            try:
+                while rest:
+                    rest = rest[stream.write(rest) :]
+                os.fsync(stream.fileno())
+            except OSError as error:
+                stream.truncate(end)
+                raise UserError(
+                    f"{self._path} could not be written ({error.strerror}); make room and run again: "
+                    "what is finished is kept."
+                ) from error
+
+    def finish(self) -> None:
+        """Put the lines into the order asked for, which does not tell how the shard came about."""
+        records = {each.sent_id: each for each in read_shard(self._path)}
+        in_order = [records[sent_id] for sent_id in self._asked if sent_id in records]
+        _write_lines(self._path, in_order)
+        if self._logits:
+            self._logits.finish([each for each in in_order if each.masks])
+
+
+@contextmanager
+def open_shard(
+    path: Path, run: Run, asked: Sequence[Asked], answers: Path | None = None
+) -> Iterator[ShardWriter]:
+    """Continue or begin a shard, as its only writer.
+
+    Kept are the lines that an earlier job left, and added those of other shards in the folder `answers`, as far
+    as their answers are of the identities asked for. Failed expressions are tried again.
+
+    Args:
+        path: the shard, JSON lines.
+        run: this job's.
+        asked: the shard's expressions.
+        answers: folder of shards whose answers are used as well.
+
+    Raises UserError where another job is writing the shard, and where it was begun by a run that differs from
+    this one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sole_writer(path):
+        if path.exists():
+            _require_same_run(path, run)
+        path.touch()
+        interrupted = _interrupted(path)
+        logits = LogitsWriter(path) if run.save_logits else None
+        _keep_finished(path, asked, logits)
+        if answers is not None:
+            _add_answers(path, asked, answers, logits)
+        write_json(run_file(path), asdict(run))
+        yield ShardWriter(path, asked, logits, interrupted)
+
+
+def publish_shard(kept: Path, output: Path) -> None:
+    """Copy a finished shard, with what lies beside it, to where the workflow looks for it; `kept` stays."""
+    if logits_file(kept).exists():
+        share_file(logits_file(kept), logits_file(output))
+    copy_file(run_file(kept), run_file(output))
+    copy_file(kept, output)  # last: where it is, the others are
+
+
+def _interrupted(path: Path) -> int | None:
+    """The expression before a half-written line."""
+    whole = read_shard(path)
+    return whole[-1].sent_id if whole and not path.read_bytes().endswith(b"\n") else None
+
+
+def _keep_finished(path: Path, asked: Sequence[Asked], logits: LogitsWriter | None) -> None:
+    """Drop from the file what is not asked for or not finished, and number the rest as it is asked for now."""
+    before = read_shard(path)
+    given = {each.identity: each for each in before if each.status != FAILED}
+    places = places_of_logits(path, before) if logits else {}
+    if logits:
+        given = {key: each for key, each in given.items() if not each.masks or key in places}
+    kept = [each.label(given[each.identity]) for each in asked if each.identity in given]
+    if logits and {(each.sent_id, each.identity) for each in kept} != {
+        (each.sent_id, each.identity) for each in before
+    }:
+        logits.unpack(places)
+    position = {each.identity: number for number, each in enumerate(before)}
+    _write_lines(path, sorted(kept, key=lambda each: position[each.identity]))
+
+
+def _add_answers(path: Path, asked: Sequence[Asked], answers: Path, logits: LogitsWriter | None) -> None:
+    """Append what other shards have answered already."""
+    kept = read_shard(path)
+    missing = {each.identity for each in asked} - {each.identity for each in kept}
+    found = find_answers(answers, missing, but=path)
+    if logits:
+        found = _with_logits(found, logits)
+    added = [each.label(found[each.identity][0]) for each in asked if each.identity in found]
+    if added:
+        _write_lines(path, [*kept, *added])
+
+
+def _with_logits(
+    found: Mapping[str, tuple[Prediction, Path]], logits: LogitsWriter
+) -> dict[str, tuple[Prediction, Path]]:
+    """Those whose logits could be copied, or that have none."""
+    usable = {key: (each, shard) for key, (each, shard) in found.items() if not each.masks}
+    for shard in {shard for _, shard in found.values()}:
+        with suppress(UserError, OSError):  # another job may be finishing or removing it
+            places = places_of_logits(shard, read_shard(shard))
+            theirs: dict[str, Place] = {
+                key: places[key]
+                for key, (each, owner) in found.items()
+                if owner == shard and each.masks and key in places
+            }
+            logits.copy(theirs)
+            usable |= {key: found[key] for key in theirs}
+    return usable
+
+
+def _write_lines(path: Path, records: Sequence[Prediction]) -> None:
+    """Write these lines; a file that has them is left alone."""
+    lines = "".join(each.to_line() for each in records).encode()
+    if lines != path.read_bytes():
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(lines)
+
+
+def _require_same_run(path: Path, run: Run) -> None:
+    earlier = read_run(path)
+    wanted = asdict(run)
+    differing = sorted(key for key in (*COMMON, "shard") if earlier and earlier.get(key) != wanted[key])
+    if differing:
+        raise UserError(
+            f"{path} was begun by a run that differs in {', '.join(differing)}; "
+            "delete it or choose another output."
+        )
