@@ -7,14 +7,13 @@ min_version("9.19")
 configfile: "config.yaml"
 
 
-include: "workflow/rules/common.smk"
-
-
 pathvars:
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
-    # Of what sees original names: beside the key and the names, outside everything that is published.
     private_logs=".refvessel/logs",
+
+
+include: "workflow/rules/common.smk"
 
 
 report: "workflow/report/workflow.rst"

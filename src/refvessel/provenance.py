@@ -1,12 +1,15 @@
 """What an artifact was made from: versions and file hashes."""
 
 import hashlib
+import json
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from refvessel import __version__
 from refvessel.files import sha256_of_file
@@ -63,4 +66,19 @@ def folder_state(folder: Path) -> str:
                         "utf-8", "surrogateescape"
                     )
                 )
+    return digest.hexdigest()
+
+
+def state_of_data(settings: Mapping[str, Any], *, with_root: bool) -> str:
+    """SHA-256 over a data set's settings, whatever their order, and the state of its files.
+
+    For Snakemake's `params`, which it keeps in the clear: no path shows. `with_root` looks at the files below
+    `root`, too; the lists `patients` and `trained_on` always count.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    if with_root:
+        digest.update(folder_state(Path(settings["root"])).encode())
+    for name in ("patients", "trained_on"):
+        if settings[name] and (path := Path(settings[name])).is_file():
+            digest.update(f"{path.stat().st_size}\0{path.stat().st_mtime_ns}\0".encode())
     return digest.hexdigest()

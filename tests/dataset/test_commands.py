@@ -71,6 +71,16 @@ def test_names_are_searched_for_with_the_tables_beside_the_key(run, source, tmp_
         run("check-privacy", "out")
 
 
+def test_a_report_whose_name_table_is_elsewhere_is_not_searched_with_another(run, source, tmp_path):
+    source.labelme("Zhang_1.png")
+    arguments = ["--format", "labelme", "--root", str(source.root), "--output", "out/tree"]
+    run("convert-dataset", *arguments, "--single-split", "test")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "manifest.json").write_text('{"name_tables": ["0123456789"]}')
+    with pytest.raises(UserError, match=r"no table of the names behind report.manifest\.json"):
+        run("check-privacy", "report")
+
+
 def test_without_a_name_table_nothing_is_claimed(run, tmp_path):
     with pytest.raises(UserError, match="has no name table"):
         run("check-privacy", str(tmp_path))

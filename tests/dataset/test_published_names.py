@@ -49,13 +49,14 @@ def test_the_key_lies_by_default_in_a_private_file_of_the_working_folder(source,
 def test_the_way_back_to_the_names_lies_beside_the_key_and_is_private(source, convert, tmp_path):
     source.labelme("ward 7/Zhang_01.png")
     summary = convert(phrases={"vessel": "blood vessel"})
-    table = tmp_path / "key" / "names" / "tree.csv"
+    table = tmp_path / "key" / "names" / f"tree-{summary['name_table']}.csv"
     ((image_id, image),) = summary["images"].items()
     assert set(read_name_table(table)) == {
         Name("image", image_id, "ward 7/Zhang_01.png"),
         Name("patient", image["patient"], "Zhang"),
         Name("word", "blood vessel", "blood vessel"),
         Name("word", "test", "test"),
+        Name("word", "tree", "tree"),
         Name("word", "vessel", "vessel"),
     }
     assert stat.S_IMODE(table.parent.stat().st_mode) == 0o700

@@ -94,11 +94,15 @@ def test_data_that_cannot_be_converted_stop_the_run_with_one_sentence(start, tmp
     workflow = start(tmp_path / "run", change)
     failed = workflow.run()
     assert failed.returncode != 0
-    assert "Zhang_1.json is not valid JSON" in failed.stderr
+    assert "Zhang" not in failed.stdout + failed.stderr
+    assert "1 problem was found in the data" in failed.stderr
+    assert ".refvessel/logs/annotate/demo.log" in failed.stderr
     assert not (workflow.results / "datasets/demo").exists()
     log = workflow.directory / ".refvessel/logs/annotate/demo.log"
-    assert "Zhang_1.json" in log.read_text()
-    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
-    for path in workflow.results.rglob("*"):
+    assert "Zhang_1.json is not valid JSON" in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    for folder in (log.parent, log.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for path in (*workflow.results.rglob("*"), *(workflow.directory / ".snakemake").rglob("*")):
         assert "Zhang" not in path.name
         assert path.is_dir() or b"Zhang" not in path.read_bytes()

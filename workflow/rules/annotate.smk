@@ -1,18 +1,17 @@
 rule convert_dataset:
     input:
-        root=lambda wildcards: dataset_settings(wildcards)["root"],
-        lists=dataset_lists,
+        root=made_by_the_workflow,
     output:
         directory("<results>/datasets/{dataset}"),
     log:
-        "<private_logs>/annotate/{dataset}.log",
+        "<logs>/annotate/{dataset}.log",
     benchmark:
         "<benchmarks>/annotate/{dataset}.tsv"
     conda:
         "../../envs/refvessel.yaml"
     threads: 2
     params:
-        settings=lambda wildcards: dataset_settings(wildcards),
+        private_log=lambda wildcards: f"{PRIVATE_LOGS}/annotate/{wildcards.dataset}.log",
         state=dataset_state,
         code=code_of("convert_dataset"),
     script:

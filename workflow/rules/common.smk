@@ -4,9 +4,11 @@ from snakemake.exceptions import WorkflowError
 
 from refvessel.config import checked_config
 from refvessel.errors import UserError
-from refvessel.privacy.names import name_table
 from refvessel.code import code_hash
-from refvessel.provenance import folder_state
+from refvessel.provenance import folder_state, state_of_data
+
+# Of what sees original names: beside the key and the names, outside everything that is published.
+PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
 
 try:
     config = checked_config(
@@ -57,18 +59,17 @@ def dataset_settings(wildcards):
     return config["datasets"][wildcards.dataset]
 
 
-def dataset_lists(wildcards):
-    """The files that say who is on the images and what a model was trained on, where there are any."""
-    settings = dataset_settings(wildcards)
-    return [settings[name] for name in ("patients", "trained_on") if settings[name]]
+def made_by_the_workflow(wildcards):
+    """The folder of the data where the workflow makes it, else none: Snakemake prints and keeps what it is given."""
+    root = Path(dataset_settings(wildcards)["root"])
+    results = Path(config["pathvars"].get("results", "results"))
+    return [str(root)] if root.resolve().is_relative_to(results.resolve()) else []
 
 
 def dataset_state(wildcards):
-    """What changes where a file of the data does; what the workflow makes itself needs none."""
-    root = Path(dataset_settings(wildcards)["root"])
-    results = Path(config["pathvars"].get("results", "results"))
-    made = root.resolve().is_relative_to(results.resolve())
-    return None if made else folder_state(root)
+    """A hash that changes where a setting or a file of the data does; paths do not show."""
+    made = made_by_the_workflow(wildcards)
+    return state_of_data(dataset_settings(wildcards), with_root=not made)
 
 
 def of_evaluations(pattern):
@@ -76,13 +77,13 @@ def of_evaluations(pattern):
     return [pattern.format(**evaluation) for evaluation in config["evaluations"]]
 
 
-def name_tables():
-    """The tables of original names, none of which a report may hold, of the data sets with pseudonyms."""
-    return [
-        str(name_table(Path(config["datasets"][name]["key_file"]), name))
+def key_files():
+    """Data set -> key, of those with pseudonyms; beside the key lie the names, none of which a report may hold."""
+    return {
+        name: config["datasets"][name]["key_file"]
         for name in evaluated("dataset")
         if config["datasets"][name]["pseudonymise"]
-    ]
+    }
 
 
 def evaluated(kind):

@@ -44,7 +44,9 @@ rule render_report:
         evaluations=config["evaluations"],
         dataset_names=evaluated("dataset"),
         model_names=evaluated("model"),
-        name_tables=name_tables(),
+        key_files=key_files(),
+        accepted=config["privacy"]["accepted"],
+        private_log=f"{PRIVATE_LOGS}/report.log",
         code=code_of("render_report"),
     script:
         "../scripts/render_report.py"

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from refvessel.dataset.convert import convert_dataset
-from refvessel.workflow import logged
+from refvessel.workflow import logged_in_private
 
-settings = snakemake.params.settings
+# Neither inputs nor parameters: Snakemake keeps those, and prints them, and a path may name somebody.
+settings = snakemake.config["datasets"][snakemake.wildcards.dataset]
+on_screen = snakemake.config["privacy"]["names_on_screen"] or not settings["pseudonymise"]
 paths = {name: settings[name] and Path(settings[name]) for name in ("patients", "trained_on")}
-with logged(snakemake.log[0], private=True):
+with logged_in_private(snakemake.log[0], snakemake.params.private_log, names_on_screen=on_screen):
     convert_dataset(
         source_format=settings["format"],
-        root=Path(snakemake.input.root),
+        root=Path(settings["root"]),
         output=Path(snakemake.output[0]),
         options=settings["options"],
         phrases=settings["phrases"],

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from refvessel.privacy.names import table_of_tree
 from refvessel.report.evaluation import Evaluation
 from refvessel.report.render import render_report
 from refvessel.workflow import logged
@@ -11,12 +12,15 @@ evaluations = [
     Evaluation(**names, scores_dir=Path(cases).parent, predictions=Path(predictions))
     for names, cases, predictions in zip(params.evaluations, given.cases, given.predictions, strict=True)
 ]
+datasets = dict(zip(params.dataset_names, map(Path, given.datasets), strict=True))
 with logged(snakemake.log[0]):
     render_report(
         evaluations=evaluations,
         output=Path(snakemake.output.index).parent,
         checkpoints=dict(zip(params.model_names, map(Path, given.checkpoints), strict=True)),
         comparisons=[Path(path) for path in given.comparisons],
-        name_tables=[Path(path) for path in params.name_tables],
-        datasets=dict(zip(params.dataset_names, map(Path, given.datasets), strict=True)),
+        name_tables=[table_of_tree(datasets[name], Path(key)) for name, key in params.key_files.items()],
+        accepted=params.accepted,
+        private_log=Path(params.private_log),
+        datasets=datasets,
     )

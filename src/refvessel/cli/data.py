@@ -105,14 +105,27 @@ def check_privacy(
     names: Annotated[
         Path, typer.Option(help="Folder of the name tables, beside the key of the pseudonyms.")
     ] = Path(".refvessel/names"),
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PSEUDONYM", help="A patient or image whose names may stand there, once each."),
+    ] = None,
 ) -> None:
     """Search text, archives and image metadata for the original names behind pseudonyms."""
     from refvessel.privacy.check import check_privacy
+    from refvessel.privacy.names import stated_identities
 
     tables = sorted(names.glob("*.csv"))
     if not tables:
         raise UserError(f"{names} has no name table; name the folder that converting data sets made.")
-    checked = check_privacy(folder, tables)
+    for identity, path in stated_identities(folder).items():
+        if not any(table.stem.endswith(f"-{identity}") for table in tables):
+            raise UserError(
+                f"{names} has no table of the names behind {path} (*-{identity}.csv); name the folder that has "
+                "it, or convert the data set again."
+            )
+    checked = check_privacy(
+        folder, tables, accepted=accept or (), private_log=names.parent / "logs" / "check-privacy.log"
+    )
     print(
         f"{checked.names} names are not in the {checked.files} files of {folder} "
         f"({checked.names_left_out} more are too short or too common to be searched for)."

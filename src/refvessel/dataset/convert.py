@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from refvessel.dataset.tree_writing import TreeImage, write_tree
 from refvessel.dataset.truths import TruthRule
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
-from refvessel.privacy.names import Name, name_table, write_name_table
+from refvessel.privacy.names import Name, keep_names, table_of_tree
+from refvessel.privacy.terms import Terms
 
 _TOP_LEVEL = {"ref_seg", "glamm_data", DATASET.name, OUTLINES.name}
 
@@ -113,7 +115,7 @@ def convert_dataset(
             raise UserError(
                 f"{root} holds no image with an expression in the form {source_format!r}{why}; check both."
             )
-        _keep_names(name_table(key_file, output.name), pseudonymise, identities, labels)
+        table, collisions = _keep_names(key_file, output, names, identities, labels)
         in_order = sorted(kept, key=lambda item: item.identity.image_id)
         images = (_tree_image(item, spool.read(item.drawn)) for item in in_order)
         write_tree(tree, images, list(dict.fromkeys(labels.values())))
@@ -123,6 +125,7 @@ def convert_dataset(
             "include_empty": include_empty,
             "crossing_outlines": crossing_outlines,
             "pseudonymised": pseudonymise,
+            **table,
             **summarise(
                 converted,
                 kept,
@@ -132,6 +135,7 @@ def convert_dataset(
                 phrases_without_label=phrases_without_label(labels, records),
             ),
         }
+        summary["warnings"] += collisions
         write_json(tree / DATASET, summary)
     _tell(summary)
     return summary
@@ -162,21 +166,56 @@ def _require_places(root: Path, output: Path, key_file: Path) -> None:
 
 
 def _keep_names(
-    table: Path, pseudonymise: bool, identities: Sequence[Identified], labels: Mapping[str, str]
-) -> None:
-    """Write the table that leads from pseudonyms back to names; without pseudonyms remove an older one."""
-    if not pseudonymise:
-        table.unlink(missing_ok=True)
-        return
-    names = {
-        Name("word", word, word) for word in [*labels, *labels.values(), *(each.split for each in identities)]
-    }
+    key_file: Path,
+    output: Path,
+    pseudonyms: Pseudonyms | OriginalNames,
+    identities: Sequence[Identified],
+    labels: Mapping[str, str | None],
+) -> tuple[dict[str, str], list[str]]:
+    """Write the table that leads from pseudonyms back to names; return what dataset.json says of it, and warnings.
+
+    Without pseudonyms the table of the tree that is replaced is removed: its names are published from now on.
+    """
+    if not isinstance(pseudonyms, Pseudonyms):
+        with suppress(UserError):
+            table_of_tree(output, key_file).unlink()
+        return {}, []
+    published = [*labels, *filter(None, labels.values()), *(each.split for each in identities), output.name]
+    names = {Name("word", word, word) for word in published}
     for each in identities:
         names.add(Name("image", each.image_id, each.record.name))
         if each.origin.patient != UNNAMED:
             names.add(Name("patient", each.patient, each.origin.patient))
         names |= {Name("identifier", each.patient, word) for word in each.record.identifiers}
-    write_name_table(table, sorted(names))
+    identity = keep_names(key_file, output.name, names, pseudonyms.name_table)
+    return {"name_table": identity}, _collisions(names)
+
+
+def _collisions(names: set[Name]) -> list[str]:
+    """What to know of names that the report's own sentences hold, before anything is computed for it.
+
+    Warnings are published: they count the patients. Their pseudonyms go to standard error.
+    """
+    words, wholes = Terms([sorted(names)]).in_the_report()
+    warnings = []
+    if words:
+        warnings.append(
+            f"Words in the names of {len(words)} patients are also words of the report's own sentences; the "
+            "search for original names passes over them there, not in cells of tables."
+        )
+    if wholes:
+        warnings.append(
+            f"The whole names of {len(wholes)} patients stand in the report's own sentences; the search for "
+            "original names will refuse it until they are accepted (privacy.accepted); the log of the conversion "
+            "lists them."
+        )
+    for found in (words, wholes):
+        if found:
+            print(
+                f"In the report's own sentences: {', '.join(sorted(name.published for name in found))}",
+                file=sys.stderr,
+            )
+    return warnings
 
 
 def _tree_image(item: Converted, drawn: DrawnTruths) -> TreeImage:

@@ -67,6 +67,10 @@ class Pseudonyms:
         """The patient's pseudonym, `_` and ten hexadecimal digits of the image's name."""
         return f"{self.patient(patient)}_{self._digits('image', name)}"
 
+    def name_table(self, content: str) -> str:
+        """Ten hexadecimal digits that tell a table of names from others, and nothing of the names."""
+        return self._digits("name table", content)
+
     def _digits(self, kind: str, identifier: str) -> str:
         message = f"{kind}\0{identifier}".encode()
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_DIGITS]

@@ -1,206 +1,206 @@
-"""What a file says: its text, and the text in archives, tables, images' metadata and embedded files."""
+"""The pieces of text in a file: of its own form, and of the archives, tables and files that it embeds."""
 
-import base64
-import binascii
-import bz2
-import gzip
-import html
 import io
-import lzma
 import re
-import tarfile
-import urllib.parse
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
-from refvessel.image_files import identify
+from refvessel.privacy.archives import (
+    LARGEST,
+    Member,
+    decompressed,
+    members_of_tar,
+    members_of_zip,
+    zlib_streams,
+)
+from refvessel.privacy.binary import json_header, runs_of_characters, texts_of_binary
+from refvessel.privacy.documents import attachments_of_pdf, texts_of_pdf
+from refvessel.privacy.encodings import (
+    embedded,
+    is_printable,
+    is_readable,
+    readings,
+    with_accents,
+    without_files,
+    without_run_lengths,
+)
+from refvessel.privacy.images import texts_of_image
+from refvessel.privacy.markup import pieces_of_markup
+from refvessel.privacy.pieces import HEADER, Piece, Unsearchable, field_of_number
+from refvessel.privacy.values import pieces_of_csv, pieces_of_json, pieces_of_latex
 
 _DEEPEST = 6  # archives in archives
-_LARGEST = 1 << 30  # bytes of one file or member
-# The run lengths of masks look like words and say nothing; embedded files are searched decoded.
-_RUN_LENGTHS = re.compile(r'counts(?:\\*"|"")?\s*:\s*(?:\\*"|"")[0-o\\]*')
-_EMBEDDED = re.compile(r"[A-Za-z0-9+/]{80,}={0,2}")
-# First bytes of what holds text that only its own programs unpack.
-_CLOSED = {
-    b"%PDF-": "a PDF document",
+_CLOSED = {  # first bytes of what holds text that only its own programs unpack
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!\x1a\x07": "a RAR archive",
     b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
 }
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # characters that no text has
-_JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_BYTE_ORDER_MARKS = {
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_MARKUP = re.compile(r"\s*<[?!a-zA-Z]")
 
 
-class Unsearchable(Exception):
-    """A file that cannot be searched; its text says why."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A piece of text and where it stands; `guessed` where it comes from bytes that need not be text."""
-
-    where: str
-    text: str
-    guessed: bool = False
-
-
-def said_in(path: Path, where: str) -> Iterator[Said]:
+def pieces_of_file(path: Path, where: str) -> Iterator[Piece]:
     """All that the file at `path` says, its name left aside; raises Unsearchable where it does not open."""
     size = path.stat().st_size
-    if size > _LARGEST:
-        raise Unsearchable(f"it is larger than {_LARGEST >> 20} MB")
+    if size > LARGEST:
+        raise Unsearchable(f"it is larger than {LARGEST >> 20} MB")
     try:
-        yield from _said(path.read_bytes(), where, 0)
+        yield from _pieces(path.read_bytes(), where, path.name, 0)
     except OSError as error:
         raise Unsearchable(f"it cannot be read ({error.strerror or error})") from None
 
 
-def _said(content: bytes, where: str, depth: int) -> Iterator[Said]:
+def pieces_of_name(name: str, where: str) -> Iterator[Piece]:
+    """What the name of a file, a folder or a member says."""
+    yield from _expanded([Piece(where, name)], 0)
+
+
+def _pieces(content: bytes, where: str, name: str, depth: int) -> Iterator[Piece]:
     if depth > _DEEPEST:
         raise Unsearchable(f"it holds archives more than {_DEEPEST} deep")
     for magic, kind in _CLOSED.items():
         if content.startswith(magic):
             raise Unsearchable(f"it is {kind}, which is not opened")
     if content.startswith(b"PK\x03\x04"):
-        yield from _said_in_zip(content, where, depth)
+        yield from _of_members(members_of_zip(content), where, depth)
     elif content.startswith(b"PAR1"):
-        yield from _said_in_parquet(content, where)
+        yield from _of_parquet(content, where, depth)
+    elif content.startswith(b"%PDF-"):
+        yield from _expanded((Piece(where, text) for text in texts_of_pdf(content)), depth)
+        yield from _of_members(attachments_of_pdf(content), where, depth)
     elif content[257:262] == b"ustar":
-        yield from _said_in_tar(content, where, depth)
-    elif (unpacked := _decompressed(content)) is not None:
-        yield from _said(unpacked, where, depth + 1)
+        yield from _of_members(members_of_tar(content), where, depth)
+    elif (unpacked := decompressed(content)) is not None:
+        yield from _pieces(unpacked, where, name.removesuffix(".gz"), depth + 1)
+    elif (header := json_header(content)) is not None:
+        yield from _pieces(header, where, "header.json", depth + 1)
     elif (text := _as_text(content)) is not None:
-        yield from _said_in_text(text, where, depth)
+        yield from _expanded(_of_text(text, where, PurePosixPath(name).suffix.lower()), depth)
     else:
-        yield from _said_in_image(content, where)
-        yield Said(where, content.decode("latin-1"), guessed=True)
-        yield Said(where, content.decode("utf-8", "replace"), guessed=True)
-        yield Said(where, content.decode("utf-16-le", "replace"), guessed=True)
+        yield from _of_binary(content, where, depth)
 
 
-def _said_in_text(text: str, where: str, depth: int) -> Iterator[Said]:
-    for embedded in _EMBEDDED.findall(text):
-        try:
-            yield from _said(base64.b64decode(embedded), f"{where}, embedded", depth + 1)
-        except binascii.Error:
-            continue  # not base64, so it stays in the text
-    bare = _RUN_LENGTHS.sub(" ", _EMBEDDED.sub(_without_embedded, text))
-    yield Said(where, bare)
-    decoded = _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), bare)
-    decoded = html.unescape(urllib.parse.unquote(decoded))
-    if decoded != bare:
-        yield Said(where, decoded)
+def _of_text(text: str, where: str, suffix: str) -> Iterable[Piece]:
+    """The pieces of a text by its form, which its first characters or its suffix tell."""
+    if _MARKUP.match(text):
+        return pieces_of_markup(text, where)
+    if text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+        found = pieces_of_json(text, where)
+        if found is None and suffix in (".jsonl", ".ndjson"):
+            return [piece for line in text.splitlines() for piece in _of_text(line, where, "")]
+        if found is not None:
+            return found
+    if suffix in (".csv", ".tsv"):
+        return pieces_of_csv(text, where)
+    if suffix == ".tex":
+        return pieces_of_latex(with_accents(text), where)
+    return [Piece(where, text.replace("\0", "\n"))]
 
 
-def _without_embedded(match: re.Match) -> str:
-    try:
-        base64.b64decode(match[0])
-    except binascii.Error:
-        return match[0]
-    return " "
+def _expanded(pieces: Iterable[Piece], depth: int) -> Iterator[Piece]:
+    """The pieces, what they say without their escapes, and what they embed."""
+    for piece in pieces:
+        text = without_run_lengths(piece.text)
+        for reading in readings(text):
+            yield Piece(piece.where, without_files(reading), piece.field, piece.quoted)
+            for content in _distinct(embedded(reading)):
+                yield from _pieces(content, f"{piece.where}, embedded", "", depth + 1)
+        if text[:1] in ("{", "[") and depth <= _DEEPEST and piece.field is not None:
+            for cell in text.split("\n"):
+                if (inside := pieces_of_json(cell, piece.where)) is not None:
+                    yield from _expanded(inside, depth + 1)
 
 
-def _said_in_zip(content: bytes, where: str, depth: int) -> Iterator[Said]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            yield Said(where, archive.comment.decode("utf-8", "replace"))
-            for member in archive.infolist():
-                inside = f"{where}, member {member.filename}"
-                yield Said(inside, member.filename)
-                yield Said(inside, member.comment.decode("utf-8", "replace"))
-                if member.file_size > _LARGEST:
-                    raise Unsearchable(f"its member {member.filename} is larger than {_LARGEST >> 20} MB")
-                yield from _said(archive.read(member), inside, depth + 1)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise Unsearchable(f"it is a zip archive that does not open ({error})") from None
+def _distinct(contents: Iterable[bytes]) -> Iterable[bytes]:
+    return dict.fromkeys(contents)
 
 
-def _said_in_tar(content: bytes, where: str, depth: int) -> Iterator[Said]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            for member in archive:
-                inside = f"{where}, member {member.name}"
-                yield Said(inside, f"{member.name}\n{member.linkname}\n{member.uname}\n{member.gname}")
-                if (stream := archive.extractfile(member)) is not None:
-                    yield from _said(stream.read(), inside, depth + 1)
-    except tarfile.TarError as error:
-        raise Unsearchable(f"it is a tar archive that does not open ({error})") from None
+def _of_members(members: Iterable[Member], where: str, depth: int) -> Iterator[Piece]:
+    for member in members:
+        inside = f"{where}, member {member.name}" if member.name else where
+        yield from pieces_of_name(member.said, inside)
+        yield from _pieces(member.content, inside, member.name, depth + 1)
 
 
-def _said_in_parquet(content: bytes, where: str) -> Iterator[Said]:
+def _of_parquet(content: bytes, where: str, depth: int) -> Iterator[Piece]:
     try:
         file = pq.ParquetFile(io.BytesIO(content))
-        yield Said(where, "\n".join(file.schema_arrow.names))
+        yield Piece(where, "\n".join(file.schema_arrow.names), HEADER)
         for key, value in (file.metadata.metadata or {}).items():
             if key != b"ARROW:schema":
-                yield from _said(value, f"{where}, metadata {key.decode('utf-8', 'replace')}", 0)
-        for batch in file.iter_batches():
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                values = "\n".join(str(value) for value in column.to_pylist() if value is not None)
-                yield from _said_in_text(values, f"{where}, column {name}", 0)
+                inside = f"{where}, metadata {key.decode('utf-8', 'replace')}"
+                yield from _pieces(value, inside, "", depth + 1)
+        table = file.read()
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            cells = _cells(column)
+            field = name
+            if pa.types.is_integer(column.type) and cells:
+                field = field_of_number(name, max(map(abs, map(int, cells))))
+            yield from _expanded([Piece(f"{where}, column {name}", "\n".join(cells), field)], depth)
     except (pa.ArrowException, OSError) as error:
         raise Unsearchable(f"it is a Parquet file that does not open ({error})") from None
 
 
-def _said_in_image(content: bytes, where: str) -> Iterator[Said]:
-    pieces: list[str] = []
-    try:
-        image = identify(io.BytesIO(content))
-        for page in ImageSequence.Iterator(image):
-            page.load()  # text may follow the pixels
-            pieces += _metadata(page)
-    except UnidentifiedImageError:
-        return
-    # Damaged files make Pillow's decoders raise nearly anything.
-    except Exception as error:
-        raise Unsearchable(f"it is an image that does not open ({error})") from None
-    yield Said(f"{where}, metadata", "\n".join(pieces))
+def _cells(column: pa.ChunkedArray) -> list[str]:
+    """The distinct values of a column, without fractions."""
+    if pa.types.is_floating(column.type):
+        whole = (value for value in pc.unique(column).to_pylist() if value is not None and value == value)
+        return [str(int(value)) for value in whole if abs(value) < 1e18 and value == int(value)]
+    values = column.to_pylist() if pa.types.is_nested(column.type) else pc.unique(column).to_pylist()
+    texts = (
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        for value in values
+        if value is not None
+    )
+    return list(dict.fromkeys(text.replace("\n", " ") for text in texts))
 
 
-def _metadata(image: Image.Image) -> Iterator[str]:
-    """The texts of an image, or of one page of it."""
-    yield from (f"{key}\n{_plain(value)}" for key, value in image.info.items())
-    exif = image.getexif()
-    for tags in (exif, *(exif.get_ifd(directory) for directory in ExifTags.IFD)):
-        yield from map(_plain, tags.values())
-    yield from map(_plain, dict(getattr(image, "tag_v2", {})).values())
-    yield from (_plain(body) for _, body in getattr(image, "applist", []))  # JPEG's segments, each comment
+def _of_binary(content: bytes, where: str, depth: int) -> Iterator[Piece]:
+    metadata = texts_of_image(content)
+    if metadata is not None:
+        yield from _expanded((Piece(f"{where}, metadata", text) for text in metadata), depth)
+    elif zipfile.is_zipfile(io.BytesIO(content)):  # behind something else
+        yield from _of_members(members_of_zip(content), where, depth)
+    else:
+        for unpacked in zlib_streams(content):
+            if is_readable(unpacked):
+                yield from _pieces(unpacked, f"{where}, embedded", "", depth + 1)
+    yield from _expanded([Piece(where, _lines(texts_of_binary(content)), "")], depth)
+    yield Piece(where, _lines(runs_of_characters(content)), "", guessed=True)
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace") + "\n" + value.decode("utf-16-le", "replace")
-    text = str(value)
-    # Pillow reads tags byte by byte, programs write UTF-8 into them.
-    return text + "\n" + text.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _decompressed(content: bytes) -> bytes | None:
-    for magic, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ\x00", lzma)):
-        if content.startswith(magic):
-            try:
-                with module.open(io.BytesIO(content)) as stream:
-                    unpacked = stream.read(_LARGEST + 1)
-            except (OSError, EOFError, lzma.LZMAError) as error:
-                raise Unsearchable(f"it is compressed and does not open ({error})") from None
-            if len(unpacked) > _LARGEST:
-                raise Unsearchable(f"it unpacks to more than {_LARGEST >> 20} MB")
-            return unpacked
-    return None
+def _lines(texts: Iterable[str]) -> str:
+    return "\n".join(text.replace("\n", " ") for text in texts)
 
 
 def _as_text(content: bytes) -> str | None:
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return _decoded(content, encoding)
+    if b"\0" in content:
+        decoded = (_decoded(content, encoding) for encoding in _WIDE)
+        # Text read in the wrong byte order is text of another script: all that it may be is searched.
+        return "\n".join(text for text in decoded if text is not None and is_printable(text)) or None
+    text = _decoded(content, "utf-8")
+    # Bytes without control characters are text in the one-byte code of Windows and its like.
+    return text if text is not None or _CONTROL.search(content) else content.decode("cp1252", "replace")
+
+
+def _decoded(content: bytes, encoding: str) -> str | None:
     try:
-        text = content.decode(encoding)
+        return content.decode(encoding)
     except UnicodeDecodeError:
-        # Bytes without control characters are text in the one-byte code of Windows and its like.
-        return None if _CONTROL.search(content) else content.decode("cp1252", "replace")
-    return None if "\0" in text else text
+        return None

@@ -1,18 +1,25 @@
 """The name table: which original name stands behind which pseudonym, in a folder that its owner alone can enter.
 
-A CSV file a data set, with the columns `kind`, `published`, `original`. Kinds: `image` (image_id and relative
-path), `patient` (pseudonym and patient), `identifier` (the patient's pseudonym and another word that identifies
-the patient) and `word` (a phrase, label or split: published on purpose, whatever it equals).
+One CSV file per data set and its names, with the columns `kind`, `published`, `original`. Kinds: `image`
+(image_id and relative path), `patient` (pseudonym and patient), `identifier` (the patient's pseudonym and
+another word that identifies the patient) and `word` (a phrase, label, split or the data set's name: published on
+purpose, whatever it equals).
+
+A table belongs to the trees that state its identity, `name_table` in dataset.json: two data sets of one name have
+two tables, and a copied or moved tree keeps its own.
 """
 
 import csv
+import io
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from refvessel.errors import UserError
-from refvessel.files import atomic_file
+from refvessel.files import atomic_file, read_json
+from refvessel.privacy.private import private_folder
 
 _COLUMNS = ["kind", "published", "original"]
 _KINDS = ("image", "patient", "identifier", "word")
@@ -27,19 +34,65 @@ class Name:
     original: str
 
 
-def name_table(key_file: Path, dataset: str) -> Path:
-    """Where the name table of a data set lies: beside the key of its pseudonyms."""
-    return key_file.parent / "names" / f"{dataset}.csv"
+def name_folder(key_file: Path) -> Path:
+    """Where name tables lie: beside the key of their pseudonyms."""
+    return Path(key_file).parent / "names"
+
+
+def name_table(key_file: Path, dataset: str, identity: str | None = None) -> Path:
+    """Where a name table lies; without an identity, where older versions kept the one of a data set's name."""
+    return name_folder(key_file) / (f"{dataset}-{identity}.csv" if identity else f"{dataset}.csv")
+
+
+def keep_names(key_file: Path, dataset: str, names: Iterable[Name], identify: Callable[[str], str]) -> str:
+    """Write the table of a data set beside the key; return its identity, which `identify` makes of its rows.
+
+    The identity must be made under the key, since it is published.
+    """
+    rows = sorted(names)
+    identity = identify(_as_csv(rows))
+    write_name_table(name_table(key_file, dataset, identity), rows)
+    return identity
+
+
+def table_of_tree(tree: Path, key_file: Path) -> Path:
+    """The name table of a tree with pseudonyms.
+
+    Raises UserError where it is absent, or lacks a name that stands behind a pseudonym of the tree.
+    """
+    described = read_json(Path(tree) / "dataset.json")
+    table = name_table(key_file, Path(tree).name, described.get("name_table"))
+    if "name_table" in described and not table.exists():  # of a tree that was renamed
+        table = next(name_folder(key_file).glob(f"*-{described['name_table']}.csv"), table)
+    known = {name.published for name in read_name_table(table)}
+    missing = sorted(_pseudonyms(described) - known)
+    if missing:
+        raise UserError(
+            f"{table} is the name table of other data than {tree}: it lacks {missing[0]}; "
+            "convert the data set again."
+        )
+    return table
+
+
+def stated_identities(folder: Path) -> dict[str, Path]:
+    """Identity -> file that states it: of the name tables of all trees and reports below a folder."""
+    stated: dict[str, Path] = {}
+    for name, key in (("dataset.json", "name_table"), ("manifest.json", "name_tables")):
+        for path in sorted(Path(folder).rglob(name)):
+            content = read_json(path)
+            found = content.get(key) if isinstance(content, dict) else None
+            for identity in [found] if isinstance(found, str) else found or []:
+                stated.setdefault(str(identity), path)
+    return stated
 
 
 def write_name_table(path: Path, names: Iterable[Name]) -> None:
     """Write a table of mode 0600 in a folder of mode 0700; raises UserError where others may enter the folder."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _require_private(path.parent)
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(_COLUMNS)
-        table.writerows([name.kind, name.published, name.original] for name in names)
+    if path.parent.exists():
+        _require_private(path.parent)
+    private_folder(path.parent)
+    with atomic_file(path) as temporary:
+        temporary.write_text(_as_csv(names), "utf-8", newline="")
     path.chmod(0o600)
 
 
@@ -57,6 +110,19 @@ def read_name_table(path: Path) -> list[Name]:
     if not rows or rows[0] != _COLUMNS or not all(len(row) == 3 and row[0] in _KINDS for row in rows[1:]):
         raise UserError(f"{path} is not a name table; convert the data set again.")
     return [Name(*row) for row in rows[1:]]
+
+
+def _as_csv(names: Iterable[Name]) -> str:
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    table.writerows([name.kind, name.published, name.original] for name in names)
+    return stream.getvalue()
+
+
+def _pseudonyms(described: dict[str, Any]) -> set[str]:
+    images = described.get("images", {})
+    return {*images, *described.get("dropped", {}), *(image["patient"] for image in images.values())}
 
 
 def _require_private(folder: Path) -> None:

@@ -46,8 +46,12 @@ def render_page(
     comparisons: Sequence[Comparison],
     figures: dict[str, list[ShownFigure]],
     versions: dict[str, str],
+    accepted: Sequence[str] = (),
 ) -> str:
-    """The page's HTML; `figures` has each evaluation's by its name. All text from artifacts is escaped."""
+    """The page's HTML. All text from artifacts is escaped.
+
+    `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over.
+    """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -84,6 +88,7 @@ def render_page(
         official=_OFFICIAL,
         policies=_policies(evaluations),
         versions=versions,
+        accepted=accepted,
     )
 
 

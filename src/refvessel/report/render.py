@@ -33,12 +33,15 @@ def render_report(
     datasets: Mapping[str, Path],
     comparisons: Sequence[Path] = (),
     name_tables: Sequence[Path] = (),
+    accepted: Sequence[str] = (),
+    private_log: Path | None = None,
 ) -> None:
     """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of each model, `datasets` the tree of each dataset; `comparisons` are the
     comparison.json of splits with several models. `name_tables` are those of the datasets with pseudonyms: the
-    report is searched for the original names before it appears.
+    report is searched for the original names before it appears, but for those under the pseudonyms `accepted`,
+    which the page tells. `private_log` gets which name was found where.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
@@ -59,9 +62,30 @@ def render_report(
         captions = write_tables(artifacts, compared, folder / "tables")
         figures = {one.evaluation.name: _draw_figures(one, folder / "figures") for one in artifacts}
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
-        (folder / "index.html").write_text(render_page(artifacts, compared, figures, used), "utf-8")
-        write_json(folder / "manifest.json", _manifest(folder, artifacts, compared, captions, figures, used))
-        check_privacy(folder, name_tables)
+        (folder / "index.html").write_text(render_page(artifacts, compared, figures, used, accepted), "utf-8")
+        manifest = _manifest(folder, artifacts, compared, captions, figures, used)
+        write_json(folder / "manifest.json", manifest | _searched_for(artifacts, accepted))
+        check_privacy(
+            folder,
+            name_tables,
+            accepted=accepted,
+            published=_names_of_the_user(artifacts),
+            private_log=private_log,
+            shown_as=output,
+        )
+
+
+def _searched_for(artifacts: Sequence[Artifacts], accepted: Sequence[str]) -> dict[str, list[str]]:
+    """What tells a later search which names belong to the report."""
+    tables = {str((one.dataset or {}).get("name_table", "")) for one in artifacts} - {""}
+    return {"name_tables": sorted(tables), "accepted": sorted(accepted)}
+
+
+def _names_of_the_user(artifacts: Sequence[Artifacts]) -> list[str]:
+    """What the configuration calls its models, data sets and splits, and the question: published on purpose."""
+    evaluations = [one.evaluation for one in artifacts]
+    questions = [str((one.made_from.get("run") or {}).get("question", "")) for one in artifacts]
+    return [*(name for one in evaluations for name in (one.model, one.dataset, one.split)), *questions]
 
 
 def _check_replaceable(output: Path) -> None:
