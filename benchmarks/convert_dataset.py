@@ -147,6 +147,7 @@ def convert(folder: Path, processes: int) -> None:
     convert_dataset(
         source_format="labelme",
         root=folder / "source",
+        patient_pattern=r"(?P<patient>.+)_f(?P<frame>\d+)$",
         output=folder / "tree",
         key_file=folder / "key" / "pseudonym.key",
         jobs=processes,

@@ -88,7 +88,8 @@ def _problems_of_dataset(
     if settings["patients"] and settings["patient_pattern"] is not None:
         yield f"{where}: patient_pattern and patients are both given; leave one out."
     yield from _refusal(where, lambda: _split_rule(settings))
-    yield from _refusal(where, lambda: PatientPattern(settings["patient_pattern"]))
+    if settings["patient_pattern"] is not None:
+        yield from _refusal(where, lambda: PatientPattern(settings["patient_pattern"]))
     if settings["phrases"] is not None:
         yield from _refusal(where, lambda: require_phrases(settings["phrases"]))
     yield from _refusal(

@@ -4,7 +4,8 @@ import hashlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from fundus import fundus
+from PIL import Image, ImageEnhance
 
 from refvessel.dataset.gates import Gates
 from refvessel.errors import UserError
@@ -25,8 +26,8 @@ def test_what_was_compared_is_recorded(two_splits, convert):
     assert gates["patients"] == {"compared": 3, "in_two_splits": 0}
     assert gates["identical_pixels"] == {"compared": 3, "across_splits": 0, "within_a_split": 0}
     near = gates["near_duplicates"]
-    assert (near["bits"], near["threshold"], near["across_splits"]) == (256, 40, 0)
-    assert 40 < near["nearest"] <= 256
+    assert (near["bits"], near["threshold"], near["across_splits"]) == (256, 56, 0)
+    assert 56 < near["nearest"] <= 256
     assert gates["trained_on"] is None
 
 
@@ -101,3 +102,29 @@ def test_an_unusable_list_is_refused(two_splits, convert, tmp_path, content, rea
 def test_an_unusable_threshold_is_refused(threshold):
     with pytest.raises(UserError, match="near_duplicates is"):
         Gates(near_duplicates=threshold)
+
+
+def test_a_cropped_and_brightened_copy_is_refused_and_another_eye_is_not(source, convert):
+    for name, image in (
+        ("train/p1_1.png", fundus(1, side=1)),
+        ("test/p2_1.png", fundus(2, side=1)),
+        ("test/p3_1.png", ImageEnhance.Brightness(fundus(1, side=1).crop((17, 12, 550, 575))).enhance(1.2)),
+    ):
+        source.labelme(name, size=image.size)
+        image.save(source.root / name)
+    with pytest.raises(
+        UserError, match=r"test/p3_1\.png \(test\) and train/p1_1\.png \(train\) look the same"
+    ) as caught:
+        convert(splits=SPLITS, patient_pattern=PATTERN)
+    assert "p2_1" not in str(caught.value)
+
+
+def test_images_that_are_near_and_differ_in_their_vessels_pass_and_are_counted(two_splits, convert):
+    gates = convert(splits=SPLITS, patient_pattern=PATTERN, near_duplicates=255)["gates"]
+    assert gates["near_duplicates"]["told_apart_by_vessels"] == 2
+
+
+def test_one_split_has_nothing_to_compare(source, convert):
+    source.labelme("p1_1.png")
+    source.labelme("p2_1.png")
+    assert convert()["gates"]["near_duplicates"]["nearest"] is None

@@ -2,12 +2,21 @@ import io
 
 import numpy as np
 import pytest
+from fundus import fundus
 from hypothesis import given
 from hypothesis import strategies as st
+from near_duplicates import COPIES as ALL_COPIES
+from near_duplicates import old_hash
 from PIL import Image, ImageEnhance
 
-from refvessel.dataset.gates import NEAR_DUPLICATES
-from refvessel.dataset.likeness import BITS, near_pairs, perceptual_hash
+from refvessel.dataset.gates import NEAR_DUPLICATES, SAME_VESSELS
+from refvessel.dataset.likeness import (
+    BITS,
+    near_pairs,
+    perceptual_hash,
+    perceptual_hashes,
+    vessel_correlation,
+)
 
 
 def distance(one: bytes, other: bytes) -> int:
@@ -77,3 +86,63 @@ def test_blocks_meet_each_other(monkeypatch):
     hashes = [bytes([number]) * (BITS // 8) for number in range(11)]
     pairs, _ = near_pairs(hashes, [str(number) for number in range(11)], BITS)
     assert sorted(pair[:2] for pair in pairs) == [(i, j) for i in range(11) for j in range(i + 1, 11)]
+
+
+@pytest.fixture(scope="module")
+def eyes() -> list[Image.Image]:
+    """Invented photographs of one camera, as alike as they get: one side, faint vessels, an even ground."""
+    return [fundus(100 + seed, contrast=0.1, mottling=0.3, side=1) for seed in range(12)]
+
+
+def test_eyes_of_one_camera_differ_where_their_surround_is_not_looked_at(eyes):
+    groups = [str(number) for number in range(len(eyes))]
+    pairs, nearest = near_pairs([perceptual_hashes(eye) for eye in eyes], groups, BITS)
+    hashes = [old_hash(eye) for eye in eyes]
+    with_surround = min(np.count_nonzero(a != b) for i, a in enumerate(hashes) for b in hashes[:i])
+    assert with_surround <= 40  # what refused the real DRIVE
+    assert nearest > NEAR_DUPLICATES
+    for one, other, _ in pairs[:5]:
+        assert vessel_correlation(eyes[one], eyes[other]) < SAME_VESSELS
+
+
+@pytest.mark.parametrize("copy", ALL_COPIES)
+def test_a_copy_of_an_eye_is_found_and_confirmed(eyes, copy):
+    for eye in eyes[:1]:
+        other = ALL_COPIES[copy](eye)
+        assert (
+            near_pairs([perceptual_hashes(eye), perceptual_hashes(other)], ["a", "b"], 0)[1]
+            <= NEAR_DUPLICATES
+        )
+        assert vessel_correlation(eye, other) >= SAME_VESSELS
+
+
+@pytest.mark.parametrize("copy", ALL_COPIES)
+def test_a_copy_of_a_real_angiogram_is_found_and_confirmed(frames, copy):
+    for frame in (each.convert("RGB") for each in frames[::21]):
+        other = ALL_COPIES[copy](frame)
+        assert (
+            near_pairs([perceptual_hashes(frame), perceptual_hashes(other)], ["a", "b"], 0)[1]
+            <= NEAR_DUPLICATES
+        )
+        assert vessel_correlation(frame, other) >= SAME_VESSELS
+
+
+def test_a_cutting_is_found_from_either_image(eyes):
+    cut = ALL_COPIES["cut by 4%"](eyes[0])
+    own, others = perceptual_hashes(eyes[0]), perceptual_hashes(cut)
+    assert (
+        near_pairs([own, others], ["a", "b"], 0)[1]
+        == near_pairs([others, own], ["a", "b"], 0)[1]
+        <= NEAR_DUPLICATES
+    )
+    assert distance(own[: BITS // 8], others[: BITS // 8]) > NEAR_DUPLICATES
+
+
+def test_images_without_structure_are_not_told_apart():
+    flat = Image.new("L", (50, 40), 90)
+    assert vessel_correlation(flat, Image.new("L", (50, 40), 91)) == 1
+    assert vessel_correlation(flat, Image.fromarray(255 - 150 * np.eye(50, dtype=np.uint8))) == 0
+
+
+def test_one_group_needs_no_hashes():
+    assert near_pairs([b"", b""], ["test", "test"], 40) == ([], None)

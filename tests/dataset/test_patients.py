@@ -8,28 +8,6 @@ from refvessel.dataset.readers.records import Record
 from refvessel.errors import UserError
 
 
-@pytest.mark.parametrize(
-    ("name", "patient", "frame"),
-    [
-        ("p1_001.png", "p1", 1),
-        ("p1-12.png", "p1", 12),
-        ("p1_frame12.png", "p1", 12),
-        ("p1_IMG_0012.jpeg", "p1", 12),
-        ("p1_f3.png", "p1", 3),
-        ("a/b/p1_2_003.png", "p1_2", 3),
-        ("p1.v2_003.png", "p1.v2", 3),
-        ("p1/003.png", "p1", 3),
-        ("p1/frame_003.png", "p1", 3),
-        ("p1/left.png", "left", None),
-        ("p1.png", "p1", None),
-        ("0012.png", "0012", None),
-        ("Zhang Wei 2_7.png", "Zhang Wei 2", 7),
-    ],
-)
-def test_the_default_pattern_takes_a_frame_number_off_the_stem(name, patient, frame):
-    assert PatientPattern(None).origin(name) == Origin(patient, frame, None)
-
-
 def test_a_pattern_may_name_patient_frame_and_split():
     pattern = PatientPattern(r"^(?P<split>\w+)/(?P<patient>\d+)-(?P<frame>\d+)$")
     assert pattern.origin("test/17-3.png") == Origin("17", 3, "test")
@@ -124,7 +102,7 @@ def test_a_pattern_goes_before_the_data_and_the_data_before_the_name():
     assert Origins(None, None, own_splits=False).of(known) == Origin("0815", 7, None)
     pattern = r"(?P<patient>p\d)_(?P<frame>\d)"
     assert Origins(pattern, None, own_splits=True).of(known) == Origin("p1", 2, "test")
-    assert Origins(None, None, own_splits=True).of(record("p1_2.png")) == Origin("p1", 2, None)
+    assert Origins(None, None, own_splits=True).of(record("p1_2.png")) == Origin("p1", 2, None, stated=False)
 
 
 def test_pattern_and_table_exclude_each_other(table):

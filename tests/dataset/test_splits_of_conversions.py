@@ -15,11 +15,11 @@ def test_splits_follow_the_patient_and_stay_when_patients_are_added(source, conv
 
     for number in range(20):
         source.labelme(f"p{number}_01.png")
-    splits = {"train": 0.5, "test": 0.5}
-    before = split_of_patients(convert(splits=splits))
+    how = {"splits": {"train": 0.5, "test": 0.5}, "patient_pattern": r"(?P<patient>p\d+)"}
+    before = split_of_patients(convert(**how))
     for number in range(20, 30):
         source.labelme(f"p{number}_01.png")
-    after = split_of_patients(convert(splits=splits))
+    after = split_of_patients(convert(**how))
     assert set(before.values()) == {"train", "test"}
     assert len(after) == 30
     assert {patient: after[patient] for patient in before} == before
@@ -45,7 +45,7 @@ def test_a_single_split_wins_over_the_pattern(source, convert):
 
 def test_an_empty_split_is_a_warning(source, convert, capsys):
     source.labelme("p1_01.png")
-    summary = convert(splits={"train": 0.5, "test": 0.5})
+    summary = convert(splits={"train": 0.5, "test": 0.5}, patient_pattern=PATTERN)
     (warning,) = summary["warnings"]
     assert "No patient fell into the split" in warning
     assert f"Warning: {warning}" in capsys.readouterr().err
@@ -55,7 +55,9 @@ def test_repeated_pixels_within_a_split_are_a_warning(source, convert):
     annotation = source.labelme("p1_01.png")
     source.labelme("p1_02.png", image=False, imagePath="p1_02.png", imageData="")
     (source.root / "p1_02.png").write_bytes(annotation.with_suffix(".png").read_bytes())
-    assert convert()["warnings"] == ["1 images repeat the pixels of another image of their split."]
+    assert convert(patient_pattern=PATTERN)["warnings"] == [
+        "1 images repeat the pixels of another image of their split."
+    ]
 
 
 def test_a_patient_in_two_splits_is_refused(source, convert):

@@ -63,8 +63,8 @@ def convert_dataset(
         bool, typer.Option("--split-by-frames", help="Let shares count frames instead of patients.")
     ] = False,
     near_duplicates: Annotated[
-        int, typer.Option(help="Bits of 256 in which images of two splits must differ; -1: not compared.")
-    ] = 40,
+        int, typer.Option(help="Bits of 256 within which images of two splits are compared; -1: not at all.")
+    ] = 56,
     trained_on: Annotated[
         Path | None, typer.Option(help="List of training images, none of which may be evaluated on.")
     ] = None,

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from refvessel.dataset.converted import Converted, DrawnTruths, convert_images
 from refvessel.dataset.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.identities import Identified, identify
+from refvessel.dataset.likely_patients import UNNAMED
 from refvessel.dataset.outlines import OUTLINES
 from refvessel.dataset.patients import Origins
 from refvessel.dataset.phrases import labels_left_out, phrases_of_labels, phrases_without_label
@@ -20,7 +21,7 @@ from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.splits import DEFAULT_SEED, SplitRule
 from refvessel.dataset.spool import Spool
 from refvessel.dataset.summary import summarise
-from refvessel.dataset.tree import DATASET, REFS
+from refvessel.dataset.tree import DATASET, IMAGES, REFS
 from refvessel.dataset.tree_writing import TreeImage, write_tree
 from refvessel.dataset.truths import TruthRule
 from refvessel.errors import UserError
@@ -61,10 +62,10 @@ def convert_dataset(
     label is the phrase); see TruthRule for `target`, `include_empty` and `crossing_outlines`.
 
     Who is in which split: `patients` is a CSV table (see PatientTable), `patient_pattern` a regular expression
-    (see PatientPattern); without either the data or their names tell. Splits come from `single_split`; else
-    from the table or the pattern; else, where `splits` is None, from the data; else in the ratios `splits`
-    (None: 0.7 train, 0.1 val, 0.2 test), by hash with the seed `split_seed`, or by frames with
-    `split_by_frames` (see `splits`).
+    (see PatientPattern); without either the data tell or, in one split only, their names (see
+    `likely_patients`). Splits come from `single_split`; else from the table or the pattern; else, where `splits`
+    is None, from the data; else in the ratios `splits` (None: 0.7 train, 0.1 val, 0.2 test), by hash with the seed
+    `split_seed`, or by frames with `split_by_frames` (see `splits`).
 
     What is refused: see Gates for `near_duplicates` and `trained_on`.
 
@@ -94,9 +95,19 @@ def convert_dataset(
     identities = identify(records, origins, split_rule, names, problems)
     with atomic_directory(output) as tree:
         spool = Spool(tree)
-        converted = convert_images(identities, labels, tree, spool, problems, rule=truth_rule, jobs=jobs)
+        several_splits = len({identity.split for identity in identities}) > 1
+        converted = convert_images(
+            identities,
+            labels,
+            tree,
+            spool,
+            problems,
+            rule=truth_rule,
+            hashed=several_splits and gates.near_duplicates is not None,
+            jobs=jobs,
+        )
         kept = [item for item in converted if item.tally.expressions]
-        gate_findings = gates.check(kept, origins, problems)
+        gate_findings = gates.check(kept, origins, tree / IMAGES, problems)
         problems.raise_any()
         if not kept:
             vanished = sum(item.tally.regions_without_pixels for item in converted)
@@ -173,7 +184,8 @@ def _keep_names(
     names = {Name("word", word, word) for word in published}
     for each in identities:
         names.add(Name("image", each.image_id, each.record.name))
-        names.add(Name("patient", each.patient, each.origin.patient))
+        if each.origin.patient != UNNAMED:
+            names.add(Name("patient", each.patient, each.origin.patient))
         names |= {Name("identifier", each.patient, word) for word in each.record.identifiers}
     identity = keep_names(key_file, output.name, names, pseudonyms.name_table)
     return {"name_table": identity}, _collisions(names)

@@ -37,7 +37,7 @@ class Converted:
     width: int
     height: int
     pixels_sha256: str  # see CleanImage
-    perceptual_hash: bytes  # see CleanImage
+    perceptual_hashes: bytes  # see CleanImage
     file_sha256: str  # of the encoded image as it was found
     redrawn: Sequence[Redrawn]  # the truths by other rasterisers, for the images of the sample
 
@@ -59,15 +59,18 @@ def convert_images(
     problems: Problems,
     *,
     rule: TruthRule,
+    hashed: bool,
     jobs: int | None,
 ) -> list[Converted]:
     """Convert the images in `jobs` processes, in order; report what is wrong, until there are enough problems.
+
+    `hashed` says whether their perceptual hashes are wanted.
 
     No process holds more than one image, or the truths of more than a few, in memory.
     """
     (tree / IMAGES).mkdir(parents=True)
     sample = sampled(identity.image_id for identity in identities)
-    convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, sample=sample)
+    convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, hashed=hashed, sample=sample)
     converted = []
     jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
     with closing(map_in_processes(convert, identities, jobs=jobs, seconds=SECONDS_PER_IMAGE)) as results:
@@ -108,6 +111,7 @@ def _convert_image(
     phrases: Mapping[str, str],
     tree: Path,
     rule: TruthRule,
+    hashed: bool,
     sample: Set[str],
 ) -> dict[str, Any] | Problems:
     """The fields of Converted except the identity, which need not travel; or what is wrong with the image."""
@@ -115,7 +119,9 @@ def _convert_image(
     problems = Problems()
     with problems.collect():
         content = record.load(record.path)
-        image = clean_image(content, record.stated_size, str(record.path), upright=record.upright)
+        image = clean_image(
+            content, record.stated_size, str(record.path), upright=record.upright, hashed=hashed
+        )
         size = (image.width, image.height)
         regions = record.all_regions(problems)
         truths = draw_truths(record, regions, phrases, size, rule, problems)
@@ -134,7 +140,7 @@ def _convert_image(
         "width": image.width,
         "height": image.height,
         "pixels_sha256": image.pixels_sha256,
-        "perceptual_hash": image.perceptual_hash,
+        "perceptual_hashes": image.perceptual_hashes,
         "file_sha256": hashlib.sha256(content).hexdigest(),
         "redrawn": redraw(outlines, truths) if identity.image_id in sample else [],
     }

@@ -2,13 +2,14 @@
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from refvessel.dataset.likely_patients import likely_patients
 from refvessel.dataset.patients import Origin, Origins
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.pseudonyms import OriginalNames, Pseudonyms
 from refvessel.dataset.readers.records import Record
-from refvessel.dataset.splits import SplitRule, require_one_split, require_split_name
+from refvessel.dataset.splits import STATE_PATIENTS, SplitRule, require_one_split, require_split_name
 from refvessel.errors import UserError
 
 _LONGEST_ID = 200  # bytes; file systems allow 255, of which temporary names take some
@@ -32,11 +33,16 @@ def identify(
     names: Pseudonyms | OriginalNames,
     problems: Problems,
 ) -> list[Identified]:
-    """Name every record; report images that share a name or an id, and patients that fall into two splits."""
+    """Name every record; report images that share a name or an id, and patients that fall into two splits.
+
+    Raises UserError, with all problems so far, where nobody says who is on the images of several splits.
+    """
     found: list[tuple[Record, Origin]] = []
     for record in records:
         with problems.collect():
             found.append((record, origins.of(record)))
+    found = _with_likely_patients(found)
+    _require_stated_patients([origin for _, origin in found], rule, problems)
     split_of = rule.splits(origin for _, origin in found)
     identified = []
     for record, origin in found:
@@ -53,6 +59,27 @@ def identify(
     members = ((item.origin.patient, item.split, item.record.name) for item in identified)
     require_one_split("are of one patient", members, problems)
     return identified
+
+
+def _with_likely_patients(found: list[tuple[Record, Origin]]) -> list[tuple[Record, Origin]]:
+    """The same, patients that nobody states united where the names of their images share a clue."""
+    likely = likely_patients(record.name for record, origin in found if not origin.stated)
+    return [
+        (record, origin if origin.stated else replace(origin, patient=likely[record.name]))
+        for record, origin in found
+    ]
+
+
+def _require_stated_patients(origins: list[Origin], rule: SplitRule, problems: Problems) -> None:
+    """Refuse several splits where nobody says who is on the images: names alone let a patient fall into two."""
+    unstated = sum(not origin.stated for origin in origins)
+    splits = rule.possible_splits(origins)
+    if unstated and len(splits) > 1:
+        problems.add(
+            f"Nothing says who is on {unstated} images, so one patient may fall into several of the splits "
+            f"{', '.join(sorted(splits))}; {STATE_PATIENTS}, or put everything into one split (single_split)."
+        )
+        problems.raise_any()
 
 
 def _require_distinct_names(identified: list[Identified], problems: Problems) -> None:

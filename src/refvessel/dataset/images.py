@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from refvessel.dataset.likeness import perceptual_hash
+from refvessel.dataset.likeness import perceptual_hashes
 from refvessel.dataset.rewrap import rewrap_jpeg, rewrap_png
 from refvessel.errors import UserError
 from refvessel.image_files import DEEP_GREY, OPAQUE, decode, is_white_zero, opacity_of
@@ -33,11 +33,16 @@ class CleanImage:
     content: bytes  # the file, without metadata
     suffix: str  # its name's: `.png` or `.jpg`
     pixels_sha256: str  # of the RGB pixels, uint8, C-ordered (height, width, 3)
-    perceptual_hash: bytes  # see likeness
+    perceptual_hashes: bytes  # see likeness; empty where none are wanted
 
 
 def clean_image(
-    content: bytes, stated_size: tuple[int, int] | None, what: str, *, upright: bool = False
+    content: bytes,
+    stated_size: tuple[int, int] | None,
+    what: str,
+    *,
+    upright: bool = False,
+    hashed: bool = True,
 ) -> CleanImage:
     """Decode an image file and return it as a file of the same pixels, by the rules of this module.
 
@@ -66,7 +71,7 @@ def clean_image(
         content=rewrapped or encode_png(image),
         suffix=".jpg" if rewrapped and rewrapped.startswith(_JPEG) else ".png",
         pixels_sha256=hashlib.sha256(_rgb(image)).hexdigest(),
-        perceptual_hash=perceptual_hash(image),
+        perceptual_hashes=perceptual_hashes(image) if hashed else b"",
     )
 
 

@@ -1,17 +1,14 @@
-"""Who is on an image: patient, frame and split, from a table, the image's name or the data themselves."""
+"""Who is on an image: patient, frame and split, from a table, a pattern, the data or, failing these, its name."""
 
 import csv
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from refvessel.dataset.likely_patients import clues, last_number
 from refvessel.dataset.readers.records import Record, frame_number
 from refvessel.errors import UserError
 from refvessel.patterns import BoundedPattern
-
-# The stem without a trailing frame number; the folder's name where the stem is a number alone. Patients that look
-# alike (two folders that both hold `a_01`) become one: a split can be too coarse, but no patient falls into two.
-DEFAULT_PATTERN = r"(?:^|/)(?P<patient>[^/]+?)(?:[/_-](?i:frame|f|img)?[_-]?(?P<frame>\d+))?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +18,17 @@ class Origin:
     patient: str
     frame: int | None
     split: str | None  # as a table, a name or the data give it
+    stated: bool = True  # False: nobody says who the patient is, the name makes it likely
 
 
 class PatientPattern:
     """A regular expression with the named group `patient` and, if wanted, `frame` (digits) and `split`.
 
-    It is searched in the image's relative path without suffix, folders separated by `/`. None is the default
-    pattern. Raises UserError where it is no such expression.
+    It is searched in the image's relative path without suffix, folders separated by `/`. Raises UserError where it
+    is no such expression.
     """
 
-    def __init__(self, pattern: str | None) -> None:
-        pattern = DEFAULT_PATTERN if pattern is None else pattern
+    def __init__(self, pattern: str) -> None:
         self._expression = BoundedPattern(pattern, f"patient_pattern {pattern!r}")
         if "patient" not in self._expression.groups:
             raise UserError(f"patient_pattern {pattern!r} has no group (?P<patient>...); add it.")
@@ -94,7 +91,7 @@ class PatientTable:
 
 
 class Origins:
-    """Origins of records: by a table, else by a given pattern, else by the data, else by the default pattern.
+    """Origins of records: by a table or a pattern, else by the data, else (not `stated`) by their names.
 
     With `own_splits`, the data's own split serves where table and pattern give none.
     """
@@ -102,14 +99,16 @@ class Origins:
     def __init__(self, pattern: str | None, table: Path | None, *, own_splits: bool) -> None:
         if pattern is not None and table is not None:
             raise UserError("patient_pattern and patients are both given; leave one out.")
-        self._rule = None if table is None else PatientTable(table)
+        self._rule: PatientTable | PatientPattern | None = None if table is None else PatientTable(table)
         if pattern is not None:
             self._rule = PatientPattern(pattern)
-        self._default = PatientPattern(None)
         self._own_splits = own_splits
 
     def of(self, record: Record) -> Origin:
-        """The record's origin; raises UserError where nothing says who the patient is."""
+        """The record's origin; raises UserError where a table, a pattern or the data should name it and do not.
+
+        Where nothing states the patient, it is the first clue of the name (see `likely_patients`).
+        """
         if self._rule is not None:
             origin = self._rule.origin(record.name)
         elif record.patient == "":
@@ -117,19 +116,19 @@ class Origins:
         elif record.patient is not None:
             origin = Origin(record.patient, record.frame, None)
         else:
-            origin = self._default.origin(record.name)
+            origin = Origin(min(clues(record.name)), last_number(record.name), None, stated=False)
         return replace(
             origin,
             frame=record.frame if origin.frame is None else origin.frame,
             split=origin.split or (record.split if self._own_splits else None),
         )
 
-    def patient_of(self, name: str) -> str | None:
-        """Who is on an image of which the relative path alone is known; None where that does not tell."""
+    def patients_of(self, name: str) -> set[str]:
+        """Who may be on an image of which the relative path alone is known."""
         try:
-            return (self._rule or self._default).origin(name).patient
+            return clues(name) if self._rule is None else {self._rule.origin(name).patient}
         except UserError:
-            return None
+            return set()
 
 
 def without_suffix(name: str) -> str:

@@ -19,6 +19,11 @@ from refvessel.errors import UserError
 
 DEFAULT_RATIOS = {"train": 0.7, "val": 0.1, "test": 0.2}
 DEFAULT_SEED = 1
+# The remedy where nobody says who is on the images.
+STATE_PATIENTS = (
+    "set patient_pattern or patients (where every image shows another patient: "
+    "patient_pattern '(?P<patient>.+)')"
+)
 
 
 def require_split_name(split: str) -> None:
@@ -63,6 +68,15 @@ class SplitRule:
             return {self.single: 1.0}
         ratios = DEFAULT_RATIOS if self.ratios is None else self.ratios
         return {split: ratios[split] for split in sorted(ratios, key=_place)}
+
+    def possible_splits(self, origins: Iterable[Origin]) -> set[str]:
+        """The splits that images of these origins may be in."""
+        if self.single is not None:
+            return {self.single}
+        known = {origin.split for origin in origins}
+        return {split for split in known if split is not None} | (
+            set(self.effective_ratios) if None in known else set()
+        )
 
     def splits(self, origins: Iterable[Origin]) -> Callable[[Origin], str]:
         """The function from an origin to its split, given all origins."""

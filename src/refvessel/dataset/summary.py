@@ -12,10 +12,11 @@ from refvessel import provenance
 from refvessel.dataset.converted import Converted
 from refvessel.dataset.polygons import RASTERISER
 from refvessel.dataset.sensitivity import opencv_is_installed, summarise_redrawn
+from refvessel.dataset.splits import STATE_PATIENTS
 from refvessel.files import sha256_of_file
 
 FORMAT_VERSION = 1
-_EXAMPLES = 3  # images named in a warning
+_EXAMPLES = 3  # images or patients named in a warning
 
 
 def summarise(
@@ -39,6 +40,7 @@ def summarise(
         "counts": {**_counts(converted, kept), "images_not_annotated": images_not_annotated},
         "warnings": _warnings_of_annotations(converted, phrases_without_label)
         + _warnings(kept, splits, ratios),
+        "patients_stated": all(item.identity.origin.stated for item in kept),
         "gates": dict(gates),
         "rasteriser_sensitivity": summarise_redrawn(
             [truth for item in kept for truth in item.redrawn], sum(bool(item.redrawn) for item in kept)
@@ -147,7 +149,24 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
         warnings.append(
             "OpenCV is not installed, so its rasteriser is not compared; install refvessel[sensitivity]."
         )
-    return warnings
+    return warnings + _unstated_patients(kept)
+
+
+def _unstated_patients(kept: Sequence[Converted]) -> list[str]:
+    """How many patients names made of the images of which nobody says who is on them, and the largest of these."""
+    images = Counter(item.identity.patient for item in kept if not item.identity.origin.stated)
+    if not images:
+        return []
+    largest = sorted(images, key=lambda patient: (-images[patient], patient))[:_EXAMPLES]
+    examples = ", ".join(f"{patient} with {_number(images[patient], 'image')}" for patient in largest)
+    return [
+        f"Nothing says who is on the images: from their names alone, {_number(images.total(), 'image')} became "
+        f"{_number(len(images), 'patient')} (e.g. {examples}), and every interval rests on that; {STATE_PATIENTS}."
+    ]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _patients_of_splits(kept: Iterable[Converted]) -> dict[str, list[str]]:

@@ -43,6 +43,7 @@ class Expression:
     image_path: Path
     ignore_mask: masks.RLE | None = None  # pixels that no score looks at, as out of the field of view
     spacing: tuple[float, float] | None = None  # millimetres a pixel: between rows, between columns
+    patient_stated: bool = True  # False: the tree knows no patients
 
 
 Annotated = tuple[Expression, tuple[Polygon | Runs, ...]]  # an expression and the shapes of its truth
@@ -158,6 +159,7 @@ def _expressions_of(root: Path, ref: Mapping, instances: _Instances, where: str)
             sent_id=require(sentence, "sent_id", int, where),
             phrase=phrase,
             patient=require(image, "patient", str, at_image) if "patient" in image else image_path.stem,
+            patient_stated="patient" in image,
             height=height,
             width=width,
             truth=truth,

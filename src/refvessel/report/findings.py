@@ -83,6 +83,9 @@ def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
             f"of their perceptual hashes; {near['threshold']} or less would count as the same image."
         )
         found.append(Finding("note", text))
+        if apart := near.get("told_apart_by_vessels"):
+            text = f"{apart} pairs of images of different splits are as near as that and differ in their vessels."
+            found.append(Finding("note", text))
     if trained_on is None:
         text = "No list of training images was given, so none was compared with the images evaluated."
     else:

@@ -15,6 +15,7 @@ from refvessel.dataset.readers import labelme
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
 
+ANYONE = "(?P<patient>.+)"  # every image shows another patient
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 # A PNG of one white pixel.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
@@ -163,7 +164,7 @@ def test_a_mask_of_another_size_than_its_box_is_refused(source, points):
 def test_regions_without_a_pixel_are_a_warning_even_where_no_other_is_left(source, convert):
     source.labelme("p1.png", shapes=[mask_of(np.zeros((3, 5), np.uint8), 3, 2)])
     source.labelme("p2.png", [("vessel", [[5, 5], [5.01, 5], [5, 5.01]]), ("vessel", TRIANGLE)])
-    summary = convert(pseudonymise=False)
+    summary = convert(pseudonymise=False, patient_pattern=ANYONE)
     assert summary["counts"]["regions_without_pixels"] == 2
     assert summary["dropped"] == {"p1": "no region with a pixel"}
     (warning,) = summary["warnings"]
@@ -262,7 +263,7 @@ def test_many_holes_are_cut_in_a_row(source):
 
 def test_background_before_all_other_shapes_cuts_nothing_and_is_a_warning(source, convert):
     source.labelme("p1.png", shapes=[box("_background_", 5, 5, 10, 10), box("vessel", 0, 0, 20, 20)])
-    summary = convert()
+    summary = convert(patient_pattern=ANYONE)
     assert summary["warnings"] == [
         "1 shapes called _background_ come before all others in their file, so they cut nothing."
     ]
@@ -381,7 +382,7 @@ def test_an_embedded_image_of_another_size_than_the_file_is_told(source, convert
         "p1.png", [("vessel", double)], imageWidth=80, imageHeight=60, imageData=embedded((80, 60))
     )
     source.labelme("p2.png", imageData=embedded((40, 30)))
-    summary = convert(pseudonymise=False)
+    summary = convert(pseudonymise=False, patient_pattern=ANYONE)
     assert summary["images"]["p1"]["width"] == 40
     assert summary["counts"]["embedded_images_of_another_size"] == 1
     assert summary["warnings"] == [
@@ -395,7 +396,7 @@ def test_an_embedded_image_is_upright_and_the_file_may_be_turned(source, convert
     path = source.image("p1.jpg", (30, 40))
     Image.open(path).save(path, exif=exif)
     source.labelme("p1.jpg", image=False, imageData=embedded((40, 30)))
-    assert convert()["warnings"] == []
+    assert convert(patient_pattern=ANYONE)["warnings"] == []
 
 
 def test_postscript_in_an_embedded_image_is_no_image(source, convert):

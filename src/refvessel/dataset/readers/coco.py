@@ -12,7 +12,7 @@ from typing import Any
 
 from refvessel.dataset.fields import require, require_size
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files
+from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
 from refvessel.dataset.readers.templates import PathTemplate
 from refvessel.dataset.segmentation import read_shapes
 from refvessel.dataset.shapes import Region
@@ -150,10 +150,11 @@ class _File:
             image.crowds += annotation.get("iscrowd") == 1
 
     def _record(self, image: _Image) -> Record:
-        base = self.root.resolve() if self.named_by_root else self.images.resolve()
-        base = base if image.path.is_relative_to(base) else self.root.resolve()
+        name = visible_name(self.root, self.images, image.file_name)
+        if not self.named_by_root:
+            name = name.removeprefix(f"{self.images.relative_to(self.root).as_posix()}/")
         return Record(
-            name=image.path.relative_to(base).as_posix(),
+            name=name,
             path=image.path,
             annotation=self.path,
             where=image.where,

@@ -93,7 +93,7 @@ def read(
             header = _header(path)
             if "Rows" not in header:
                 continue  # a directory or a report: nothing to see
-            yield from _records(root, real, header, beside, problems, line_width, left_out)
+            yield from _records(root, path, real, header, beside, problems, line_width, left_out)
     for path in sorted(file for beside in runs.values() for _, file in beside):
         problems.add(f"{path}: no DICOM file or frame of this name; add it or remove the annotation.")
 
@@ -138,6 +138,7 @@ def _shown(pixels: np.ndarray, header: pydicom.Dataset, path: Path) -> np.ndarra
 
 def _records(
     root: Path,
+    seen: Path,
     path: Path,
     header: pydicom.Dataset,
     beside: list[tuple[int, Path]],
@@ -145,7 +146,12 @@ def _records(
     line_width: float | None,
     left_out: Set[str],
 ) -> Iterator[Record]:
-    """One record a frame; `beside` are the numbers of frames and the files that annotate them."""
+    """One record a frame; `beside` are the numbers of frames and the files that annotate them.
+
+    `seen` may be a link to `path`.
+    """
+    name = seen.relative_to(root).as_posix()
+    name = name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
     with _damage_is_a_user_error(f"{path} has a header that cannot be read"):
         frames = _number_of_frames(header, path)
         identifiers = tuple(_identifiers(header))
@@ -161,7 +167,7 @@ def _records(
     for frame in range(1, frames + 1):
         record = None
         with problems.collect(), _damage_is_a_user_error(f"{path} has a header that cannot be read"):
-            record = _record(root, path, _of_frame(header, frame, path), frame, frames, identifiers)
+            record = _record(name, path, _of_frame(header, frame, path), frame, frames, identifiers)
             if frame in annotations:
                 record = _annotated(root, record, annotations[frame], line_width, left_out)
         if record is not None:
@@ -193,11 +199,9 @@ def _number_of_frames(header: pydicom.Dataset, path: Path) -> int:
 
 
 def _record(
-    root: Path, path: Path, header: pydicom.Dataset, frame: int, frames: int, identifiers: tuple[str, ...]
+    name: str, path: Path, header: pydicom.Dataset, frame: int, frames: int, identifiers: tuple[str, ...]
 ) -> Record:
     """A frame without its annotation."""
-    name = path.relative_to(root.resolve()).as_posix()
-    name = name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
     at_the_detector = "PixelSpacing" not in header and "ImagerPixelSpacing" in header
     return Record(
         # A suffix is taken off names; a UID's last number must not be mistaken for one.

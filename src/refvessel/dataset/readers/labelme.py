@@ -28,7 +28,7 @@ from refvessel.dataset.label_images import levels
 from refvessel.dataset.polygons import as_points, as_polygon
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.beside import ImageFolders
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files
+from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
 from refvessel.dataset.shapes import Line, Patch, Polygon, Region, Shape
 from refvessel.errors import UserError
 from refvessel.files import read_bytes, read_json
@@ -77,7 +77,7 @@ def _record(
         )
     shapes = LabelmeShapes.listed(content, real, str(path), line_width, left_out)
     return Record(
-        name=_name(root, image or real),
+        name=path.relative_to(root).as_posix() if place is None else visible_name(root, *place),
         path=image or real,
         annotation=real,
         where=str(path),
@@ -259,7 +259,3 @@ def _from_base64(text: str, what: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise UserError(f"{what} is not base64; save the image again with LabelMe.") from None
-
-
-def _name(root: Path, path: Path) -> str:
-    return path.relative_to(root.resolve()).as_posix()

@@ -42,7 +42,7 @@ class RegionFile(Protocol):
 class Record:
     """One image and what was annotated on it."""
 
-    name: str  # relative path, POSIX form; pseudonyms and, unless told otherwise, patients derive from it
+    name: str  # relative path as a user sees it (`visible_name`); pseudonyms and, untold, patients derive from it
     path: Path  # the file that holds the image
     annotation: Path | None  # the file that holds the regions; None: not annotated, to be counted only
     where: str  # that file and the entry in it, for messages
@@ -92,8 +92,8 @@ Reader = Callable[..., Iterator[Record]]
 def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
     """Files below `folder` with one of the suffixes (lower case; None: any), sorted; nothing hidden (`.name`).
 
-    Raises UserError for a link to a folder that leads out of `folder`; files below other links are found where
-    they lie.
+    Raises UserError for a link to a folder that leads out of `folder`, and for a link to a file that is not there;
+    files below other links are found where they lie.
     """
     found, pending = [], [str(folder)]
     while pending:
@@ -104,8 +104,14 @@ def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
                 pending.append(entry.path)
             elif entry.is_dir():
                 locate(folder, folder, os.path.relpath(entry.path, folder), f"{folder}: the folder")
-            elif (suffixes is None or Path(entry.name).suffix.lower() in suffixes) and entry.is_file():
-                found.append(_speakable(entry.path))
+            elif suffixes is None or Path(entry.name).suffix.lower() in suffixes:
+                if entry.is_file():
+                    found.append(_speakable(entry.path))
+                elif entry.is_symlink():
+                    raise UserError(
+                        f"{entry.path} is a link to a file that is not there; fetch it (git annex get, dvc pull) "
+                        "or remove the link."
+                    )
     return sorted(map(Path, found))
 
 
@@ -149,9 +155,7 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
     """
     try:
         name.encode()
-        candidates = (folder / spelling for spelling in _spellings(name))
-        found = next((path for path in candidates if path.exists()), folder / name.replace("\\", "/"))
-        path = Path(os.path.realpath(found))
+        path = Path(os.path.realpath(_spelt(folder, name)))
     except (ValueError, OSError):  # a null character, half a character; longer than names can be
         raise UserError(f"{what} {name!r:.200} is not a usable path; correct it.") from None
     if not path.is_relative_to(os.path.realpath(root)):
@@ -159,6 +163,28 @@ def locate(root: Path, folder: Path, name: str, what: str) -> Path:
             f"{what} {name!r:.200} leads out of {root}; put the file inside and name it from there."
         )
     return path
+
+
+def visible_name(root: Path, folder: Path, name: str) -> str:
+    """The path below `root`, POSIX form, at which a user sees what an annotation in `folder` calls `name`.
+
+    Links stay as they are. Under DataLad, git-annex or DVC images are links to files that are named by their
+    content, which says nothing of who is on them.
+    """
+    path = _spelt(folder, name)
+    seen = Path(os.path.normpath(Path.cwd() / path))
+    top = Path(os.path.normpath(Path.cwd() / root))
+    # `..` behind a link to a folder is not where it seems to be.
+    if not seen.is_relative_to(top) or seen.resolve() != path.resolve():
+        seen, top = path.resolve(), root.resolve()
+    return seen.relative_to(top).as_posix()
+
+
+def _spelt(folder: Path, name: str) -> Path:
+    """The path in the spelling that exists; in POSIX form where none does. ValueError for what is no path."""
+    name.encode()
+    candidates = (folder / spelling for spelling in _spellings(name))
+    return next((path for path in candidates if path.exists()), folder / name.replace("\\", "/"))
 
 
 def _spellings(name: str) -> Iterator[str]:

@@ -1,13 +1,15 @@
 """An official tree, ours or another's, as data: sentences are the labels, its splits and patients stay."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record, locate, not_annotated
 from refvessel.dataset.shapes import Polygon, Region, Runs
-from refvessel.dataset.tree import IMAGES, INSTANCES, REFS, Annotated, Expression, read_splits
+from refvessel.dataset.tree import DATASET, IMAGES, INSTANCES, REFS, Annotated, Expression, read_splits
 from refvessel.errors import UserError
+from refvessel.files import read_json
 from refvessel.masks import area
 
 
@@ -15,6 +17,7 @@ def read(root: Path, problems: Problems) -> Iterator[Record]:
     """Yield a record for every image with a ref, then one for every image without."""
     for file in (INSTANCES, REFS):
         locate(root, root, str(file), f"{root}: the file")
+    stated = _patients_are_stated(root)
     by_image: dict[Path, list[tuple[str, Annotated]]] = {}
     for split, annotated_expressions in read_splits(root, problems).items():
         for expression, shapes in annotated_expressions:
@@ -23,9 +26,17 @@ def read(root: Path, problems: Problems) -> Iterator[Record]:
     for path, members in sorted(by_image.items()):
         with problems.collect():
             record = _record(root, path, members)
+            record = record if stated else replace(record, patient=None)
             annotated.add(record.path)
             yield record
     yield from not_annotated(root, annotated)
+
+
+def _patients_are_stated(root: Path) -> bool:
+    """False for a tree of ours whose patients follow from names alone."""
+    path = locate(root, root, str(DATASET), f"{root}: the file")
+    content = read_json(path) if path.is_file() else {}
+    return not isinstance(content, dict) or content.get("patients_stated") is not False
 
 
 def _record(root: Path, path: Path, members: list[tuple[str, Annotated]]) -> Record:
@@ -45,7 +56,7 @@ def _record(root: Path, path: Path, members: list[tuple[str, Annotated]]) -> Rec
         ignore=None if first.ignore_mask is None else Runs(first.ignore_mask),
         stated_size=(first.width, first.height),
         spacing=first.spacing,
-        patient=first.patient,
+        patient=first.patient if first.patient_stated else None,
         split=splits[0],
     )
 

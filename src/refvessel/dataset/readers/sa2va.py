@@ -13,7 +13,7 @@ from typing import Any
 from refvessel.dataset.fields import of_kind, optional_size, require
 from refvessel.dataset.polygons import as_polygon
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, locate, not_annotated
+from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_name
 from refvessel.dataset.shapes import Polygon, Region
 from refvessel.errors import UserError
 from refvessel.files import read_json
@@ -38,9 +38,11 @@ def _record(root: Path, entry: Any, where: str, problems: Problems, left_out: Se
     image_name = require(entry, "image", str, where)
     where = f"{where} ({image_name})"
     masks, texts = require(entry, "mask", list, where), require(entry, "text", list, where)
-    candidates = [locate(root, folder, image_name, f"{where}: image") for folder in (root / "images", root)]
-    image = next((path for path in candidates if path.is_file()), None)
-    if image is None:
+    candidates = {
+        folder: locate(root, folder, image_name, f"{where}: image") for folder in (root / "images", root)
+    }
+    folder = next((folder for folder, path in candidates.items() if path.is_file()), None)
+    if folder is None:
         raise UserError(f"{where}: the image does not exist in images/ or beside {FILE}; put it there.")
     if masks and len(texts) > len(masks):
         raise UserError(f"{where} has {len(texts)} texts for {len(masks)} masks; give every text a mask.")
@@ -52,8 +54,10 @@ def _record(root: Path, entry: Any, where: str, problems: Problems, left_out: Se
             text = texts[min(index, len(texts) - 1)]
             regions.append(_region(item, text, f"{where}: mask {index + 1}", left_out))
     return Record(
-        name=_name(root, image),
-        path=image,
+        name=visible_name(root, folder, image_name).removeprefix(
+            "images/"
+        ),  # a place, not a part of the name
+        path=candidates[folder],
         annotation=root / FILE,
         where=where,
         regions=tuple(region for region in regions if region.shapes or region.label in left_out),
@@ -87,9 +91,3 @@ def _is_polygon(item: list) -> bool:
     if not item:
         return False
     return not isinstance(item[0], list) or (len(item[0]) == 2 and not isinstance(item[0][0], list))
-
-
-def _name(root: Path, image: Path) -> str:
-    """The image's path as annotations name it: `images/` is a place, not a part of the name."""
-    folder = (root / "images").resolve()
-    return image.relative_to(folder if image.is_relative_to(folder) else root.resolve()).as_posix()
