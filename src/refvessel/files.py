@@ -17,6 +17,11 @@ from refvessel.errors import UserError
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
 )
+# How the text begins that version control leaves where a large file was not fetched.
+_POINTERS = {
+    b"version https://git-lfs.github.com/spec/": ("git-LFS", "git lfs pull"),
+    b"/annex/objects/": ("git-annex", "git annex get"),
+}
 
 
 @contextmanager
@@ -106,13 +111,26 @@ def read_bytes(path: Path) -> bytes:
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte order mark; raises UserError where it is missing or is not JSON."""
     try:
+        require_content(path)
         return json.loads(Path(path).read_bytes())  # which knows byte order marks
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
     except OSError as error:
         raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of too many digits, too deep
         raise UserError(f"{path} is not valid JSON ({error}); repair or replace the file.") from None
+
+
+def require_content(path: Path) -> None:
+    """Raise UserError where a pointer of git-LFS or git-annex stands in the place of a file's content."""
+    with Path(path).open("rb") as file:
+        start = file.read(max(map(len, _POINTERS)))
+    for sign, (system, command) in _POINTERS.items():
+        if start.startswith(sign):
+            raise UserError(
+                f"{path} is a pointer of {system}, not the file itself; run `{command}` in the repository it was "
+                "copied from."
+            )
 
 
 def sha256_of_file(path: Path) -> str:

@@ -9,7 +9,13 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 
 _BASE_MODEL_TYPE = "internvl_chat"
-# Remote code is never run, the dtype is that of the result, the rest tells how the base was saved.
+# Where the official code finds its classes once its files lie beside; RefVessel never runs them.
+_OFFICIAL_CODE = {
+    "AutoConfig": "configuration_sa2va_chat.Sa2VAChatConfig",
+    "AutoModel": "modeling_sa2va_chat.Sa2VAChatModel",
+    "AutoModelForCausalLM": "modeling_sa2va_chat.Sa2VAChatModel",
+}
+# The base's own code is another model's, the dtype is that of the result, the rest tells how the base was saved.
 _DROPPED = frozenset(
     {"auto_map", "torch_dtype", "dtype", "_commit_hash", "_name_or_path", "transformers_version"}
 )
@@ -55,6 +61,7 @@ def official_config(
     config = _cleaned(base) | {
         "model_type": "sa2va_chat",
         "architectures": ["Sa2VAChatModel"],
+        "auto_map": dict(_OFFICIAL_CODE),
         "template": template,
         "torch_dtype": dtype,
     }
