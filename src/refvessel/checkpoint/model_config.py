@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
@@ -80,17 +78,11 @@ def model_shapes(config: dict[str, Any], where: str) -> dict[str, tuple[int, ...
     Raises UserError where it describes no model that can be built; `where` tells what it is made of.
     """
     # Found by building the model (on no device), which takes transformers a second to import.
+    from refvessel.model.configuration import describing_a_model
     from refvessel.model.naming import official_shapes
 
-    try:
+    with describing_a_model(where):
         return official_shapes(config)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{where}: config.json describes no model that can be built ({reason}); copy the base model again."
-        ) from error
 
 
 def _cleaned(value: Any) -> Any:

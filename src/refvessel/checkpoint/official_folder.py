@@ -44,6 +44,10 @@ def read_official_folder(folder: Path) -> OfficialFolder:
         raise UserError(
             f"{folder} has a tokenizer without the tokens {' '.join(SA2VA_TOKENS)}; restore its files."
         )
+    # Found by reading it as it will be used, which takes transformers a second to import.
+    from refvessel.model.processing import Sa2VAProcessor
+
+    Sa2VAProcessor.from_pretrained(folder)
     return OfficialFolder((folder / "config.json", *tokenizer_files(folder)), weight_files, tensors)
 
 
