@@ -116,7 +116,9 @@ def convert_checkpoint(
     require_free_space(output, shards_bytes(shards) + texts)
 
     with cancelled_on_error(ThreadPoolExecutor(1)) as pool:
-        records = [(layer, pool.submit(file_record, path)) for layer, path in inputs]  # beside reading and writing
+        records = [
+            (layer, pool.submit(file_record, path)) for layer, path in inputs
+        ]  # beside reading and writing
         check_finite(layers, merges)
         with atomic_directory(output) as folder:
             hashes = write_shards(folder, shards, merges)

@@ -73,7 +73,9 @@ def _pretrained(
             "if it is left out on purpose, set pretrained_pth to null in the overrides."
         )
     if given is None:
-        return [f"{_named(layer, each)} and resumed it; its own tensors replace that file's." for each in resumed]
+        return [
+            f"{_named(layer, each)} and resumed it; its own tensors replace that file's." for each in resumed
+        ]
     if not stated:
         return [f"{_name(given)} is given as the pretrained layer, but {_name(layer)} states none."]
     names = {each.name for each in stated}
@@ -107,10 +109,10 @@ def _check_trunk(layer: Layer, stated: Sequence[StatedFile], trunk: str | None) 
     for each in stated:
         match = _TRUNK.search(each.name)
         size = match[1].lower() if match else None
-        if size and trunk and _TRUNKS.get(size, size) != trunk:
+        if size and _TRUNKS.get(size, size) != trunk:
             raise UserError(
-                f"{_statement(layer, each)}, but the SAM2 given has the trunk {trunk}; give the SAM2 that training "
-                "loaded."
+                f"{_statement(layer, each)}, but the SAM2 given has the trunk {trunk or 'of no release'}; give the "
+                "SAM2 that training loaded."
             )
 
 

@@ -15,7 +15,14 @@ _SAM2 = re.compile(r"^sam[._-]?2|hiera", re.IGNORECASE)
 _SAM2_SETTINGS = re.compile(r"\.ya?ml$", re.IGNORECASE)
 _BASE_KEYS = frozenset({"model_path", "model_name_or_path", "pretrained_model_name_or_path"})
 _PRETRAINED_KEYS = frozenset(
-    {"pretrained_pth", "pretrained", "pretrained_path", "pretrained_ckpt", "pretrained_checkpoint", "checkpoint"}
+    {
+        "pretrained_pth",
+        "pretrained",
+        "pretrained_path",
+        "pretrained_ckpt",
+        "pretrained_checkpoint",
+        "checkpoint",
+    }
     | {"checkpoint_path", "ckpt", "ckpt_path", "init_ckpt", "load_from", "resume_from"}
 )
 _DEEPEST = 64  # nested containers; real ones have five
@@ -88,7 +95,9 @@ def _leaves(tree: Any, where: str) -> Iterator[tuple[tuple[str, ...], Any]]:
         if not isinstance(value, dict | list | tuple):
             yield places, value
         elif len(places) > _DEEPEST:
-            raise UserError(f"{where} has a training config nested more than {_DEEPEST} deep; check the file.")
+            raise UserError(
+                f"{where} has a training config nested more than {_DEEPEST} deep; check the file."
+            )
         elif id(value) not in entered:
             entered.add(id(value))
             items = list(value.items() if isinstance(value, dict) else enumerate(value))

@@ -21,6 +21,9 @@ _COPIED = ("merges.txt", "tokenizer.model", "special_tokens_map.json", "chat_tem
 def tokenizer_files(folder: Path) -> list[Path]:
     """The files of a base folder that make its tokenizer; raises UserError where they do not suffice."""
     files = [Path(folder) / name for name in (_FAST, _SLOW, _ADDED, _SETTINGS, *_COPIED)]
+    for file in files:
+        if file.is_symlink() and not file.exists():
+            raise UserError(f"{file} is a link to nothing; fetch the file that it stands for.")
     present = {file.name for file in files if file.is_file()}
     if _SETTINGS not in present or not (_FAST in present or {_SLOW, "merges.txt"} <= present):
         raise UserError(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.inference.devices import memory_for_weights
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.placement import Spreading
@@ -34,9 +33,8 @@ def loaded_model(
         stated: as `stated_memory` gives it; None keeps the model whole.
         language_weights: as `Sa2VAModel.load` takes it.
 
-    Raises UserError where the model does not fit or is none, by the same checks as when it is linked.
+    Raises UserError where the model does not fit or is none.
     """
-    read_official_folder(folder)
     logging.getLogger("accelerate").setLevel(logging.ERROR)  # what is wrong is told by an error, once
     with ExitStack() as held:
         spreading = None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import logging as transformers_logging
 
+from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
@@ -75,6 +76,7 @@ def segment_shard(
     """
     chosen = Settings(**settings)
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
+    read_official_folder(model)  # before anything else: what is wrong is told as where a folder is linked
     state = model_state(model)
     run = _run(chosen, model=model_identity(model), split=split, shard=shard)
     expressions = [expression for task in tasks for expression in task.expressions]

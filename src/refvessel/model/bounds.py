@@ -70,13 +70,17 @@ def check_bounds(settings: Mapping[str, Any]) -> None:
             raise UserError(f"config.json: {key} is {_shown(settings[key])}; write true or false.")
     least, most = settings.get("min_dynamic_patch", 1), settings.get("max_dynamic_patch", 12)
     if least > most:
-        raise UserError(f"config.json: min_dynamic_patch is {least}, above max_dynamic_patch ({most}); repair it.")
+        raise UserError(
+            f"config.json: min_dynamic_patch is {least}, above max_dynamic_patch ({most}); repair it."
+        )
     for part, bounds in _PARTS.items():
         described = settings.get(part)
         if isinstance(described, dict):
             _check(described, bounds, f"{part}.")
         elif isinstance(described, int | float | str | list):
-            raise UserError(f"config.json: {part} is {_shown(described)}, not an object; copy the model again.")
+            raise UserError(
+                f"config.json: {part} is {_shown(described)}, not an object; copy the model again."
+            )
 
 
 def _check(settings: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]], part: str) -> None:
@@ -103,7 +107,9 @@ def _require_finite(value: Any, place: str) -> None:
 
 
 def _check_list(value: Any, least: int, greatest: int, key: str, length: int | None) -> None:
-    is_list = isinstance(value, list) and len(value) <= _MOST_ENTRIES and len(value) in (length or len(value),)
+    is_list = (
+        isinstance(value, list) and len(value) <= _MOST_ENTRIES and len(value) in (length or len(value),)
+    )
     if not is_list or not all(_within(each, least, greatest) for each in value):
         count = f"{length} " if length else ""
         raise UserError(

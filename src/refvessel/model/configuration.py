@@ -41,9 +41,23 @@ LANGUAGE_MODELS = {
 # code (attention from a hub of kernels, quantisers, patches), files, or how a model is run.
 _LANGUAGE_KEYS = frozenset(
     {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"}
-    | {"num_key_value_heads", "hidden_act", "rms_norm_eps", "attention_bias", "mlp_bias", "bias", "pad_token_id"}
+    | {
+        "num_key_value_heads",
+        "hidden_act",
+        "rms_norm_eps",
+        "attention_bias",
+        "mlp_bias",
+        "bias",
+        "pad_token_id",
+    }
     | {"max_position_embeddings", "original_max_position_embeddings", "rope_theta", "rope_scaling"}
-    | {"rope_parameters", "partial_rotary_factor", "use_sliding_window", "sliding_window", "max_window_layers"}
+    | {
+        "rope_parameters",
+        "partial_rotary_factor",
+        "use_sliding_window",
+        "sliding_window",
+        "max_window_layers",
+    }
     | {"layer_types", "tie_word_embeddings"}
 )
 

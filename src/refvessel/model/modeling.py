@@ -144,7 +144,9 @@ class Sa2VAModel(PreTrainedModel):
             raise UserError(f"{folder}: the weights cannot be read ({error}); {remedy}.") from None
         if problems := tensor_problems(report, config.llm_config.architectures[0]):
             raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")
-        model.weights_alone = weights  # what is offloaded to the disk is read there as long as the model is used
+        model.weights_alone = (
+            weights  # what is offloaded to the disk is read there as long as the model is used
+        )
         if len(device_map) > 1:
             bring_results_back(model)
         return model.eval()

@@ -76,7 +76,7 @@ class Sa2VAProcessor:
         with tokenizer_alone(folder) as place:
             try:
                 tokenizer = kind.from_pretrained(place, local_files_only=True, trust_remote_code=False)
-            except Exception as error:  # tokenizers' own parser raises plain ones  # noqa: BLE001
+            except Exception as error:  # tokenizers' own parser raises plain ones
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
                 raise UserError(
                     f"{folder}: the tokenizer files cannot be read ({reason}); restore them."
