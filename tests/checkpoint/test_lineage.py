@@ -66,8 +66,8 @@ def test_a_beginning_left_out_on_purpose_is_a_warning(demo_case):
     checkpoint = demo_case.trained(BEGINNINGS["pretrained_pth"])
     report, _ = demo_case.convert(checkpoint=checkpoint, overrides={"pretrained_pth": None})
     assert report["warnings"] == [
-        "iter_7.pth states model.pretrained_pth = 'iter_9.pth': training loaded it, but the configuration leaves it "
-        "out."
+        "iter_7.pth states model.pretrained_pth = 'iter_9.pth': training loaded it, but the configuration leaves "
+        "it out."
     ]
     with pytest.raises(UserError, match="may only be null"):
         demo_case.convert(checkpoint=checkpoint, overrides={"pretrained_pth": "other.pth"})

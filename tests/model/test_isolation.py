@@ -133,13 +133,9 @@ def test_of_a_folder_no_file_is_opened_but_those_of_known_names(folder, monkeypa
     monkeypatch.setattr(builtins, "open", watched)
     load(folder)
     Sa2VAProcessor.from_pretrained(folder)
-    assert not [
-        name
-        for name in opened
-        if "adapter" in name
-        or "generation" in name
-        or (name.endswith((".py", ".jinja")) and "refvessel-" in name)
-    ]
+    here = [name for name in opened if str(folder) in name or "refvessel-" in name]
+    assert here
+    assert not [name for name in here if "adapter" in name or "generation" in name or ".jinja" in name]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +226,7 @@ def test_a_damaged_folder_is_refused_in_one_sentence(damage, folder):
 
 
 def test_a_folder_that_links_to_itself_is_refused(folder):
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "merges.txt"):
         copy = shutil.copytree(folder, folder.parent / name)
         (copy / name).unlink()
         (copy / name).symlink_to(name)

@@ -62,16 +62,17 @@ def not_finite(sentence: str, found: float) -> UserError:
 
 
 def _largest(
-    blocks: Iterable[torch.Tensor], sentence: str, watch: Callable[[int], object] = lambda size: None
+    blocks: Iterable[torch.Tensor], sentence: str, watch: Callable[[int], object] | None = None
 ) -> float:
-    """The largest magnitude of a tensor; raises UserError with `sentence`, which has a place for what was found."""
+    """The largest magnitude of a tensor; raises UserError, whose `sentence` has a place for what was found."""
     largest = 0.0
     for block in blocks:
         found = largest_magnitude(block)
         if not math.isfinite(found):
             raise not_finite(sentence, found)
         largest = max(largest, found)
-        watch(block.nbytes)
+        if watch:
+            watch(block.nbytes)
     return largest
 
 

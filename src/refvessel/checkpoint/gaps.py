@@ -18,8 +18,8 @@ def check_gaps(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -
     """Raise UserError where a layer of the training lacks tensors of a kind that it has elsewhere.
 
     Factors may be absent where the training config says so (`layers_to_transform`, `target_modules`,
-    `exclude_modules`), whole weights of the first blocks where these were frozen: the latter gives a warning, as does
-    what only a regular expression of the config could explain.
+    `exclude_modules`), whole weights of the first blocks where these were frozen: the latter gives a warning, as
+    does what only a regular expression of the config could explain.
 
     Args:
         layers: the earliest first.
@@ -52,13 +52,13 @@ def _missing_factors(layer: Layer, names: Iterable[str]) -> Iterator[str]:
         )
         if missing and targets.is_expression:
             yield (
-                f"{layer.source.name} holds no LoRA factors of {_listed(missing)}, though of other layers; its training "
-                "config chooses them by an expression, which is not evaluated."
+                f"{layer.source.name} holds no LoRA factors of {_listed(missing)}, though of other layers; its "
+                "training config chooses them by an expression, which is not evaluated."
             )
         elif missing:
             raise UserError(
-                f"{layer.source} holds no LoRA factors of {_listed(missing)}, though its other layers have them and "
-                "its training config leaves none out; the file is not whole: copy or save it again."
+                f"{layer.source} holds no LoRA factors of {_listed(missing)}, though its other layers have them "
+                "and its training config leaves none out; the file is not whole: copy or save it again."
             )
 
 
@@ -80,8 +80,8 @@ def _missing_values(layer: Layer, names: Iterable[str]) -> Iterator[str]:
             missing[place].append(name)
     for names_of_place in missing.values():
         yield (
-            f"{layer.source.name} holds no {_listed(sorted(names_of_place))}, though of later layers; those of an earlier "
-            "layer are used."
+            f"{layer.source.name} holds no {_listed(sorted(names_of_place))}, though of later layers; those of an "
+            "earlier layer are used."
         )
 
 

@@ -1,4 +1,4 @@
-"""Generation settings of the official folder: the official code reads them, RefVessel's answers do not depend on them."""
+"""Generation settings of the official folder, for the official code: RefVessel's answers do not depend on them."""
 
 import json
 from collections.abc import Mapping

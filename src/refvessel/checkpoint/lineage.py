@@ -34,8 +34,8 @@ def check_lineage(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
         since users rename what they move.
 
     Raises:
-        UserError: where a pretrained layer is stated and none is given, unless the overrides say that it is left out or
-            a layer holds the whole model; where SAM2's trunk is another one than the stated one.
+        UserError: where a pretrained layer is stated and none is given, unless the overrides say that it is left out
+            or a layer holds the whole model; where SAM2's trunk is another one than the stated one.
     """
     given = {layer.name: layer for layer in layers}
     warnings = []
@@ -60,8 +60,8 @@ def _pretrained(
     left_out = layer.config.without_pretrained
     if given and left_out:
         raise UserError(
-            f"The overrides leave out what {layer.source} began from, but {given.source} is given as the pretrained "
-            "layer; remove one of them."
+            f"The overrides leave out what {layer.source} began from, but {given.source} is given as the "
+            "pretrained layer; remove one of them."
         )
     needed = [each for each in stated if not each.resumed]
     resumed = [each for each in stated if each.resumed]
@@ -82,8 +82,8 @@ def _pretrained(
     if len(names) > 1 and not _is_whole(given, shapes):
         absent = next(each for each in stated if each.name != _name(given))
         raise UserError(
-            f"{_statement(layer, absent)}, beside another file, but the one pretrained layer ({given.source}) is not "
-            "a whole model; give the whole model that training began from."
+            f"{_statement(layer, absent)}, beside another file, but the one pretrained layer ({given.source}) is "
+            "not a whole model; give the whole model that training began from."
         )
     if _name(given) not in names:
         return [f"{_named(layer, stated[0])}; make sure that it is the {_name(given)} that is given."]
@@ -111,8 +111,8 @@ def _check_trunk(layer: Layer, stated: Sequence[StatedFile], trunk: str | None) 
         size = match[1].lower() if match else None
         if size and _TRUNKS.get(size, size) != trunk:
             raise UserError(
-                f"{_statement(layer, each)}, but the SAM2 given has the trunk {trunk or 'of no release'}; give the "
-                "SAM2 that training loaded."
+                f"{_statement(layer, each)}, but the SAM2 given has the trunk {trunk or 'of no release'}; give "
+                "the SAM2 that training loaded."
             )
 
 

@@ -39,8 +39,8 @@ def link_checkpoint(*, folder: Path, output: Path) -> dict[str, Any]:
         The content of `conversion.json`.
 
     Raises:
-        UserError: where the folder is not a whole Sa2VA (see `read_official_folder`), a number of it is not finite, or
-            its own `conversion.json` tells of another model.
+        UserError: where the folder is not a whole Sa2VA (see `read_official_folder`), a number of it is not finite,
+            or its own `conversion.json` tells of another model.
     """
     folder, output = Path(folder), Path(output)
     official = read_official_folder(folder)

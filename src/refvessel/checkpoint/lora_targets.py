@@ -13,9 +13,9 @@ _EVERY_LINEAR_LAYER = "all-linear"
 class LoraTargets:
     """The modules that have factors.
 
-    named: ends of their names, None where every one of a kind has them; excluded: ends of the names of those that have
-    none; layers: numbers of the layers that have them, None for all; is_expression: a regular expression or another
-    text chooses them, which is not evaluated.
+    named: ends of their names, None where every one of a kind has them; excluded: ends of the names of those that
+    have none; layers: numbers of the layers that have them, None for all; is_expression: a regular expression or
+    another text chooses them, which is not evaluated.
     """
 
     named: tuple[str, ...] | None = None

@@ -15,7 +15,7 @@ VOCABULARY = frozenset(
 
 _TRAINING_PREFIX = "mllm.model."
 _PEFT_WRAPPER = re.compile(r"^(language_model|vision_model)\.base_model\.model\.")
-# What PyTorch's wrappers put between the names of modules: DistributedDataParallel, torch.compile, FSDP, activation
+# What wrappers put between the names of modules: DistributedDataParallel, torch.compile, FSDP, activation
 # checkpointing, DeepSpeed. No module of a Sa2VA has such a name.
 _WRAPPERS = re.compile(
     r"(?:(?<=\.)|^)(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."

@@ -22,7 +22,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
 
 
 def json_bytes(value: Any, source: Path, **options: Any) -> bytes:
-    """`value` as a JSON file holds it; raises UserError, naming `source`, where it has what JSON in UTF-8 can't say."""
+    """`value` as a JSON file holds it; raises UserError, naming `source`, where JSON in UTF-8 cannot hold it."""
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, **options)
         return (text + "\n").encode()

@@ -77,8 +77,8 @@ def linked_report(
 ) -> dict[str, Any]:
     """The content of `conversion.json` beside the links to an official folder that is used as it is.
 
-    `tensors` have source, shape, dtype and sha256 each; `files` and `beside` are SHA-256 by name. The identity is the one that
-    a conversion with the same result has.
+    `tensors` have source, shape, dtype and sha256 each; `files` and `beside` are SHA-256 by name. The
+    identity is the one that a conversion with the same result has.
     """
     return {
         "format": FORMAT,

@@ -51,8 +51,8 @@ class Role(StrEnum):
 class StatedFile:
     """A file or folder of weights that training says it loaded.
 
-    `key` is the setting's place, e.g. model.pretrained_pth; `path` its value, or an expression's text; `resumed` says
-    that training went on from it, and so saved anew all that it had trained.
+    `key` is the setting's place, e.g. model.pretrained_pth; `path` its value, or an expression's text; `resumed`
+    says that training went on from it, and so saved anew all that it had trained.
     """
 
     role: Role

@@ -66,7 +66,7 @@ def extended_tokenizer(folder: Path, tokens: Iterable[str]) -> tuple[dict[str, b
 
 
 def _without_foreign_code(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings; `auto_map` stays only where it names the official InternLM2 tokenizer, which lies in its own file."""
+    """The settings; `auto_map` stays only where it names the official code's tokenizers of InternLM2."""
     named = settings.get("auto_map")
     classes = named.get("AutoTokenizer") if isinstance(named, dict) else None
     official = isinstance(classes, list) and all(each in _OFFICIAL_TOKENIZERS for each in classes)

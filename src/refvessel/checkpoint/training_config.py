@@ -8,7 +8,7 @@ value is needed.
 import ast
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from refvessel.checkpoint.lora_targets import LoraTargets, lora_targets
@@ -33,7 +33,7 @@ class LoraSettings:
     rank: int
     alpha: float
     rank_stabilised: bool
-    targets: LoraTargets = LoraTargets()
+    targets: LoraTargets = field(default_factory=LoraTargets)
 
     @property
     def scale(self) -> float:
@@ -45,8 +45,8 @@ class LoraSettings:
 class TrainingConfig:
     """What the conversion needs of a training configuration.
 
-    `loaded` are the files that training says it loaded; `without_pretrained` says that the pretrained ones among them
-    are left out on purpose; `contradictions` are sentences about what was stated and is overridden.
+    `loaded` are the files that training says it loaded; `without_pretrained` says that the pretrained ones among
+    them are left out on purpose; `contradictions` are sentences about what was stated and is overridden.
     """
 
     template: str
@@ -68,8 +68,8 @@ def read_training_config(
     """Parse the configuration text of the file `source`; None where the file has none.
 
     `overrides` may hold `template`, `special_tokens`, `llm_lora` and `visual_encoder_lora`, the last two dicts of
-    `r`, `lora_alpha` and `use_rslora`: they replace what the text states. `pretrained_pth`, which must be None, says
-    that what training began from is left out.
+    `r`, `lora_alpha` and `use_rslora`: they replace what the text states. `pretrained_pth`, which must be None,
+    says that what training began from is left out.
     Raises UserError where a needed field is missing, is not a literal, or has a value that is not supported.
     """
     overrides = overrides or {}

@@ -33,7 +33,7 @@ _KNOWN = (
 
 
 def trunk_name(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """The name of the trunk with these tensors (official name -> shape), as SAM2's files say it; None of another."""
+    """SAM2's name of the trunk with these tensors (official name -> shape); None of an unknown one."""
     try:
         return _trunk(shapes, "").name
     except UserError:

@@ -7,7 +7,7 @@ from refvessel.checkpoint.layers import BASE_LAYERS, Layer
 from refvessel.checkpoint.names import VOCABULARY, Address, Part
 from refvessel.checkpoint.tensors import JoinedTensor, LazyTensor
 
-# Vocabularies are padded to a multiple of 8, 64, 128, ... rows. A number that is none has tokens of another tokenizer.
+# Vocabularies are padded to a multiple of 8, 64, 128, ... rows. Another number has tokens of another tokenizer.
 _MULTIPLE = 8
 # The axis of a vocabulary's tensors, and of their low-rank factors, that has an entry per token.
 _AXIS = {Part.VALUE: 0, Part.ORIGINAL: 0, Part.LORA_B: 0, Part.EMBEDDING_A: 1}
@@ -27,8 +27,8 @@ def without_padding(layers: Sequence[Layer], tokens: int) -> tuple[list[Layer], 
             first = next(iter(padded))
             rows = layer.tensors[first].shape[_AXIS[first.part]]
             sentences.append(
-                f"{layer.source.name} holds {layer.names[first]} with {rows} rows, of which the tokenizer's {tokens} "
-                "tokens reach the first; the padding is left out."
+                f"{layer.source.name} holds {layer.names[first]} with {rows} rows, of which the tokenizer's "
+                f"{tokens} tokens reach the first; the padding is left out."
             )
         cropped.append(replace(layer, tensors=layer.tensors | padded))
     return cropped, sentences

@@ -28,8 +28,8 @@ def convert_checkpoint(
     override: Annotated[
         list[str] | None,
         typer.Option(
-            help="KEY=VALUE (YAML) in place of the training config, e.g. llm_lora.r=64; pretrained_pth=null leaves "
-            "out what training began from."
+            help="KEY=VALUE (YAML) in place of the training config, e.g. llm_lora.r=64; pretrained_pth=null "
+            "leaves out what training began from."
         ),
     ] = None,
     leave_out: Annotated[

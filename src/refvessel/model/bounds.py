@@ -1,4 +1,4 @@
-"""What a `config.json` may ask for: a model is built from these numbers before a single weight is compared with them."""
+"""What a `config.json` may ask for: a model is described by these numbers before any weight is looked at."""
 
 import math
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ _MOST_ENTRIES = 1024
 
 
 def check_bounds(settings: Mapping[str, Any]) -> None:
-    """Raise UserError, naming the key, where a number is none or out of bounds; absent and null ones are defaults."""
+    """Raise UserError, naming the key, where a number is none or out of bounds; absent ones are defaults."""
     _check(settings, _TOP, "")
     _require_finite(settings, "config.json: ")
     for key in _FLAGS:
@@ -113,8 +113,8 @@ def _check_list(value: Any, least: int, greatest: int, key: str, length: int | N
     if not is_list or not all(_within(each, least, greatest) for each in value):
         count = f"{length} " if length else ""
         raise UserError(
-            f"config.json: {key} is {_shown(value)}, not a list of {count}whole numbers from {least} to {greatest}; "
-            "repair it, or copy the model again."
+            f"config.json: {key} is {_shown(value)}, not a list of {count}whole numbers from {least} to "
+            f"{greatest}; repair it, or copy the model again."
         )
 
 

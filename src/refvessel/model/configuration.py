@@ -37,8 +37,8 @@ LANGUAGE_MODELS = {
     INTERNLM2: LlamaConfig,
     "Phi3ForCausalLM": Phi3Config,
 }
-# The keys of an official llm_config that say what the model is. All others stay behind: transformers lets some choose
-# code (attention from a hub of kernels, quantisers, patches), files, or how a model is run.
+# The keys of an official llm_config that say what the model is. All others stay behind: transformers lets some
+# choose code (attention from a hub of kernels, quantisers, patches), files, or how a model is run.
 _LANGUAGE_KEYS = frozenset(
     {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"}
     | {
