@@ -22,27 +22,27 @@ def check_finite(layers: Sequence[Layer], merges: Mapping[str, Merge]) -> None:
     computed twice only where its size could come near the largest number of its dtype.
     """
     stored = [
-        (tensor, f"{layer.source} holds {{}} in {layer.names[address]}")
+        (tensor, str(layer.source), layer.names[address])
         for layer in layers
         for address, tensor in layer.tensors.items()
     ]
     stored.sort(key=lambda item: item[0].position)
-    size = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor, _ in stored)
+    size = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor, *_ in stored)
     largest: dict[LazyTensor, float] = {}
     with tqdm(total=size, unit="B", unit_scale=True, desc="check") as progress:
 
-        def check(item: tuple[LazyTensor, str]) -> None:
-            tensor, sentence = item
+        def check(item: tuple[LazyTensor, str, str]) -> None:
+            tensor, holder, name = item
             blocks = (tensor.rows(*rows) for rows in row_blocks(tensor.shape))
-            largest[tensor] = _largest(blocks, sentence, progress.update)
+            largest[tensor] = _largest(blocks, holder, name, progress.update)
 
         _in_threads(check, stored)
 
     def check_merge(item: tuple[str, Merge]) -> None:
         name, merge = item
         if merge.bound(largest[merge.source.value]) > torch.finfo(merge.layout.dtype).max:
-            what = f"the merged {name} in {str(merge.layout.dtype).removeprefix('torch.')}"
-            _largest(merge.blocks(), f"{merge.source.label} gives {{}} in {what}")
+            dtype = str(merge.layout.dtype).removeprefix("torch.")
+            _largest(merge.blocks(), "The result", f"the merged {name} in {dtype}")
 
     _in_threads(check_merge, [*merges.items()])
 
@@ -55,21 +55,26 @@ def largest_magnitude(block: torch.Tensor) -> float:
     return math.nan if math.isnan(least) else max(-least, greatest)
 
 
-def not_finite(sentence: str, found: float) -> UserError:
-    """The error about a number that is not finite, for which `sentence` has a place."""
+def not_finite(holder: str, name: str, found: float) -> UserError:
+    """The error about a number that is not finite, in a tensor of a file or folder."""
     value = "NaN" if math.isnan(found) else "an infinity"
-    return UserError(f"{sentence.format(value)}; training diverged or the file is damaged: give another.")
+    return UserError(
+        f"{holder} holds {value} in {name}; training diverged or the file is damaged: give another."
+    )
 
 
 def _largest(
-    blocks: Iterable[torch.Tensor], sentence: str, watch: Callable[[int], object] | None = None
+    blocks: Iterable[torch.Tensor],
+    holder: str,
+    name: str,
+    watch: Callable[[int], object] | None = None,
 ) -> float:
-    """The largest magnitude of a tensor; raises UserError, whose `sentence` has a place for what was found."""
+    """The largest magnitude of a tensor; raises UserError unless it is finite."""
     largest = 0.0
     for block in blocks:
         found = largest_magnitude(block)
         if not math.isfinite(found):
-            raise not_finite(sentence, found)
+            raise not_finite(holder, name, found)
         largest = max(largest, found)
         if watch:
             watch(block.nbytes)

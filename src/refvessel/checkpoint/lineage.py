@@ -34,8 +34,8 @@ def check_lineage(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
         since users rename what they move.
 
     Raises:
-        UserError: where a pretrained layer is stated and none is given, unless the overrides say that it is left out
-            or a layer holds the whole model; where SAM2's trunk is another one than the stated one.
+        UserError: where a pretrained layer is stated and none is given, unless the overrides say that it is left
+            out or a layer holds the whole model; where SAM2's trunk is another one than the stated one.
     """
     given = {layer.name: layer for layer in layers}
     warnings = []

@@ -39,8 +39,8 @@ def link_checkpoint(*, folder: Path, output: Path) -> dict[str, Any]:
         The content of `conversion.json`.
 
     Raises:
-        UserError: where the folder is not a whole Sa2VA (see `read_official_folder`), a number of it is not finite,
-            or its own `conversion.json` tells of another model.
+        UserError: where the folder is not a whole Sa2VA (see `read_official_folder`), where a number is not
+            finite, or its own `conversion.json` tells of another model.
     """
     folder, output = Path(folder), Path(output)
     official = read_official_folder(folder)
@@ -89,7 +89,7 @@ def _sha256(folder: Path, name: str, tensor: StoredTensor) -> str:
     for start, stop in row_blocks(tensor.shape):
         block = tensor.rows(start, stop)
         if not math.isfinite(found := largest_magnitude(block)):
-            raise not_finite(f"{folder} holds {{}} in {name}", found)
+            raise not_finite(str(folder), name, found)
         digest.update(memoryview(block.view(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
 

@@ -1,8 +1,7 @@
 """What transformers sees of a model folder: files of known names, and of their settings those that say what it is.
 
-Beside weights and tokenizer, transformers acts on what else it finds in a folder: it applies `adapter_config.json`,
-reads other files that a setting names, compiles chat templates. A folder is another person's: nothing in it may
-choose code.
+Transformers acts on what else it finds in a folder: it applies `adapter_config.json`, reads files that a setting
+names, compiles chat templates. A folder is another person's: nothing in it may choose code.
 """
 
 import json
@@ -18,7 +17,7 @@ from refvessel.files import read_json
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 _TOKENIZER = ("tokenizer.json", "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
 _TOKENIZER_SETTINGS = "tokenizer_config.json"
-# The settings of a tokenizer that say how text becomes ids; others, such as names of classes and files, stay behind.
+# The settings of a tokenizer that say how text becomes ids; others, as names of classes and files, stay behind.
 _TOKENIZER_KEYS = frozenset(
     {"added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "bos_token", "eos_token"}
     | {"unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "add_bos_token", "add_eos_token"}
@@ -28,7 +27,7 @@ _TOKENIZER_KEYS = frozenset(
 
 
 def weights_alone(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder of links to the weights of `folder` and nothing else, there as long as the result is referred to."""
+    """A folder of links to the weights of `folder` alone, which is there as long as the result is referred to."""
     temporary = tempfile.TemporaryDirectory(prefix="refvessel-")
     _link(folder, Path(temporary.name), _WEIGHTS)
     return temporary
