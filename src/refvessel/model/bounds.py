@@ -92,7 +92,8 @@ def _check(settings: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]], p
             _check_list(value, least, greatest, part + key, _LISTS[key])
         elif key in settings and not _within(value, least, greatest):
             raise UserError(
-                f"config.json describes no model that can be built: {part}{key} is {_shown(value)}, not a whole number from {least} to {greatest}; "
+                f"config.json describes no model that can be built: {part}{key} is {_shown(value)}, "
+                f"not a whole number from {least} to {greatest}; "
                 "repair it, or copy the model again."
             )
 
@@ -113,7 +114,8 @@ def _check_list(value: Any, least: int, greatest: int, key: str, length: int | N
     if not is_list or not all(_within(each, least, greatest) for each in value):
         count = f"{length} " if length else ""
         raise UserError(
-            f"config.json describes no model that can be built: {key} is {_shown(value)}, not a list of {count}whole numbers from {least} to "
+            f"config.json describes no model that can be built: {key} is {_shown(value)}, "
+            f"not a list of {count}whole numbers from {least} to "
             f"{greatest}; repair it, or copy the model again."
         )
 
