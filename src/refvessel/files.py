@@ -19,6 +19,11 @@ from refvessel.yaml_text import LARGEST_YAML, parse_yaml
 _SYNC_THREADS = (
     8  # file systems write what several threads wait for at once: ten times as many files a second
 )
+# How the text begins that version control leaves where a large file was not fetched.
+_POINTERS = {
+    b"version https://git-lfs.github.com/spec/": ("git-LFS", "git lfs pull"),
+    b"/annex/objects/": ("git-annex", "git annex get"),
+}
 
 _HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # or one half of a whole one
 
@@ -108,6 +113,7 @@ def read_bytes(path: Path) -> bytes:
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte order mark; raises UserError where it is missing or is not JSON."""
     try:
+        require_content(path)
         content = Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
@@ -142,6 +148,18 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
     return parse_yaml(text, str(path))
+
+
+def require_content(path: Path) -> None:
+    """Raise UserError where a pointer of git-LFS or git-annex stands in the place of a file's content."""
+    with Path(path).open("rb") as file:
+        start = file.read(max(map(len, _POINTERS)))
+    for sign, (system, command) in _POINTERS.items():
+        if start.startswith(sign):
+            raise UserError(
+                f"{path} is a pointer of {system}, not the file itself; run `{command}` in the repository it was "
+                "copied from."
+            )
 
 
 def sha256_of_file(path: Path) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.checkpoint.tensors import StoredTensor
 from refvessel.checkpoint.torch_file import read_torch_file
+from refvessel.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,42 @@ def make_layers(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 @pytest.fixture(scope="session")
 def layers(make_layers: Callable[..., Layers]) -> Layers:
     return make_layers()
+
+
+@pytest.fixture
+def demo_case(demo_layers, tmp_path) -> "DemoCase":
+    """The demo's layers, which every clone has, free to be changed."""
+    return DemoCase(demo_layers, tmp_path)
+
+
+@dataclass(frozen=True)
+class DemoCase:
+    """The demo's layers, of which the training checkpoint is saved anew with changes."""
+
+    layers: dict[str, Path]
+    folder: Path
+
+    def trained(self, change: Callable[[dict], Any] = lambda content: None, name: str = "iter_7.pth") -> Path:
+        """The training checkpoint, its content changed in place by a function."""
+        content = loaded(self.layers["checkpoint"])
+        change(content)
+        torch.save(content, self.folder / name)
+        return self.folder / name
+
+    def convert(self, **changes: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """The report and the tensors of a conversion in float32."""
+        output = self.folder / "place/out"
+        inputs = self.layers | {"pretrained": None, "dtype": "float32"} | changes
+        report = convert_checkpoint(**inputs, output=output)
+        return report, load_file(output / "model.safetensors")
+
+    def refusal(self, **changes: Any) -> str:
+        """The sentence of the error, having checked that nothing was written."""
+        with pytest.raises(UserError) as caught:
+            self.convert(**changes)
+        assert not (self.folder / "place").exists()
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
 
 
 @pytest.fixture

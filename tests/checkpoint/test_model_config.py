@@ -21,13 +21,18 @@ BASE = {
 }
 
 
-def test_the_official_configuration_keeps_the_base_and_runs_no_code():
+def test_the_official_configuration_keeps_the_base_and_names_the_official_code_alone():
     config = official_config(
         BASE, template="qwen_chat", vocab_size=15, grounding_encoder=None, tied=False, dtype="float32"
     )
     assert config == {
         "model_type": "sa2va_chat",
         "architectures": ["Sa2VAChatModel"],
+        "auto_map": {
+            "AutoConfig": "configuration_sa2va_chat.Sa2VAChatConfig",
+            "AutoModel": "modeling_sa2va_chat.Sa2VAChatModel",
+            "AutoModelForCausalLM": "modeling_sa2va_chat.Sa2VAChatModel",
+        },
         "template": "qwen_chat",
         "torch_dtype": "float32",
         "ps_version": "v2",

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+from refvessel.checkpoint.finite import check_finite
+from refvessel.checkpoint.gaps import check_gaps
+from refvessel.checkpoint.generation import GENERATION, generation_config, generation_files
 from refvessel.checkpoint.layers import (
     BASE_LAYERS,
     Layer,
@@ -16,6 +19,7 @@ from refvessel.checkpoint.layers import (
     read_sam2_layer,
     read_trained_layer,
 )
+from refvessel.checkpoint.lineage import check_lineage
 from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.model_config import model_shapes, official_config, read_base_config
 from refvessel.checkpoint.names import Address, Part
@@ -32,6 +36,7 @@ from refvessel.checkpoint.shards import (
 from refvessel.checkpoint.stack import stack
 from refvessel.checkpoint.tokenizer import extended_tokenizer, tokenizer_files
 from refvessel.checkpoint.trunks import grounding_encoder_config
+from refvessel.checkpoint.vocabulary import without_padding
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, require_free_space, write_json
 from refvessel.model.naming import FLOAT32_TENSORS, SAM2_PREFIX, embedding_name, head_name
@@ -72,8 +77,9 @@ def convert_checkpoint(
 
     Raises:
         UserError: before anything is written, where an input is missing, unreadable or hostile, where the
-            layers do not make exactly one model (a tensor left over, missing, or of another shape), or where the
-            disk has no room for it.
+            layers do not make exactly one model (a tensor left over, missing, or of another shape), where a layer
+            that training loaded is not given or one given is not whole, where a number is not finite, or where
+            the disk has no room for it.
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not supported; choose one of {', '.join(DTYPES)}.")
@@ -81,6 +87,7 @@ def convert_checkpoint(
     layers = _read_layers(base_mllm, sam2, pretrained, checkpoint, overrides, leave_out)
     training = layers[-1].config
     tokenizer, token_count = extended_tokenizer(base_mllm, training.special_tokens)
+    layers, warnings = without_padding(layers, token_count)
     base_config = read_base_config(base_mllm)
     layers, tied = _tied(layers, base_config["llm_config"])
     config = official_config(
@@ -91,34 +98,44 @@ def convert_checkpoint(
         tied=tied,
         dtype=dtype,
     )
-    sources = stack(layers, model_shapes(config, f"{checkpoint} on {base_mllm}"))
+    shapes = model_shapes(config, f"{checkpoint} on {base_mllm}")
+    warnings += check_lineage(layers, shapes)
+    sources = stack(layers, shapes)
+    warnings += check_gaps(layers, shapes)
     merges = {
         name: Merge(source, torch.float32 if name in FLOAT32_TENSORS else DTYPES[dtype])
         for name, source in sources.items()
     }
     shards = plan_shards({name: merge.layout for name, merge in merges.items()})
-    index = {INDEX_NAME: json_bytes(shards_index(shards))} if len(shards) > 1 else {}
-    files = tokenizer | {"config.json": json_bytes(config)}
-    texts = sum(map(len, (files | index).values())) + _REPORT_BYTES_PER_TENSOR * len(merges)
+    index = {INDEX_NAME: json_bytes(shards_index(shards), base_mllm)} if len(shards) > 1 else {}
+    files = tokenizer | {"config.json": json_bytes(config, base_mllm / "config.json")}
+    beside = {GENERATION: generation_config(base_mllm, training.template, tokenizer)}
+    texts = sum(map(len, (files | index | beside).values())) + _REPORT_BYTES_PER_TENSOR * len(merges)
     inputs = _inputs(base_mllm, layers)
     check_output(output, [path for _, path in inputs])
     require_free_space(output, shards_bytes(shards) + texts)
 
-    with atomic_directory(output) as folder, cancelled_on_error(ThreadPoolExecutor(1)) as pool:
-        records = [(layer, pool.submit(file_record, path)) for layer, path in inputs]  # beside the writing
-        hashes = write_shards(folder, shards, merges)
-        for name, content in (files | index).items():
-            (folder / name).write_bytes(content)
-        report = conversion_report(
-            inputs=[{"layer": layer, **record.result()} for layer, record in records],
-            layers=layers,
-            merges=merges,
-            hashes=hashes,
-            files=files,
-            config=training,
-            dtype=dtype,
-        )
-        write_json(folder / REPORT_NAME, report)
+    with cancelled_on_error(ThreadPoolExecutor(1)) as pool:
+        records = [
+            (layer, pool.submit(file_record, path)) for layer, path in inputs
+        ]  # beside reading and writing
+        check_finite(layers, merges)
+        with atomic_directory(output) as folder:
+            hashes = write_shards(folder, shards, merges)
+            for name, content in (files | index | beside).items():
+                (folder / name).write_bytes(content)
+            report = conversion_report(
+                inputs=[{"layer": layer, **record.result()} for layer, record in records],
+                layers=layers,
+                merges=merges,
+                hashes=hashes,
+                files=files,
+                beside=beside,
+                config=training,
+                dtype=dtype,
+                warnings=warnings,
+            )
+            write_json(folder / REPORT_NAME, report)
     return report
 
 
@@ -177,7 +194,7 @@ def _trunk(layers: Sequence[Layer]) -> dict[str, Any] | None:
 
 def _inputs(base_mllm: Path, layers: Sequence[Layer]) -> list[tuple[str, Path]]:
     """Every file that the result depends on, with its layer."""
-    texts = [base_mllm / "config.json", *tokenizer_files(base_mllm)]
+    texts = [base_mllm / "config.json", *tokenizer_files(base_mllm), *generation_files(base_mllm)]
     return [("base_mllm", path) for path in texts] + [
         (layer.name, path) for layer in layers for path in layer.files
     ]

@@ -16,6 +16,8 @@ from refvessel.checkpoint.zero_folder import read_zero_folder
 from refvessel.errors import UserError
 
 BASE_LAYERS = ("base_mllm", "sam2")  # those that every training starts from
+# The LoRA settings of a training config, and where the names of the tensors begin that they are about.
+LORA_PREFIXES = (("llm_lora", "language_model."), ("visual_encoder_lora", "vision_model."))
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def read_trained_layer(
     files, tensors, text = read_training_file(path)
     config = read_training_config(text, str(path), overrides)
     layer = _layer("trained", path, files, tensors, training_address, leave_out, config)
-    for part, prefix in (("llm_lora", "language_model."), ("visual_encoder_lora", "vision_model.")):
+    for part, prefix in LORA_PREFIXES:
         held = any(address.part.is_lora and address.tensor.startswith(prefix) for address in layer.tensors)
         if getattr(config, part) and not held:
             raise UserError(

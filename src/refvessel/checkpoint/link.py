@@ -1,6 +1,7 @@
 """An official Hugging Face folder used as it is: checked, hashed and linked, not copied."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,25 +10,26 @@ from typing import Any
 
 import torch
 
-from refvessel.checkpoint.model_config import model_shapes
+from refvessel.checkpoint.finite import largest_magnitude, not_finite
+from refvessel.checkpoint.generation import generation_files
+from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.checkpoint.output import REPORT_NAME, check_output
 from refvessel.checkpoint.report import linked_report
 from refvessel.checkpoint.shards import cancelled_on_error
 from refvessel.checkpoint.tensors import StoredTensor, row_blocks
-from refvessel.checkpoint.tokenizer import extended_tokenizer, tokenizer_files
-from refvessel.checkpoint.training_config import SA2VA_TOKENS
-from refvessel.checkpoint.weights_folder import read_weights
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, read_json, write_json
 from refvessel.provenance import file_record
 
-_MODEL_TYPE = "sa2va_chat"
+# What a reader of the folder must have, and no answer depends on: the model card and the licence.
+_DOCUMENTS = ("README*", "LICENSE*", "LICENCE*", "NOTICE*", "COPYING*")
 
 
 def link_checkpoint(*, folder: Path, output: Path) -> dict[str, Any]:
     """Check an official Sa2VA folder, and write a folder of links to its files and a `conversion.json`.
 
-    Only configuration, weights and tokenizer are linked: code that the folder holds stays behind.
+    Only configuration, weights, tokenizer, generation settings, model card and licence are linked: code that the
+    folder holds stays behind.
 
     Args:
         folder: official Hugging Face folder with safetensors.
@@ -37,39 +39,28 @@ def link_checkpoint(*, folder: Path, output: Path) -> dict[str, Any]:
         The content of `conversion.json`.
 
     Raises:
-        UserError: where the folder is not a whole Sa2VA: a tensor missing, unknown, of another shape or not of
-            floating point, no tokenizer with Sa2VA's tokens, a configuration that describes no supported model;
-            or where its own `conversion.json` tells of another model.
+        UserError: where the folder is not a whole Sa2VA (see `read_official_folder`), where a number is not
+            finite, or its own `conversion.json` tells of another model.
     """
     folder, output = Path(folder), Path(output)
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("model_type") != _MODEL_TYPE:
-        raise UserError(
-            f"{folder}/config.json: model_type is not {_MODEL_TYPE}; give a Sa2VA Hugging Face folder."
-        )
-    weight_files, tensors = read_weights(folder)
-    if any(path.suffix == ".bin" for path in weight_files):
-        raise UserError(f"{folder} holds its weights as pytorch_model.bin; save them as safetensors.")
-    _check_tensors(folder, tensors, model_shapes(config, str(folder)))
-    if extended_tokenizer(folder, SA2VA_TOKENS)[1] != extended_tokenizer(folder, ())[1]:
-        raise UserError(
-            f"{folder} has a tokenizer without the tokens {' '.join(SA2VA_TOKENS)}; restore its files."
-        )
-    texts = [folder / "config.json", *tokenizer_files(folder)]
-    paths = [*texts, *weight_files]
+    official = read_official_folder(folder)
+    beside = [*generation_files(folder), *_documents(folder)]
+    paths = [*official.texts, *official.weight_files, *beside]
     check_output(output, paths)
 
     with atomic_directory(output) as place, cancelled_on_error(ThreadPoolExecutor()) as pool:
-        hashes = pool.map(_sha256, tensors.values())
+        hashes = pool.map(lambda item: _sha256(folder, *item), official.tensors.items())
         records = list(pool.map(file_record, paths))
+        by_name = {record["name"]: record["sha256"] for record in records}
         entries = {
             name: _entry(tensor, sha256)
-            for (name, tensor), sha256 in zip(tensors.items(), hashes, strict=True)
+            for (name, tensor), sha256 in zip(official.tensors.items(), hashes, strict=True)
         }
         report = linked_report(
             inputs=[{"layer": "official", **record} for record in records],
             tensors=dict(sorted(entries.items())),
-            files={record["name"]: record["sha256"] for record in records[: len(texts)]},
+            files={path.name: by_name[path.name] for path in official.texts},
+            beside={path.name: by_name[path.name] for path in beside},
             dtype=Counter(entry["dtype"] for entry in entries.values()).most_common(1)[0][0],
         )
         _check_own_report(folder, report)
@@ -79,24 +70,8 @@ def link_checkpoint(*, folder: Path, output: Path) -> dict[str, Any]:
     return report
 
 
-def _check_tensors(
-    folder: Path, tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]]
-) -> None:
-    for words, names in (
-        ("lacks", shapes.keys() - tensors.keys()),
-        ("has unknown", tensors.keys() - shapes.keys()),
-    ):
-        if names:
-            more = f" and {len(names) - 1} more tensors" if len(names) > 1 else ""
-            raise UserError(f"{folder} {words} {min(names)}{more}; copy the folder again.")
-    for name, tensor in tensors.items():
-        if tensor.shape != shapes[name]:
-            raise UserError(
-                f"{folder} holds {name} of shape {list(tensor.shape)} where its config.json describes "
-                f"{list(shapes[name])}; copy the folder again."
-            )
-        if not tensor.dtype.is_floating_point:
-            raise UserError(f"{folder} holds {name} as {tensor.dtype}; give weights that are not quantised.")
+def _documents(folder: Path) -> list[Path]:
+    return sorted({path for pattern in _DOCUMENTS for path in folder.glob(pattern) if path.is_file()})
 
 
 def _check_own_report(folder: Path, report: Mapping[str, Any]) -> None:
@@ -109,10 +84,13 @@ def _check_own_report(folder: Path, report: Mapping[str, Any]) -> None:
         raise UserError(f"{path} tells of another model than the folder holds; convert the checkpoint again.")
 
 
-def _sha256(tensor: StoredTensor) -> str:
+def _sha256(folder: Path, name: str, tensor: StoredTensor) -> str:
     digest = hashlib.sha256()
     for start, stop in row_blocks(tensor.shape):
-        digest.update(memoryview(tensor.rows(start, stop).view(-1).view(torch.uint8).numpy()))
+        block = tensor.rows(start, stop)
+        if not math.isfinite(found := largest_magnitude(block)):
+            raise not_finite(str(folder), name, found)
+        digest.update(memoryview(block.view(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
 
 

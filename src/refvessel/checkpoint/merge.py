@@ -23,6 +23,14 @@ class Merge:
         self.equals_base = source.base is not None and source.base.shape == value.shape
         self.delta_norm: float | None = None
 
+    def bound(self, largest: float) -> float:
+        """What no element of the result exceeds, where none of the value exceeds `largest`; cheap to compute."""
+        if not self.source.update:
+            return largest
+        b, a = self.source.update.factors()
+        rows, columns = b.double().norm(dim=1).max().item(), a.double().norm(dim=0).max().item()
+        return largest + self.source.update.scale * rows * columns  # by the Cauchy-Schwarz inequality
+
     def blocks(self) -> Iterator[torch.Tensor]:
         """Row blocks of the tensor in the layout's dtype."""
         value, base, update = self.source.value, self.source.base, self.source.update

@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
 _BASE_MODEL_TYPE = "internvl_chat"
-# Remote code is never run, the dtype is that of the result, the rest tells how the base was saved.
+# Where the official code finds its classes once its files lie beside; RefVessel never runs them.
+_OFFICIAL_CODE = {
+    "AutoConfig": "configuration_sa2va_chat.Sa2VAChatConfig",
+    "AutoModel": "modeling_sa2va_chat.Sa2VAChatModel",
+    "AutoModelForCausalLM": "modeling_sa2va_chat.Sa2VAChatModel",
+}
+# The base's own code is another model's, the dtype is that of the result, the rest tells how the base was saved.
 _DROPPED = frozenset(
     {"auto_map", "torch_dtype", "dtype", "_commit_hash", "_name_or_path", "transformers_version"}
 )
@@ -55,6 +59,7 @@ def official_config(
     config = _cleaned(base) | {
         "model_type": "sa2va_chat",
         "architectures": ["Sa2VAChatModel"],
+        "auto_map": dict(_OFFICIAL_CODE),
         "template": template,
         "torch_dtype": dtype,
     }
@@ -73,17 +78,11 @@ def model_shapes(config: dict[str, Any], where: str) -> dict[str, tuple[int, ...
     Raises UserError where it describes no model that can be built; `where` tells what it is made of.
     """
     # Found by building the model (on no device), which takes transformers a second to import.
+    from refvessel.model.configuration import describing_a_model
     from refvessel.model.naming import official_shapes
 
-    try:
+    with describing_a_model(where):
         return official_shapes(config)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{where}: config.json describes no model that can be built ({reason}); copy the base model again."
-        ) from error
 
 
 def _cleaned(value: Any) -> Any:

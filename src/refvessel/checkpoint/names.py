@@ -15,6 +15,13 @@ VOCABULARY = frozenset(
 
 _TRAINING_PREFIX = "mllm.model."
 _PEFT_WRAPPER = re.compile(r"^(language_model|vision_model)\.base_model\.model\.")
+# What wrappers put between the names of modules: DistributedDataParallel, torch.compile, FSDP, activation
+# checkpointing, DeepSpeed. No module of a Sa2VA has such a name.
+_WRAPPERS = re.compile(
+    r"(?:(?<=\.)|^)(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."
+)
+# The layer scales of SAM2's memory fuser: `gamma` in SAM2 and in training, `g_weight` in a Hugging Face folder.
+_LAYER_SCALE = re.compile(r"(memory_encoder\.fuser\.layers\.\d+)\.gamma$")
 
 
 class Part(StrEnum):
@@ -59,18 +66,27 @@ _PARTS = tuple(
 
 def base_address(name: str) -> Address:
     """InternVL's own names are the official ones."""
-    return Address(name)
+    return Address(_unwrapped(name))
 
 
 def sam2_address(name: str) -> Address:
-    """SAM2 checkpoints have no prefix, and call the layer scales of the memory encoder `gamma`."""
-    return Address(SAM2_PREFIX + re.sub(r"\.gamma$", ".g_weight", name))
+    """SAM2 checkpoints have no prefix."""
+    return Address(SAM2_PREFIX + _official_scale(_unwrapped(name)))
 
 
 def training_address(name: str) -> Address:
     """mmengine's names (with `.default`, `modules_to_save`), peft's own (without), or full fine-tuning's."""
-    name = _PEFT_WRAPPER.sub(r"\1.", name.removeprefix(_TRAINING_PREFIX)).replace(".base_layer.", ".")
+    name = _official_scale(_unwrapped(name).removeprefix(_TRAINING_PREFIX))
+    name = _PEFT_WRAPPER.sub(r"\1.", name).replace(".base_layer.", ".")
     for pattern, part, parameter in _PARTS:
         if match := pattern.fullmatch(name):
             return Address(f"{match['module']}.{parameter or match['parameter']}", part)
     return Address(name)
+
+
+def _unwrapped(name: str) -> str:
+    return _WRAPPERS.sub("", name)
+
+
+def _official_scale(name: str) -> str:
+    return _LAYER_SCALE.sub(r"\1.g_weight", name)

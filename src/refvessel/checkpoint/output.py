@@ -21,6 +21,10 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
         raise UserError(f"{output} holds something else than an earlier conversion; choose another output.")
 
 
-def json_bytes(value: Any) -> bytes:
-    """`value` as a JSON file holds it."""
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+def json_bytes(value: Any, source: Path, **options: Any) -> bytes:
+    """`value` as a JSON file holds it; raises UserError, naming `source`, where JSON in UTF-8 cannot hold it."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, **options)
+        return (text + "\n").encode()
+    except ValueError as error:  # half a character of UTF-16, NaN, infinity
+        raise UserError(f"{source} holds what a JSON file cannot ({error}); copy it again.") from None

@@ -4,14 +4,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from math import prod
 from typing import Any
 
 from refvessel.checkpoint.layers import Layer
 from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.stack import Source, superseded
-from refvessel.checkpoint.training_config import TrainingConfig
+from refvessel.checkpoint.training_config import LoraSettings, TrainingConfig
 from refvessel.provenance import versions
 
 FORMAT = 1
@@ -24,17 +23,23 @@ def conversion_report(
     merges: Mapping[str, Merge],
     hashes: Mapping[str, str],
     files: Mapping[str, bytes],
+    beside: Mapping[str, bytes],
     config: TrainingConfig,
     dtype: str,
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     """The content of `conversion.json`; it holds no time and no path, so the same inputs give the same bytes.
 
     `inputs` are file records with their layer; `hashes` are the SHA-256 of the written tensors' bytes, by name;
-    `files` are the configuration and the tokenizer.
+    `files` are the configuration and the tokenizer, `beside` what no answer depends on; `warnings` are about the
+    layers.
     """
     tensors = {name: _tensor(merge, hashes[name]) for name, merge in merges.items()}
     equal = sum(merge.equals_base for merge in merges.values())
-    file_hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    file_hashes, beside_hashes = (
+        {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        for contents in (files, beside)
+    )
     sources: dict[str, Source] = {name: merge.source for name, merge in merges.items()}
     return {
         "format": FORMAT,
@@ -42,8 +47,7 @@ def conversion_report(
         "dtype": dtype,
         "other_dtypes": {name: entry["dtype"] for name, entry in tensors.items() if entry["dtype"] != dtype},
         "parameters": sum(merge.layout.elements for merge in merges.values()),
-        "training": {key: value for key, value in asdict(config).items() if key != "contradictions"}
-        | {"special_tokens": list(config.special_tokens)},
+        "training": _training(config),
         "inputs": list(inputs),
         "layers": {
             layer.name: {
@@ -55,9 +59,10 @@ def conversion_report(
         },
         "sources": dict(sorted(Counter(source.label for source in sources.values()).items())),
         "equal_to_base": {"tensors": equal, "of": len(tensors), "share": equal / len(tensors)},
-        "warnings": _warnings(layers, merges, config),
+        "warnings": [*warnings, *_warnings(layers, merges, config)],
         "tensors": tensors,
         "files": file_hashes,
+        "beside": beside_hashes,
         "versions": versions(),
     }
 
@@ -67,12 +72,13 @@ def linked_report(
     inputs: Sequence[Mapping[str, Any]],
     tensors: Mapping[str, Mapping[str, Any]],
     files: Mapping[str, str],
+    beside: Mapping[str, str],
     dtype: str,
 ) -> dict[str, Any]:
     """The content of `conversion.json` beside the links to an official folder that is used as it is.
 
-    `tensors` have source, shape, dtype and sha256 each; `files` are SHA-256 by name. The identity is the one that
-    a conversion with the same result has.
+    `tensors` have source, shape, dtype and sha256 each; `files` and `beside` are SHA-256 by name. The
+    identity is the one that a conversion with the same result has.
     """
     return {
         "format": FORMAT,
@@ -86,6 +92,7 @@ def linked_report(
         "warnings": [],
         "tensors": dict(tensors),
         "files": dict(files),
+        "beside": dict(beside),
         "versions": versions(),
     }
 
@@ -121,6 +128,28 @@ def identity(tensors: Mapping[str, Mapping[str, Any]], files: Mapping[str, str])
         "files": dict(files),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _training(config: TrainingConfig) -> dict[str, Any]:
+    """What was used of the training config; paths stay out, since they can identify a person."""
+
+    def lora(settings: LoraSettings | None) -> dict[str, Any] | None:
+        if settings is None:
+            return None
+        return {
+            "rank": settings.rank,
+            "alpha": settings.alpha,
+            "rank_stabilised": settings.rank_stabilised,
+        }
+
+    return {
+        "template": config.template,
+        "special_tokens": list(config.special_tokens),
+        "llm_lora": lora(config.llm_lora),
+        "visual_encoder_lora": lora(config.visual_encoder_lora),
+        "loaded": [{"layer": each.role.value, "key": each.key, "name": each.name} for each in config.loaded],
+        "without_pretrained": config.without_pretrained,
+    }
 
 
 def _tensor(merge: Merge, sha256: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from refvessel.checkpoint.tensors import StoredTensor, contiguous_stride
 from refvessel.errors import UserError
+from refvessel.files import require_content
 
 _DTYPES = {
     "F64": torch.float64,
@@ -54,6 +55,7 @@ class Layout(NamedTuple):
 def read_safetensors(path: Path) -> dict[str, StoredTensor]:
     """The tensors of a file by name, none of them read yet; raises UserError where the file is not whole."""
     try:
+        require_content(path)
         with safe_open(path, framework="pt"):  # the library checks lengths, offsets and overlaps
             pass
     except FileNotFoundError:

@@ -70,14 +70,15 @@ def write_shards(folder: Path, shards: Shards, merges: Mapping[str, Merge]) -> d
     with (
         tqdm(total=_data_bytes(shards), unit="B", unit_scale=True, desc="convert") as progress,
         cancelled_on_error(ThreadPoolExecutor(len(os.sched_getaffinity(0)))) as pool,
-        _one_thread_an_operation(),  # every core is busy with a tensor of its own
+        one_thread_an_operation(),  # every core is busy with a tensor of its own
     ):
         order = sorted(places, key=lambda tensor: merges[tensor].source.value.position)
         return dict(zip(order, pool.map(write, order), strict=True))
 
 
 @contextmanager
-def _one_thread_an_operation() -> Iterator[None]:
+def one_thread_an_operation() -> Iterator[None]:
+    """PyTorch computes each operation on one core while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

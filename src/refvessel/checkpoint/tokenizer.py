@@ -1,21 +1,29 @@
 """The base model's tokenizer files, extended by the tokens that Sa2VA training adds."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from refvessel.checkpoint.output import json_bytes
 from refvessel.errors import UserError
-from refvessel.files import read_json
+from refvessel.files import read_json, require_content
 
 _FAST, _SLOW, _ADDED, _SETTINGS = "tokenizer.json", "vocab.json", "added_tokens.json", "tokenizer_config.json"
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+_OFFICIAL_TOKENIZERS = (
+    "tokenization_internlm2.InternLM2Tokenizer",
+    "tokenization_internlm2_fast.InternLM2TokenizerFast",
+    None,
+)
 _COPIED = ("merges.txt", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja")
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """The files of a base folder that make its tokenizer; raises UserError where they do not suffice."""
     files = [Path(folder) / name for name in (_FAST, _SLOW, _ADDED, _SETTINGS, *_COPIED)]
+    for file in files:
+        if file.is_symlink() and not file.exists():
+            raise UserError(f"{file} is a link to nothing; fetch the file that it stands for.")
     present = {file.name for file in files if file.is_file()}
     if _SETTINGS not in present or not (_FAST in present or {_SLOW, "merges.txt"} <= present):
         raise UserError(
@@ -31,6 +39,8 @@ def extended_tokenizer(folder: Path, tokens: Iterable[str]) -> tuple[dict[str, b
     malformed, contradict each other, or leave ids out.
     """
     files = {file.name: file for file in tokenizer_files(folder)}
+    for path in files.values():
+        require_content(path)
     contents: dict[str, Any] = {name: read_json(path) for name, path in files.items() if name not in _COPIED}
     try:
         ids, added = _token_ids(contents, folder)
@@ -45,14 +55,22 @@ def extended_tokenizer(folder: Path, tokens: Iterable[str]) -> tuple[dict[str, b
     added |= {index: _entry(token) for token, index in new.items()}
     extended = {name: path.read_bytes() for name, path in files.items()}
     decoder = {str(index): entry for index, entry in sorted(added.items())}
-    settings = {key: value for key, value in contents[_SETTINGS].items() if key != "auto_map"}
-    extended[_SETTINGS] = _json(settings | {"added_tokens_decoder": decoder})
+    settings = _without_foreign_code(contents[_SETTINGS]) | {"added_tokens_decoder": decoder}
+    extended[_SETTINGS] = json_bytes(settings, files[_SETTINGS])
     if _ADDED in contents:
-        extended[_ADDED] = _json(contents[_ADDED] | new, sort_keys=True)
+        extended[_ADDED] = json_bytes(contents[_ADDED] | new, files[_ADDED], sort_keys=True)
     if _FAST in contents:
         entries = [{"id": index, **entry} for index, entry in sorted(added.items())]
-        extended[_FAST] = _json(contents[_FAST] | {"added_tokens": entries})
+        extended[_FAST] = json_bytes(contents[_FAST] | {"added_tokens": entries}, files[_FAST])
     return extended, len(ids)
+
+
+def _without_foreign_code(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings; `auto_map` stays only where it names the official code's tokenizers of InternLM2."""
+    named = settings.get("auto_map")
+    classes = named.get("AutoTokenizer") if isinstance(named, dict) else None
+    official = isinstance(classes, list) and all(each in _OFFICIAL_TOKENIZERS for each in classes)
+    return {key: value for key, value in settings.items() if key != "auto_map" or official}
 
 
 def _token_ids(contents: dict[str, Any], folder: Path) -> tuple[dict[str, int], dict[int, dict[str, Any]]]:
@@ -91,7 +109,3 @@ def _token_ids(contents: dict[str, Any], folder: Path) -> tuple[dict[str, int], 
 def _entry(token: str) -> dict[str, Any]:
     """An added token as transformers describes one, matched whole and skipped in decoded text."""
     return {"content": token, **dict.fromkeys(_FLAGS, False), "special": True}
-
-
-def _json(value: Any, **options: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False, **options) + "\n").encode()

@@ -18,6 +18,7 @@ import torch
 from refvessel.checkpoint.pickles import Inert, UnreadablePickle, load, require_walkable
 from refvessel.checkpoint.tensors import StoredTensor, span
 from refvessel.errors import UserError
+from refvessel.files import require_content
 
 _STORAGES = {
     "torch.DoubleStorage": torch.float64,
@@ -157,6 +158,7 @@ def _records(path: Path) -> dict[str, tuple[int, int]]:
     if not path.is_file():
         raise UserError(f"{path} is not a file; check the path.")
     try:
+        require_content(path)
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:

@@ -1,16 +1,18 @@
 """The training configuration inside a checkpoint, read as data.
 
 mmengine stores the configuration as Python text (`meta.cfg`). It is parsed, never executed: assignments of
-literals, `dict(...)` and earlier names have a value; any other expression is unknown, and matters only where its
+literals, `dict(...)` and earlier names have a value; any other expression is `Unknown`, and matters only where its
 value is needed.
 """
 
 import ast
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from refvessel.checkpoint.lora_targets import LoraTargets, lora_targets
+from refvessel.checkpoint.stated_files import StatedFile, Unknown, stated_files
 from refvessel.errors import UserError
 
 SA2VA_TOKENS = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
@@ -19,9 +21,9 @@ _MAX_ALPHA = 1e9
 _MAX_TEXT = 1 << 20  # characters; real ones have some ten thousand
 _LORA_PARTS = ("llm_lora", "visual_encoder_lora")
 _OVERRIDABLE = ("template", "special_tokens", *_LORA_PARTS)
+_PRETRAINED = "pretrained_pth"  # may be overridden by None alone: the layer was left out on purpose
 _LORA_KEYS = ("r", "lora_alpha", "use_rslora")
 _UNSUPPORTED_LORA = ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
-_UNKNOWN = object()  # an expression that is not a literal
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class LoraSettings:
     rank: int
     alpha: float
     rank_stabilised: bool
+    targets: LoraTargets = field(default_factory=LoraTargets)
 
     @property
     def scale(self) -> float:
@@ -42,13 +45,16 @@ class LoraSettings:
 class TrainingConfig:
     """What the conversion needs of a training configuration.
 
-    `contradictions` are sentences about what was stated and is overridden.
+    `loaded` are the files that training says it loaded; `without_pretrained` says that the pretrained ones among
+    them are left out on purpose; `contradictions` are sentences about what was stated and is overridden.
     """
 
     template: str
     special_tokens: tuple[str, ...]
     llm_lora: LoraSettings | None = None
     visual_encoder_lora: LoraSettings | None = None
+    loaded: tuple[StatedFile, ...] = ()
+    without_pretrained: bool = False
     contradictions: tuple[str, ...] = ()
 
     def lora_of(self, tensor: str) -> LoraSettings | None:
@@ -62,7 +68,8 @@ def read_training_config(
     """Parse the configuration text of the file `source`; None where the file has none.
 
     `overrides` may hold `template`, `special_tokens`, `llm_lora` and `visual_encoder_lora`, the last two dicts of
-    `r`, `lora_alpha` and `use_rslora`: they replace what the text states.
+    `r`, `lora_alpha` and `use_rslora`: they replace what the text states. `pretrained_pth`, which must be None,
+    says that what training began from is left out.
     Raises UserError where a needed field is missing, is not a literal, or has a value that is not supported.
     """
     overrides = overrides or {}
@@ -82,12 +89,14 @@ def read_training_config(
             None if chosen[key] is None else _lora(chosen[key], f"{source} states in {key}")
             for key in _LORA_PARTS
         ),
+        loaded=tuple(stated_files(settings, source)),
+        without_pretrained=_PRETRAINED in overrides,
         contradictions=tuple(_contradictions(stated, overrides, source)),
     )
 
 
 def _check_overrides(overrides: Mapping[str, Any]) -> None:
-    known = [*_OVERRIDABLE, *(f"{part}.{key}" for part in _LORA_PARTS for key in _LORA_KEYS)]
+    known = [*_OVERRIDABLE, _PRETRAINED, *(f"{part}.{key}" for part in _LORA_PARTS for key in _LORA_KEYS)]
     given = list(overrides)
     for part in _LORA_PARTS:
         if not isinstance(overrides.get(part, {}), dict):
@@ -95,6 +104,11 @@ def _check_overrides(overrides: Mapping[str, Any]) -> None:
         given += [f"{part}.{key}" for key in overrides.get(part, {})]
     if unknown := [key for key in given if key not in known]:
         raise UserError(f"overrides has the unknown key {unknown[0]!r}; known are {', '.join(known)}.")
+    if overrides.get(_PRETRAINED) is not None:
+        raise UserError(
+            f"overrides.{_PRETRAINED} is {_shown(overrides[_PRETRAINED])}, but may only be null, which leaves the "
+            "layer out; give the file as pretrained."
+        )
 
 
 def _overridden(stated: Any, override: Any) -> Any:
@@ -157,7 +171,7 @@ def _lora(settings: Any, where: str) -> LoraSettings:
         raise UserError(
             f"{where} no `use_rslora` that is True or False, but {_shown(stabilised)}; write it out."
         )
-    return LoraSettings(rank, float(alpha), stabilised)
+    return LoraSettings(rank, float(alpha), stabilised, lora_targets(settings))
 
 
 def _get(value: Any, key: str) -> Any:
@@ -165,7 +179,7 @@ def _get(value: Any, key: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return "an expression" if value is _UNKNOWN else reprlib.repr(value)
+    return f"the expression {value}" if isinstance(value, Unknown) else reprlib.repr(value)
 
 
 def _assignments(text: str, source: str) -> dict[str, Any]:
@@ -192,7 +206,7 @@ def _value(node: ast.expr, names: dict[str, Any]) -> Any:
         case ast.Constant(value=value):
             return value
         case ast.Name(id=name):
-            return names.get(name, _UNKNOWN)
+            return names.get(name, Unknown(name))
         case ast.List(elts=elements):
             return [_value(element, names) for element in elements]
         case ast.Tuple(elts=elements):
@@ -205,4 +219,4 @@ def _value(node: ast.expr, names: dict[str, Any]) -> Any:
             item.arg for item in keywords
         ):
             return {item.arg: _value(item.value, names) for item in keywords}
-    return _UNKNOWN
+    return Unknown(ast.unparse(node))

@@ -32,25 +32,21 @@ _KNOWN = (
 )
 
 
+def trunk_name(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """SAM2's name of the trunk with these tensors (official name -> shape); None of an unknown one."""
+    try:
+        return _trunk(shapes, "").name
+    except UserError:
+        return None
+
+
 def grounding_encoder_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> dict[str, Any] | None:
     """`config.json`'s `grounding_encoder_config` of a trunk with these tensors (official name -> shape).
 
     None for Hiera-L, which official folders imply.
     Raises UserError, naming the file `source`, for a trunk that is not known.
     """
-    patches = shapes.get(_TRUNK + "patch_embed.proj.weight")  # (embed_dim, 3, 7, 7)
-    widths = [shape[0] for name, shape in shapes.items() if _BLOCK.fullmatch(name) and shape]
-    if not patches or not widths:
-        raise UserError(f"{source} holds no Hiera trunk; give a SAM2 checkpoint.")
-    embed_dim = patches[0]
-    stages = tuple(widths.count(embed_dim * 2**stage) for stage in range(_STAGES))
-    known = [trunk for trunk in _KNOWN if (trunk.embed_dim, trunk.stages) == (embed_dim, stages)]
-    if not known or sum(stages) != len(widths):
-        raise UserError(
-            f"{source} holds a trunk of width {embed_dim} with {len(widths)} blocks ({list(stages)} by stage), "
-            "which is not known; state its settings as grounding_encoder_config in the base model's config.json."
-        )
-    trunk = known[0]
+    trunk = _trunk(shapes, source)
     if trunk.name == "large":
         return None
     return {
@@ -63,3 +59,19 @@ def grounding_encoder_config(shapes: Mapping[str, tuple[int, ...]], source: str)
         "image_size": 1024,
         "hidden_dim": 256,
     }
+
+
+def _trunk(shapes: Mapping[str, tuple[int, ...]], source: str) -> _Trunk:
+    patches = shapes.get(_TRUNK + "patch_embed.proj.weight")  # (embed_dim, 3, 7, 7)
+    widths = [shape[0] for name, shape in shapes.items() if _BLOCK.fullmatch(name) and shape]
+    if not patches or not widths:
+        raise UserError(f"{source} holds no Hiera trunk; give a SAM2 checkpoint.")
+    embed_dim = patches[0]
+    stages = tuple(widths.count(embed_dim * 2**stage) for stage in range(_STAGES))
+    known = [trunk for trunk in _KNOWN if (trunk.embed_dim, trunk.stages) == (embed_dim, stages)]
+    if not known or sum(stages) != len(widths):
+        raise UserError(
+            f"{source} holds a trunk of width {embed_dim} with {len(widths)} blocks ({list(stages)} by stage), "
+            "which is not known; state its settings as grounding_encoder_config in the base model's config.json."
+        )
+    return known[0]

@@ -27,7 +27,10 @@ def convert_checkpoint(
     dtype: Annotated[Dtype, typer.Option(help="Precision of the written weights.")] = Dtype.bfloat16,
     override: Annotated[
         list[str] | None,
-        typer.Option(help="KEY=VALUE (YAML) in place of the training config, e.g. llm_lora.r=64."),
+        typer.Option(
+            help="KEY=VALUE (YAML) in place of the training config, e.g. llm_lora.r=64; pretrained_pth=null "
+            "leaves out what training began from."
+        ),
     ] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Pattern of tensors that do not take part; may be repeated.")

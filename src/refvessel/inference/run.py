@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import logging as transformers_logging
 
+from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
@@ -77,6 +78,7 @@ def segment_shard(
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
     state = model_state(model)
     run = _run(chosen, model=model_identity(model), split=split, shard=shard)
+    read_official_folder(model)  # the checks of a linked folder
     expressions = [expression for task in tasks for expression in task.expressions]
     asked = asked_of(expressions, run.identity, chosen.question)
     if answers is None:

@@ -1,8 +1,11 @@
 """The configuration of an official Sa2VA folder, as transformers' configurations of its parts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     InternVLConfig,
@@ -21,6 +24,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.model.bounds import check_bounds
 from refvessel.model.naming import INTERNLM2
 from refvessel.model.templates import find_template
 
@@ -33,8 +37,29 @@ LANGUAGE_MODELS = {
     INTERNLM2: LlamaConfig,
     "Phi3ForCausalLM": Phi3Config,
 }
-# Keys of an official llm_config that say how to run the model, or with whose code, not what it is.
-_NOT_PASSED_ON = frozenset({"auto_map", "model_type", "attn_implementation", "_attn_implementation"})
+# The keys of an official llm_config that say what the model is. All others stay behind: transformers lets some
+# choose code (attention from a hub of kernels, quantisers, patches), files, or how a model is run.
+_LANGUAGE_KEYS = frozenset(
+    {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"}
+    | {
+        "num_key_value_heads",
+        "hidden_act",
+        "rms_norm_eps",
+        "attention_bias",
+        "mlp_bias",
+        "bias",
+        "pad_token_id",
+    }
+    | {"max_position_embeddings", "original_max_position_embeddings", "rope_theta", "rope_scaling"}
+    | {
+        "rope_parameters",
+        "partial_rotary_factor",
+        "use_sliding_window",
+        "sliding_window",
+        "max_window_layers",
+    }
+    | {"layer_types", "tie_word_embeddings"}
+)
 
 # The SAM2 trunk of every released model; `grounding_encoder_config` describes another, whole or in part.
 HIERA_LARGE = {
@@ -53,6 +78,8 @@ HIERA_LARGE = {
     "memory_attention_mlp_dim": 2048,
     "memory_fuser_mlp_dim": 1024,
 }
+
+_LONGEST_REASON = 300  # characters
 
 # Settings of which the official code knows other values than those built here.
 _SUPPORTED = {"ps_version": "v2", "select_layer": -1, "downsample_ratio": 0.5, "pad2square": False}
@@ -97,6 +124,19 @@ class Sa2VAConfig(PreTrainedConfig):
         for key, value in _SUPPORTED.items():
             if kwargs.setdefault(key, value) != value:
                 raise UserError(f"config.json: {key} is {kwargs[key]!r}, but only {value!r} is supported.")
+        _require_plain_weights(kwargs, llm_config)
+        check_bounds(
+            {
+                "force_image_size": force_image_size,
+                "min_dynamic_patch": min_dynamic_patch,
+                "max_dynamic_patch": max_dynamic_patch,
+                "use_thumbnail": use_thumbnail,
+                "dynamic_image_size": dynamic_image_size,
+                "vision_config": vision_config,
+                "llm_config": llm_config,
+                "grounding_encoder_config": grounding_encoder_config,
+            }
+        )
         find_template(template)
         self.vision_config = _vision_config(vision_config or {})
         self.llm_config = _language_config(llm_config or {})
@@ -107,10 +147,10 @@ class Sa2VAConfig(PreTrainedConfig):
         self.max_dynamic_patch = max_dynamic_patch
         self.use_thumbnail = use_thumbnail
         self.dynamic_image_size = dynamic_image_size
-        # The folder's own code is never run, nor remembered.
-        for key in ("auto_map", "model_type", "transformers_version", "tie_word_embeddings"):
-            kwargs.pop(key, None)
-        super().__init__(tie_word_embeddings=False, **kwargs)
+        for key in _SUPPORTED:
+            setattr(self, key, kwargs[key])
+        # Nothing else of the folder's settings reaches transformers, where some of them choose code.
+        super().__init__(tie_word_embeddings=False)
 
     @property
     def image_tokens_per_tile(self) -> int:
@@ -150,10 +190,40 @@ def read_config(folder: Path) -> Sa2VAConfig:
         raise UserError(
             f"{folder}/config.json: model_type is not sa2va_chat; give a Sa2VA Hugging Face folder."
         )
-    try:
+    with describing_a_model(str(folder)):
         return Sa2VAConfig(**settings)
+
+
+@contextmanager
+def describing_a_model(where: str) -> Iterator[None]:
+    """What goes wrong in building from a `config.json` is a UserError that begins with `where`."""
+    try:
+        yield
     except UserError as error:
-        raise UserError(f"{folder}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        StrictDataclassError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise UserError(
+            f"{where}: config.json describes no model that can be built ({reason}); copy the model again."
+        ) from error
+
+
+def _require_plain_weights(settings: dict[str, Any], language_model: Any) -> None:
+    """Raise UserError where the configuration says that the weights are quantised."""
+    inner = language_model if isinstance(language_model, dict) else {}
+    if settings.get("quantization_config") or inner.get("quantization_config"):
+        raise UserError(
+            "config.json: quantization_config is stated; give weights that are not quantised, or remove it."
+        )
 
 
 def _vision_config(official: dict[str, Any]) -> InternVLVisionConfig:
@@ -183,7 +253,7 @@ def _language_config(official: dict[str, Any]) -> PreTrainedConfig:
             f"config.json: llm_config.architectures names {architecture}, "
             f"but only {', '.join(LANGUAGE_MODELS)} are supported."
         )
-    settings = {key: official[key] for key in official if key not in _NOT_PASSED_ON}
+    settings = {key: official[key] for key in official if key in _LANGUAGE_KEYS}
     settings["architectures"] = [architecture]
     if architecture == INTERNLM2:
         settings["attention_bias"] = settings.pop("bias", True)  # InternLM2's own default

@@ -24,6 +24,7 @@ from refvessel.files import require_free_space
 from refvessel.model.configuration import Sa2VAConfig, read_config
 from refvessel.model.decoding import Answer, Prefill, Stopping, complete, prefill
 from refvessel.model.hiera import encode
+from refvessel.model.isolation import weights_alone
 from refvessel.model.loading import made_on_loading, official_names, tensor_problems
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.placement import Spreading, bring_results_back, bytes_on_disk, place
@@ -114,13 +115,14 @@ class Sa2VAModel(PreTrainedModel):
             UserError: for a tensor that is missing, not of this model, or of another shape; for too little memory.
         """
         config = read_config(folder)
+        weights = weights_alone(folder)
         device_map = {"": torch.device(device)}
         if spreading:
             device_map = cls._spread(config, dtype, spreading, language_weights)
         try:
             with official_names(config.llm_config, language_weights):
                 model, report = cls.from_pretrained(
-                    folder,
+                    weights.name,
                     config=config,
                     dtype=dtype,
                     device_map=device_map,
@@ -142,6 +144,9 @@ class Sa2VAModel(PreTrainedModel):
             raise UserError(f"{folder}: the weights cannot be read ({error}); {remedy}.") from None
         if problems := tensor_problems(report, config.llm_config.architectures[0]):
             raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")
+        model.weights_alone = (
+            weights  # what is offloaded to the disk is read there as long as the model is used
+        )
         if len(device_map) > 1:
             bring_results_back(model)
         return model.eval()

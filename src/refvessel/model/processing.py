@@ -11,11 +11,13 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config
+from refvessel.model.isolation import tokenizer_alone
 from refvessel.model.templates import find_template
 
 IMAGE_PLACEHOLDER = "<image>"
 _IMAGE_TOKEN = "<IMG_CONTEXT>"
 _SEG_TOKEN = "[SEG]"
+_LONGEST_REASON = 300  # characters
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -71,12 +73,14 @@ class Sa2VAProcessor:
                 f"{folder} has no tokenizer.json, which the tokenizer of {architecture} is read from; save the "
                 "base model's tokenizer with transformers as a fast one."
             )
-        try:
-            tokenizer = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{folder}: the tokenizer files cannot be read ({error}); restore them."
-            ) from None
+        with tokenizer_alone(folder) as place:
+            try:
+                tokenizer = kind.from_pretrained(place, local_files_only=True, trust_remote_code=False)
+            except Exception as error:  # tokenizers' own parser raises plain ones
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+                raise UserError(
+                    f"{folder}: the tokenizer files cannot be read ({reason}); restore them."
+                ) from None
         return cls(config, tokenizer)
 
     def process_image(self, image: Image.Image) -> ProcessedImage:

@@ -29,6 +29,6 @@ TEMPLATES = {
 
 def find_template(name: str) -> Template:
     """The template of that name; raises UserError for an unknown one."""
-    if name not in TEMPLATES:
+    if not isinstance(name, str) or name not in TEMPLATES:
         raise UserError(f"config.json: template {name!r} is unknown; known are {', '.join(TEMPLATES)}.")
     return TEMPLATES[name]

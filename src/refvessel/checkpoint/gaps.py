@@ -1,0 +1,94 @@
+"""What a layer lacks of what it has elsewhere: layers of a network whose weights or LoRA factors were lost."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from refvessel.checkpoint.layers import BASE_LAYERS, LORA_PREFIXES, Layer
+from refvessel.checkpoint.lora_targets import LoraTargets
+from refvessel.checkpoint.names import Part
+from refvessel.checkpoint.tables import module_pattern
+from refvessel.errors import UserError
+
+# The outermost of a network's equal layers that a tensor lies in; other numbered modules differ from each other.
+_BLOCK = re.compile(r"(.*?\.(?:layers|blocks)\.)(\d+)\.")
+
+
+def check_gaps(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Raise UserError where a layer of the training lacks tensors of a kind that it has elsewhere.
+
+    Factors may be absent where the training config says so (`layers_to_transform`, `target_modules`,
+    `exclude_modules`), whole weights of the first blocks where these were frozen: the latter gives a warning, as
+    does what only a regular expression of the config could explain.
+
+    Args:
+        layers: the earliest first.
+        shapes: official name -> shape of the tensors that the model has.
+
+    Returns:
+        The warnings, sentences.
+    """
+    later = [layer for layer in layers if layer.name not in BASE_LAYERS]
+    return [
+        warning
+        for layer in later
+        for warning in (*_missing_factors(layer, shapes), *_missing_values(layer, shapes))
+    ]
+
+
+def _missing_factors(layer: Layer, names: Iterable[str]) -> Iterator[str]:
+    updated = {address.tensor for address in layer.tensors if address.part.is_lora}
+    kinds = set(map(module_pattern, updated))
+    whole = {address.tensor for address in layer.tensors if address.part is Part.VALUE}
+    for part, prefix in LORA_PREFIXES:
+        settings = getattr(layer.config, part, None)
+        targets = settings.targets if settings else LoraTargets()
+        missing = sorted(
+            name
+            for name in names
+            if name.startswith(prefix) and name not in updated
+            if (module_pattern(name) in kinds and not targets.leave_out(name))
+            or (updated and name.endswith(".weight") and targets.name(name) and name not in whole)
+        )
+        if missing and targets.is_expression:
+            yield (
+                f"{layer.source.name} holds no LoRA factors of {_listed(missing)}, though of other layers; its "
+                "training config chooses them by an expression, which is not evaluated."
+            )
+        elif missing:
+            raise UserError(
+                f"{layer.source} holds no LoRA factors of {_listed(missing)}, though its other layers have them "
+                "and its training config leaves none out; the file is not whole: copy or save it again."
+            )
+
+
+def _missing_values(layer: Layer, names: Iterable[str]) -> Iterator[str]:
+    held = {address.tensor for address in layer.tensors if address.part is Part.VALUE}
+    kinds = set(map(module_pattern, held))
+    blocks: dict[str, set[int]] = defaultdict(set)  # start of the name -> numbers of the blocks that are held
+    for place, number in filter(None, map(_block, held)):
+        blocks[place].add(number)
+    missing: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        if module_pattern(name) in kinds and name not in held and (block := _block(name)):
+            place, number = block
+            if number >= min(blocks[place]):
+                raise UserError(
+                    f"{layer.source} holds no {name}, though it has this tensor of other layers; the file is not "
+                    "whole: copy or save it again."
+                )
+            missing[place].append(name)
+    for names_of_place in missing.values():
+        yield (
+            f"{layer.source.name} holds no {_listed(sorted(names_of_place))}, though of later layers; those of an "
+            "earlier layer are used."
+        )
+
+
+def _block(name: str) -> tuple[str, int] | None:
+    match = _BLOCK.match(name)
+    return (match[1], int(match[2])) if match else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more tensors" if len(names) > 1 else "")

@@ -1,0 +1,129 @@
+"""What the training config says was loaded, beside the layers that are given."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from refvessel.checkpoint.layers import Layer
+from refvessel.checkpoint.names import Address
+from refvessel.checkpoint.stated_files import Role, StatedFile
+from refvessel.checkpoint.trunks import trunk_name
+from refvessel.errors import UserError
+
+# What names of InternVL's releases state that is not a matter of taste: version, size, and the kind of training.
+_BASE = re.compile(r"intern[\W_]*vl", re.IGNORECASE)
+_RELEASE = re.compile(
+    r"intern[\W_]*vl[\W_]*(\d+(?:[._]\d+)?)|(?<![a-z0-9.])(\d+)b(?![a-z0-9])|"
+    r"(?<![a-z])(instruct|pretrained|mpo|awq|flash|chat|plus)(?![a-z])",
+    re.IGNORECASE,
+)
+# SAM2's releases, by their checkpoints' or their settings' names.
+_TRUNK = re.compile(r"hiera[_-](base_plus|tiny|small|large|b\+|[tsl])(?![a-z])", re.IGNORECASE)
+_TRUNKS = {"t": "tiny", "s": "small", "b+": "base_plus", "l": "large"}
+
+
+def check_lineage(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Compare the files that training says it loaded with the layers given.
+
+    Args:
+        layers: the earliest first.
+        shapes: official name -> shape of the tensors that the model has.
+
+    Returns:
+        Warnings, sentences, about what may be another file than the one that training loaded: names prove nothing,
+        since users rename what they move.
+
+    Raises:
+        UserError: where a pretrained layer is stated and none is given, unless the overrides say that it is left
+            out or a layer holds the whole model; where SAM2's trunk is another one than the stated one.
+    """
+    given = {layer.name: layer for layer in layers}
+    warnings = []
+    for layer in (each for each in layers if each.config and not _is_whole(each, shapes)):
+        stated = {
+            role: [each for each in layer.config.loaded if each.role is role and each.name] for role in Role
+        }
+        pretrained = given.get(Role.PRETRAINED) if layer.name != Role.PRETRAINED else None
+        warnings += _pretrained(layer, stated[Role.PRETRAINED], pretrained, shapes)
+        warnings += _base(layer, stated[Role.BASE], given[Role.BASE].source)
+        _check_trunk(layer, stated[Role.SAM2], trunk_name(shapes))
+    return warnings
+
+
+def _is_whole(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    return all(Address(name) in layer.tensors for name in shapes)
+
+
+def _pretrained(
+    layer: Layer, stated: Sequence[StatedFile], given: Layer | None, shapes: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+    left_out = layer.config.without_pretrained
+    if given and left_out:
+        raise UserError(
+            f"The overrides leave out what {layer.source} began from, but {given.source} is given as the "
+            "pretrained layer; remove one of them."
+        )
+    needed = [each for each in stated if not each.resumed]
+    resumed = [each for each in stated if each.resumed]
+    if left_out:
+        return [f"{_named(layer, each)}, but the configuration leaves it out." for each in needed]
+    if needed and given is None:
+        raise UserError(
+            f"{_statement(layer, needed[0])}, but no pretrained layer is given; give that file as pretrained, or, "
+            "if it is left out on purpose, set pretrained_pth to null in the overrides."
+        )
+    if given is None:
+        return [
+            f"{_named(layer, each)} and resumed it; its own tensors replace that file's." for each in resumed
+        ]
+    if not stated:
+        return [f"{_name(given)} is given as the pretrained layer, but {_name(layer)} states none."]
+    names = {each.name for each in stated}
+    if len(names) > 1 and not _is_whole(given, shapes):
+        absent = next(each for each in stated if each.name != _name(given))
+        raise UserError(
+            f"{_statement(layer, absent)}, beside another file, but the one pretrained layer ({given.source}) is "
+            "not a whole model; give the whole model that training began from."
+        )
+    if _name(given) not in names:
+        return [f"{_named(layer, stated[0])}; make sure that it is the {_name(given)} that is given."]
+    return []
+
+
+def _base(layer: Layer, stated: Sequence[StatedFile], folder: Path) -> list[str]:
+    """A warning where the base model's folder is named like another release than the stated one."""
+    # A folder of the Hugging Face cache is called by a hash, within one that is called by the model.
+    given = next((part for part in reversed(folder.absolute().parts) if _BASE.search(part)), "")
+    return [
+        f"{_named(layer, each)}; make sure that the base model given ({given}) is the same."
+        for each in stated[:1]
+        if given and _BASE.search(each.name) and _release(each.name) != _release(given)
+    ]
+
+
+def _release(name: str) -> set[str]:
+    return {part.lower().replace(".", "_") for found in _RELEASE.findall(name) for part in found if part}
+
+
+def _check_trunk(layer: Layer, stated: Sequence[StatedFile], trunk: str | None) -> None:
+    for each in stated:
+        match = _TRUNK.search(each.name)
+        size = match[1].lower() if match else None
+        if size and _TRUNKS.get(size, size) != trunk:
+            raise UserError(
+                f"{_statement(layer, each)}, but the SAM2 given has the trunk {trunk or 'of no release'}; give "
+                "the SAM2 that training loaded."
+            )
+
+
+def _name(layer: Layer) -> str:
+    return Path(layer.source).name
+
+
+def _named(layer: Layer, file: StatedFile) -> str:
+    """For warnings, which are published: without folders, since a path can identify a person."""
+    return f"{_name(layer)} states {file.key} = {file.name!r}: training loaded it"
+
+
+def _statement(layer: Layer, file: StatedFile) -> str:
+    return f"{layer.source} states {file.key} = {file.path!r}: training loaded it"

@@ -1,0 +1,49 @@
+"""Vocabularies that a saver padded: rows beyond the tokenizer's last id, which no token reaches."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from refvessel.checkpoint.layers import BASE_LAYERS, Layer
+from refvessel.checkpoint.names import VOCABULARY, Address, Part
+from refvessel.checkpoint.tensors import JoinedTensor, LazyTensor
+
+# Vocabularies are padded to a multiple of 8, 64, 128, ... rows. Another number has tokens of another tokenizer.
+_MULTIPLE = 8
+# The axis of a vocabulary's tensors, and of their low-rank factors, that has an entry per token.
+_AXIS = {Part.VALUE: 0, Part.ORIGINAL: 0, Part.LORA_B: 0, Part.EMBEDDING_A: 1}
+
+
+def without_padding(layers: Sequence[Layer], tokens: int) -> tuple[list[Layer], list[str]]:
+    """The layers without the padding of their vocabularies, and a sentence per layer that had one.
+
+    Args:
+        layers: the earliest first; the vocabulary of the base is smaller or replaced, and is left as it is.
+        tokens: number of ids of the tokenizer.
+    """
+    cropped, sentences = [], []
+    for layer in layers:
+        padded = {} if layer.name in BASE_LAYERS else _padded(layer, tokens)
+        if padded:
+            first = next(iter(padded))
+            rows = layer.tensors[first].shape[_AXIS[first.part]]
+            sentences.append(
+                f"{layer.source.name} holds {layer.names[first]} with {rows} rows, of which the tokenizer's "
+                f"{tokens} tokens reach the first; the padding is left out."
+            )
+        cropped.append(replace(layer, tensors=layer.tensors | padded))
+    return cropped, sentences
+
+
+def _padded(layer: Layer, tokens: int) -> dict[Address, LazyTensor]:
+    """Those tensors of a layer that are padded, without their padding."""
+    found = {}
+    for address, tensor in layer.tensors.items():
+        axis = _AXIS.get(address.part)
+        if address.tensor not in VOCABULARY or axis is None or len(tensor.shape) <= axis:
+            continue
+        rows = tensor.shape[axis]
+        # Only whole rows of a joined tensor can be left out: its elements lie end to end.
+        if rows > tokens and rows % _MULTIPLE == 0 and not (axis and isinstance(tensor, JoinedTensor)):
+            shape = (*tensor.shape[:axis], tokens, *tensor.shape[axis + 1 :])
+            found[address] = replace(tensor, shape=shape)
+    return found

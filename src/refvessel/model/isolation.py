@@ -1,0 +1,56 @@
+"""What transformers sees of a model folder: files of known names, and of their settings those that say what it is.
+
+Transformers acts on what else it finds in a folder: it applies `adapter_config.json`, reads files that a setting
+names, compiles chat templates. A folder is another person's: nothing in it may choose code.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from refvessel.errors import UserError
+from refvessel.files import read_json
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+_TOKENIZER = ("tokenizer.json", "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
+_TOKENIZER_SETTINGS = "tokenizer_config.json"
+# The settings of a tokenizer that say how text becomes ids; others, as names of classes and files, stay behind.
+_TOKENIZER_KEYS = frozenset(
+    {"added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "bos_token", "eos_token"}
+    | {"unk_token", "sep_token", "pad_token", "cls_token", "mask_token", "add_bos_token", "add_eos_token"}
+    | {"add_prefix_space", "clean_up_tokenization_spaces", "errors", "legacy", "model_max_length"}
+    | {"spaces_between_special_tokens", "split_special_tokens", "padding_side", "truncation_side"}
+)
+
+
+def weights_alone(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder of links to the weights of `folder` alone, which is there as long as the result is referred to."""
+    temporary = tempfile.TemporaryDirectory(prefix="refvessel-")
+    _link(folder, Path(temporary.name), _WEIGHTS)
+    return temporary
+
+
+@contextmanager
+def tokenizer_alone(folder: Path) -> Iterator[Path]:
+    """A folder of links to the tokenizer files of `folder`, its settings reduced to those that are known.
+
+    Raises UserError where the settings are missing or are not a JSON object.
+    """
+    settings: Any = read_json(Path(folder) / _TOKENIZER_SETTINGS)
+    if not isinstance(settings, dict):
+        raise UserError(f"{folder}/{_TOKENIZER_SETTINGS} is not a JSON object; copy the model again.")
+    known = {key: value for key, value in settings.items() if key in _TOKENIZER_KEYS}
+    with tempfile.TemporaryDirectory(prefix="refvessel-") as temporary:
+        place = Path(temporary)
+        _link(folder, place, _TOKENIZER)
+        (place / _TOKENIZER_SETTINGS).write_text(json.dumps(known), "utf-8")
+        yield place
+
+
+def _link(folder: Path, place: Path, patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        for path in Path(folder).glob(pattern):
+            (place / path.name).symlink_to(path.absolute())
