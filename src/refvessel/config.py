@@ -39,8 +39,8 @@ def checked_config(
     Raises:
         UserError: names the key and the remedy, for an unknown key, a missing one, a value of another type, an
             unknown format, splits of images of which nobody says who is on them, an evaluation of a model or data
-            set that is not described, settings of a spread model that exclude each other, a threshold without the logits that it needs, or one that would be tuned on
-            what it is evaluated on.
+            set that is not described, settings of a spread model that exclude each other, a threshold without
+            the logits that it needs, or one that would be tuned on what it is evaluated on.
     """
     validator = _FillingValidator(yaml.safe_load(Path(schema).read_text("utf-8")))
     complete = _typed(_plain(config), command_line or {}, validator)
