@@ -3,37 +3,14 @@
     python benchmarks/mutation_check.py [--cores 2]
 
 Each mutant changes one convention in a copy of the sources: counts swapped, another empty case, pooled for
-mean. The tests named with it run against the copy; a mutant that they let pass survives. First they run against
-the unchanged copy and must pass. Prints a Markdown table and ends with status 1 if a mutant survives.
-
-Each copy is tested by a fork of this process, which has loaded the libraries once and none of RefVessel.
+mean. The tests named with it run against the copy, as `mutants.py` says. Prints a Markdown table and ends with
+status 1 if a mutant survives.
 """
 
 import argparse
-import os
-import shutil
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from importlib import import_module
-from multiprocessing import get_context
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One changed convention: what is changed, where, each old text and its new one, and the tests to run."""
-
-    convention: str
-    module: str
-    tests: str
-    changes: tuple[tuple[str, str], ...]
-
+from mutants import Mutant, check
 
 LIBRARIES = (
     *("cc3d", "hypothesis.extra.numpy", "medpy.metric.binary", "monai.metrics", "pandas", "pyarrow.parquet"),
@@ -45,7 +22,8 @@ LIBRARIES = (
 
 def mutant(convention: str, module: str, tests: str, *changes: tuple[str, str]) -> Mutant:
     """A mutant of refvessel.metrics.`module`, checked by the tests of these names."""
-    return Mutant(convention, module, tests, changes)
+    files = tuple(f"tests/metrics/test_{name}.py" for name in tests.split())
+    return Mutant(convention, f"metrics/{module}", files, changes)
 
 
 MUTANTS = (
@@ -532,75 +510,18 @@ MUTANTS = (
 )
 
 
-def failure(copy: Path, names: str) -> str | None:
-    """What pytest says where a test of these names fails against the sources of a copy; None where all pass."""
-    files = [str(copy / f"tests/metrics/test_{name}.py") for name in names.split()]
-    log = copy / "pytest.log"
-    process = get_context("fork").Process(target=run_pytest, args=(copy, files, log))
-    process.start()
-    process.join()
-    if process.exitcode not in (0, 1):  # neither all passed nor some failed: no test ran
-        raise RuntimeError(log.read_text("utf-8"))
-    return log.read_text("utf-8") if process.exitcode else None
-
-
-def run_pytest(copy: Path, files: list[str], log: Path) -> None:
-    """Run test files against the sources of a copy; ends this process with pytest's status."""
-    with log.open("w", encoding="utf-8") as stream:
-        for descriptor in (1, 2):
-            os.dup2(stream.fileno(), descriptor)
-    os.chdir(copy)
-    sys.path.insert(0, str(copy / "src"))
-    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *files])))
-
-
-def mutated(copy: Path, one: Mutant) -> None:
-    """Apply a mutant to a copy; every old text must be there once."""
-    path = copy / f"src/refvessel/metrics/{one.module}.py"
-    text = path.read_text("utf-8")
-    for old, new in one.changes:
-        if text.count(old) != 1:
-            raise RuntimeError(f"{one.convention}: {old!r} is {text.count(old)} times in {path.name}")
-        text = text.replace(old, new)
-    path.write_text(text, "utf-8")
-
-
-def survives(one: Mutant) -> bool:
-    """Whether the tests pass in spite of a mutant."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = fresh_copy(Path(folder))
-        mutated(copy, one)
-        return failure(copy, one.tests) is None
-
-
-def fresh_copy(folder: Path) -> Path:
-    """The sources and the tests of the scores, elsewhere."""
-    for name in ("src", "tests/metrics"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tests/conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder / name)
-    return folder
-
-
 def main() -> int:
     """Run all mutants and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", type=int, default=2)
-    options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # a fork takes no threads with it
-    for name in LIBRARIES:
-        import_module(name)
-    with tempfile.TemporaryDirectory() as folder:
-        everything = " ".join(sorted({name for one in MUTANTS for name in one.tests.split()}))
-        if said := failure(fresh_copy(Path(folder)), everything):
-            raise RuntimeError(f"The tests fail without any mutant.\n{said}")
-    with ThreadPoolExecutor(options.cores) as pool:
-        passed = list(pool.map(survives, MUTANTS))
+    cores = parser.parse_args().cores
+    everything = sorted({file for one in MUTANTS for file in one.tests})
+    said = check(MUTANTS, all_tests=everything, needed=["tests/metrics"], libraries=LIBRARIES, cores=cores)
     print("| convention changed | module | caught |\n|---|---|---|")
-    for one, survived in zip(MUTANTS, passed, strict=True):
-        print(f"| {one.convention} | {one.module} | {'no' if survived else 'yes'} |")
-    print(f"\n{len(MUTANTS) - sum(passed)} of {len(MUTANTS)} mutants caught")
-    return int(any(passed))
+    for one, failure in zip(MUTANTS, said, strict=True):
+        print(f"| {one.mistake} | {one.module.removeprefix('metrics/')} | {'yes' if failure else 'no'} |")
+    print(f"\n{len(MUTANTS) - said.count(None)} of {len(MUTANTS)} mutants caught")
+    return int(None in said)
 
 
 if __name__ == "__main__":

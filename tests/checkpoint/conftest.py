@@ -1,27 +1,72 @@
-"""The parity model's training layers, and files built to harm."""
+"""The layers that a fine-tuning run of the demo's base model leaves, and files built to harm."""
 
+import json
 import shutil
-import subprocess
 import sys
+import types
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.checkpoint.tensors import StoredTensor
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.errors import UserError
+from refvessel.model.naming import SAM2_PREFIX, official_shapes
+
+# A trunk that the conversion tells by the shapes of its tensors, and what it then states.
+TRUNK = {
+    "embed_dim": 16,
+    "num_heads": 1,
+    "stages": [1, 2, 3, 1],
+    "global_att_blocks": [4, 5],
+    "window_spec": [8, 4, 16, 8],
+    "window_pos_embed_bkg_spatial_size": [7, 7],
+    "image_size": 1024,
+    "hidden_dim": 256,
+}
+SA2VA_TOKENS = ["[SEG]", "<p>", "</p>", "<vp>", "</vp>"]
+LORA_TARGETS = tuple(
+    f"{name}_proj.weight"
+    for name in ("q", "k", "v", "o", "gate", "up", "down")  # of each decoder layer
+)
+PEFT = "mllm.model.language_model.base_model.model."
+TRAINING_CONFIG = """
+template = 'internlm2_chat'
+special_tokens = {tokens}
+model = dict(
+    type='projects.sa2va.models.Sa2VAModel',
+    special_tokens=special_tokens,
+    frozen_sam2_decoder=False,
+    pretrained_pth=None,
+    grounding_encoder=dict(type='projects.sa2va.models.SAM2TrainRunner', ckpt_path='sam2_hiera_micro.pt'),
+    mllm=dict(
+        type='projects.sa2va.models.InternVLMLLM',
+        model_path='base_mllm',
+        freeze_llm=True,
+        freeze_visual_encoder=True,
+        llm_lora=dict(
+            type='peft.LoraConfig',
+            r={rank},
+            lora_alpha={alpha},
+            lora_dropout=0.05,
+            bias='none',
+            task_type='CAUSAL_LM',
+            modules_to_save=['embed_tokens', 'lm_head'])))
+"""
 
 
 @dataclass(frozen=True)
 class Layers:
-    """A folder as make_checkpoint_layers.py writes it."""
+    """A folder as `write_layers` writes it."""
 
     folder: Path
 
@@ -48,12 +93,103 @@ class Layers:
         return convert_checkpoint(**(inputs | changes), output=output)
 
 
+def write_layers(folder: Path, base: Path, *, seed: int, rank: int, alpha: int, peft_names: bool) -> None:
+    """Write what a fine-tuning run of random outcome leaves, and what its conversion must give.
+
+    base_mllm/             the given InternVL folder, silent about SAM2's trunk
+    sam2_hiera_micro.pt    float32, of a trunk that is known by its shapes
+    iter_320.pth           LoRA factors and trained modules, `meta`, pickled objects of mmengine's
+    expected.safetensors   every tensor of the model in float32, by its official name
+    expected_sources.json  official name -> the layer it is from, as conversion.json calls it
+
+    Args:
+        folder: an existing one.
+        base: InternVL folder with weights in bfloat16.
+        seed: of all random weights.
+        rank: of the LoRA update.
+        alpha: its scale is alpha / rank.
+        peft_names: the names of LoRA and saved modules as peft itself saves them, not as mmengine does.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> torch.Tensor:
+        return 0.1 * torch.randn(shape, generator=generator)
+
+    shutil.copytree(base, folder / "base_mllm")
+    config = json.loads((base / "config.json").read_text())
+    del config["grounding_encoder_config"]
+    (folder / "base_mllm/config.json").write_text(json.dumps(config))
+    pretrained = load_file(base / "model.safetensors")
+    language = config["llm_config"]
+    vocabulary = language["vocab_size"] + len(SA2VA_TOKENS)
+    sa2va = {"model_type": "sa2va_chat", "template": "qwen_chat", "grounding_encoder_config": TRUNK}
+    shapes = official_shapes(config | sa2va | {"llm_config": language | {"vocab_size": vocabulary}})
+    sam2 = {name: random(*shape) for name, shape in shapes.items() if name.startswith(SAM2_PREFIX)}
+
+    default, saved = ("", "") if peft_names else (".default", ".modules_to_save.default")
+    trained: dict[str, torch.Tensor] = {}
+    expected: dict[str, torch.Tensor] = {}
+    sources: dict[str, str] = {}
+    for name, shape in shapes.items():
+        module = name.removeprefix("language_model.").removesuffix(".weight")
+        if name.endswith(LORA_TARGETS) and name.startswith("language_model."):
+            a, b = random(rank, shape[1]), random(shape[0], rank)
+            trained |= {
+                f"{PEFT}{module}.lora_A{default}.weight": a,
+                f"{PEFT}{module}.lora_B{default}.weight": b,
+            }
+            sources[name], expected[name] = "lora_merged", pretrained[name].float() + alpha / rank * (b @ a)
+        elif stored := trained_name(name, saved):
+            sources[name], expected[name] = "trained", random(*shape)
+            trained[stored] = expected[name]
+        elif name in sam2:
+            sources[name], expected[name] = "sam2", sam2[name]
+        else:
+            sources[name], expected[name] = "base_mllm", pretrained[name].float()
+
+    official = {name.removeprefix(SAM2_PREFIX).replace(".g_weight", ".gamma"): sam2[name] for name in sam2}
+    torch.save({"model": official}, folder / "sam2_hiera_micro.pt")
+    text = TRAINING_CONFIG.format(tokens=SA2VA_TOKENS, rank=rank, alpha=alpha)
+    save_iteration(folder / "iter_320.pth", trained, text, seed)
+    save_file(expected, folder / "expected.safetensors")
+    (folder / "expected_sources.json").write_text(json.dumps(sources))
+
+
+def trained_name(name: str, saved: str) -> str | None:
+    """How training saves a whole tensor, its `saved` modules marked; None of one that it leaves as it was."""
+    module = name.removeprefix("language_model.").removesuffix(".weight")
+    if module in ("model.embed_tokens", "lm_head"):
+        return f"{PEFT}{module}{saved}.weight"
+    if name.startswith("mlp1."):
+        return f"mllm.model.{name}"
+    return name if name.startswith(("text_hidden_fcs.", f"{SAM2_PREFIX}sam_mask_decoder.")) else None
+
+
+def save_iteration(path: Path, trained: dict[str, torch.Tensor], config: str, seed: int) -> None:
+    """Save a checkpoint as mmengine does, an object of its own in it, though mmengine is not there."""
+    module = types.ModuleType("mmengine.logging.history_buffer")
+    module.HistoryBuffer = type("HistoryBuffer", (), {"__module__": module.__name__})
+    losses = module.HistoryBuffer()
+    losses._log_history, losses._count_history = np.geomspace(2, 0.1, 20), np.ones(20, np.int64)
+    iteration = {
+        "meta": {"cfg": config, "seed": seed, "epoch": 0, "iter": 320, "mmengine_version": "0.10.7"},
+        "state_dict": trained,
+        "message_hub": {"log_scalars": {"train/loss": losses}, "runtime_info": {"iter": 320}},
+        "param_schedulers": [{"last_step": 320, "base_values": [4e-5]}],
+    }
+    parents = {name: types.ModuleType(name) for name in ("mmengine", "mmengine.logging")}
+    with mock.patch.dict(sys.modules, parents | {module.__name__: module}):
+        torch.save(iteration, path)
+
+
 @pytest.fixture(scope="session")
-def make_layers(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Layers]:
-    def make(*options: str) -> Layers:
+def make_layers(
+    demo_layers: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Layers]:
+    def make(*, seed: int = 7, rank: int = 8, alpha: int = 16, peft_names: bool = False) -> Layers:
         folder = tmp_path_factory.mktemp("layers")
-        script = shared / "parity" / "make_checkpoint_layers.py"
-        subprocess.run([sys.executable, str(script), str(folder), *options], check=True, capture_output=True)
+        base = demo_layers["base_mllm"]
+        write_layers(folder, base, seed=seed, rank=rank, alpha=alpha, peft_names=peft_names)
         return Layers(folder)
 
     return make
@@ -62,6 +198,12 @@ def make_layers(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 @pytest.fixture(scope="session")
 def layers(make_layers: Callable[..., Layers]) -> Layers:
     return make_layers()
+
+
+@pytest.fixture(scope="session")
+def trunk() -> dict[str, Any]:
+    """`grounding_encoder_config` of the layers' SAM2."""
+    return TRUNK
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_a_conversion_is_proved_on_screen(layers, refvessel, tmp_path):
     report = json.loads((tmp_path / "out/conversion.json").read_text())
     assert status == 0
     lines = shown.splitlines()
-    assert lines[0] == "503 tensors, 12,660,514 parameters, bfloat16"
+    assert lines[0] == "503 tensors, 12,477,634 parameters, bfloat16"
     assert lines[1] == f"identity {report['identity']}"
     assert lines[2] == "from base_mllm 62, lora_merged 21, sam2 277, trained 143"
     norms = sorted(entry.get("lora_delta_norm", 0) for entry in report["tensors"].values())
@@ -77,6 +77,6 @@ def test_folders_are_linked_compared_and_inspected(layers, refvessel, tmp_path):
     _, compared, _ = refvessel("compare-checkpoints", tmp_path / "a", tmp_path / "b")
     assert compared == "0 of 503 tensors differ: the checkpoints hold the same.\n"
     _, inspected, _ = refvessel("inspect", tmp_path / "b")
-    assert "Hugging Face folder, 503 tensors, 12,660,514 parameters" in inspected
+    assert "Hugging Face folder, 503 tensors, 12,477,634 parameters" in inspected
     status, _, error = refvessel("inspect", tmp_path / "absent")
     assert (status, error) == (1, f"refvessel: {tmp_path}/absent does not exist; check the path.\n")

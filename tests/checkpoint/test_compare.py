@@ -82,7 +82,7 @@ def test_layers_are_compared_by_their_official_names(layers, make_layers, tmp_pa
     }
     assert "grounding_encoder.sam2_model.no_mem_embed" not in differing
     assert differing["mlp1.0.bias"] == "only in B"
-    peft = make_layers("--peft-names")
+    peft = make_layers(peft_names=True)
     assert compare_checkpoints(layers.checkpoint, peft.checkpoint).differences == ()
 
 

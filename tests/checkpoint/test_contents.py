@@ -28,7 +28,7 @@ def test_a_training_checkpoint_is_described(layers):
     assert row.split() == [
         "mllm.model.language_model.base_model.model.model.layers.*.self_attn.q_proj.lora_A.default.weight",
         "3",
-        "8x96",
+        "8x64",
         "float32",
     ]
 

@@ -79,14 +79,14 @@ def config_text(old: str, new: str):
         (lambda content: content["meta"].pop("cfg"), "no training config"),
         (without(f"{Q_PROJ}.lora_B.default.weight"), "without its other LoRA factor"),
         (without("text_hidden_fcs.0.bias"), "holds text_hidden_fcs.0.bias;"),
-        (without(EMBEDDING), "No layer supplies language_model.model.embed_tokens.weight with the 383 rows"),
+        (without(EMBEDDING), "No layer supplies language_model.model.embed_tokens.weight with the 349 rows"),
         (config_text("r=8", "r=16"), "r = 16"),
         (config_text("'<vp>'", "'<region>'"), "<region>"),
         (config_text("lora_alpha=16", "lora_alpha=f(16)"), "lora_alpha"),
         (with_tensors(leftover=torch.ones(2)), "holds leftover, which has no place"),
-        (with_tensors(**{"text_hidden_fcs.0.bias": torch.ones(97)}), "of shape [97]"),
-        (with_tensors(**{EMBEDDING: torch.ones(382, 96)}), "of shape [382, 96]"),
-        (with_tensors(**{"mllm.model.mlp1.1.weight": torch.ones(96, 193)}), "of shape [96, 193]"),
+        (with_tensors(**{"text_hidden_fcs.0.bias": torch.ones(65)}), "of shape [65]"),
+        (with_tensors(**{EMBEDDING: torch.ones(348, 64)}), "of shape [348, 64]"),
+        (with_tensors(**{"mllm.model.mlp1.1.weight": torch.ones(64, 193)}), "of shape [64, 193]"),
     ],
 )
 def test_a_training_checkpoint_that_does_not_fit_is_refused(change, reason, layers, changed, refusal):
@@ -103,7 +103,7 @@ def test_a_checkpoint_that_lost_all_its_lora_factors_is_refused(layers, changed,
 
 def test_a_pretrained_checkpoint_of_another_size_is_refused(refusal, tmp_path):
     torch.save({"text_hidden_fcs.0.weight": torch.ones(128, 128)}, tmp_path / "other.pth")
-    assert "of shape [128, 128] where the model has [96, 96]" in refusal(pretrained=tmp_path / "other.pth")
+    assert "of shape [128, 128] where the model has [64, 64]" in refusal(pretrained=tmp_path / "other.pth")
 
 
 def test_an_unknown_trunk_is_refused(layers, changed, refusal):

@@ -24,8 +24,8 @@ def edit(path: Path, change) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_the_extended_files_are_those_of_the_official_conversion(layers, parity):
-    files, count = extended_tokenizer(layers.base_mllm, TOKENS)
+def test_the_extended_files_are_those_of_the_official_conversion(parity, tmp_path):
+    files, count = extended_tokenizer(without_sa2va_tokens(parity, tmp_path / "base"), TOKENS)
     assert count == 383
     for name in (
         "tokenizer.json",
@@ -36,6 +36,28 @@ def test_the_extended_files_are_those_of_the_official_conversion(layers, parity)
     ):
         assert json.loads(files[name]) == json.loads((parity / name).read_text()), name
     assert files["merges.txt"] == (parity / "merges.txt").read_bytes()
+
+
+def without_sa2va_tokens(official: Path, folder: Path) -> Path:
+    """The tokenizer that an official folder's was before Sa2VA's tokens were added."""
+    written(
+        {
+            path.name: path.read_bytes()
+            for path in official.iterdir()
+            if path.suffix != ".safetensors" and path.is_file()
+        },
+        folder,
+    )
+    edit(folder / "added_tokens.json", lambda ids: [ids.pop(token) for token in TOKENS])
+    edit(
+        folder / "tokenizer.json",
+        lambda whole: whole.update(added_tokens=whole["added_tokens"][: -len(TOKENS)]),
+    )
+    edit(
+        folder / "tokenizer_config.json",
+        lambda settings: [settings["added_tokens_decoder"].popitem() for _ in TOKENS],
+    )
+    return folder
 
 
 def without_decoder(folder: Path) -> None:
@@ -57,25 +79,30 @@ def without_decoder(folder: Path) -> None:
     ids=["all files", "slow only", "no added_tokens.json", "fast only", "slow without decoder"],
 )
 @pytest.mark.parametrize("loader", [Qwen2Tokenizer, AutoTokenizer])
-def test_transformers_gives_the_official_ids(loader, reduce, base_copy, parity, tmp_path):
+def test_transformers_gives_the_ids_that_it_gives_when_it_adds_the_tokens(
+    loader, reduce, base_copy, layers, tmp_path
+):
     reduce(base_copy)
     files, count = extended_tokenizer(base_copy, TOKENS)
     tokenizer = loader.from_pretrained(written(files, tmp_path / "extended"))
-    assert len(tokenizer) == count == 383
-    assert tokenizer.convert_tokens_to_ids(list(TOKENS)) == [378, 379, 380, 381, 382]
-    assert tokenizer.encode(TEXT) == Qwen2Tokenizer.from_pretrained(parity).encode(TEXT)
+    assert len(tokenizer) == count == 349
+    assert tokenizer.convert_tokens_to_ids(list(TOKENS)) == [344, 345, 346, 347, 348]
+    added = Qwen2Tokenizer.from_pretrained(layers.base_mllm)
+    added.add_tokens(list(TOKENS), special_tokens=True)
+    assert tokenizer.encode(TEXT) == added.encode(TEXT)
 
 
 def test_the_order_of_the_tokens_is_the_order_of_their_ids(layers, tmp_path):
     files, _ = extended_tokenizer(layers.base_mllm, TOKENS[::-1])
     tokenizer = Qwen2Tokenizer.from_pretrained(written(files, tmp_path / "extended"))
-    assert tokenizer.convert_tokens_to_ids(list(TOKENS)) == [382, 381, 380, 379, 378]
+    assert tokenizer.convert_tokens_to_ids(list(TOKENS)) == [348, 347, 346, 345, 344]
 
 
-def test_a_token_that_the_base_has_keeps_its_id(parity):
-    files, count = extended_tokenizer(parity, TOKENS)
-    assert count == 383
-    assert json.loads(files["tokenizer.json"]) == json.loads((parity / "tokenizer.json").read_text())
+def test_a_token_that_the_base_has_keeps_its_id(layers, tmp_path):
+    extended, _ = extended_tokenizer(layers.base_mllm, TOKENS)
+    again, count = extended_tokenizer(written(extended, tmp_path / "extended"), TOKENS[::-1])
+    assert count == 349
+    assert json.loads(again["tokenizer.json"]) == json.loads(extended["tokenizer.json"])
 
 
 def test_remote_code_is_not_carried_over(base_copy):

@@ -1,0 +1,371 @@
+"""Whether the parity tests notice a mistake on the path from phrase and image to mask.
+
+    python benchmarks/parity_mutation_check.py [--cores 2] [--only WORDS]
+
+Each mutant makes one mistake in a copy of the sources; the tests of `tests/parity/test_demo_model.py` named with
+it run against the copy, as `mutants.py` says. Prints a Markdown table of what they said, which must be that an
+assertion fails, not that the code breaks down. Ends with status 1 if a mutant survives or breaks down.
+"""
+
+import argparse
+import re
+import sys
+
+from mutants import Mutant, check
+
+PARITY = "tests/parity/test_demo_model.py"
+LIBRARIES = (
+    *("accelerate", "pandas", "pyarrow.parquet", "pycocotools.mask", "scipy.stats", "skimage.measure"),
+    *("transformers.models.internvl.modeling_internvl", "transformers.models.qwen2.modeling_qwen2"),
+    *("transformers.models.sam2.modeling_sam2", "transformers.models.sam2_video.modeling_sam2_video"),
+)
+# What of the tests can notice a mistake: one stage of one image, or a batch of several.
+PIXELS, TOKENS, STAGE = "pixels and {}", "token_ids", "every_stage and {}"
+SMALL, LARGE = "f1", "sq800"  # of one tile and of five
+VERIFIED, REFUTED = (
+    "batch and longer",
+    "batch and wrong",
+)  # a draft that is right for a while, and one that is not
+PROBES = "probes and False"
+
+
+def mutant(mistake: str, module: str, tests: str, *changes: tuple[str, str]) -> Mutant:
+    """A mutant of refvessel.`module`, checked by the tests that pytest's -k selects by `tests`."""
+    return Mutant(mistake, module, ("-k", tests, PARITY), changes)
+
+
+def of_states(mistake: str, states: str) -> Mutant:
+    """A mutant that decodes something else than the batch's states, which were already compared as they were."""
+    return mutant(
+        mistake,
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("self.text_hidden_fcs(seg_states).unsqueeze(1)", f"self.text_hidden_fcs({states}).unsqueeze(1)"),
+    )
+
+
+MUTANTS = (
+    # Pixels
+    mutant(
+        "tiles column by column",
+        "model/processing",
+        PIXELS.format(LARGE),
+        (
+            "            for row in range(rows)\n            for column in range(columns)\n",
+            "            for column in range(columns)\n            for row in range(rows)\n",
+        ),
+    ),
+    mutant("no thumbnail", "model/processing", PIXELS.format(LARGE), ("and len(tiles) > 1", "and False")),
+    mutant(
+        "the thumbnail comes first",
+        "model/processing",
+        PIXELS.format(LARGE),
+        ("tiles.append(image.resize", "tiles.insert(0, image.resize"),
+    ),
+    mutant(
+        "a bilinear resize",
+        "model/processing",
+        PIXELS.format(LARGE),
+        (
+            "(self._sam2_size, self._sam2_size), Image.Resampling.BICUBIC",
+            "(self._sam2_size, self._sam2_size), Image.Resampling.BILINEAR",
+        ),
+    ),
+    mutant(
+        "blue for red in the normalisation",
+        "model/processing",
+        PIXELS.format(SMALL),
+        ("(0.485, 0.456, 0.406)", "(0.406, 0.456, 0.485)"),
+    ),
+    mutant(
+        "normalised by a half",
+        "model/processing",
+        PIXELS.format(SMALL),
+        ("(0.485, 0.456, 0.406)", "(0.5, 0.5, 0.5)"),
+        ("(0.229, 0.224, 0.225)", "(0.5, 0.5, 0.5)"),
+    ),
+    mutant("pixels as shares of 256", "model/processing", PIXELS.format(SMALL), ("div_(255)", "div_(256)")),
+    # Prompts
+    mutant(
+        "one image token too few",
+        "model/processing",
+        TOKENS,
+        (
+            "(num_tiles * self._config.image_tokens_per_tile)",
+            "(num_tiles * self._config.image_tokens_per_tile - 1)",
+        ),
+    ),
+    mutant(
+        "no image tokens of the thumbnail",
+        "model/processing",
+        TOKENS,
+        ("(num_tiles * self", "(max(1, num_tiles - 1) * self"),
+    ),
+    mutant(
+        "no line break before the answer",
+        "model/templates",
+        TOKENS,
+        ('<|im_start|>assistant\\n"\n\nTEMPLATES', '<|im_start|>assistant"\n\nTEMPLATES'),
+    ),
+    # Image tokens
+    mutant(
+        "the class token for the last patch",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("last_hidden_state[:, 1:]", "last_hidden_state[:, :-1]"),
+    ),
+    mutant(
+        "pixels shuffled by columns, InternVL's version 1",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("blocks.permute(0, 1, 3, 2, 4, 5)", "blocks.permute(0, 3, 1, 2, 4, 5)"),
+    ),
+    mutant(
+        "rows and columns within a token swapped",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("blocks.permute(0, 1, 3, 2, 4, 5)", "blocks.permute(0, 1, 3, 4, 2, 5)"),
+    ),
+    mutant(
+        "image tokens of another image",
+        "inference/segmenter",
+        REFUTED,
+        ("zip(of_image, places, strict=True)", "zip(of_image[::-1], places, strict=True)"),
+    ),
+    # The language model
+    mutant(
+        "no final norm",
+        "model/language",
+        STAGE.format(SMALL),
+        (
+            "return decoder.norm(read_last(layer, hidden, inputs, wanted))",
+            "return read_last(layer, hidden, inputs, wanted)",
+        ),
+    ),
+    mutant(
+        "no norm before the last feed-forward part",
+        "model/language",
+        STAGE.format(SMALL),
+        ("layer.mlp(layer.post_attention_layernorm(chosen))", "layer.mlp(chosen)"),
+    ),
+    mutant(
+        "the state that chose [SEG], token by token",
+        "model/decoding",
+        STAGE.format(SMALL),
+        (
+            "            going[row].read(hidden[row])\n            going[row].token_ids.append(chosen[row])\n",
+            "            going[row].token_ids.append(chosen[row])\n            going[row].read(hidden[row])\n",
+        ),
+    ),
+    mutant(
+        "the state that chose [SEG], in a draft",
+        "model/decoding",
+        VERIFIED,
+        (
+            "        answer.read(states[position])\n        answer.token_ids.append(token)\n",
+            "        answer.token_ids.append(token)\n        answer.read(states[position])\n",
+        ),
+    ),
+    mutant(
+        "the state of the answer's beginning",
+        "model/decoding",
+        VERIFIED,
+        ("answer.read(states[position])", "answer.read(states[0])"),
+    ),
+    mutant(
+        "a draft is believed",
+        "model/decoding",
+        REFUTED,
+        ("position < len(draft) and draft[position] == token", "position < len(draft)"),
+    ),
+    mutant(
+        "prompts of an image read each other",
+        "model/packing",
+        VERIFIED,
+        ("(keys == _SHARED) | (keys == queries)) & causal", "keys != _PADDING) & causal"),
+    ),
+    mutant(
+        "positions go on from prompt to prompt",
+        "model/packing",
+        VERIFIED,
+        (
+            "positions[row] += range(shared, shared + len(rest))",
+            "positions[row] += range(len(positions[row]), len(positions[row]) + len(rest))",
+        ),
+    ),
+    mutant(
+        "padding is read",
+        "model/decoding",
+        REFUTED,
+        (">= longest - lengths", ">= 0 * (longest - lengths)"),
+    ),
+    mutant(
+        "states swapped between prompts",
+        "inference/segmenter",
+        VERIFIED,
+        (
+            "torch.cat([answer.seg_states for answer in answers])",
+            "torch.cat([answer.seg_states for answer in answers]).roll(1, 0)",
+        ),
+    ),
+    # Between the two
+    of_states("states replaced by zero", "0 * seg_states"),
+    of_states("states replaced by their negatives", "-seg_states"),
+    of_states("states with noise of 1e-3", "seg_states + 1e-3 * torch.randn_like(seg_states)"),
+    mutant(
+        "no ReLU between the two layers",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("nn.ReLU(inplace=True)", "nn.Identity()"),
+    ),
+    # SAM2
+    mutant(
+        "no no_mem_embed",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1)", "coarse"),
+    ),
+    mutant(
+        "the coarsest level alone",
+        "model/hiera",
+        STAGE.format(SMALL),
+        ("return _project(stages[2], coarse) + added,", "return added,"),
+    ),
+    mutant(
+        "the coarsest level left out",
+        "model/hiera",
+        STAGE.format(SMALL),
+        ("return _project(stages[2], coarse) + added,", "return _project(stages[2], coarse),"),
+    ),
+    mutant(
+        "the coarsest level is interpolated",
+        "model/hiera",
+        STAGE.format(SMALL),
+        ('scale_factor=2.0, mode="nearest"', 'scale_factor=2.0, mode="bilinear"'),
+    ),
+    mutant(
+        "no fine levels",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("list(features.high_resolution)", "[0 * level for level in features.high_resolution]"),
+    ),
+    mutant(
+        "one padding point for two",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("expand(len(prompts), 2, -1)", "expand(len(prompts), 1, -1)"),
+    ),
+    mutant(
+        "no embedding of the absent mask",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("no_mask_embed.weight.reshape", "no_mask_embed.weight.mul(0).reshape"),
+    ),
+    mutant(
+        "the worst of three masks",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("iou_scores.argmax(-1)", "iou_scores.argmin(-1)"),
+    ),
+    mutant(
+        "the first of three masks",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("iou_scores.argmax(-1)", "0 * iou_scores.argmax(-1)"),
+    ),
+    mutant(
+        "the mask of the largest logits",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("iou_scores.argmax(-1)", "logits.amax((-2, -1)).argmax(-1)"),
+    ),
+    mutant(
+        "features of another image",
+        "inference/segmenter",
+        VERIFIED,
+        (
+            "features.of(to_device(position, states.device))",
+            "features.of(to_device(position, states.device).roll(1))",
+        ),
+    ),
+    mutant(
+        "features of another image, of several masks an answer",
+        "inference/segmenter",
+        PROBES,
+        (
+            "features.of(to_device(position, states.device))",
+            "features.of(to_device(position, states.device).flip(0))",
+        ),
+    ),
+    # The mask
+    mutant(
+        "corners aligned in the square",
+        "model/modeling",
+        STAGE.format(SMALL),
+        (
+            'size=(image_size, image_size), mode="bilinear"',
+            'size=(image_size, image_size), mode="bilinear", align_corners=True',
+        ),
+    ),
+    mutant(
+        "corners aligned in the image",
+        "model/modeling",
+        STAGE.format(SMALL),
+        (
+            'size=(height, width), mode="bilinear"',
+            'size=(height, width), mode="bilinear", align_corners=True',
+        ),
+    ),
+    mutant(
+        "the nearest pixel for the bilinear one",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ('size=(height, width), mode="bilinear"', 'size=(height, width), mode="nearest"'),
+    ),
+    mutant(
+        "straight to the image's size",
+        "model/modeling",
+        STAGE.format(SMALL),
+        ("size=(image_size, image_size)", "size=(height, width)"),
+    ),
+    mutant("a threshold of 0.45", "inference/segmenter", REFUTED, (".sigmoid() > 0.5", ".sigmoid() > 0.45")),
+    mutant(
+        "masks transposed",
+        "inference/segmenter",
+        REFUTED,
+        ("Segmentation(text, masks.mT.numpy()", "Segmentation(text, masks.numpy()"),
+    ),
+    mutant(
+        "logits handed to the next prompt",
+        "inference/segmenter",
+        REFUTED,
+        ("logits.split(counts),", "logits.roll(1, 0).split(counts),"),
+    ),
+)
+
+
+def complaint(said: str | None) -> str | None:
+    """What the failing assertion says, in a line; None where no test or something else failed."""
+    found = re.search(r"^E +(?:AssertionError: |assert )(.*)", said or "", re.MULTILINE)
+    return found and found[1]
+
+
+def main() -> int:
+    """Run all mutants and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--only", default="", help="mutants whose mistake has these words")
+    options = parser.parse_args()
+    chosen = [one for one in MUTANTS if options.only in one.mistake]
+    needed = ["tests/parity/test_demo_model.py", "tests/data/demo_model", "data/demo"]
+    said = check(chosen, all_tests=[PARITY], needed=needed, libraries=LIBRARIES, cores=options.cores)
+    complaints = [complaint(each) for each in said]
+    print("| mistake | module | what the tests say |\n|---|---|---|")
+    for one, failed, words in zip(chosen, said, complaints, strict=True):
+        print(f"| {one.mistake} | {one.module} | {words or ('breaks down' if failed else 'nothing')} |")
+    print(f"\n{len(chosen) - complaints.count(None)} of {len(chosen)} mistakes noticed")
+    return int(None in complaints)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
