@@ -7,6 +7,7 @@ encoder runs anew, and the mask is upsampled and encoded.
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,19 @@ from refvessel.model.modeling import ImageFeatures, Sa2VAModel, upsample_logits
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
 
 
+class PlainAnswer(NamedTuple):
+    """The answer to one prompt.
+
+    token_ids: the generated tokens.
+    seg_states: (number of [SEG], hidden size).
+    masks: bool (number of [SEG], height, width).
+    """
+
+    token_ids: list[int]
+    seg_states: torch.Tensor
+    masks: np.ndarray
+
+
 def plain_masks(
     model: Sa2VAModel, processor: Sa2VAProcessor, tasks: Iterable[ImageTask]
 ) -> Iterator[np.ndarray]:
@@ -25,7 +39,9 @@ def plain_masks(
     for task in tasks:
         for expression in task.expressions:
             image = processor.process_image(open_image(expression))
-            yield plain_answer(model, processor, image, QUESTION.format(phrase=expression.phrase))[1].any(0)
+            yield plain_answer(model, processor, image, QUESTION.format(phrase=expression.phrase)).masks.any(
+                0
+            )
 
 
 def plain_loop_seconds(
@@ -43,8 +59,8 @@ def plain_loop_seconds(
 @torch.inference_mode()
 def plain_answer(
     model: Sa2VAModel, processor: Sa2VAProcessor, image: ProcessedImage, prompt: str
-) -> tuple[list[int], np.ndarray]:
-    """The answer's token ids and its masks, bool (number of [SEG], height, width)."""
+) -> PlainAnswer:
+    """The answer to one prompt."""
     language = model.language_model
     tiles = normalise(image.tiles.to(model.device), model.dtype)
     embeds = model.embed_tiles(tiles).flatten(0, 1)
@@ -64,12 +80,13 @@ def plain_answer(
             pad_token_id=0,
         )
     tokens = generated[0].tolist()
-    masks = [
-        _mask(model, image, states[place + 1])
-        for place, token in enumerate(tokens[:-1])
-        if token == processor.seg_token_id
-    ]
-    return tokens, np.array(masks, bool).reshape(-1, image.height, image.width)
+    of_seg = [states[place + 1] for place, token in enumerate(tokens[:-1]) if token == processor.seg_token_id]
+    masks = [_mask(model, image, state) for state in of_seg]
+    return PlainAnswer(
+        tokens,
+        torch.cat([states[0][:0], *of_seg]),
+        np.array(masks, bool).reshape(-1, image.height, image.width),
+    )
 
 
 def _mask(model: Sa2VAModel, image: ProcessedImage, state: torch.Tensor) -> np.ndarray:

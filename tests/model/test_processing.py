@@ -12,8 +12,8 @@ from refvessel.model.processing import Sa2VAProcessor, normalise, tile_grid
 
 
 @pytest.fixture(scope="module")
-def processor(parity):
-    return Sa2VAProcessor.from_pretrained(parity)
+def processor(demo_model):
+    return Sa2VAProcessor.from_pretrained(demo_model)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ wait for a model that answers about videos.
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -21,12 +21,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from refvessel.checkpoint.convert import convert_checkpoint
-from refvessel.inference.drafts import EXPECTED, Drafts
-from refvessel.inference.segmenter import Segmentation, Segmenter
+from refvessel.inference.drafts import EXPECTED
 from refvessel.model.decoding import Answer, Stopping
-from refvessel.model.modeling import Masks, Sa2VAModel, upsample_logits
+from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
-from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
+from refvessel.model.processing import Sa2VAProcessor, normalise
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "demo_model"
 PIXELS, STATES, LOGITS, PROBE_LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3, 1e-3
@@ -76,13 +75,6 @@ def images(processor):
     return cache(lambda name: processor.process_image(Image.open(DATA / "images" / f"{name}.png")))
 
 
-def assert_within(bar: float, what: str, found: torch.Tensor, expected: torch.Tensor) -> None:
-    """Two tensors of one shape differ nowhere by more than the bar."""
-    assert found.shape == expected.shape, what
-    error = (found - expected).abs().max().item()
-    assert error <= bar, f"{what} differ by {error:.1e} from the official ones, where {bar:.0e} is allowed"
-
-
 def assert_masks_equal(masks: np.ndarray, files: list[str], logits: torch.Tensor) -> None:
     """Masks (n, height, width) are the official ones but where the upsampled logit is NEAR_ZERO."""
     expected = np.array([np.array(Image.open(DATA / file)) for file in files]) > 0
@@ -98,7 +90,9 @@ def sha256(pixels: torch.Tensor) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pixels_are_the_official_ones_to_the_bit_and_normalised_within_the_bar(images, official, name):
+def test_pixels_are_the_official_ones_to_the_bit_and_normalised_within_the_bar(
+    images, official, assert_within, name
+):
     for case in cases_of(name):
         assert len(images(name).tiles) == case["num_tiles"]
         assert sha256(images(name).tiles) == case["tiles_sha256"]
@@ -138,7 +132,7 @@ def test_an_answer_to_text_alone_is_the_official_one(model, processor, case):
 @pytest.mark.parametrize("name", NAMES)
 @torch.inference_mode()
 def test_every_stage_of_one_prompt_after_the_other_is_the_official_one(
-    model, processor, images, official, name
+    model, processor, images, official, assert_within, name
 ):
     image = images(name)
     embeds = model.embed_tiles(normalise(image.tiles, torch.float32)).flatten(0, 1)
@@ -163,37 +157,6 @@ def test_every_stage_of_one_prompt_after_the_other_is_the_official_one(
         assert_masks_equal((upsampled > 0).numpy(), case["float32"]["masks"], masks.logits)
 
 
-@dataclass
-class Segmented:
-    """What a segmenter made of a batch, prompt by prompt, and what went through the mask decoder meanwhile."""
-
-    segmentations: list[Segmentation]
-    states: torch.Tensor
-    masks: Masks
-
-
-def segment(
-    model: Sa2VAModel,
-    processor: Sa2VAProcessor,
-    images: list[ProcessedImage],
-    prompts: list[list[str]],
-    draft: str | None = EXPECTED,
-) -> Segmented:
-    """Segment a batch."""
-    drafts = Drafts(processor.answer_ids(draft), processor.stop_token_ids) if draft else None
-    decode, decoded = model.decode_masks, []
-
-    def noted(features, seg_states):
-        masks = decode(features, seg_states)
-        decoded.append((seg_states, masks.logits, masks.iou_scores))
-        return masks
-
-    with mock.patch.object(model, "decode_masks", noted):
-        segmentations = Segmenter(model, processor, drafts=drafts).segment(images, prompts)
-    states, logits, scores = map(torch.cat, zip(*decoded, strict=True))
-    return Segmented([*chain.from_iterable(segmentations)], states, Masks(logits, scores))
-
-
 @pytest.mark.parametrize(
     ("names", "draft"),
     [
@@ -206,7 +169,7 @@ def segment(
     ids=["expected", "backwards and none", "longer", "of another kind", "wrong at once"],
 )
 def test_a_batch_of_any_order_and_draft_has_the_official_states_logits_and_masks(
-    model, processor, images, official, names, draft
+    model, processor, images, official, segment, assert_within, names, draft
 ):
     step = -1 if draft is None else 1
     cases = [cases_of(name)[::step] for name in names]
@@ -231,7 +194,7 @@ def test_a_batch_of_any_order_and_draft_has_the_official_states_logits_and_masks
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_probes_among_other_answers_have_the_official_logits(
-    rounded_model, processor, images, official, backwards
+    rounded_model, processor, images, official, segment, assert_within, backwards
 ):
     """States near the switch stand for what the language model said: several an answer, in two images of three.
 
