@@ -107,9 +107,14 @@ def _fresh_copy(folder: Path, needed: Sequence[str]) -> Path:
 
 def _run_pytest(copy: Path, tests: Sequence[str], log: Path) -> None:
     """Run tests against the sources of a copy; ends this process with pytest's status."""
-    with log.open("w", encoding="utf-8") as stream:
+    with log.open("w", encoding="utf-8") as output:
         for descriptor in (1, 2):
-            os.dup2(stream.fileno(), descriptor)
+            os.dup2(output.fileno(), descriptor)
     os.chdir(copy)
     sys.path.insert(0, str(copy / "src"))
-    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests])))
+    status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests])
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(
+        status
+    )  # at an ordinary exit, a fork of a thread would join its pool, and fail whatever the tests said

@@ -21,7 +21,7 @@ LIBRARIES = (
 )
 # What of the tests can notice a mistake: one stage of one image, or a batch of several.
 PIXELS, TOKENS, STAGE = "pixels and {}", "token_ids", "every_stage and {}"
-SMALL, LARGE, TINY = "f1", "sq800", "tiny96"  # of one tile, of five, and of fewer pixels than SAM2's masks
+SMALL, LARGE = "f1", "sq800"  # of one tile and of five
 VERIFIED, REFUTED = (
     "batch and longer",
     "batch and wrong",
@@ -325,7 +325,7 @@ MUTANTS = (
     mutant(
         "straight to the image's size",
         "model/modeling",
-        STAGE.format(TINY),
+        STAGE.format(LARGE),
         ("size=(image_size, image_size)", "size=(height, width)"),
     ),
     mutant("a threshold of 0.45", "inference/segmenter", REFUTED, (".sigmoid() > 0.5", ".sigmoid() > 0.45")),
