@@ -84,12 +84,17 @@ MUTANTS = (
         ),
     ),
     mutant("Pr@k is lax", "referring", "summary", ('cases["iou"] > percent', 'cases["iou"] >= percent')),
-    mutant("gIoU without the official 1e-5", "referring", "summary", ("(union + _SMOOTHING)", "union")),
+    mutant(
+        "gIoU without the official 1e-5",
+        "referring",
+        "summary",
+        ("above / (below + _SMOOTHING)", "above / below"),
+    ),
     mutant(
         "an empty union counts 0 in gIoU",
         "referring",
         "summary",
-        ("where(union > 0, 1.0)", "where(union > 0, 0.0)"),
+        ("(below + _SMOOTHING), 1.0)", "(below + _SMOOTHING), 0.0)"),
     ),
     mutant(
         "N-acc over expressions with a target",
@@ -274,7 +279,7 @@ MUTANTS = (
         "frames are tested, not patients",
         "comparison",
         "comparison",
-        (".groupby(patients[", ".groupby(np.arange(len(scores))["),
+        ('.groupby(level="patient").mean()', ".reset_index(drop=True)"),
     ),
     mutant(
         "Wilcoxon is one-sided",
@@ -349,12 +354,12 @@ MUTANTS = (
         ("slice(None) if ignored is None else ~ignored", "slice(None) if ignored is None else ignored"),
     ),
     mutant(
-        "an empty prediction has an AUC",
+        "an empty prediction has no AUC",
         "policy",
         "probability_cases",
         (
-            '_UNDEFINED = {"both_empty": None, "truth_empty": None, "prediction_empty": None}',
-            '_UNDEFINED = {"both_empty": None, "truth_empty": None, "prediction_empty": 0.5}',
+            '_OF_PROBABILITIES = {"both_empty": None, "truth_empty": None, "prediction_empty": FORMULA}',
+            '_OF_PROBABILITIES = {"both_empty": None, "truth_empty": None, "prediction_empty": None}',
         ),
     ),
     mutant(
@@ -391,7 +396,10 @@ MUTANTS = (
         "the curve's mean is pooled",
         "probability_cases",
         "probability_cases",
-        ('pd.DataFrame(means).add_suffix("_mean")', 'overlap_scores(pooled, policy).add_suffix("_mean")'),
+        (
+            'pd.DataFrame([each.mean() for each in scores]).add_suffix("_mean")',
+            'overlap_scores(pooled, policy).add_suffix("_mean")',
+        ),
     ),
     mutant(
         "logits are stretched to the corners",
@@ -476,8 +484,7 @@ MUTANTS = (
         "models are compared where either has a score",
         "comparison",
         "comparison",
-        ('scores.notna().all(axis="columns")', 'scores.notna().any(axis="columns")'),
-        ("scores.dropna()", 'scores.dropna(how="all")'),
+        ("index=patients).dropna()", 'index=patients).dropna(how="all")'),
     ),
     mutant(
         "other cases are compared",

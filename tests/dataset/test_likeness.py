@@ -56,10 +56,10 @@ def test_real_angiograms_are_far_apart(frames):
     assert nearest > 1.5 * NEAR_DUPLICATES
 
 
-@pytest.mark.parametrize("copy", COPIES)
-def test_a_copy_of_a_real_angiogram_is_near(frames, copy):
-    for image in frames[::6]:
-        assert distance(perceptual_hash(image), perceptual_hash(COPIES[copy](image))) <= NEAR_DUPLICATES
+def test_a_copy_of_a_real_angiogram_is_near(frames):
+    for kind, copied in COPIES.items():
+        for image in frames[::6]:
+            assert distance(perceptual_hash(image), perceptual_hash(copied(image))) <= NEAR_DUPLICATES, kind
 
 
 @given(
