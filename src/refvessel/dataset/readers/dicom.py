@@ -36,7 +36,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.labelme import LabelmeShapes
 from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, locate, visible_files
 from refvessel.errors import UserError
-from refvessel.files import read_json
+from refvessel.files import read_json, require_content
 from refvessel.masks import MOST_PIXELS
 
 # Else it warns, on the console, of values that break the standard's rules: names of patients among them.
@@ -240,6 +240,7 @@ def _annotated(
 
 def _header(path: Path) -> pydicom.Dataset:
     with _damage_is_a_user_error(f"{path} does not open as DICOM"):
+        require_content(path)
         syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
         if syntax == DeflatedExplicitVRLittleEndian:  # a thousandth of what it may fill memory with
             raise UserError(

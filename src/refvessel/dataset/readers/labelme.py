@@ -240,7 +240,7 @@ def _patch(shape: dict, points: list, where: str) -> Patch:
 
 
 def _rectangle(points: list, where: str) -> np.ndarray:
-    """The four corners, shape (4, 2), of a rectangle given by two opposite ones or, as AnyLabeling does, by all."""
+    """The four corners, shape (4, 2), of a rectangle given by two opposite ones or, as in AnyLabeling, all."""
     if len(points) == 4:
         return as_polygon(points, where)
     if len(points) != 2:
