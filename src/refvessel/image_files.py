@@ -34,8 +34,8 @@ def decode(content: bytes, what: str) -> Image.Image:
         what: the file's name and, if it is a part of one, the field; opens every message.
 
     Raises:
-        UserError: where it is a pointer of git-LFS or git-annex, of no format of FORMATS, damaged or one of several images in its file, or where it
-            has colours of more than 8 bits, which would be cut.
+        UserError: where it is of no format of FORMATS, a pointer to the file, damaged or one of several images in
+            its file, or where it has colours of more than 8 bits, which would be cut.
     """
     require_no_pointer(content, what)
     try:
