@@ -98,3 +98,15 @@ def test_colours_of_16_bits_are_refused_since_half_of_them_would_be_cut(content)
 
 def test_one_channel_of_16_bits_is_whole():
     assert np.asarray(decode(png(16, 0, struct.pack(">H", 1)), "a.png")).tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("pointer", "system"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git-LFS"),
+        (b"/annex/objects/MD5E-s9--0.png\n", "git-annex"),
+    ],
+)
+def test_a_pointer_to_an_image_that_was_not_fetched_is_named(pointer, system):
+    with pytest.raises(UserError, match=rf"a\.png is a pointer of {system}, not the file itself"):
+        decode(pointer, "a.png")

@@ -153,11 +153,15 @@ def read_yaml(path: Path) -> Any:
 def require_content(path: Path) -> None:
     """Raise UserError where a pointer of git-LFS or git-annex stands in the place of a file's content."""
     with Path(path).open("rb") as file:
-        start = file.read(max(map(len, _POINTERS)))
+        require_no_pointer(file.read(max(map(len, _POINTERS))), str(path))
+
+
+def require_no_pointer(content: bytes, what: str) -> None:
+    """The same of what is read already, or its first bytes; `what` is the file's name."""
     for sign, (system, command) in _POINTERS.items():
-        if start.startswith(sign):
+        if content.startswith(sign):
             raise UserError(
-                f"{path} is a pointer of {system}, not the file itself; run `{command}` in the repository it was "
+                f"{what} is a pointer of {system}, not the file itself; run `{command}` in the repository it was "
                 "copied from."
             )
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from refvessel.errors import UserError
-from refvessel.files import read_bytes
+from refvessel.files import read_bytes, require_no_pointer
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # as Pillow names them; PPM is PGM and PBM too
 NAMES = ", ".join(FORMATS)
@@ -34,9 +34,10 @@ def decode(content: bytes, what: str) -> Image.Image:
         what: the file's name and, if it is a part of one, the field; opens every message.
 
     Raises:
-        UserError: where it is of no format of FORMATS, damaged or one of several images in its file, or where it
-            has colours of more than 8 bits, which would be cut.
+        UserError: where it is of no format of FORMATS, a pointer to the file, damaged or one of several images in
+            its file, or where it has colours of more than 8 bits, which would be cut.
     """
+    require_no_pointer(content, what)
     try:
         image = identify(io.BytesIO(content))
         deep = _has_deep_colours(image)

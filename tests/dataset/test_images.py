@@ -156,6 +156,21 @@ def test_12_bits_in_16_would_turn_black_and_are_refused():
         clean_image(encoded(Image.fromarray(np.full((4, 4), 4095, np.uint16))), None, "a.png")
 
 
+BRIGHTEST = np.arange(GREY.size).reshape(GREY.shape) == 0
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [GREY.astype(np.uint16) + 32_000, np.where(BRIGHTEST, 65535, GREY.astype(np.uint16) * 4)],
+    ids=["signed values moved up", "one bright pixel"],
+)
+def test_16_bits_of_which_few_greys_would_be_left_are_refused(deep):
+    with pytest.raises(
+        UserError, match=r"a\.png holds 16-bit grey that has \d+ values, of which . grey levels"
+    ):
+        clean_image(encoded(Image.fromarray(deep.astype(np.uint16))), None, "a.png")
+
+
 def test_pixels_of_other_kinds_are_refused():
     with pytest.raises(UserError, match="kind 'F'"):
         clean_image(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"), None, "a.tif")

@@ -81,12 +81,35 @@ def test_a_name_that_names_nobody_falls_to_the_one_group_of_those(name):
         ("Image_01L.jpg", "Image_01R.jpg"),
         ("0001_p07.png", "0002_p07.png"),
         ("P07_1.png", "p07_2.png"),
+        ("p07f1.png", "p07f2.png"),
+        ("Wang%20Lihua_1.png", "Wang Lihua_2.png"),
         ("M\u00fcller_1.png", "Mu\u0308ller_2.png"),
     ],
 )
 def test_images_of_one_person_stay_together(first, second):
     assert patients(first, second, "somebody_1.png") == 2
     assert likely_patients([first, second])[first] == likely_patients([first, second])[second]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("D1_wang_1.png", "OM1_wang_2.png"),
+        ("E1011_wang_1.png", "E1112_wang_1.png"),
+        ("baseline_wang.png", "visit_wang.png"),
+        ("001_0051234.png", "002_0051234.png"),
+        ("WANG LIHUA_1.png", "WangLihua_2.png"),
+    ],
+)
+def test_a_name_may_open_with_a_visit_an_accession_or_a_segment(first, second):
+    found = likely_patients([first, second, "somebody_1.png"])
+    assert found[first] == found[second] != found["somebody_1.png"]
+
+
+def test_a_word_of_all_names_and_one_behind_a_code_say_nothing():
+    assert patients("wang_anon_1.png", "chen_anon_1.png") == 2
+    assert patients("p07_stenosis.png", "p08_stenosis.png", "p09_normal.png") == 3
+    assert patients("WANG^LI_1.png", "WANG^GANG_1.png", "CHEN^LI_1.png") == 3
 
 
 def test_images_that_are_linked_by_others_stay_together():

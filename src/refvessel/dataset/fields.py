@@ -27,8 +27,10 @@ def require(container: Any, key: str, kind: type, where: str) -> Any:
 def of_kind(value: Any, kind: type, what: str) -> Any:
     """`value` itself; raises UserError where it is no instance of `kind` (true and false are no numbers).
 
-    Whole numbers beyond 64 bits are refused too.
+    Whole numbers beyond 64 bits are refused too; 96.0, as tables with gaps are written, is the whole number 96.
     """
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UserError(f"{what} must be {_NAMES[kind]}, not {shown(value)}; correct the file.")
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:

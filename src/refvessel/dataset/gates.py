@@ -20,6 +20,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.splits import require_one_split
 from refvessel.errors import UserError
 from refvessel.files import read_bytes
+from refvessel.image_files import decode_file
 
 # Of BITS, within which two images are compared closely, and the correlation of their vessels from which on they
 # are one: see benchmarks/RESULTS.md for what copies and different images reach.
@@ -123,7 +124,7 @@ class Gates:
 
 
 def _image(images: Path, item: Converted) -> Image.Image:
-    return Image.open(images / f"{item.identity.image_id}{item.suffix}", formats=("PNG", "JPEG"))
+    return decode_file(images / f"{item.identity.image_id}{item.suffix}")
 
 
 def _likely(identity: Identified, origins: Origins) -> set[str]:

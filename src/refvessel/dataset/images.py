@@ -21,6 +21,7 @@ from refvessel.image_files import DEEP_GREY, OPAQUE, decode, is_white_zero, opac
 _JPEG = b"\xff\xd8"
 _TURNED = range(2, 9)  # EXIF orientations other than upright
 _TWELVE_BIT = 1 << 12
+_FEW_LEVELS, _MANY_VALUES = 32, 8  # grey levels that show nothing where each stands for so many values
 _SMALLEST_SIDE = 2  # pixels; a single row or pixel is what a failed export leaves
 
 
@@ -118,7 +119,22 @@ def _from_16_bit(grey: np.ndarray, what: str) -> Image.Image:
             f"{what} holds 16-bit grey that reaches only {grey.max()} of 65535 and would turn black; "
             "rescale it to 0..65535 or to 8 bits."
         )
-    return Image.fromarray(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    shown = ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if (lost := lost_greys(grey, shown)) is not None:
+        raise UserError(f"{what} holds 16-bit grey that {lost}; rescale it to 0..65535 or to 8 bits.")
+    return Image.fromarray(shown)
+
+
+def lost_greys(values: np.ndarray, shown: np.ndarray) -> str | None:
+    """What is wrong with the grey levels `shown` in the place of `values`, both (height, width); None if nothing.
+
+    Nothing could be seen where many values become few levels: values far from zero or close together, or such
+    that a burnt-in text or a single pixel at the end of the range leaves none for the rest.
+    """
+    of_values, levels = len(np.unique(values)), len(np.unique(shown))
+    if levels < _FEW_LEVELS and of_values >= _MANY_VALUES * levels:
+        return f"has {of_values} values, of which {levels} grey levels would be left"
+    return None
 
 
 def _turned_upright(

@@ -8,8 +8,9 @@ vessel or view is shown, or was added by a program that exported the image is no
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 UNNAMED = "(unnamed)"  # the patient of all images whose names hold no clue
 
@@ -29,6 +30,12 @@ _RANDOM = re.compile(r"(?=.*\d)(?=.*[a-z])(?:[0-9a-f]{8,}|[0-9a-z]{18,})", re.IG
 _SIDE = re.compile(r"(?<=\d)(?:l|r|od|os)$")  # of a child's eye in `01L`
 _NUMBERED_WORD = re.compile(r"([^\W\d_]+)(\d+)")
 _LAST_NUMBER = re.compile(r"(?:^|[\W_]|frame|img|f)(\d{1,9})$", re.IGNORECASE)
+_CODE_AND_FRAME = re.compile(r"^([a-z]{1,3}\d+)(?:[a-z]{1,5}\d+)+$")  # `p1f3`, `p01s2f3`
+_PERSON = re.compile(
+    r"(?:p|pt|pat|patient|subj|subject|case|mrn)[\s_]*\d|\d{4}"
+)  # clues that surely are a person's
+_LONG_NUMBER = re.compile(r"\d{7,}")  # longer than a frame's
+_LAST = "\U0010ffff"
 _CODE_LETTERS = 3  # of `p07`, `abc12`: longer words name something that is numbered
 
 # A number behind one of these is a person's.
@@ -41,9 +48,10 @@ _NOBODY = _SETS | frozenset(
     cath cau caudal channel cine clip coco color colour copy coronary cra cranial crop cropped data dataset db dcm
     dicom ds dsa dsc em end export exported f fr frame frames fundus grey gray gt hd i im image images img imgs
     input inputs jpeg jpegimages jpg label labelme labels lad lao lat lateral lca lcx left lmca macula mask masks
-    nasal new od old original os output pa pda photo photos pic picture pictures png post pre prediction
+    nasal new od old om orig original os output pa pda photo photos pic picture pictures png post pre prediction
     preprocessed processed ra raw rao rca record resized result results retina retinal right roi run scan
     scans screenshot seg segmentation seq sequence ser serie series shot slice slices snapshot stack t temporal
+    baseline diag followup flip hflip lm lima plv postop preop ramus rima rot rpl svg vflip
     tif tiff tmp v video videos vessel vessels view views vis x xa xray z
     """.split()  # noqa: SIM905 (a list of quoted words does not read)
 )
@@ -64,8 +72,9 @@ def likely_patients(names: Iterable[str]) -> dict[str, str]:
         return clue
 
     clues_of = {name: sorted(clues(name, folders_left_out=shared)) for name in names}
-    for first, *others in clues_of.values():
-        for other in others:
+    links_of = _links(clues_of)
+    for name, (first, *others) in clues_of.items():
+        for other in (*others, *links_of[name]):
             low, high = sorted((head(first), head(other)))
             above[high] = low
     heads = {name: head(found[0]) for name, found in clues_of.items()}
@@ -84,7 +93,7 @@ def clues(name: str, *, folders_left_out: int = 0) -> set[str]:
 
 def plain_stem(file_name: str) -> str:
     """A file's name without its suffix and without what exporting programs added to it."""
-    stem, before = PurePosixPath(file_name).stem, ""
+    stem, before = unquote(PurePosixPath(file_name).stem), ""
     while stem != before:
         stem, before = _ADDED.sub("", stem) or stem, stem
     return stem
@@ -94,6 +103,33 @@ def last_number(name: str) -> int | None:
     """The number at the end of an image's name, likely its frame's; None where there is none."""
     match = _LAST_NUMBER.search(plain_stem(PurePosixPath(name).name))
     return None if match is None else int(match[1])
+
+
+def _links(clues_of: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
+    """What else images of one person may share, name by name: further words and long numbers of the file's name.
+
+    A name may open with a visit, an accession or a segment (`E1011_wang`, `D1_wang`), which clues cannot know.
+    What all names have says nothing, nor does what follows a person's code (`p07_stenosis`).
+    """
+    found = {
+        name: set()
+        if clues == [UNNAMED] or any(_PERSON.match(clue) for clue in clues)
+        else _further(plain_stem(PurePosixPath(unicodedata.normalize("NFC", name)).name))
+        for name, clues in clues_of.items()
+    }
+    of_all = set.intersection(*found.values()) if found else set()
+    # Sorted behind all clues, so that patients are called by these.
+    return {name: {f"{_LAST}{link}" for link in links - of_all} for name, links in found.items()}
+
+
+def _further(stem: str) -> set[str]:
+    """The names that may be somebody's, their words joined (`wang lihua` is `wanglihua` too), and long numbers."""
+    found = set()
+    for block in _blocks(stem):
+        words = [word for word in block if _may_name_somebody(word)]
+        found |= {"".join(words)} if all(map(str.isalpha, words)) else {_whole_name(words[0], [])}
+        found |= {word for word in block if _LONG_NUMBER.fullmatch(word) and not _DATE.match(word)}
+    return found - {""}
 
 
 def _as_written(clue: str, name: str) -> str:
@@ -161,19 +197,20 @@ def _first_word(stem: str) -> str | None:
             if word in _PEOPLE:
                 following = [*block[index + 1 :], *(word for later in blocks[number + 1 :] for word in later)]
                 return f"{word} {following[0]}" if following else word
-            if not (
-                word.isdecimal()
-                or (len(word) == 1 and word.isascii())
-                or word in _NOBODY
-                or _RANDOM.fullmatch(word)
-            ):
+            if _may_name_somebody(word):
                 return _whole_name(word, block[index + 1 :])
     return None
+
+
+def _may_name_somebody(word: str) -> bool:
+    one_letter = len(word) == 1 and word.isascii()
+    return not (word.isdecimal() or one_letter or word in _NOBODY or _RANDOM.fullmatch(word))
 
 
 def _whole_name(word: str, after: list[str]) -> str:
     """A word and what of its block belongs to it: the other words of `zhang wei 2`, the number of `p07` alone."""
     if not word.isalpha():
+        word = _CODE_AND_FRAME.sub(r"\1", word)
         match = _NUMBERED_WORD.fullmatch(word)
         return match[1] if match and (len(match[1]) > _CODE_LETTERS or not word.isascii()) else word
     words = [word]

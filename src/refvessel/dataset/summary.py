@@ -68,6 +68,7 @@ def _counts(converted: Sequence[Converted], kept: Sequence[Converted]) -> dict[s
         "regions_clipped": sum(item.tally.regions_clipped for item in converted),
         "regions_without_pixels": sum(item.tally.regions_without_pixels for item in converted),
         "regions_of_the_whole_image": sum(item.tally.regions_of_the_whole_image for item in converted),
+        "regions_of_most_of_the_image": sum(item.tally.regions_of_most_of_the_image for item in converted),
         "regions_crossing_themselves": sum(item.tally.regions_crossing_themselves for item in converted),
         "images_scaled": sum(item.tally.scaled for item in converted),
         "images_dropped": len(converted) - len(kept),
@@ -98,6 +99,12 @@ def _warnings_of_annotations(
     if whole := sum(item.tally.regions_of_the_whole_image for item in converted):
         warnings.append(
             f"{whole} annotated regions cover their whole image; look whether their masks show what is meant."
+        )
+    if most := [item for item in converted if item.tally.regions_of_most_of_the_image]:
+        examples = ", ".join(sorted(item.identity.image_id for item in most)[:_EXAMPLES])
+        warnings.append(
+            f"Annotated regions cover more than half of {_number(len(most), 'image')} (e.g. {examples}); look "
+            "whether their masks are drawn black on white, which reads as everything but the drawing."
         )
     if other := _counted(converted, "embedded_images_of_another_size"):
         warnings.append(

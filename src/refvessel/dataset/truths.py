@@ -42,6 +42,9 @@ class Tally:
     regions_clipped: int
     regions_without_pixels: int  # too thin for the rasteriser
     regions_of_the_whole_image: int
+    regions_of_most_of_the_image: (
+        int  # more than half, as of a mask whose background was taken for the drawing
+    )
     regions_crossing_themselves: int
 
 
@@ -71,7 +74,7 @@ def draw_truths(
     parts: dict[str, list[masks.RLE]] = {phrase: [] for phrase in phrases.values()}
     asked = set(parts) if rule.include_empty else set()
     asked_for = regions_of_phrases(regions, phrases)
-    clipped = without_pixels = whole = crossing = 0
+    clipped = without_pixels = whole = most = crossing = 0
     for region in asked_for:
         phrase = phrases[region.label]
         if not region.shapes:
@@ -85,6 +88,7 @@ def draw_truths(
                 without_pixels += 1
                 continue
             whole += pixels == width * height
+            most += width * height / 2 < pixels < width * height
             _require_drawable(region, drawn, rule)
             crossing += drawn.crosses_itself
             parts[phrase].append(drawn.mask)
@@ -106,6 +110,7 @@ def draw_truths(
         clipped,
         without_pixels,
         whole,
+        most,
         crossing,
     )
     return Truths(truths, _ignored(record, ignored, size, rule, problems), tally)

@@ -52,6 +52,21 @@ def test_run_lengths_keep_their_mask(source, convert, tmp_path, segmentation):
     assert counts["regions_crowd"] == 1
 
 
+@pytest.mark.parametrize("form", [str, float], ids=["from the annotations' folder", "numbers with a point"])
+def test_what_exporters_write_is_read(source, read, form):
+    write(source, [annotation()])
+    path = source.root / "annotations.json"
+    content = json.loads(path.read_text())
+    if form is str:
+        content["images"][0]["file_name"] = "images/p1.png"
+    else:  # as tables write whole numbers once a column has had a gap
+        content["images"][0] |= {"id": 1.0, "width": 40.0, "height": 30.0}
+        content["annotations"][0] |= {"image_id": 1.0, "category_id": 3.0}
+    path.write_text(json.dumps(content))
+    (record,) = read("coco")
+    assert (record.name, record.stated_size, len(record.regions)) == ("p1.png", (40, 30), 1)
+
+
 def test_categories_are_labels_and_images_without_annotation_are_empty(source, read):
     write(source, [annotation(1), annotation(2, category_id=4)], images=2)
     source.image("images/unlisted.png")

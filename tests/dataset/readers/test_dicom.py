@@ -334,15 +334,29 @@ def test_frames_of_a_run_are_shown_in_one_range(source, read):
         (smooth(255), {"BitsStored": 12}),
         (smooth(15), {"BitsStored": 10}),
         (np.where(np.arange(1200).reshape(30, 40) < 6, 65535, smooth(1000)).astype(np.uint16), {}),
+        (np.where(np.arange(1200).reshape(30, 40) < 90, 65535, smooth(1000)).astype(np.uint16), {}),
+        (smooth(1023), {"WindowCenter": 40_000, "WindowWidth": 100}),
         (np.full((30, 40), 700, np.uint16), {}),
     ],
-    ids=["dark", "very dark", "a few bright pixels", "one grey"],
+    ids=["dark", "very dark", "a few bright pixels", "a burnt-in band", "a window elsewhere", "one grey"],
 )
 def test_values_of_which_nothing_would_be_seen_are_refused(source, convert, stored, tags):
     dicom(source.root / "a.dcm", stored, **tags)
     annotate(source.root / "a.json")
     with pytest.raises(UserError, match=r"a\.dcm has .*(state a window|everywhere)"):
         convert("dicom")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["words", "bytes"])
+def test_a_table_of_8_bits_may_have_more_than_256_entries(source, read, packed):
+    stored = smooth(1023)
+    table = pydicom.Dataset()
+    table.add_new("LUTDescriptor", "US", [1024, 0, 8])
+    entries = np.arange(1024) // 4
+    table.add_new("LUTData", "OW", entries.astype(np.uint8 if packed else np.uint16).tobytes())
+    dicom(source.root / "a.dcm", stored, BitsStored=10, VOILUTSequence=[table])
+    (record,) = read("dicom")
+    assert np.array_equal(pixels_of(record), stored // 4)
 
 
 def test_a_black_frame_within_its_range_is_shown(source, read):

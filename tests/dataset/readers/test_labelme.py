@@ -53,6 +53,14 @@ def test_shapes_become_regions_and_the_stated_size_is_kept(source):
     assert record.stated_size == (80, 60)
 
 
+@pytest.mark.parametrize("kind", ["rectangle", "oriented_rectangle"])
+def test_a_rectangle_may_have_four_corners(source, kind):
+    corners = [[2, 4], [20, 4], [20, 25], [2, 25]]
+    shape = {"label": "vessel", "points": corners, "shape_type": kind, "group_id": ""}
+    source.labelme("p1.png", shapes=[shape])
+    assert drawn(read(source.root)[0]).sum() == 18 * 21
+
+
 def test_a_rectangle_is_a_polygon_of_its_corners(source):
     shape = {"label": "vessel", "points": [[20, 25], [2, 4]], "shape_type": "rectangle"}
     source.labelme("p1.png", shapes=[shape])
@@ -361,6 +369,22 @@ def test_an_embedded_image_serves_where_the_file_is_absent(source):
     (record,) = read(source.root)
     assert record.name == "p1.json"
     assert record.load(record.path) == content
+
+
+@pytest.mark.parametrize("form", ["data:image/png;base64,{}", "{}\n"], ids=["data URL", "lines"])
+def test_base64_may_be_a_data_url_or_end_in_a_line(source, form):
+    shape = mask_of(RING, 4, 7)
+    content = source.image("other.png").read_bytes()
+    text = base64.encodebytes(content).decode()
+    source.labelme(
+        "p1.png",
+        image=False,
+        shapes=[shape | {"mask": form.format(shape["mask"])}],
+        imageData=form.format(text),
+    )
+    record = next(record for record in read(source.root) if record.annotation)
+    assert record.load(record.path) == content
+    assert drawn(record).sum() == RING.sum()
 
 
 def test_an_embedded_image_that_is_not_base64_is_refused(source):

@@ -126,6 +126,14 @@ def test_a_mask_of_the_whole_image_is_a_warning(source, convert):
     ]
 
 
+def test_a_mask_drawn_black_on_white_is_a_warning(source, convert):
+    add(source, "p1.png", Image.fromarray(np.where(BINARY, 0, 255).astype(np.uint8)))
+    add(source, "p2.png", Image.fromarray(BINARY))
+    summary = convert("masks", patient_pattern=ANYONE)
+    assert summary["counts"]["regions_of_most_of_the_image"] == 1
+    assert [warning for warning in summary["warnings"] if "black on white" in warning]
+
+
 def test_an_exif_orientation_is_that_of_the_mask(source, convert, tmp_path):
     add(source, "p1.png", Image.fromarray(BINARY * 255))
     exif = Image.Exif()

@@ -70,6 +70,7 @@ class _Image:
     where: str
     file_name: str
     path: Path
+    name: str  # the path below the root at which a user sees it
     size: tuple[int, int]  # (width, height)
     regions: list[Region] = field(default_factory=list)
     crowds: int = 0
@@ -128,11 +129,18 @@ class _File:
 
     def _image(self, entry: Mapping, where: str) -> _Image:
         file_name = require(entry, "file_name", str, where)
-        path = locate(self.root, self.images, file_name, f"{where}: file_name")
+        folder, path = self.images, locate(self.root, self.images, file_name, f"{where}: file_name")
+        if not path.is_file() and (self.path.parent / file_name).is_file():
+            # Label Studio and others name images from the annotations' folder.
+            folder = self.path.parent
+            path = locate(self.root, folder, file_name, f"{where}: file_name")
         if not path.is_file():
-            raise UserError(f"{where}: {self.images / file_name} does not exist; put the image there.")
+            raise UserError(
+                f"{where}: {self.images / file_name} does not exist; put the image there, or set the option "
+                "images."
+            )
         size = require_size(entry, "width", "height", f"{where} ({file_name})")
-        return _Image(where, file_name, path, size)
+        return _Image(where, file_name, path, visible_name(self.root, folder, file_name), size)
 
     def _add(
         self, annotation: Any, images: Mapping[int, _Image | None], categories: Mapping[int, str], where: str
@@ -150,7 +158,7 @@ class _File:
             image.crowds += annotation.get("iscrowd") == 1
 
     def _record(self, image: _Image) -> Record:
-        name = visible_name(self.root, self.images, image.file_name)
+        name = image.name
         if not self.named_by_root:
             name = name.removeprefix(f"{self.images.relative_to(self.root).as_posix()}/")
         return Record(

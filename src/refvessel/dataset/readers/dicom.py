@@ -24,7 +24,6 @@ from pydicom.misc import is_dicom
 from pydicom.pixels import (
     apply_color_lut,
     apply_modality_lut,
-    apply_voi,
     apply_windowing,
     iter_pixels,
     pixel_array,
@@ -32,12 +31,12 @@ from pydicom.pixels import (
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from refvessel.dataset.fields import optional_size
-from refvessel.dataset.images import encode_png
+from refvessel.dataset.images import encode_png, lost_greys
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.labelme import LabelmeShapes
 from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, locate, visible_files
 from refvessel.errors import UserError
-from refvessel.files import read_json
+from refvessel.files import read_json, require_content
 from refvessel.masks import MOST_PIXELS
 
 # Else it warns, on the console, of values that break the standard's rules: names of patients among them.
@@ -241,6 +240,7 @@ def _annotated(
 
 def _header(path: Path) -> pydicom.Dataset:
     with _damage_is_a_user_error(f"{path} does not open as DICOM"):
+        require_content(path)
         syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
         if syntax == DeflatedExplicitVRLittleEndian:  # a thousandth of what it may fill memory with
             raise UserError(
@@ -284,8 +284,9 @@ def _windowed(values: np.ndarray, header: pydicom.Dataset, path: Path) -> np.nda
     """
     values = values.astype(float)
     if header.get("VOILUTSequence"):
-        shown = apply_voi(values.astype(np.int64), header).astype(float)
-        low, high = 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
+        table = header.VOILUTSequence[0]
+        shown = _looked_up(values.astype(np.int64), table).astype(float)
+        low, high = 0.0, 2.0 ** table.LUTDescriptor[2] - 1
     elif _has_window(header):
         shown = apply_windowing(values, header)
         low, high = apply_windowing(np.array([-_FAR, _FAR]), header)
@@ -306,7 +307,22 @@ def _windowed(values: np.ndarray, header: pydicom.Dataset, path: Path) -> np.nda
             _require_visible(np.quantile(values, _NEARLY_ALL) - low, low, high, path)
     if not (np.isfinite([low, high]).all() and low < high):
         raise UserError(f"{path} states a window from {low:g} to {high:g}; correct it.")
-    return np.clip((shown - low) / (high - low), 0, 1) * 255
+    grey = np.clip((shown - low) / (high - low), 0, 1) * 255
+    if (lost := lost_greys(values, np.rint(grey))) is not None:
+        raise UserError(f"{path} {lost}; state a window that shows them (WindowCenter, WindowWidth).")
+    return grey
+
+
+def _looked_up(values: np.ndarray, table: pydicom.Dataset) -> np.ndarray:
+    """Values, int64, by a lookup table (PS3.3 C.11.2.1.1); before its first and beyond its last they are as these.
+
+    pydicom's own counts the entries of a table in as few bits as their values have.
+    """
+    number, first = table.LUTDescriptor[0] or 1 << 16, table.LUTDescriptor[1]
+    entries = table.LUTData
+    if isinstance(entries, bytes):  # of 16 bits, or of 8
+        entries = np.frombuffer(entries, "<u2" if len(entries) >= 2 * number else np.uint8)
+    return np.asarray(entries)[np.clip(values - first, 0, number - 1)]
 
 
 def _has_window(header: pydicom.Dataset) -> bool:

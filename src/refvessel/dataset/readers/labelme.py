@@ -2,8 +2,8 @@
 
 `imagePath` is read from the JSON file's folder; where that image is absent, it is looked for in the folder of
 images beside it (see `beside`); where it is not there either and the JSON file embeds it (`imageData`), the
-embedded one is used. Shapes: `polygon`, `rectangle`, `linestrip` (with a width, in pixels: its own field
-`line_width`, else the option of that name) and `mask`; any other is an error.
+embedded one is used. Shapes: `polygon`, `rectangle`, `oriented_rectangle`, `linestrip` (with a width, in pixels:
+its own field `line_width`, else the option of that name) and `mask`; any other is an error.
 
 LabelMe's own conventions: shapes of one label and one `group_id` are one region. A shape called `_background_` is
 cut out of all shapes before it, as LabelMe's programs paint it over them. What `__ignore__` covers, no score looks
@@ -107,7 +107,7 @@ def _embeds_another_size(content: Mapping, image: Path) -> bool:
     if not isinstance(text, str):
         return False
     try:
-        embedded = identify(io.BytesIO(base64.b64decode(text))).size
+        embedded = identify(io.BytesIO(_from_base64(text, str(image)))).size
         with image.open("rb") as stream:
             found = identify(stream)
             turned = found.getexif().get(ExifTags.Base.Orientation) in _TURNED_BY_90_DEGREES
@@ -186,7 +186,7 @@ def _label(shape: Any, where: str) -> str:
 def _instance(shape: Mapping, label: str, number: int, where: str) -> tuple:
     """What shapes of one region have in common: the label and the group, if they have one."""
     group = shape.get("group_id")
-    if group is None:
+    if group is None or group == "":
         return label, None, number
     if not isinstance(group, int | float | str):
         raise UserError(f"{where}: group_id must be a whole number, not {group!r:.40}; correct it.")
@@ -196,7 +196,7 @@ def _instance(shape: Mapping, label: str, number: int, where: str) -> tuple:
 def _drawn(shape: Mapping, where: str, line_width: float | None) -> Shape:
     points = require(shape, "points", list, where)
     match shape.get("shape_type") or "polygon":  # files of old versions hold polygons only and do not say so
-        case "polygon":
+        case "polygon" | "oriented_rectangle":
             return Polygon(as_polygon(points, where))
         case "rectangle":
             return Polygon(_rectangle(points, where))
@@ -240,7 +240,9 @@ def _patch(shape: dict, points: list, where: str) -> Patch:
 
 
 def _rectangle(points: list, where: str) -> np.ndarray:
-    """The four corners, shape (4, 2), of a rectangle given by two opposite ones."""
+    """The four corners, shape (4, 2), of a rectangle given by two opposite ones or, as in AnyLabeling, all."""
+    if len(points) == 4:
+        return as_polygon(points, where)
     if len(points) != 2:
         raise UserError(f"{where} is a rectangle of {len(points)} points; give two opposite corners.")
     first, second = (of_kind(point, list, f"{where}: a corner") for point in points)
@@ -255,7 +257,10 @@ def embedded_image(path: Path) -> bytes:
 
 
 def _from_base64(text: str, what: str) -> bytes:
+    """The bytes of a base64 text, which converters wrap into lines or write as a data URL."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise UserError(f"{what} is not base64; save the image again with LabelMe.") from None
