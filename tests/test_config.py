@@ -245,15 +245,3 @@ def test_a_missing_key_is_named(config):
     del config["datasets"]["demo"]["format"]
     with pytest.raises(UserError, match=r"config: datasets\.demo has no format; add it\."):
         checked_config(config, SCHEMA)
-
-
-@pytest.mark.parametrize("how", [{"splits": None}, {"splits": {"val": 0.5, "test": 0.5}}])
-def test_splits_of_patients_that_nothing_states_are_refused_before_work(config, how):
-    config["datasets"]["demo"] |= {"patient_pattern": None} | how
-    with pytest.raises(
-        UserError, match=r"datasets\.demo is divided into splits, and nothing says who .*single_split"
-    ):
-        checked_config(config, SCHEMA)
-    for remedy in ({"splits": None, "single_split": "test"}, {"patient_pattern": "(?P<patient>.+)"}):
-        stated = {"demo": config["datasets"]["demo"] | remedy}
-        checked_config(config | {"datasets": stated}, SCHEMA)

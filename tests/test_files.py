@@ -6,6 +6,7 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, atomic_file, read_json
+from refvessel.jobs.runs import refusals
 from refvessel.workflow import logged
 
 
@@ -67,7 +68,9 @@ def fill_and_refuse(disk):
     ("work", "sentence"),
     [(print_much, "a.log could not be written: the disk is full"), (fill_and_refuse, "a sentence")],
 )
-def test_a_log_on_a_full_disk_is_one_sentence(small_disk, capsys, work, sentence):
+def test_a_log_on_a_full_disk_is_one_sentence(small_disk, tmp_path, monkeypatch, work, sentence):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit), logged(str(small_disk / "a.log")):
         work(small_disk)
-    assert sentence in capsys.readouterr().err
+    (told,) = refusals()
+    assert sentence in told

@@ -34,5 +34,5 @@ def test_a_missing_or_damaged_file_is_named(stored):
 @pytest.mark.parametrize("array", [np.full((1, 4, 4), np.nan), np.ones((4, 4)), np.ones((1, 4, 5))])
 def test_logits_that_are_no_squares_of_finite_numbers_are_refused(tmp_path, array):
     np.savez(tmp_path / "a.npz", **{"5": array.astype(np.float16)})
-    with pytest.raises(UserError, match="sent_id 5 are not squares of finite numbers"):
+    with pytest.raises(UserError, match="its array 5 is no stack of squares of finite numbers"):
         list(read_logits(tmp_path / "a.npz", [5]))

@@ -92,7 +92,14 @@ def test_layers_that_are_absent_or_of_another_kind_are_named(run, layer, path, s
             "patient_pattern and patients are both",
         ),
         ({"splits": {"test": 1}}, "splits and single_split are both given"),
-        ({"single_split": None, "splits": {"train": 0.5, "test": 0.4}}, "the ratios add up to 0.9"),
+        (
+            {
+                "single_split": None,
+                "splits": {"train": 0.5, "test": 0.4},
+                "patient_pattern": "(?P<patient>.+)",
+            },
+            "the ratios add up to 0.9",
+        ),
         ({"phrases": {}}, "datasets.angio: phrases"),
         ({"phrases": {"vessel": None}}, "datasets.angio: phrases"),
         ({"phrases": {1: "vessel"}}, "the label 1 is not text; write it in quotes"),
@@ -151,10 +158,18 @@ def test_a_split_that_no_image_will_be_in_is_refused_with_those_that_there_will_
     ],
 )
 def test_a_split_that_there_may_be_passes(run, settings, split):
-    run["datasets"]["angio"] |= settings
+    run["datasets"]["angio"] |= {"patient_pattern": "(?P<patient>.+)"} | settings
     for evaluation in run["evaluations"]:
         evaluation["split"] = split
     check(run)
+
+
+@pytest.mark.parametrize("splits", [None, {"val": 0.5, "test": 0.5}])
+def test_splits_of_patients_that_nothing_states_are_refused_before_work(run, splits):
+    run["datasets"]["angio"] |= {"single_split": None, "splits": splits}
+    assert "datasets.angio is divided into splits, and nothing says who" in refusal(run)
+    for remedy in ({"splits": None, "single_split": "test"}, {"patient_pattern": "(?P<patient>.+)"}):
+        check(run | {"datasets": {"angio": run["datasets"]["angio"] | remedy}})
 
 
 def test_the_split_that_a_threshold_is_tuned_on_must_be_there_too(run):

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from refvessel.errors import UserError
+from refvessel.jobs.runs import refusals
 from refvessel.workflow import logged_in_private
 
 NAME = "Oyelaran"
 
 
 @pytest.fixture
-def logs(tmp_path):
+def logs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the run tells at its end why jobs ended
     (tmp_path / "logs").mkdir()
     old = tmp_path / "private" / "logs"
     old.mkdir(parents=True, mode=0o755)
@@ -44,7 +46,7 @@ def break_down():
 )
 def test_the_console_has_one_sentence_and_the_path_of_the_private_log(logs, work, told, capfd):
     ended(logs, work)
-    console = "".join(capfd.readouterr())
+    console = "".join([*capfd.readouterr(), *refusals()])
     public, private = (Path(path).read_text() for path in logs)
     assert told in console
     assert told in public
@@ -59,7 +61,7 @@ def test_all_that_is_printed_is_private(logs, capfd):
     private = Path(logs[1]).read_text()
     for said in ("reading", "a library says", "a child says", "KeyError:"):
         assert said in private
-    assert NAME not in "".join(capfd.readouterr())
+    assert NAME not in "".join([*capfd.readouterr(), *refusals()])
 
 
 def test_private_logs_and_their_folders_are_closed_to_others_also_older_ones(logs, tmp_path):
@@ -70,9 +72,9 @@ def test_private_logs_and_their_folders_are_closed_to_others_also_older_ones(log
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_names_are_told_on_the_console_where_that_is_asked_for(logs, capfd):
+def test_names_are_told_on_the_console_where_that_is_asked_for(logs):
     ended(logs, refuse, names_on_screen=True)
-    assert f"{NAME}_1.json is broken" in capfd.readouterr().err
+    assert f"{NAME}_1.json is broken" in refusals()[0]
     assert NAME not in Path(logs[0]).read_text()
 
 

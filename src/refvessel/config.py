@@ -14,8 +14,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from refvessel.dataset.readers import FORMATS, WITHOUT_PATIENTS
-from refvessel.dataset.splits import DEFAULT_RATIOS, STATE_PATIENTS
+from refvessel.dataset.readers import FORMATS
 from refvessel.errors import UserError
 from refvessel.inference.spreading import stated_memory
 
@@ -38,7 +37,7 @@ def checked_config(
 
     Raises:
         UserError: names the key and the remedy, for an unknown key, a missing one, a value of another type, an
-            unknown format, splits of images of which nobody says who is on them, an evaluation of a model or data
+            unknown format, an evaluation of a model or data
             set that is not described, settings of a spread model that exclude each other, a threshold without
             the logits that it needs, or one that would be tuned on what it is evaluated on.
     """
@@ -49,7 +48,6 @@ def checked_config(
     complete = _canonical(complete)
     _require_described(complete)
     _require_known_formats(complete)
-    _require_stated_patients(complete)
     _require_folders_as_they_are(complete)
     _require_consistent_spreading(complete["inference"])
     _require_fair_threshold(complete)
@@ -99,18 +97,6 @@ def _require_known_formats(config: dict[str, Any]) -> None:
         if dataset["format"] not in FORMATS:
             raise UserError(
                 f"config: datasets.{name}.format: {dataset['format']!r} is not one of: {', '.join(FORMATS)}."
-            )
-
-
-def _require_stated_patients(config: dict[str, Any]) -> None:
-    """What conversion would refuse, for formats whose data never say who is on an image."""
-    for name, dataset in config["datasets"].items():
-        several = dataset["single_split"] is None and len(dataset["splits"] or DEFAULT_RATIOS) > 1
-        stated = dataset["patient_pattern"] or dataset["patients"]
-        if dataset["format"] in WITHOUT_PATIENTS and several and not stated:
-            raise UserError(
-                f"config: datasets.{name} is divided into splits, and nothing says who is on its images; "
-                f"{STATE_PATIENTS}, or put everything into one split (single_split)."
             )
 
 

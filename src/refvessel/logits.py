@@ -46,7 +46,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> Iterator[np.ndarray]:
         for name in names:
             logits = arrays[name]
             if logits.ndim != 3 or logits.shape[1] != logits.shape[2] or not np.isfinite(logits).all():
-                raise ValueError(f"those of {name} are not squares of finite numbers")
+                raise ValueError(f"its array {name} is no stack of squares of finite numbers")
             yield logits
 
 

@@ -8,9 +8,10 @@ from refvessel.config import TUNING_SPLIT
 from refvessel.dataset.patients import PatientPattern, PatientTable
 from refvessel.dataset.phrases import require_phrases
 from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers import WITHOUT_PATIENTS
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.readers.layouts import LAYOUTS
-from refvessel.dataset.splits import SplitRule, require_split_name
+from refvessel.dataset.splits import DEFAULT_RATIOS, STATE_PATIENTS, SplitRule, require_split_name
 from refvessel.dataset.tree import selected_splits
 from refvessel.errors import UserError
 from refvessel.metrics.policy import SCORES, resolve_policy
@@ -88,6 +89,7 @@ def _problems_of_dataset(
     if settings["patients"] and settings["patient_pattern"] is not None:
         yield f"{where}: patient_pattern and patients are both given; leave one out."
     yield from _refusal(where, lambda: _split_rule(settings))
+    yield from _problem_of_patients(settings, where)
     if settings["patient_pattern"] is not None:
         yield from _refusal(where, lambda: PatientPattern(settings["patient_pattern"]))
     if settings["phrases"] is not None:
@@ -95,6 +97,17 @@ def _problems_of_dataset(
     yield from _refusal(
         where, lambda: read_records(settings["format"], root, settings["options"], Problems())
     )
+
+
+def _problem_of_patients(settings: Mapping[str, Any], where: str) -> Iterator[str]:
+    """What conversion would refuse, for formats whose data never say who is on an image."""
+    several = settings["single_split"] is None and len(settings["splits"] or DEFAULT_RATIOS) > 1
+    stated = settings["patient_pattern"] or settings["patients"]
+    if settings["format"] in WITHOUT_PATIENTS and several and not stated:
+        yield (
+            f"{where} is divided into splits, and nothing says who is on its images; {STATE_PATIENTS}, or put "
+            "everything into one split (single_split)."
+        )
 
 
 def _problems_of_folder(path: Path, where: str) -> Iterator[str]:

@@ -154,7 +154,8 @@ def test_a_label_without_a_phrase_is_told_with_both_remedies(source, convert):
 def test_a_phrase_of_which_no_annotation_has_a_label_is_a_warning(source, convert, capsys):
     source.labelme("p1_1.png")
     phrases = {"vessel": "blood vessel", "Vessel": "blood vessel", "cathetr": "catheter", "stent": None}
-    assert convert(phrases=phrases)["warnings"] == ["No annotation has a label of the phrase 'catheter'."]
+    told = convert(phrases=phrases, patient_pattern="(?P<patient>.+)_")["warnings"]
+    assert told == ["No annotation has a label of the phrase 'catheter'."]
     assert "Warning: No annotation has a label of the phrase 'catheter'." in capsys.readouterr().err
 
 
@@ -170,7 +171,7 @@ def test_the_command_takes_null(source, tmp_path, monkeypatch):
 def test_the_configuration_takes_null():
     config = {
         "models": {"any": {"folder": "model"}},
-        "datasets": {"d": {"format": "labelme", "root": "data", "phrases": PHRASES}},
+        "datasets": {"d": {"format": "labelme", "root": "data", "phrases": PHRASES, "single_split": "test"}},
         "evaluations": [{"model": "any", "dataset": "d", "split": "test"}],
     }
     schema = ROOT / "workflow/schemas/config.schema.yaml"

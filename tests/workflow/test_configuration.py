@@ -110,7 +110,7 @@ def test_another_order_of_keys_and_stated_defaults_rerun_nothing(run, config, tm
     def turned(value):
         return {key: turned(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
 
-    config["datasets"]["demo"] |= {"include_empty": False, "split_seed": 1.0, "near_duplicates": 40}
+    config["datasets"]["demo"] |= {"include_empty": False, "split_seed": 1.0, "near_duplicates": 56}
     code, told = run(tree, "--dry-run", "--configfile", written(turned(config), tmp_path / "turned.yaml"))
     assert code == 0, told
     assert NOTHING in told
