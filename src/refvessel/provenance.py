@@ -56,7 +56,7 @@ def identity_of_tensors(tensors: Mapping[str, Mapping[str, Any]], files: Mapping
         "tensors": {
             name: [entry["dtype"], entry["shape"], entry["sha256"]] for name, entry in tensors.items()
         },
-        "files": dict(files),
+        "files": {**files},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

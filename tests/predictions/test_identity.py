@@ -6,7 +6,6 @@ from refvessel.errors import UserError
 from refvessel.files import write_json
 from refvessel.predictions.identity import require_as_converted
 from refvessel.provenance import identity_of_tensors
-from refvessel.provenance import identity_of_tensors
 
 TENSORS = {"a": {"dtype": "float32", "shape": [1], "sha256": "0" * 64}}
 
