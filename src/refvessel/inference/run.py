@@ -85,7 +85,8 @@ def segment_shard(
         _complete(output, None, model, state, tasks, run, asked, chosen)
         return
     alike = Path(answers) / run.identity[:_DIGITS]
-    kept = alike / f"{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}.jsonl"
+    name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
+    kept = alike / f"{name}.jsonl"
     _complete(kept, alike, model, state, tasks, run, asked, chosen)
     publish_shard(kept, Path(output))
 
