@@ -46,6 +46,7 @@ def test_every_key_of_the_schema_has_a_description():
         (("inference", "shard"), 3, "unknown key 'shard'"),
         (("models", "demo", "lora"), 8, "unknown key 'lora'"),
         (("datasets", "demo", "format"), "nifti", "datasets.demo.format: 'nifti' is not one of"),
+        (("inference", "shards"), 10**9, "inference.shards: 1000000000 is greater than the maximum"),
         (("inference", "shards"), 0, "inference.shards: 0 is less than the minimum of 1"),
         (
             ("evaluations", 0, "model"),

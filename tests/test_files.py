@@ -5,7 +5,7 @@ import os
 import pytest
 
 from refvessel.errors import UserError
-from refvessel.files import atomic_directory, atomic_file, read_json
+from refvessel.files import atomic_directory, atomic_file, read_bytes, read_json, require_content
 from refvessel.jobs.runs import refusals
 from refvessel.workflow import logged
 
@@ -74,3 +74,13 @@ def test_a_log_on_a_full_disk_is_one_sentence(small_disk, tmp_path, monkeypatch,
         work(small_disk)
     (told,) = refusals()
     assert sentence in told
+
+
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    for read in (read_json, read_bytes, require_content):
+        with pytest.raises(UserError, match=r"x\.json is a pipe or a device"):
+            read(tmp_path / "x.json")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="zeros is a pipe or a device"):
+        read_bytes(tmp_path / "zeros")

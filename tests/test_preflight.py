@@ -104,6 +104,8 @@ def test_layers_that_are_absent_or_of_another_kind_are_named(run, layer, path, s
         ({"phrases": {"vessel": None}}, "datasets.angio: phrases"),
         ({"phrases": {1: "vessel"}}, "the label 1 is not text; write it in quotes"),
         ({"phrases": {"vessel": " "}}, "the label 'vessel' has a phrase without text"),
+        ({"phrases": {"vessel": "<image> vessel"}}, "the phrase of 'vessel' holds <image>"),
+        ({"key_file": "."}, "datasets.angio.key_file names a folder"),
         ({"options": {"layout": "drive"}}, "The layout 'drive' is of the format 'masks'"),
         ({"options": {"threshold": 3}}, "The format 'labelme' has no option 'threshold'"),
     ],

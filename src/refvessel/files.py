@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -103,6 +104,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_bytes(path: Path) -> bytes:
     """The content of a file; raises UserError where it cannot be read."""
     try:
+        require_plain_file(path)
         return path.read_bytes()
     except OSError as error:
         raise UserError(
@@ -150,8 +152,19 @@ def read_yaml(path: Path) -> Any:
     return parse_yaml(text, str(path))
 
 
+def require_plain_file(path: Path) -> None:
+    """Raise UserError where a path leads to a pipe, which is waited for without end, or to a device."""
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder, opening it says what is wrong
+        raise UserError(f"{path} is a pipe or a device, not a file; replace it by the file itself.")
+
+
 def require_content(path: Path) -> None:
-    """Raise UserError where a pointer of git-LFS or git-annex stands in the place of a file's content."""
+    """Raise UserError where a file has no content of its own.
+
+    That is one in whose place a pointer of git-LFS or git-annex stands, and a pipe or a device.
+    """
+    require_plain_file(path)
     with Path(path).open("rb") as file:
         require_no_pointer(file.read(max(map(len, _POINTERS))), str(path))
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from refvessel.errors import UserError
-from refvessel.files import read_bytes, require_no_pointer
+from refvessel.files import read_bytes, require_no_pointer, require_plain_file
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # as Pillow names them; PPM is PGM and PBM too
 NAMES = ", ".join(FORMATS)
@@ -70,6 +70,7 @@ def decode_file(path: Path) -> Image.Image:
 def size_of_file(path: Path) -> tuple[int, int]:
     """(width, height) of the image in a file, from its header; raises UserError where it does not open."""
     try:
+        require_plain_file(path)
         with path.open("rb") as stream:
             return identify(stream).size
     except Exception:

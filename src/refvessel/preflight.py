@@ -86,6 +86,8 @@ def _problems_of_dataset(
     for key in ("patients", "trained_on"):
         if settings[key]:
             yield from _problems_of_file(Path(settings[key]), f"{where}.{key}")
+    if settings["pseudonymise"] and Path(settings["key_file"]).is_dir():
+        yield f"{where}.key_file names a folder; name the file of the key, which is made where it is absent."
     if settings["patients"] and settings["patient_pattern"] is not None:
         yield f"{where}: patient_pattern and patients are both given; leave one out."
     yield from _refusal(where, lambda: _split_rule(settings))

@@ -47,6 +47,20 @@ def file_record(path: Path) -> dict[str, str | int]:
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
 
 
+def identity_of_tensors(tensors: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> str:
+    """SHA-256 over every tensor's name, dtype, shape and hash and every other file's name and hash.
+
+    It depends neither on the order of tensors nor on how they are spread over shards.
+    """
+    content = {
+        "tensors": {
+            name: [entry["dtype"], entry["shape"], entry["sha256"]] for name, entry in tensors.items()
+        },
+        "files": {**files},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 @cache
 def folder_state(folder: Path) -> str:
     """SHA-256 over the relative paths, sizes and times of change of all visible files below a folder.

@@ -1,4 +1,4 @@
-from refvessel.checkpoint.report import identity
+from refvessel.provenance import identity_of_tensors
 
 TENSORS = {
     "a": {"dtype": "float32", "shape": [2], "sha256": "1", "source": "trained"},
@@ -7,7 +7,7 @@ TENSORS = {
 
 
 def test_the_identity_does_not_depend_on_the_order():
-    assert identity(TENSORS, {"x": "1", "y": "2"}) == identity(
+    assert identity_of_tensors(TENSORS, {"x": "1", "y": "2"}) == identity_of_tensors(
         dict(reversed(TENSORS.items())), {"y": "2", "x": "1"}
     )
 
@@ -16,5 +16,7 @@ def test_the_identity_depends_on_every_name_shape_dtype_and_hash():
     changes = [{"dtype": "bfloat16"}, {"shape": [1, 2]}, {"sha256": "3"}]
     variants = [TENSORS | {"a": TENSORS["a"] | change} for change in changes]
     variants += [TENSORS, {"a": TENSORS["a"]}, {"a": TENSORS["b"], "b": TENSORS["a"]}]
-    identities = {identity(variant, {}) for variant in variants} | {identity(TENSORS, {"config.json": "1"})}
+    identities = {identity_of_tensors(variant, {}) for variant in variants} | {
+        identity_of_tensors(TENSORS, {"config.json": "1"})
+    }
     assert len(identities) == len(variants) + 1

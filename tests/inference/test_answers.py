@@ -95,6 +95,17 @@ def test_what_changes_no_answer_segments_nothing(
     assert segmented_images == []
 
 
+def test_another_name_of_the_model_or_the_data_set_segments_nothing(
+    finished, answers, segmented_images, tree, demo_model, tmp_path
+):
+    model = shutil.copytree(demo_model, tmp_path / "renamed_model")
+    renamed = shutil.copytree(tree, tmp_path / "renamed_tree")
+    segment(model, renamed, tmp_path / "shard.jsonl", answers)
+    assert segmented_images == []
+    assert without_seconds(tmp_path / "shard.jsonl") == without_seconds(finished / "shard.jsonl")
+    assert len({path.name for path in answers.rglob("*.jsonl")}) == 2  # two jobs never write one file
+
+
 def test_a_mended_truth_segments_nothing(finished, answers, segmented_images, tree, demo_model, tmp_path):
     mended = copied(tree, tmp_path)
     instances = json.loads((mended / INSTANCES).read_text())

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from refvessel.checkpoint.link import link_checkpoint
 from refvessel.dataset.tree import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.run import segment_shard
@@ -146,3 +147,14 @@ def test_a_folder_without_model_is_refused(tree, tmp_path):
     with pytest.raises(UserError, match=r"holds no .*safetensors"):
         segment(tmp_path, tree, tmp_path / "shard.jsonl")
     assert not (tmp_path / "shard.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a_file"])
+def test_a_model_that_is_no_folder_is_told_as_link_checkpoint_tells_it(name, tree, tmp_path):
+    (tmp_path / "a_file").write_text("")
+    with pytest.raises(UserError) as linking:
+        link_checkpoint(folder=tmp_path / name, output=tmp_path / "linked")
+    with pytest.raises(UserError, match=name) as segmenting:
+        segment(tmp_path / name, tree, tmp_path / "s.jsonl")
+    assert str(segmenting.value) == str(linking.value)
+    assert not (tmp_path / "s.jsonl").exists()

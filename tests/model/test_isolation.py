@@ -2,13 +2,14 @@
 
 import builtins
 import json
+import os
 import shutil
 import time
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.errors import UserError
@@ -159,11 +160,15 @@ def test_of_a_folder_no_file_is_opened_but_those_of_known_names(folder, monkeypa
         ("llm_config", {"num_attention_heads": -1}, "llm_config.num_attention_heads"),
         ("llm_config", {"hidden_act": "unheard_of"}, "no model that can be built"),
         ("llm_config", {"rope_scaling": {"rope_type": "unheard_of"}}, "no model that can be built"),
+        ("llm_config", {"rope_theta": 0}, "llm_config.rope_theta is 0, not above 0"),
         ("vision_config", {"num_hidden_layers": 10**8}, "vision_config.num_hidden_layers"),
         ("vision_config", {"patch_size": 0}, "vision_config.patch_size"),
         ("grounding_encoder_config", {"stages": [1, 1, 10**8, 1]}, "grounding_encoder_config.stages"),
         ("grounding_encoder_config", {"stages": "1112"}, "grounding_encoder_config.stages"),
         ("grounding_encoder_config", {"memory_attention_layers": 10**8}, "memory_attention_layers"),
+        ("grounding_encoder_config", {"num_heads": 5}, "embed_dim is .*, no multiple of 5"),
+        ("grounding_encoder_config", {"image_size": 1000}, "image_size is 1000, no multiple of 32"),
+        ("grounding_encoder_config", {"global_att_blocks": [999]}, "names block 999"),
     ],
 )
 def test_what_a_configuration_may_ask_for_is_bounded(part, settings, sentence, folder):
@@ -192,12 +197,20 @@ def with_index(content):
     return damage
 
 
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGES = {
     "a list for a configuration": lambda folder: (folder / "config.json").write_text("[]"),
     "deep": lambda folder: (folder / "config.json").write_text("[" * 100_000),
     "no text": lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\x00"),
     "shards elsewhere": with_index({"weight_map": {"mlp1.0.bias": "../../secret.safetensors"}}),
     "a shard of a long name": with_index({"weight_map": {"mlp1.0.bias": "a" * 5000}}),
+    "a shard with a NUL in its name": with_index({"weight_map": {"mlp1.0.bias": "a\0.safetensors"}}),
+    "a pipe for weights": lambda folder: pipe(folder / "model.safetensors"),
+    "a pipe for a configuration": lambda folder: pipe(folder / "config.json"),
     "a shard that is a number": with_index({"weight_map": {"mlp1.0.bias": 3}}),
     "no index": with_index([]),
     "empty weights": lambda folder: (folder / "model.safetensors").write_bytes(b""),
@@ -206,6 +219,15 @@ DAMAGES = {
     "an empty tokenizer": lambda folder: (folder / "tokenizer.json").write_text("{}"),
     "merges of one": lambda folder: edit(
         folder / "tokenizer.json", lambda content: content["model"].update(merges=[["a"]])
+    ),
+    "a tokenizer that says nothing": lambda folder: edit(
+        folder / "tokenizer.json",
+        lambda content: content.update(
+            post_processor={"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}
+        ),
+    ),
+    "a length that is text": lambda folder: edit(
+        folder / "tokenizer_config.json", lambda content: content.update(model_max_length="long")
     ),
     "a token that is a number": lambda folder: edit(
         folder / "tokenizer_config.json", lambda content: content.update(eos_token=5)
@@ -232,3 +254,12 @@ def test_a_folder_that_links_to_itself_is_refused(folder):
         (copy / name).symlink_to(name)
         with pytest.raises(UserError):
             read_official_folder(copy)
+
+
+def test_shards_of_any_name_load_by_an_index_without_metadata(write_folder, official_tensors):
+    folder = write_folder(official_tensors)
+    names = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder / "weights.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "weights.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert Sa2VAModel.load(folder, dtype=torch.float32).config.template

@@ -17,7 +17,8 @@ with logged(snakemake.log[0]):
         split=snakemake.wildcards.split,
         output=shard,
         shard=snakemake.wildcards.scatteritem.replace("-of-", "/"),
-        # Snakemake removes the outputs of a failed job; what any job finished is kept here.
-        answers=results / "answers" / snakemake.wildcards.model,
+        # Snakemake removes the outputs of a failed job; what any job finished is kept here, by what it depends on:
+        # a model or a data set under another name is not segmented again.
+        answers=results / "answers",
         **(settings | {"threads": snakemake.threads}),
     )

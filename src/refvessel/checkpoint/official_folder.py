@@ -39,6 +39,10 @@ def read_official_folder(folder: Path) -> OfficialFolder:
     weight_files, tensors = read_weights(folder)
     if any(path.suffix == ".bin" for path in weight_files):
         raise UserError(f"{folder} holds its weights as pytorch_model.bin; save them as safetensors.")
+    if odd := [path.name for path in weight_files if path.suffix not in (".safetensors", ".json")]:
+        raise UserError(
+            f"{folder} names {odd[0]} as a file of its weights, which is no *.safetensors; rename it."
+        )
     _check_tensors(folder, tensors, model_shapes(config, str(folder)))
     if extended_tokenizer(folder, SA2VA_TOKENS)[1] != extended_tokenizer(folder, ())[1]:
         raise UserError(

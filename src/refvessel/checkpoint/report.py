@@ -1,7 +1,6 @@
 """`conversion.json`: what a conversion read, what it wrote, and the identity of the result."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -11,7 +10,7 @@ from refvessel.checkpoint.layers import Layer
 from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.stack import Source, superseded
 from refvessel.checkpoint.training_config import LoraSettings, TrainingConfig
-from refvessel.provenance import versions
+from refvessel.provenance import identity_of_tensors, versions
 
 FORMAT = 1
 
@@ -43,7 +42,7 @@ def conversion_report(
     sources: dict[str, Source] = {name: merge.source for name, merge in merges.items()}
     return {
         "format": FORMAT,
-        "identity": identity(tensors, file_hashes),
+        "identity": identity_of_tensors(tensors, file_hashes),
         "dtype": dtype,
         "other_dtypes": {name: entry["dtype"] for name, entry in tensors.items() if entry["dtype"] != dtype},
         "parameters": sum(merge.layout.elements for merge in merges.values()),
@@ -82,7 +81,7 @@ def linked_report(
     """
     return {
         "format": FORMAT,
-        "identity": identity(tensors, files),
+        "identity": identity_of_tensors(tensors, files),
         "dtype": dtype,
         "other_dtypes": {name: entry["dtype"] for name, entry in tensors.items() if entry["dtype"] != dtype},
         "parameters": sum(prod(entry["shape"]) for entry in tensors.values()),
@@ -114,20 +113,6 @@ def summary(report: Mapping[str, Any]) -> str:
     if equal := report.get("equal_to_base"):
         lines.append(f"{equal['tensors']} of {equal['of']} tensors equal the base ({equal['share']:.1%})")
     return "\n".join(lines + [f"Warning: {warning}" for warning in report["warnings"]])
-
-
-def identity(tensors: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> str:
-    """SHA-256 over every tensor's name, dtype, shape and hash and every other file's name and hash.
-
-    It depends neither on the order of tensors nor on how they are spread over shards.
-    """
-    content = {
-        "tensors": {
-            name: [entry["dtype"], entry["shape"], entry["sha256"]] for name, entry in tensors.items()
-        },
-        "files": dict(files),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _training(config: TrainingConfig) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _shards(index: Path) -> dict[str, set[str]]:
         raise UserError(f"{index} has no weight_map; copy the model again.")
     shards: dict[str, set[str]] = {}
     for tensor, name in weight_map.items():
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or Path(name).name != name or "\0" in name:
             raise UserError(
                 f"{index} places {tensor} in {name!r}, which is not a file of its folder; repair it."
             )

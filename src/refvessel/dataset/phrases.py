@@ -7,11 +7,14 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
 from refvessel.errors import UserError
 
+_IMAGE = "<image>"
+
 
 def require_phrases(phrases: Mapping[str, str | None]) -> dict[str, str | None]:
     """The mapping from label to phrase, both stripped; None leaves a label out.
 
-    Raises UserError where it is empty or leaves every label out, and where a label or a phrase is no text.
+    Raises UserError where it is empty or leaves every label out, where a label or a phrase is no text, and where
+    a phrase holds the place of the image, which every prompt has once.
     """
     if not phrases:
         raise UserError(
@@ -26,6 +29,11 @@ def require_phrases(phrases: Mapping[str, str | None]) -> dict[str, str | None]:
             raise UserError(
                 f"phrases: the label {label!r} has a phrase without text; write what to ask for, or null to leave "
                 "the label out."
+            )
+        if phrase is not None and _IMAGE in phrase:
+            raise UserError(
+                f"phrases: the phrase of {label!r} holds {_IMAGE}, which stands for the image in a prompt; "
+                "remove it."
             )
     return {label.strip(): None if phrase is None else phrase.strip() for label, phrase in phrases.items()}
 

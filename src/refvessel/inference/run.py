@@ -76,16 +76,17 @@ def segment_shard(
     """
     chosen = Settings(**settings)
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
+    read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
     state = model_state(model)
     run = _run(chosen, model=model_identity(model), split=split, shard=shard)
-    read_official_folder(model)  # the checks of a linked folder
     expressions = [expression for task in tasks for expression in task.expressions]
     asked = asked_of(expressions, run.identity, chosen.question)
     if answers is None:
         _complete(output, None, model, state, tasks, run, asked, chosen)
         return
     alike = Path(answers) / run.identity[:_DIGITS]
-    kept = alike / f"{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}.jsonl"
+    name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
+    kept = alike / f"{name}.jsonl"
     _complete(kept, alike, model, state, tasks, run, asked, chosen)
     publish_shard(kept, Path(output))
 

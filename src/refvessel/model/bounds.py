@@ -50,6 +50,7 @@ _SAM2 = {
     "memory_attention_mlp_dim": (1, 1 << 18),
     "memory_fuser_mlp_dim": (1, 1 << 18),
 }
+_SAM2_STRIDE = 32  # pixels of a cell of the coarsest features
 _PARTS = {"vision_config": _VISION, "llm_config": _LANGUAGE, "grounding_encoder_config": _SAM2}
 _FLAGS = ("use_thumbnail", "dynamic_image_size")
 _LISTS = {  # key -> number of entries, None for any
@@ -81,6 +82,33 @@ def check_bounds(settings: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config.json: {part} is {_shown(described)}, not an object; copy the model again."
             )
+    language = settings.get("llm_config")
+    theta = language.get("rope_theta") if isinstance(language, dict) else None
+    if isinstance(theta, int | float) and theta <= 0:
+        raise UserError(f"config.json: llm_config.rope_theta is {theta}, not above 0; repair it.")
+
+
+def check_trunk(settings: Mapping[str, Any]) -> None:
+    """Raise UserError where numbers of a SAM2 trunk, each within its bounds, do not go together.
+
+    `settings` has every key of `grounding_encoder_config`.
+    """
+    for key, divisor, of_what in (
+        ("embed_dim", settings["num_heads"], "num_heads"),
+        ("image_size", _SAM2_STRIDE, "the trunk's stride"),
+    ):
+        if settings[key] % divisor:
+            raise UserError(
+                f"config.json: grounding_encoder_config.{key} is {settings[key]}, no multiple of {divisor} "
+                f"({of_what}); repair it, or copy the model again."
+            )
+    blocks = sum(settings["stages"])
+    if any(number >= blocks for number in settings["global_att_blocks"]):
+        raise UserError(
+            f"config.json: grounding_encoder_config.global_att_blocks names block "
+            f"{max(settings['global_att_blocks'])}, but the trunk has {blocks} (stages), from 0; "
+            "repair it, or copy the model again."
+        )
 
 
 def _check(settings: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]], part: str) -> None:

@@ -24,7 +24,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
-from refvessel.model.bounds import check_bounds
+from refvessel.model.bounds import check_bounds, check_trunk
 from refvessel.model.naming import INTERNLM2
 from refvessel.model.templates import find_template
 
@@ -169,7 +169,7 @@ class Sa2VAConfig(PreTrainedConfig):
     def sam2_config(self) -> Sam2VideoConfig:
         """SAM2's configuration in transformers' terms.
 
-        Raises UserError for an unknown key of `grounding_encoder_config`.
+        Raises UserError for an unknown key of `grounding_encoder_config`, and for numbers that do not go together.
         """
         stated = self.grounding_encoder_config or {}
         if unknown := sorted(set(stated) - set(HIERA_LARGE)):
@@ -177,7 +177,9 @@ class Sa2VAConfig(PreTrainedConfig):
                 f"config.json: grounding_encoder_config has unknown keys {', '.join(unknown)}; "
                 f"known are {', '.join(HIERA_LARGE)}."
             )
-        return _sam2_config(HIERA_LARGE | stated)
+        complete = HIERA_LARGE | stated
+        check_trunk(complete)
+        return _sam2_config(complete)
 
 
 def read_config(folder: Path) -> Sa2VAConfig:
@@ -211,7 +213,8 @@ def describing_a_model(where: str) -> Iterator[None]:
         TypeError,
         ValueError,
     ) as error:
-        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        said = f"it names {error}, which is not known" if isinstance(error, KeyError) else str(error)
+        reason = " ".join(said.split())[:_LONGEST_REASON]
         raise UserError(
             f"{where}: config.json describes no model that can be built ({reason}); copy the model again."
         ) from error

@@ -14,7 +14,8 @@ from typing import Any
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+_WEIGHTS = ("*.safetensors",)
+_INDEX = "model.safetensors.index.json"
 _TOKENIZER = ("tokenizer.json", "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
 _TOKENIZER_SETTINGS = "tokenizer_config.json"
 # The settings of a tokenizer that say how text becomes ids; others, as names of classes and files, stay behind.
@@ -29,7 +30,11 @@ _TOKENIZER_KEYS = frozenset(
 def weights_alone(folder: Path) -> tempfile.TemporaryDirectory[str]:
     """A folder of links to the weights of `folder` alone, which is there as long as the result is referred to."""
     temporary = tempfile.TemporaryDirectory(prefix="refvessel-")
-    _link(folder, Path(temporary.name), _WEIGHTS)
+    place = Path(temporary.name)
+    _link(folder, place, _WEIGHTS)
+    if (Path(folder) / _INDEX).is_file():  # transformers stops at one without metadata, which tell nothing
+        index = {"metadata": {}, "weight_map": read_json(Path(folder) / _INDEX)["weight_map"]}
+        (place / _INDEX).write_text(json.dumps(index), "utf-8")
     return temporary
 
 
@@ -43,6 +48,11 @@ def tokenizer_alone(folder: Path) -> Iterator[Path]:
     if not isinstance(settings, dict):
         raise UserError(f"{folder}/{_TOKENIZER_SETTINGS} is not a JSON object; copy the model again.")
     known = {key: value for key, value in settings.items() if key in _TOKENIZER_KEYS}
+    longest = known.get("model_max_length")
+    if longest is not None and type(longest) not in (int, float):
+        raise UserError(
+            f"{folder}/{_TOKENIZER_SETTINGS}: model_max_length is {longest!r:.60}, not a number; repair it."
+        )
     with tempfile.TemporaryDirectory(prefix="refvessel-") as temporary:
         place = Path(temporary)
         _link(folder, place, _TOKENIZER)

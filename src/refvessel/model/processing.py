@@ -81,7 +81,10 @@ class Sa2VAProcessor:
                 raise UserError(
                     f"{folder}: the tokenizer files cannot be read ({reason}); restore them."
                 ) from None
-        return cls(config, tokenizer)
+        try:
+            return cls(config, tokenizer)
+        except UserError as error:
+            raise UserError(f"{folder}: {error}") from None
 
     def process_image(self, image: Image.Image) -> ProcessedImage:
         """Tile and resize one image: of mode L as it is, of any other PIL mode in RGB.
@@ -143,6 +146,10 @@ class Sa2VAProcessor:
         index = self._tokenizer.get_vocab().get(token)
         if index is None:
             raise UserError(f"the tokenizer has no token {token}; give the tokenizer of a Sa2VA model.")
+        if index not in self._tokenizer.encode(token):
+            raise UserError(
+                f"the tokenizer does not read {token} as one token; restore the model's tokenizer files."
+            )
         return index
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
+from refvessel.provenance import identity_of_tensors
 
 _LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
 _READ_AT_ONCE = 1 << 24
@@ -62,7 +63,7 @@ def require_as_converted(folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     path = folder / "conversion.json"
     report = read_json(path)
-    if not isinstance(report, dict) or not all(key in report for key in ("identity", "tensors", "files")):
+    if not _is_consistent(report):
         raise UserError(f"{path} does not describe a conversion; convert or link the checkpoint again.")
     described_at = path.stat().st_mtime_ns
     touched = {name for name, _, *times in model_state(folder) if max(times) > described_at}
@@ -89,6 +90,14 @@ def dataset_identity(root: Path) -> str:
     """SHA-256 over a tree's annotations: its expressions, splits and truth masks."""
     annotations = Path(root) / "ref_seg" / "refcoco"
     return _hash_of_files([annotations / "instances.json", annotations / "refs(unc).p"])
+
+
+def _is_consistent(report: Any) -> bool:
+    """Whether a report states the identity of what it describes."""
+    try:
+        return report["identity"] == identity_of_tensors(report["tensors"], report["files"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _require_described_files(folder: Path, described: Mapping[str, str], touched: set[str]) -> None:
