@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 SHARD = "predictions/demo/demo/test/shards/1-of-2.jsonl"
-JOB = "answers/demo/*/demo.test.1-of-2.jsonl"
+JOB = "answers/*/demo.demo.test.1-of-2.jsonl"
 
 
 @pytest.fixture
