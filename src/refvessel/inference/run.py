@@ -35,7 +35,7 @@ from refvessel.predictions.shard import Run, ShardWriter, open_shard, publish_sh
 from refvessel.provenance import versions
 
 # The modules that make an answer, with what they import.
-_ANSWERING = (
+ANSWERING = (
     "refvessel.inference.predictor",
     "refvessel.inference.reading",
     "refvessel.inference.loading",
@@ -143,7 +143,7 @@ def _run(settings: Settings, **of_what: str) -> Run:
         flips=settings.flips,
         compiled=settings.compiled,
         save_logits=settings.save_logits,
-        code=code_hash(*_ANSWERING),
+        code=code_hash(*ANSWERING),
         versions={name: version for name, version in versions().items() if name in _COMPUTING},
     )
 
