@@ -30,14 +30,11 @@ include: "workflow/rules/console.smk"
 report: "workflow/report/workflow.rst"
 
 
-scattergather:
-    shards=config["inference"]["shards"],
-
-
 wildcard_constraints:
     model="[A-Za-z0-9_-]+",
     dataset="[A-Za-z0-9_-]+",
     split="[A-Za-z0-9_-]+",
+    part="[0-9]+-of-[0-9]+",  # of the shards of a split
 
 
 include: "workflow/rules/demo.smk"
@@ -61,8 +58,8 @@ rule all:
         of_evaluations(
             "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet"
         ),
-        gather.shards(
-            of_evaluations(
-                "<results>/predictions/{model}/{dataset}/{split}/shards/{{scatteritem}}.jsonl"
-            )
-        ),
+        [
+            shard
+            for evaluation in config["evaluations"]
+            for shard in shard_files(".jsonl", **evaluation)
+        ],

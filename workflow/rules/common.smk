@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from refvessel.code import code_hash
+from refvessel.predictions.division import number_of_shards
 from refvessel.provenance import folder_state, state_of_data
 
 # Of what sees original names: beside the key and the names, outside everything that is published.
@@ -83,6 +84,23 @@ def listed_expressions(wildcards):
     """What a split asks for; known once the checkpoint has run."""
     asked = {"dataset": wildcards.dataset, "split": wildcards.split}
     return checkpoints.list_expressions.get(**asked).output[0]
+
+
+def shard_files(suffix, model, dataset, split):
+    """The files of a split's shards with this suffix."""
+    folder = f"predictions/{model}/{dataset}/{split}/shards"
+    count = number_of_shards(RESULTS / folder, config["inference"]["shards"])
+    return [
+        f"<results>/{folder}/{number}-of-{count}{suffix}"
+        for number in range(1, count + 1)
+    ]
+
+
+def each_shard(suffix, split=None):
+    """The same as an input function, of the split of a rule's wildcards or of this one."""
+    return lambda wildcards: shard_files(
+        suffix, wildcards.model, wildcards.dataset, split or wildcards.split
+    )
 
 
 def where_logits_are_stored(**files):

@@ -1,10 +1,6 @@
 rule score_cases:
     input:
-        **where_logits_are_stored(
-            logits=gather.shards(
-                "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.logits.npz"
-            )
-        ),
+        **where_logits_are_stored(logits=each_shard(".logits.npz")),
         predictions=scored_predictions(),
         dataset="<results>/datasets/{dataset}",
     output:

@@ -22,14 +22,14 @@ rule segment_shard:
         dataset=ancient("<results>/datasets/{dataset}"),
     output:
         **where_logits_are_stored(
-            logits="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.logits.npz"
+            logits="<results>/predictions/{model}/{dataset}/{split}/shards/{part}.logits.npz"
         ),
-        shard="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.jsonl",
-        run="<results>/predictions/{model}/{dataset}/{split}/shards/{scatteritem}.run.json",
+        shard="<results>/predictions/{model}/{dataset}/{split}/shards/{part}.jsonl",
+        run="<results>/predictions/{model}/{dataset}/{split}/shards/{part}.run.json",
     log:
-        "<logs>/infer/{model}/{dataset}/{split}/{scatteritem}.log",
+        "<logs>/infer/{model}/{dataset}/{split}/{part}.log",
     benchmark:
-        "<benchmarks>/infer/{model}/{dataset}/{split}/{scatteritem}.tsv"
+        "<benchmarks>/infer/{model}/{dataset}/{split}/{part}.tsv"
     conda:
         "../../envs/refvessel.yaml"
     threads: config["inference"]["threads"]
@@ -44,12 +44,8 @@ rule segment_shard:
 
 rule gather_predictions:
     input:
-        shards=gather.shards(
-            "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.jsonl"
-        ),
-        runs=gather.shards(
-            "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.run.json"
-        ),
+        shards=each_shard(".jsonl"),
+        runs=each_shard(".run.json"),
         dataset="<results>/datasets/{dataset}",
     output:
         "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet",

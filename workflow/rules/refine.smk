@@ -1,9 +1,7 @@
 rule tune_threshold:
     input:
         predictions="<results>/predictions/{model}/{dataset}/val/predictions.parquet",
-        logits=gather.shards(
-            "<results>/predictions/{{model}}/{{dataset}}/val/shards/{scatteritem}.logits.npz"
-        ),
+        logits=each_shard(".logits.npz", split="val"),
         dataset="<results>/datasets/{dataset}",
     output:
         "<results>/thresholds/{model}/{dataset}.json",
@@ -22,11 +20,7 @@ rule tune_threshold:
 rule refine_predictions:
     input:
         unpack(tuned_threshold),
-        **where_logits_are_stored(
-            logits=gather.shards(
-                "<results>/predictions/{{model}}/{{dataset}}/{{split}}/shards/{scatteritem}.logits.npz"
-            )
-        ),
+        **where_logits_are_stored(logits=each_shard(".logits.npz")),
         predictions="<results>/predictions/{model}/{dataset}/{split}/predictions.parquet",
     output:
         "<results>/predictions/{model}/{dataset}/{split}/refined.parquet",

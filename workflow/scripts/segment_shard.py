@@ -16,7 +16,7 @@ with logged(snakemake.log[0]):
         dataset=Path(snakemake.input.dataset),
         split=snakemake.wildcards.split,
         output=shard,
-        shard=snakemake.wildcards.scatteritem.replace("-of-", "/"),
+        shard=snakemake.wildcards.part.replace("-of-", "/"),
         # Snakemake removes the outputs of a failed job; what any job finished is kept here, by what it depends on:
         # a model or a data set under another name is not segmented again.
         answers=results / "answers",
