@@ -142,7 +142,7 @@ def copy(path: Path, *, target: Path, read: bool) -> None:
 
 def convert(folder: Path, processes: int) -> None:
     """Convert the source, splits, gates, pseudonyms and all."""
-    from refvessel.dataset.convert import convert_dataset
+    from refvessel.dataset.conversion.annotate import convert_dataset
 
     convert_dataset(
         source_format="labelme",

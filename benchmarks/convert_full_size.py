@@ -27,7 +27,8 @@ import torch
 from refvessel.checkpoint.safetensors_file import Layout, create_safetensors
 from refvessel.checkpoint.shards import plan_shards, shards_index
 from refvessel.files import require_free_space
-from refvessel.model.naming import SAM2_PREFIX, official_shapes
+from refvessel.model.naming import SAM2_PREFIX
+from refvessel.model.official_tensors import official_shapes
 
 TOKENS = 151_674
 SA2VA_TOKENS = ["[SEG]", "<p>", "</p>", "<vp>", "</vp>"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from refvessel.dataset.loader import QUESTION
-from refvessel.dataset.tree import Expression
+from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.loader import QUESTION
 from refvessel.demo.angiogram import angiogram
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask

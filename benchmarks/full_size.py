@@ -4,11 +4,11 @@ import tempfile
 from pathlib import Path
 
 import torch
+from demo_checkpoint.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
+from demo_checkpoint.train import train_words
 from engine import PHRASES
 
-from refvessel.dataset.loader import QUESTION
-from refvessel.demo.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
-from refvessel.demo.train import train_words
+from refvessel.dataset.tree.loader import QUESTION
 from refvessel.inference.drafts import EXPECTED
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.modeling import Sa2VAModel

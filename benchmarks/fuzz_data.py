@@ -31,13 +31,13 @@ from PIL import Image
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
-from refvessel import masks
-from refvessel.dataset.images import clean_image
+from refvessel import rle
+from refvessel.dataset.conversion.truths import TruthRule, draw_truths
+from refvessel.dataset.conversion.workers import Ended, map_in_processes
+from refvessel.dataset.images.pixels import clean_image
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
-from refvessel.dataset.refs import read_refs
-from refvessel.dataset.truths import TruthRule, draw_truths
-from refvessel.dataset.workers import Ended, map_in_processes
+from refvessel.dataset.tree.refs import read_refs
 from refvessel.errors import UserError
 from refvessel.yaml_text import parse_yaml
 
@@ -78,7 +78,7 @@ def dicom(syntax: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-MASK = masks.encode(np.asarray(GREY) > 128)
+MASK = rle.encode(np.asarray(GREY) > 128)
 POLYGON = [2, 2, 20, 4, 8, 25]
 SHAPES = [
     {"label": "a", "points": [[2, 2], [20, 4], [8, 25]], "shape_type": "polygon"},
@@ -219,9 +219,9 @@ def _run_lengths(chance: random.Random, folder: Path) -> None:  # noqa: ARG001 (
         "size": chance.choice([[30, 40], [40, 30], [2**16, 2**16], [-30, -40], [10**9, 10**9]]),
         "counts": counts,
     }
-    if not masks.is_rle(rle):
+    if not rle.is_rle(rle):
         raise UserError("no run lengths")
-    masks.area(rle), masks.decode(rle), masks.union([rle, rle])
+    rle.area(rle), rle.decode(rle), rle.union([rle, rle])
 
 
 def _yaml(chance: random.Random, folder: Path) -> None:  # noqa: ARG001

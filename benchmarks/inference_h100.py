@@ -21,7 +21,7 @@ from PIL import Image
 from plain_loop import plain_loop_seconds
 from torch.profiler import ProfilerActivity, profile
 
-from refvessel.dataset.loader import QUESTION
+from refvessel.dataset.tree.loader import QUESTION
 from refvessel.inference.batches import BatchSize
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from refvessel.checkpoint.convert import convert_checkpoint
-from refvessel.dataset.convert import convert_dataset
-from refvessel.dataset.loader import open_image
-from refvessel.dataset.tree import Expression, read_expressions
-from refvessel.demo.labelme import write_labelme_folder
+from refvessel.dataset.conversion.annotate import convert_dataset
+from refvessel.dataset.tree.expressions import Expression, read_expressions
+from refvessel.dataset.tree.loader import open_image
+from refvessel.demo.annotations import write_labelme_folder
 from refvessel.inference.segmenter import Segmentation, Segmenter
-from refvessel.masks import decode
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.rle import decode
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 FIRST_PATIENT = 3000  # training began at 10,000, the demo evaluates 0 to 9

@@ -22,8 +22,8 @@ from fundus import fundus
 from PIL import Image, ImageEnhance, ImageOps
 from scipy.fft import dct
 
-from refvessel.dataset.gates import NEAR_DUPLICATES, SAME_VESSELS
-from refvessel.dataset.likeness import BITS, near_pairs, perceptual_hashes, vessel_correlation
+from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, SAME_VESSELS
+from refvessel.dataset.images.perceptual_hash import BITS, near_pairs, perceptual_hashes, vessel_correlation
 
 _NEAREST = 40  # pairs whose vessels are compared
 _EVERY = 5  # image is copied

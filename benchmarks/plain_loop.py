@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from refvessel.dataset.loader import QUESTION, open_image
+from refvessel.dataset.tree.loader import QUESTION, open_image
 from refvessel.inference.plan import ImageTask
-from refvessel.masks import encode
 from refvessel.model.modeling import ImageFeatures, Sa2VAModel, upsample_logits
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
+from refvessel.rle import encode
 
 
 class PlainAnswer(NamedTuple):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.shape import shape_scores
@@ -29,7 +29,7 @@ SIDE = 512  # pixels
 TURNS = 10
 
 
-def vessel_pair(seed: int) -> tuple[masks.RLE, masks.RLE]:
+def vessel_pair(seed: int) -> tuple[rle.RLE, rle.RLE]:
     """A branching tree of 2 to 12 pixels width and a prediction that is shifted, broken and noisy; RLE."""
     random = np.random.default_rng(seed)
     lines = np.zeros((SIDE, SIDE), bool)
@@ -47,7 +47,7 @@ def vessel_pair(seed: int) -> tuple[masks.RLE, masks.RLE]:
     row = random.integers(0, SIDE - 20)
     prediction[row : row + 8] = False
     prediction[10:20, 30:60] = True
-    return masks.encode(prediction), masks.encode(truth)
+    return rle.encode(prediction), rle.encode(truth)
 
 
 def refvessel_scores(pairs: list, cores: int) -> None:
@@ -152,7 +152,7 @@ def main() -> None:
 
     def by_libraries(pairs: list) -> None:
         for pair in pairs:
-            libraries(*(masks.decode(mask).astype(bool) for mask in pair))
+            libraries(*(rle.decode(mask).astype(bool) for mask in pair))
 
     by_libraries(pairs[:2])  # loads what is loaded once
     reference = Contestant("MONAI + MedPy + scikit-image, the same scores, 1 process", by_libraries)

@@ -63,8 +63,8 @@ def small_disk(tmp_path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory) -> Path:
     """Three frames, two expressions each."""
-    from refvessel.dataset.convert import convert_dataset
-    from refvessel.demo.labelme import write_labelme_folder
+    from refvessel.dataset.conversion.annotate import convert_dataset
+    from refvessel.demo.annotations import write_labelme_folder
 
     folder = tmp_path_factory.mktemp("tree")
     write_labelme_folder(output=folder / "frames", patients=[0], frames=3)

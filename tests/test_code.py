@@ -30,11 +30,11 @@ def script(tmp_path, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "from refvessel.masks import encode",
-        "import refvessel.masks",
+        "from refvessel.rle import encode",
+        "import refvessel.rle",
         "from refvessel import masks",
-        "def late():\n    from refvessel.masks import encode",
-        "from importlib import import_module\nimport_module('refvessel.masks')",
+        "def late():\n    from refvessel.rle import encode",
+        "from importlib import import_module\nimport_module('refvessel.rle')",
     ],
 )
 def test_an_import_is_found_in_every_form(tmp_path, text):
@@ -57,10 +57,10 @@ def test_files_beside_the_code_belong_to_it():
 
 def test_an_edit_changes_the_hash_of_those_that_import_it_and_of_no_other(tmp_path):
     one, other = tmp_path / "one.py", tmp_path / "other.py"
-    one.write_text("from refvessel.masks import encode")
+    one.write_text("from refvessel.rle import encode")
     other.write_text("from refvessel.errors import UserError")
     before = code_hash(one), code_hash(other)
-    one.write_text("from refvessel.masks import encode  # another comment")
+    one.write_text("from refvessel.rle import encode  # another comment")
     assert code_hash(one) != before[0]
     assert code_hash(other) == before[1]
 

@@ -14,12 +14,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from typer.testing import CliRunner
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.cli import app
-from refvessel.dataset.tree import IMAGES, INSTANCES, read_expressions
-from refvessel.dataset.tree_writing import TreeImage, write_tree
+from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
+from refvessel.dataset.tree.writing import TreeImage, write_tree
 from refvessel.errors import UserError
-from refvessel.evaluation import score_split
+from refvessel.evaluation.score_split import score_split
 from refvessel.metrics.surface import surface_scores
 
 TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))
@@ -37,10 +37,10 @@ def tree(tmp_path):
             width=30,
             height=20,
             truths={
-                "blood vessel": [masks.encode(TRUTH)],
-                "catheter": [masks.empty(20, 30)],
+                "blood vessel": [rle.encode(TRUTH)],
+                "catheter": [rle.empty(20, 30)],
             },
-            ignore=masks.encode(IGNORED) if name == "a" else None,
+            ignore=rle.encode(IGNORED) if name == "a" else None,
             spacing=(0.5, 0.25),
         )
         for name in ("a", "b")
@@ -56,7 +56,7 @@ def tree(tmp_path):
 @pytest.fixture
 def predictions(tree, tmp_path):
     """The same mask for every expression."""
-    mask = masks.encode(PREDICTION)
+    mask = rle.encode(PREDICTION)
     rows = [
         {
             "image_id": each.image_id,
@@ -98,7 +98,7 @@ def test_coco_results_name_the_images_and_categories_of_instances_json(tree, pre
     score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
     results = json.loads((output / "coco_results.json").read_text("utf-8"))
     assert [(each["image_id"], each["category_id"]) for each in results] == [(1, 1), (1, 2), (2, 1), (2, 2)]
-    assert results[0]["segmentation"] == masks.encode(PREDICTION)
+    assert results[0]["segmentation"] == rle.encode(PREDICTION)
     assert results[0]["score"] == 0.75
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refvessel.errors import UserError
-from refvessel.logits import read_logits, stored_sent_ids
+from refvessel.predictions.logits_file import read_logits, stored_sent_ids
 
 
 @pytest.fixture

@@ -4,29 +4,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from refvessel import masks
-from refvessel.masks import is_rle
+from refvessel import rle
+from refvessel.rle import is_rle
 
 
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 70), st.integers(1, 70))))
 def test_every_encoded_mask_is_an_rle(mask):
-    assert is_rle(masks.encode(mask))
+    assert is_rle(rle.encode(mask))
 
 
 def test_long_runs_are_an_rle():
     mask = np.zeros((1500, 1700), bool)
     mask[:, 800:] = True
-    assert is_rle(masks.encode(mask))
+    assert is_rle(rle.encode(mask))
 
 
 @given(arrays.arrays(bool, (6, 9)), st.data())
 def test_what_passes_after_damage_still_decodes(mask, data):
-    rle = masks.encode(mask)
-    position = data.draw(st.integers(0, len(rle["counts"]) - 1))
+    damaged = rle.encode(mask)
+    position = data.draw(st.integers(0, len(damaged["counts"]) - 1))
     damage = data.draw(st.characters(min_codepoint=40, max_codepoint=120))
-    rle["counts"] = rle["counts"][:position] + damage + rle["counts"][position + 1 :]
-    if is_rle(rle):
-        assert masks.decode(rle).sum() == masks.area(rle)
+    damaged["counts"] = damaged["counts"][:position] + damage + damaged["counts"][position + 1 :]
+    if is_rle(damaged):
+        assert rle.decode(damaged).sum() == rle.area(damaged)
 
 
 @pytest.mark.parametrize(

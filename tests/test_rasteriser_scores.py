@@ -11,13 +11,13 @@ import pytest
 from PIL import Image, ImageDraw
 from skimage.draw import polygon2mask
 
-from refvessel import masks
-from refvessel.dataset import sensitivity
-from refvessel.dataset.convert import convert_dataset
-from refvessel.dataset.outlines import OUTLINES, outlines_file, read_outlines
-from refvessel.dataset.tree import read_expressions
+from refvessel import rle
+from refvessel.dataset.conversion.annotate import convert_dataset
+from refvessel.dataset.regions import rasterisers
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.outlines import OUTLINES, outlines_file, read_outlines
 from refvessel.errors import UserError
-from refvessel.evaluation import score_split
+from refvessel.evaluation.score_split import score_split
 
 SIZE = (90, 60)  # width, height
 
@@ -66,10 +66,10 @@ def predictions(tree, tmp_path):
     """The truth without its lower rows, one expression failed."""
     rows = []
     for number, each in enumerate(read_expressions(tree, "test")):
-        mask = masks.decode(each.truth)
+        mask = rle.decode(each.truth)
         mask[30 + number :] = 0
         failed = number == 2
-        rle = masks.empty(each.height, each.width) if failed else masks.encode(mask)
+        encoded = rle.empty(each.height, each.width) if failed else rle.encode(mask)
         rows.append(
             {
                 **{key: getattr(each, key) for key in ("image_id", "ref_id", "sent_id", "phrase")},
@@ -78,8 +78,8 @@ def predictions(tree, tmp_path):
                 "num_seg": int(not failed),
                 "status": "failed" if failed else "ok",
                 "error": "out of memory" if failed else None,
-                "mask": json.dumps(rle),
-                "masks": json.dumps([] if failed else [rle]),
+                "mask": json.dumps(encoded),
+                "masks": json.dumps([] if failed else [encoded]),
                 "score": 0.75,
                 "seconds": 0.1,
             }
@@ -137,7 +137,7 @@ def test_every_rasteriser_is_a_row_with_the_scores_of_its_own_truth(tree, predic
     for name, draw in DRAWN_BY.items():
         dice = []
         for each in read_expressions(tree, "test"):
-            prediction = masks.decode(json.loads(answers[each.sent_id])).astype(bool)
+            prediction = rle.decode(json.loads(answers[each.sent_id])).astype(bool)
             truth = draw(outlines[each.ref_id], (each.width, each.height))
             dice.append(2 * (prediction & truth).sum() / (prediction.sum() + truth.sum()))
         assert rows[name]["dice_mean"] == pytest.approx(np.mean(dice), abs=1e-9), name
@@ -150,7 +150,7 @@ def test_every_rasteriser_is_a_row_with_the_scores_of_its_own_truth(tree, predic
 
 
 def test_of_many_images_a_sample_is_drawn_again(tree, predictions, tmp_path, monkeypatch):
-    monkeypatch.setattr(sensitivity, "SAMPLE", 4)
+    monkeypatch.setattr(rasterisers, "SAMPLE", 4)
     summary = scored(tree, predictions, tmp_path)
     assert {row["n_expressions"] for row in summary["by_rasteriser"].values()} == {4}
     assert summary["n_expressions"] == 6
@@ -158,7 +158,7 @@ def test_of_many_images_a_sample_is_drawn_again(tree, predictions, tmp_path, mon
 
 def test_without_opencv_its_rows_are_missing(tree, predictions, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    sensitivity.opencv_is_installed.cache_clear()
+    rasterisers.opencv_is_installed.cache_clear()
     try:
         assert list(scored(tree, predictions, tmp_path)["by_rasteriser"]) == [
             "coco",
@@ -166,7 +166,7 @@ def test_without_opencv_its_rows_are_missing(tree, predictions, tmp_path, monkey
             "scikit-image",
         ]
     finally:
-        sensitivity.opencv_is_installed.cache_clear()
+        rasterisers.opencv_is_installed.cache_clear()
 
 
 def test_a_tree_without_polygons_has_no_rows(tree, predictions, tmp_path):

@@ -9,11 +9,11 @@ import pytest
 from scipy.special import expit
 from skimage.transform import resize
 
-from refvessel import tuning
-from refvessel.dataset.tree import Expression
+from refvessel.dataset.tree.expressions import Expression
 from refvessel.errors import UserError
-from refvessel.masks import decode, encode
-from refvessel.tuning import THRESHOLDS, tune_threshold
+from refvessel.evaluation import tuning
+from refvessel.evaluation.tuning import THRESHOLDS, tune_threshold
+from refvessel.rle import decode, encode
 
 SIDE = 16  # of the logits; images have four times that, so that nothing but one interpolation stands between
 

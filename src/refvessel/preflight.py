@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.config import TUNING_SPLIT
-from refvessel.dataset.patients import PatientPattern, PatientTable
-from refvessel.dataset.phrases import require_phrases
+from refvessel.dataset.conversion.phrases import require_phrases
+from refvessel.dataset.patients.splits import DEFAULT_RATIOS, STATE_PATIENTS, SplitRule, require_split_name
+from refvessel.dataset.patients.stated import PatientPattern, PatientTable
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers import WITHOUT_PATIENTS
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.readers.layouts import LAYOUTS
-from refvessel.dataset.splits import DEFAULT_RATIOS, STATE_PATIENTS, SplitRule, require_split_name
-from refvessel.dataset.tree import selected_splits
+from refvessel.dataset.tree.expressions import selected_splits
 from refvessel.errors import UserError
 from refvessel.metrics.policy import SCORES, resolve_policy
 from refvessel.metrics.probability import PROBABILITY_SCORES

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from refvessel.jobs.locks import THIS_MACHINE, lock_of
+from refvessel.locks import THIS_MACHINE, lock_of
 
 # Part of their names: a machine sweeps only what it wrote itself.
 _HERE = f"tmp-{THIS_MACHINE}"

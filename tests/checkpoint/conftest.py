@@ -20,7 +20,8 @@ from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.checkpoint.tensors import StoredTensor
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.errors import UserError
-from refvessel.model.naming import SAM2_PREFIX, official_shapes
+from refvessel.model.naming import SAM2_PREFIX
+from refvessel.model.official_tensors import official_shapes
 
 # A trunk that the conversion tells by the shapes of its tensors, and what it then states.
 TRUNK = {

@@ -17,7 +17,8 @@ from torch import nn
 from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.errors import UserError
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.naming import SAM2_PREFIX, embedding_name, head_name, official_shapes
+from refvessel.model.naming import SAM2_PREFIX, embedding_name, head_name
+from refvessel.model.official_tensors import official_shapes
 from refvessel.model.processing import Sa2VAProcessor
 
 INTERNLM2 = "InternLM2ForCausalLM"

@@ -1,6 +1,6 @@
 import pytest
 
-from refvessel.checkpoint.names import Address, Part, base_address, sam2_address, training_address
+from refvessel.checkpoint.layer_names import Address, Part, base_address, sam2_address, training_address
 
 LAYER = "model.layers.3.self_attn.q_proj"
 OFFICIAL = f"language_model.{LAYER}.weight"

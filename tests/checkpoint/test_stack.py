@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from refvessel.checkpoint.layer_names import VOCABULARY, Address, Part
 from refvessel.checkpoint.layers import Layer
-from refvessel.checkpoint.names import VOCABULARY, Address, Part
 from refvessel.checkpoint.stack import stack, superseded
 from refvessel.checkpoint.tensors import StoredTensor, contiguous_stride
 from refvessel.checkpoint.training_config import LoraSettings, TrainingConfig

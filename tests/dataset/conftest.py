@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from refvessel.dataset.convert import convert_dataset
+from refvessel.dataset.conversion.annotate import convert_dataset
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 

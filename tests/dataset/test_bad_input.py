@@ -14,8 +14,8 @@ from pycocotools import mask as coco
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from refvessel.dataset.loader import ReferringDataset
-from refvessel.dataset.tree import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
 

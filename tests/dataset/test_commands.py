@@ -6,7 +6,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from refvessel.cli import app
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel.dataset.loader import ReferringDataset
-from refvessel.dataset.tree import INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.expressions import INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.loader import ReferringDataset
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 SQUARE = [[10, 10], [30, 10], [30, 28], [10, 28]]

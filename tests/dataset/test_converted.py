@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from refvessel.dataset import converted
-from refvessel.dataset.images import clean_image
+from refvessel.dataset.conversion import converted
+from refvessel.dataset.images.pixels import clean_image
 from refvessel.errors import UserError
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
@@ -73,7 +73,7 @@ def test_an_image_that_takes_too_long_is_told_by_name(source, convert, monkeypat
     source.labelme("fast.png")
     monkeypatch.setattr(converted, "SECONDS_PER_IMAGE", 1.0)
     monkeypatch.setattr(
-        "refvessel.dataset.converted.clean_image",
+        "refvessel.dataset.conversion.converted.clean_image",
         lambda content, size, what, **how: (
             time.sleep(600) if "slow" in what else clean_image(content, size, what, **how)
         ),

@@ -7,7 +7,7 @@ import pytest
 from fundus import fundus
 from PIL import Image, ImageEnhance
 
-from refvessel.dataset.gates import Gates
+from refvessel.dataset.conversion.gates import Gates
 from refvessel.errors import UserError
 
 PATTERN = r"^(?P<split>\w+)/(?P<patient>p\d)"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from refvessel.dataset.images import clean_image
+from refvessel.dataset.images.pixels import clean_image
 from refvessel.errors import UserError
 
 RNG = np.random.default_rng(1)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel.dataset.label_images import LabelImage, OutsideOf, read_binary_mask
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.shapes import Page
+from refvessel.dataset.regions.label_images import LabelImage, OutsideOf, read_binary_mask
+from refvessel.dataset.regions.shapes import Page
 from refvessel.errors import UserError
-from refvessel.masks import decode
+from refvessel.rle import decode
 
 DRAWN = np.zeros((30, 40), bool)
 DRAWN[5:20, 5:20] = True

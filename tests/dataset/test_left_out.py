@@ -13,11 +13,11 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.cli import app
 from refvessel.config import checked_config
 from refvessel.dataset.readers import FORMATS
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
@@ -109,7 +109,7 @@ def test_a_label_is_left_out_and_counted(source, convert, tmp_path, kind, includ
     summary = convert(source_format, phrases=PHRASES, include_empty=include_empty, **arguments)
     (expression,) = read_expressions(tmp_path / "tree", "test")
     assert expression.phrase == "blood vessel"
-    assert masks.area(expression.truth) > 0
+    assert rle.area(expression.truth) > 0
     assert (summary["counts"]["regions"], summary["counts"]["regions_left_out"]) == (1, 1)
     assert summary["phrases"] == {"blood vessel": 1}
     assert "catheter" not in json.dumps(summary)

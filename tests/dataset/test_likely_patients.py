@@ -2,7 +2,13 @@
 
 import pytest
 
-from refvessel.dataset.likely_patients import UNNAMED, clues, last_number, likely_patients, plain_stem
+from refvessel.dataset.patients.likely_patients import (
+    UNNAMED,
+    clues,
+    last_number,
+    likely_patients,
+    plain_stem,
+)
 
 HASH = "0cc175b9c0f1b6a831c399e269772661"
 

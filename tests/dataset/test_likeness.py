@@ -9,8 +9,8 @@ from near_duplicates import COPIES as ALL_COPIES
 from near_duplicates import old_hash
 from PIL import Image, ImageEnhance
 
-from refvessel.dataset.gates import NEAR_DUPLICATES, SAME_VESSELS
-from refvessel.dataset.likeness import (
+from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, SAME_VESSELS
+from refvessel.dataset.images.perceptual_hash import (
     BITS,
     near_pairs,
     perceptual_hash,
@@ -82,7 +82,7 @@ def test_pairs_are_those_of_comparing_each_with_each(images, threshold):
 
 
 def test_blocks_meet_each_other(monkeypatch):
-    monkeypatch.setattr("refvessel.dataset.likeness._BLOCK", 3)
+    monkeypatch.setattr("refvessel.dataset.images.perceptual_hash._BLOCK", 3)
     hashes = [bytes([number]) * (BITS // 8) for number in range(11)]
     pairs, _ = near_pairs(hashes, [str(number) for number in range(11)], BITS)
     assert sorted(pair[:2] for pair in pairs) == [(i, j) for i in range(11) for j in range(i + 1, 11)]

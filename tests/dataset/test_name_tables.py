@@ -7,7 +7,7 @@ import pytest
 from refvessel.errors import UserError
 from refvessel.files import read_json, write_json
 from refvessel.privacy.check import check_privacy
-from refvessel.privacy.names import stated_identities, table_of_tree
+from refvessel.privacy.name_tables import stated_identities, table_of_tree
 
 
 @pytest.fixture

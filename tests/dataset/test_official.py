@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel import masks
-from refvessel.dataset.official import added_up, official_count, official_splits, official_truths
-from refvessel.dataset.refs import write_refs
-from refvessel.dataset.tree import IMAGES, INSTANCES, REFS, read_expressions
+from refvessel import rle
+from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.official_truths import added_up, official_count, official_splits, official_truths
+from refvessel.dataset.tree.refs import write_refs
 from refvessel.files import write_json
 
 HEIGHT, WIDTH = 40, 60
@@ -40,7 +40,7 @@ CROSSING = [rectangle(0, 18, 60, 22), rectangle(28, 0, 32, 40)]
     ],
 )
 def test_overlapping_parts_have_holes(parts, official):
-    got = masks.decode(added_up(parts, HEIGHT, WIDTH))
+    got = rle.decode(added_up(parts, HEIGHT, WIDTH))
     if official is None:  # sums of 1, 2 and 3 beside each other: each change of value starts a run
         columns = covered(*parts).T.ravel()
         changes = np.cumsum(np.diff(columns, prepend=0) != 0) % 2
@@ -49,7 +49,7 @@ def test_overlapping_parts_have_holes(parts, official):
 
 
 def test_run_lengths_are_added_up_like_polygons():
-    rles = [masks.encode(covered(part) > 0) for part in OVERLAPPING]
+    rles = [rle.encode(covered(part) > 0) for part in OVERLAPPING]
     assert added_up(rles, HEIGHT, WIDTH) == added_up(OVERLAPPING, HEIGHT, WIDTH)
 
 
@@ -101,4 +101,4 @@ def test_only_truths_that_differ_are_told_one_a_sentence(tmp_path):
     expressions = read_expressions(tmp_path, "val")
     truths = official_truths(expressions, refs, instances["annotations"])
     assert truths.keys() == {200, 201}
-    np.testing.assert_array_equal(masks.decode(truths[201]), covered(*OVERLAPPING) == 1)
+    np.testing.assert_array_equal(rle.decode(truths[201]), covered(*OVERLAPPING) == 1)

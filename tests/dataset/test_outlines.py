@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from refvessel import masks
-from refvessel.dataset.outlines import OUTLINES, outlines_file, read_outlines
-from refvessel.dataset.polygons import rasterise
-from refvessel.dataset.tree import read_expressions
+from refvessel import rle
+from refvessel.dataset.regions.polygons import rasterise
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.outlines import OUTLINES, outlines_file, read_outlines
 from refvessel.errors import UserError
 
 SQUARE, FAR, THIN = (
@@ -21,10 +21,10 @@ def outlines_and_truths(tree) -> tuple[dict, dict]:
     return read_outlines(tree / OUTLINES), truths
 
 
-def drawn_by_coco(outlines, truth) -> masks.RLE:
+def drawn_by_coco(outlines, truth) -> rle.RLE:
     """The union of the polygons by the truth's own rasteriser."""
     height, width = truth["size"]
-    return masks.union([masks.empty(height, width), *(rasterise(each, height, width) for each in outlines)])
+    return rle.union([rle.empty(height, width), *(rasterise(each, height, width) for each in outlines)])
 
 
 @pytest.mark.parametrize("target", ["phrase", "region"])

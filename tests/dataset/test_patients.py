@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from refvessel.dataset.patients import Origin, Origins, PatientPattern
+from refvessel.dataset.patients.stated import Origin, Origins, PatientPattern
 from refvessel.dataset.readers.records import Record
 from refvessel.errors import UserError
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from refvessel import masks
-from refvessel.dataset.polygons import as_polygon, crosses_itself, overhangs, rasterise, scale
+from refvessel import rle
+from refvessel.dataset.regions.polygons import as_polygon, crosses_itself, overhangs, rasterise, scale
 from refvessel.errors import UserError
 
 
@@ -47,14 +47,14 @@ def test_scaling_keeps_the_border_on_the_border():
 def test_the_rasteriser_clips_as_cutting_a_larger_canvas_does(points):
     polygon = np.array(points)
     canvas = coco.decode(coco.frPyObjects([polygon.ravel().tolist()], 60, 70))[:, :, 0]
-    assert np.array_equal(masks.decode(rasterise(polygon, 20, 30)), canvas[:20, :30])
+    assert np.array_equal(rle.decode(rasterise(polygon, 20, 30)), canvas[:20, :30])
 
 
 def test_the_rasteriser_clips_at_the_upper_left_too():
     corner = rasterise(np.array([[-10, -10], [5, -10], [5, 4], [-10, 4]], float), 20, 30)
     expected = np.zeros((20, 30), np.uint8)
     expected[:4, :5] = 1
-    assert np.array_equal(masks.decode(corner), expected)
+    assert np.array_equal(rle.decode(corner), expected)
 
 
 def test_a_polygon_inside_is_not_clipped_and_one_on_the_border_neither():

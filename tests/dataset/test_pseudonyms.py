@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from refvessel.dataset.pseudonyms import OriginalNames, Pseudonyms, read_or_create_key
+from refvessel.dataset.patients.pseudonyms import OriginalNames, Pseudonyms, read_or_create_key
 from refvessel.errors import UserError
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from refvessel.dataset.convert import convert_dataset
+from refvessel.dataset.conversion.annotate import convert_dataset
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
-from refvessel.privacy.names import Name, read_name_table
+from refvessel.privacy.name_tables import Name, read_name_table
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 

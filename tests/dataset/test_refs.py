@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refvessel.dataset.refs import read_refs, write_refs
+from refvessel.dataset.tree.refs import read_refs, write_refs
 from refvessel.errors import UserError
 
 REFS = [

@@ -11,10 +11,10 @@ from PIL import Image
 from pycocotools import mask as coco
 from skimage.draw import disk, line
 
-from refvessel import masks
-from refvessel.dataset.loader import ReferringDataset
-from refvessel.dataset.tree import IMAGES
-from refvessel.dataset.tree_writing import TreeImage, write_tree
+from refvessel import rle
+from refvessel.dataset.tree.expressions import IMAGES
+from refvessel.dataset.tree.loader import ReferringDataset
+from refvessel.dataset.tree.writing import TreeImage, write_tree
 
 
 def write_frames(source, shared: Path, form: str, factor: float) -> dict[str, list]:
@@ -102,7 +102,7 @@ def test_any_mask_comes_back_identical_through_tree_and_loader(tmp_path, officia
     height, width = mask.shape
     (tmp_path / IMAGES).mkdir(parents=True, exist_ok=True)
     Image.new("L", (width, height)).save(tmp_path / IMAGES / "a.png")
-    truths = {"vessel": [masks.encode(mask)], "background": [masks.encode(1 - mask)]}
+    truths = {"vessel": [rle.encode(mask)], "background": [rle.encode(1 - mask)]}
     write_tree(tmp_path, [TreeImage("a", "p", "test", width, height, truths)], ["background", "vessel"])
     (item,) = list(ReferringDataset(tmp_path, "test"))
     assert np.array_equal(item["gt_masks"], np.stack([1 - mask, mask]))

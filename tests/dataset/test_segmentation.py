@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from refvessel import masks
-from refvessel.dataset.segmentation import read_segmentation
+from refvessel import rle
+from refvessel.dataset.regions.segmentation import read_segmentation
 from refvessel.errors import UserError
 
 
@@ -25,21 +25,21 @@ MASKS = st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(
 @given(MASKS)
 def test_compressed_plain_and_bare_rles_give_the_same_mask(mask):
     height, width = mask.shape
-    compressed = masks.encode(mask)
+    compressed = rle.encode(mask)
     plain = {"size": [height, width], "counts": plain_counts(mask)}
     for segmentation in ([compressed], [plain], compressed, plain):
-        assert np.array_equal(masks.decode(read_segmentation(segmentation, height, width, "x")), mask)
+        assert np.array_equal(rle.decode(read_segmentation(segmentation, height, width, "x")), mask)
 
 
 def test_long_runs_are_read():
     mask = np.zeros((3000, 2000), np.uint8)
     mask[1500:, 700] = 1
-    assert np.array_equal(masks.decode(read_segmentation([masks.encode(mask)], 3000, 2000, "x")), mask)
+    assert np.array_equal(rle.decode(read_segmentation([rle.encode(mask)], 3000, 2000, "x")), mask)
 
 
 def test_overlapping_polygons_are_united():
     first, second = [2, 2, 20, 2, 20, 20, 2, 20], [10, 10, 28, 10, 28, 28, 10, 28]
-    united = masks.decode(read_segmentation([first, second], 30, 30, "x"))
+    united = rle.decode(read_segmentation([first, second], 30, 30, "x"))
     parts = coco.decode(coco.frPyObjects([first, second], 30, 30))
     assert np.array_equal(united, parts.any(axis=2))
 
@@ -74,14 +74,14 @@ def test_no_text_is_read_as_an_rle_unless_its_runs_cover_the_image(counts):
         rle = read_segmentation([{"size": [5, 3], "counts": counts}], 5, 3, "x")
     except UserError:
         return
-    assert masks.encode(masks.decode(rle))["size"] == [5, 3]
-    assert masks.area(rle) == masks.decode(rle).sum()
+    assert rle.encode(rle.decode(rle))["size"] == [5, 3]
+    assert rle.area(rle) == rle.decode(rle).sum()
 
 
 def test_an_rle_of_another_size_is_refused():
     with pytest.raises(UserError, match=r"\[5, 4\].*\[4, 4\]"):
-        read_segmentation([masks.empty(5, 4)], 4, 4, "x")
+        read_segmentation([rle.empty(5, 4)], 4, 4, "x")
 
 
 def test_an_empty_segmentation_is_an_empty_mask():
-    assert masks.area(read_segmentation([], 4, 4, "x")) == 0
+    assert rle.area(read_segmentation([], 4, 4, "x")) == 0

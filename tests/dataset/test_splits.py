@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvessel.dataset.patients import Origin
-from refvessel.dataset.problems import Problems
-from refvessel.dataset.splits import (
+from refvessel.dataset.patients.splits import (
     DEFAULT_RATIOS,
     DEFAULT_SEED,
     SplitRule,
@@ -15,6 +13,8 @@ from refvessel.dataset.splits import (
     split_by_frames,
     split_by_hash,
 )
+from refvessel.dataset.patients.stated import Origin
+from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
 
 

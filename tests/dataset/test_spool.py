@@ -1,6 +1,6 @@
 """What a spool was given comes back, and nothing of it stays on the disk."""
 
-from refvessel.dataset.spool import Spool, pack
+from refvessel.dataset.conversion.spool import Spool, pack
 
 VALUES = [{"mask": "x" * 1000}, [], ("a", 1.5), None]
 

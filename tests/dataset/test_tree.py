@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel import masks
-from refvessel.dataset.loader import ReferringDataset
-from refvessel.dataset.tree import IMAGES, INSTANCES, REFS, read_expressions
+from refvessel import rle
+from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
 
 SQUARE = [5, 5, 15, 5, 15, 15, 5, 15]
@@ -70,7 +70,7 @@ def test_an_expression_is_read_from_a_tree_that_knows_no_patients(tree):
     [
         [SQUARE],
         [SQUARE, [5, 5, 10, 5, 10, 10, 5, 10]],
-        [masks.encode(MASK)],
+        [rle.encode(MASK)],
         [{"size": [30, 40], "counts": [155, *[10, 20] * 9, 10, 765]}],
     ],
     ids=["polygon", "overlapping polygons", "compressed", "plain counts"],
@@ -78,22 +78,22 @@ def test_an_expression_is_read_from_a_tree_that_knows_no_patients(tree):
 def test_every_form_of_segmentation_is_the_same_truth(tree, segmentation):
     tree.annotations[0]["segmentation"] = segmentation
     (expression,) = read_expressions(tree.write(), "val")
-    assert np.array_equal(masks.decode(expression.truth), MASK)
+    assert np.array_equal(rle.decode(expression.truth), MASK)
 
 
 def test_several_annotations_of_a_ref_are_united(tree):
     tree.annotations.append({"id": 12, "segmentation": [[20, 5, 30, 5, 30, 15, 20, 15]]})
     tree.refs = [tree.ref(ann_id=[11, 12])]
     (expression,) = read_expressions(tree.write(), "val")
-    assert masks.area(expression.truth) == 200
+    assert rle.area(expression.truth) == 200
 
 
 def test_the_ignore_mask_and_the_spacing_of_an_image_are_those_of_its_expressions(tree):
     (expression,) = read_expressions(tree.write(), "val")
     assert (expression.ignore_mask, expression.spacing) == (None, None)
-    tree.image |= {"ignore": masks.encode(MASK), "spacing": [0.3, 0.25]}
+    tree.image |= {"ignore": rle.encode(MASK), "spacing": [0.3, 0.25]}
     (expression,) = read_expressions(tree.write(), "val")
-    assert np.array_equal(masks.decode(expression.ignore_mask), MASK)
+    assert np.array_equal(rle.decode(expression.ignore_mask), MASK)
     assert expression.spacing == (0.3, 0.25)
 
 
@@ -165,7 +165,7 @@ def _bad_trees():
     yield "sentence without text", refs(sentences=[{"sent_id": 1, "sent": " "}])
     yield "sent_id 1 twice", refs(sentences=[{"sent_id": 1, "sent": "a"}, {"sent_id": 1, "sent": "b"}])
     yield "fewer than three points", segmentation([[1, 2, 3, 4]])
-    yield r"size \[40, 30\]|\[40, 30\]", segmentation([masks.empty(40, 30)])
+    yield r"size \[40, 30\]|\[40, 30\]", segmentation([rle.empty(40, 30)])
     yield "does not cover", segmentation([{"size": [30, 40], "counts": "1"}])
     yield "must be a list", segmentation(None)
     yield "lies outside the image of 40 x 30", segmentation([[90, 90, 99, 90, 99, 99]])

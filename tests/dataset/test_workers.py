@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from refvessel.dataset.workers import Ended, map_in_processes
+from refvessel.dataset.conversion.workers import Ended, map_in_processes
 from refvessel.errors import UserError
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from refvessel.demo.angiogram import angiogram
-from refvessel.demo.labelme import FRAMES, PATIENTS, write_labelme_folder
+from refvessel.demo.annotations import FRAMES, PATIENTS, write_labelme_folder
 
 
 @pytest.fixture(scope="module")

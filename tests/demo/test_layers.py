@@ -6,15 +6,15 @@ import zipfile
 
 import pytest
 import torch
+from demo_checkpoint.layers import write_layers
+from demo_checkpoint.lora import add_updates, remove_updates
+from demo_checkpoint.network import LORA_ALPHA, LORA_RANK
+from demo_checkpoint.train import new_model, train_words
 from safetensors.torch import load_file
 
 from refvessel.checkpoint.convert import convert_checkpoint
-from refvessel.demo.layers import write_layers
-from refvessel.demo.lora import add_updates, remove_updates
-from refvessel.demo.network import LORA_ALPHA, LORA_RANK
-from refvessel.demo.train import new_model, train_words
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.naming import official_state_dict
+from refvessel.model.official_tensors import official_state_dict
 from refvessel.model.processing import Sa2VAProcessor
 
 

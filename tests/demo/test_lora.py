@@ -1,7 +1,6 @@
 import torch
+from demo_checkpoint.lora import add_updates, remove_updates
 from torch import nn
-
-from refvessel.demo.lora import add_updates, remove_updates
 
 
 def _layer() -> nn.Module:

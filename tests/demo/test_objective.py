@@ -1,12 +1,12 @@
 import pytest
 import torch
+from demo_checkpoint import network, objective
+from demo_checkpoint.objective import ANSWER, NAMING_ANSWER, Conversations, losses, validate
+from demo_checkpoint.samples import LABELS, Angiograms
+from demo_checkpoint.train import PHRASES, new_model, train_words
 from torch.utils.data import DataLoader
 
-from refvessel.dataset import loader
-from refvessel.demo import network, objective
-from refvessel.demo.objective import ANSWER, NAMING_ANSWER, Conversations, losses, validate
-from refvessel.demo.samples import LABELS, Angiograms
-from refvessel.demo.train import PHRASES, new_model, train_words
+from refvessel.dataset.tree import loader
 from refvessel.model.decoding import Stopping
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import normalise

@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
-from pycocotools import mask as coco
-
-from refvessel.demo.angiogram import angiogram
-from refvessel.demo.labelme import FRAMES, PATIENTS
-from refvessel.demo.samples import (
+from demo_checkpoint.samples import (
     FIRST_TRAINING_PATIENT,
     FIRST_VALIDATION_PATIENT,
     VALIDATION_IMAGES,
     Angiograms,
     union_of_outlines,
 )
-from refvessel.demo.train import new_model, train_words
+from demo_checkpoint.train import new_model, train_words
+from pycocotools import mask as coco
+
+from refvessel.demo.angiogram import angiogram
+from refvessel.demo.annotations import FRAMES, PATIENTS
 
 
 @pytest.fixture(scope="module")

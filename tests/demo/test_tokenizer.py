@@ -1,16 +1,15 @@
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from refvessel.demo.tokenizer import (
+from demo_checkpoint.tokenizer import (
     BASE_TOKENS,
     SA2VA_TOKENS,
     load_tokenizer,
     train_tokenizer,
     write_tokenizer,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 _SENTENCE = "Please segment blood vessel in this image."
 

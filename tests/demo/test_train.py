@@ -1,9 +1,9 @@
 import re
 
 import pytest
+from demo_checkpoint import network
+from demo_checkpoint.train import train
 
-from refvessel.demo import network
-from refvessel.demo.train import train
 from refvessel.files import sha256_of_file
 
 

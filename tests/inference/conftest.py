@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from refvessel.dataset.tree import Expression
-from refvessel.masks import empty
+from refvessel.dataset.tree.expressions import Expression
+from refvessel.rle import empty
 
 
 @pytest.fixture(scope="session")

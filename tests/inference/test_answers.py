@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from refvessel.dataset.tree import IMAGES, INSTANCES, read_expressions
+from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference import run as run_module
 from refvessel.inference.run import segment_shard
-from refvessel.logits import logits_file, read_logits
 from refvessel.predictions.gather import gather_predictions
+from refvessel.predictions.logits_file import logits_file, read_logits
 
 
 def read(shard):

@@ -9,11 +9,11 @@ from scipy.special import expit
 
 from refvessel.errors import UserError
 from refvessel.inference.logits import logit, masks_of_logits
-from refvessel.logits import logits_file, read_logits
-from refvessel.masks import decode, empty, encode
 from refvessel.predictions.asked import Asked
-from refvessel.predictions.records import OK, Prediction, read_shard
+from refvessel.predictions.logits_file import logits_file, read_logits
+from refvessel.predictions.prediction import OK, Prediction, read_shard
 from refvessel.predictions.shard import open_shard
+from refvessel.rle import decode, empty, encode
 
 SIDE = 8
 

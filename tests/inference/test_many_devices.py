@@ -11,8 +11,8 @@ import torch
 from accelerate import dispatch_model
 from torch.overrides import TorchFunctionMode
 
-from refvessel.dataset.loader import open_image
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.segmenter import Segmenter
 from refvessel.model.modeling import Sa2VAModel

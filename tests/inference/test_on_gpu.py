@@ -14,8 +14,8 @@ from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmentation
-from refvessel.masks import decode
 from refvessel.model.modeling import Sa2VAModel
+from refvessel.rle import decode
 
 pytestmark = pytest.mark.skipif(not torch.cuda.device_count(), reason="there is no GPU here")
 

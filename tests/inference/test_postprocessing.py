@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from refvessel.inference.postprocessing import drop_small_components, fill_small_holes
+from refvessel.predictions.postprocessing import drop_small_components, fill_small_holes
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 EIGHT, FOUR = np.ones((3, 3)), ndimage.generate_binary_structure(2, 1)

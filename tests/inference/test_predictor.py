@@ -13,7 +13,7 @@ from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmentation
-from refvessel.masks import empty
+from refvessel.rle import empty
 
 SIDE = 8
 

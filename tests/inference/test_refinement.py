@@ -9,10 +9,10 @@ from pyarrow import parquet
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
-from refvessel.inference.refinement import refine_predictions
-from refvessel.logits import logits_file, read_logits
-from refvessel.masks import area, decode, union
 from refvessel.predictions.gather import gather_predictions
+from refvessel.predictions.logits_file import logits_file, read_logits
+from refvessel.predictions.refinement import refine_predictions
+from refvessel.rle import area, decode, union
 
 
 @pytest.fixture(scope="module")

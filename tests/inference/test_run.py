@@ -8,11 +8,11 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from refvessel.checkpoint.link import link_checkpoint
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.run import segment_shard
-from refvessel.masks import decode, union
-from refvessel.predictions.records import COLUMNS
+from refvessel.predictions.prediction import COLUMNS
+from refvessel.rle import decode, union
 
 
 def read(shard):

@@ -13,7 +13,7 @@ from refvessel.errors import UserError
 from refvessel.inference.devices import memory_for_weights
 from refvessel.inference.run import segment_shard
 from refvessel.inference.spreading import stated_memory
-from refvessel.logits import logits_file, read_logits
+from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.shard import read_run
 
 WHOLE = {"device_map": None, "max_memory": None, "gpus_per_job": 1, "device": None, "compiled": False}

@@ -13,7 +13,7 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.jobs.gpus import claimed_gpus, usable_gpus, visible_gpus
-from refvessel.jobs.locks import try_lock
+from refvessel.locks import try_lock
 
 HOLDER = """
 import time

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from refvessel import masks
+from refvessel import rle
 
 # A test's time depends on what else the machine does: no example fails for being slow.
 hypothesis.settings.register_profile(
@@ -36,13 +36,13 @@ def _tables(cases: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "patient": patient,
                 "height": height,
                 "width": width,
-                "mask": masks.encode(case["truth"]),
-                "ignore_mask": masks.encode(case["ignore"]) if "ignore" in case else None,
+                "mask": rle.encode(case["truth"]),
+                "ignore_mask": rle.encode(case["ignore"]) if "ignore" in case else None,
                 "spacing": case.get("spacing"),
             }
         )
         status = case.get("status", "ok")
-        found = [masks.encode(case["prediction"])] if status == "ok" else []
+        found = [rle.encode(case["prediction"])] if status == "ok" else []
         predictions.append(
             {
                 **ids,
@@ -51,7 +51,7 @@ def _tables(cases: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "num_seg": len(found),
                 "status": status,
                 "error": "out of memory" if status == "failed" else None,
-                "mask": found[0] if found else masks.empty(height, width),
+                "mask": found[0] if found else rle.empty(height, width),
                 "masks": found,
                 "score": 0.5 if found else None,
                 "seconds": 0.25,

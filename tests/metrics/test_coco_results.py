@@ -7,8 +7,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from refvessel import masks
-from refvessel.metrics.coco_results import coco_results
+from refvessel import rle
+from refvessel.evaluation.coco_results import coco_results
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_cocos_own_tools_read_and_score_the_results(tables, vessel_cases, tmp_pa
             "image_id": 10 + row.ref_id,
             "category_id": 1,
             "segmentation": row.mask,
-            "area": masks.area(row.mask),
+            "area": rle.area(row.mask),
             "bbox": [0, 0, 1, 1],
             "iscrowd": 0,
         }

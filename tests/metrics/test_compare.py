@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from refvessel.errors import UserError
+from refvessel.evaluation.comparing import COMPARED_SCORES
+from refvessel.evaluation.comparing import compare_models as compare_with_many_draws
+from refvessel.evaluation.scoring import score
 from refvessel.files import sha256_of_file
-from refvessel.metrics.compare import COMPARED_SCORES
-from refvessel.metrics.compare import compare_models as compare_with_many_draws
-from refvessel.metrics.score import score
 
 compare_models = partial(compare_with_many_draws, draws=100)
 

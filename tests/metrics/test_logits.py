@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from refvessel.metrics.logits import image_logits
+from refvessel.predictions.upsampling import image_logits
 
 ROUNDING = 1e-3  # a pixel's place among the logits is rounded to float32, by torch in another order
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from refvessel import masks
+from refvessel import rle
+from refvessel.evaluation.pairing import pair_expressions
+from refvessel.evaluation.scoring import score
 from refvessel.metrics.official import OfficialReading, official_scores
-from refvessel.metrics.pairing import pair_expressions
-from refvessel.metrics.score import score
 
 
 def expected(pairs) -> dict[str, float]:
@@ -47,7 +47,7 @@ def test_ignored_pixels_count_for_the_official_evaluator(tables, vessel_cases, t
 def test_other_truths_of_the_official_loader_are_scored(tables, vessel_cases):
     predictions, truth = tables(vessel_cases)
     theirs = ~vessel_cases[0]["truth"]
-    reading = OfficialReading("val", len(truth), {1: masks.encode(theirs)})
+    reading = OfficialReading("val", len(truth), {1: rle.encode(theirs)})
     official = official_scores(pair_expressions(predictions, truth), reading)
     shown = [case["prediction"] & (case.get("status", "ok") == "ok") for case in vessel_cases]
     truths = [theirs, *(case["truth"] for case in vessel_cases[1:])]

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 from sklearn import metrics as sklearn
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.metrics.overlap import COUNTS, OVERLAP_SCORES, overlap_scores, pixel_counts
 from refvessel.metrics.policy import resolve_policy
 
@@ -23,7 +23,7 @@ def mask_pairs(draw):
 
 
 def counts_of(prediction: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
-    return pixel_counts([masks.encode(prediction)], [masks.encode(truth)], [truth.size])
+    return pixel_counts([rle.encode(prediction)], [rle.encode(truth)], [truth.size])
 
 
 @given(mask_pairs())
@@ -52,7 +52,7 @@ def test_scores_of_masks_with_foreground_equal_scikit_learns(pair):
 def test_iou_equals_pycocotools(pair):
     prediction, truth = pair
     truth[0, 0] = True
-    expected = coco.iou([masks.encode(prediction)], [masks.encode(truth)], [0])[0, 0]
+    expected = coco.iou([rle.encode(prediction)], [rle.encode(truth)], [0])[0, 0]
     assert overlap_scores(counts_of(prediction, truth), POLICY)["iou"][0] == pytest.approx(
         expected, abs=1e-12
     )
@@ -108,7 +108,7 @@ def test_a_formula_in_the_policy_leaves_0_by_0_undefined_as_nnunet_does():
 def test_counts_of_many_masks_keep_their_order():
     random = np.random.default_rng(0)
     pairs = random.random((20, 2, 9, 7)) < 0.4
-    counts = pixel_counts([masks.encode(p) for p, _ in pairs], [masks.encode(t) for _, t in pairs], [63] * 20)
+    counts = pixel_counts([rle.encode(p) for p, _ in pairs], [rle.encode(t) for _, t in pairs], [63] * 20)
     prediction, truth = pairs[:, 0], pairs[:, 1]
     expected = [prediction & truth, prediction & ~truth, ~prediction & truth, ~prediction & ~truth]
     for name, pixels in zip(COUNTS, expected, strict=True):

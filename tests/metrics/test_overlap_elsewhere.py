@@ -11,7 +11,7 @@ from sklearn import metrics as sklearn
 from torchmetrics.functional import classification as torchmetrics
 from torchmetrics.functional.segmentation import dice_score
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import resolve_policy
 
@@ -19,7 +19,7 @@ NAN = float("nan")
 
 
 def ours(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    counts = pixel_counts([masks.encode(prediction)], [masks.encode(truth)], [truth.size])
+    counts = pixel_counts([rle.encode(prediction)], [rle.encode(truth)], [truth.size])
     return overlap_scores(counts, resolve_policy()).iloc[0].to_dict()
 
 

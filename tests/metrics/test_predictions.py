@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from refvessel.errors import UserError
+from refvessel.evaluation.scoring import score
 from refvessel.files import sha256_of_file
-from refvessel.metrics.predictions import read_predictions
-from refvessel.metrics.score import score
+from refvessel.predictions.table import read_predictions
 
 METADATA = {"model": {"sha256": "ab"}, "split": "test"}
 

@@ -9,13 +9,13 @@ import pytest
 from scipy.special import expit
 from sklearn import metrics as sklearn
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.errors import UserError
+from refvessel.evaluation.scoring import score as score_with_intervals
 from refvessel.files import sha256_of_file
-from refvessel.metrics.logits import image_logits
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.probability import PROBABILITY_SCORES, THRESHOLDS
-from refvessel.metrics.score import score as score_with_intervals
+from refvessel.predictions.upsampling import image_logits
 
 score = partial(score_with_intervals, draws=50)
 SIDE, SIZE = 8, (24, 30)  # of the logits; height and width of the images
@@ -85,7 +85,7 @@ def test_every_case_with_foreground_has_the_scores_of_its_upsampled_probabilitie
     cases, predictions, truth, arrays, files = answered
     summary = score(predictions=predictions, truth=truth, output=tmp_path, logits=files)
     table = pd.read_parquet(tmp_path / "cases.parquet").set_index("sent_id")[list(PROBABILITY_SCORES)]
-    assert not predictions["mask"].map(masks.area)[[1, 2, 6]].any()
+    assert not predictions["mask"].map(rle.area)[[1, 2, 6]].any()
     undefined = {4: "empty truth", 6: "all ignored"}
     for number, case in enumerate(cases, start=1):
         if number in undefined:

@@ -6,11 +6,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.errors import UserError
+from refvessel.evaluation.scoring import score as score_with_intervals
 from refvessel.files import sha256_of_file
 from refvessel.metrics.cases import CASES_SCHEMA
-from refvessel.metrics.score import score as score_with_intervals
 
 score = partial(score_with_intervals, draws=50)
 
@@ -39,7 +39,7 @@ def test_every_score_can_be_recomputed_from_the_masks_in_the_cases(tables, vesse
     predictions, truth = tables(vessel_cases)
     score(predictions=predictions, truth=truth, output=tmp_path)
     for case in pd.read_parquet(tmp_path / "cases.parquet").to_dict("records"):
-        expected, found = (masks.decode(json.loads(case[name])) for name in ("truth_mask", "predicted_mask"))
+        expected, found = (rle.decode(json.loads(case[name])) for name in ("truth_mask", "predicted_mask"))
         assert case["tp"] == (expected & found).sum()
         assert (case["truth_pixels"], case["predicted_pixels"]) == (expected.sum(), found.sum())
         assert case["tp"] + case["fp"] + case["fn"] + case["tn"] == case["height"] * case["width"]
@@ -135,9 +135,9 @@ def change(table: str, column: str, value):
         (change("predictions", "image_id", "other"), "sent_id 1 has image_id"),
         (change("predictions", "ref_id", 77), "sent_id 1 has ref_id"),
         (change("predictions", "status", "done"), "sent_id 1 has the status 'done'"),
-        (change("predictions", "mask", masks.empty(24, 31)), "24x31 pixels in the predictions.*24x32"),
-        (change("predictions", "mask", masks.empty(32, 24)), "32x24 pixels in the predictions.*24x32"),
-        (change("truth", "mask", masks.empty(24, 31)), "24x31 pixels in the truth"),
+        (change("predictions", "mask", rle.empty(24, 31)), "24x31 pixels in the predictions.*24x32"),
+        (change("predictions", "mask", rle.empty(32, 24)), "32x24 pixels in the predictions.*24x32"),
+        (change("truth", "mask", rle.empty(24, 31)), "24x31 pixels in the truth"),
         (change("truth", "height", 25), "25x32"),
         (change("predictions", "mask", {"size": [24, 32], "counts": "abc"}), "not a COCO RLE"),
         (change("predictions", "mask", None), "not a COCO RLE"),
@@ -156,8 +156,8 @@ def test_the_same_predictions_are_scored_against_truths_drawn_otherwise(tables, 
     predictions, truth = tables(vessel_cases)
     chosen = {number: vessel_cases[number - 1]["truth"] for number in (1, 3, 5, 6)}
     redrawn = {
-        "wide": {number: masks.encode(mask | np.roll(mask, 1, axis=1)) for number, mask in chosen.items()},
-        "none": {number: masks.empty(*mask.shape) for number, mask in chosen.items()},
+        "wide": {number: rle.encode(mask | np.roll(mask, 1, axis=1)) for number, mask in chosen.items()},
+        "none": {number: rle.empty(*mask.shape) for number, mask in chosen.items()},
     }
     rows = score(predictions=predictions, truth=truth, output=tmp_path, redrawn=redrawn)["by_rasteriser"]
     assert list(rows) == ["coco", "wide", "none"]

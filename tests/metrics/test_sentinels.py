@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from refvessel.evaluation.scoring import score_cases
 from refvessel.metrics.policy import resolve_policy
-from refvessel.metrics.score import score_cases
-from refvessel.metrics.sentinels import equal_between, sentinels
+from refvessel.metrics.sanity_checks import equal_between, sentinels
 
 POLICY = resolve_policy()
 EMPTY, SOME, FULL = np.zeros((4, 4), bool), np.eye(4, dtype=bool), np.ones((4, 4), bool)

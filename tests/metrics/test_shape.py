@@ -6,10 +6,11 @@ import pytest
 from monai import metrics as monai
 from scipy import ndimage
 
-from refvessel import masks
+from refvessel import rle
+from refvessel.evaluation.scoring import score_cases
+from refvessel.geometry import vessel_width
 from refvessel.metrics.policy import DISTANCES, EMPTY_POLICY, SCORES, resolve_policy
-from refvessel.metrics.score import score_cases
-from refvessel.metrics.shape import SHAPE_SCORES, shape_scores, vessel_width
+from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
 from refvessel.metrics.surface import surface_scores
 from refvessel.metrics.topology import Topology, skeleton, topology_scores
 
@@ -19,7 +20,7 @@ NAN, DIAGONAL = float("nan"), 10.0  # of 6x8 pixels
 
 
 def shape_of(pairs, cores=1, tolerance=2.0, spacing=(1.0, 1.0)) -> pd.DataFrame:
-    encoded = [[masks.encode(mask) for mask in pair] for pair in pairs]
+    encoded = [[rle.encode(mask) for mask in pair] for pair in pairs]
     return shape_scores(
         [prediction for prediction, _ in encoded],
         [truth for _, truth in encoded],
@@ -150,5 +151,5 @@ def test_ignoring_equals_monais_ignore_index_in_dice(tables, bent_vessel):
     cases = score_cases(*tables([case]), POLICY)
     pair = [torch.from_numpy(mask & ~ignore)[None, None].double() for mask in (prediction, truth)]
     assert cases["dice"][0] == pytest.approx(float(monai.compute_dice(*pair)), abs=1e-6)
-    assert json.loads(cases["ignore_mask"][0]) == masks.encode(ignore)
-    assert json.loads(cases["truth_mask"][0]) == masks.encode(truth)
+    assert json.loads(cases["ignore_mask"][0]) == rle.encode(ignore)
+    assert json.loads(cases["truth_mask"][0]) == rle.encode(truth)

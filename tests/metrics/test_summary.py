@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from refvessel.evaluation.scoring import score_cases
 from refvessel.metrics.policy import resolve_policy
-from refvessel.metrics.score import score_cases
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 
 POLICY = resolve_policy()

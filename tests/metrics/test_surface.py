@@ -8,7 +8,8 @@ from monai import metrics as monai
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from refvessel.metrics.surface import SURFACE_SCORES, surface, surface_distances, surface_scores
+from refvessel.geometry import surface
+from refvessel.metrics.surface import SURFACE_SCORES, surface_distances, surface_scores
 
 SPACING = (0.4, 0.7)
 

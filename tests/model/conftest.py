@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.naming import official_state_dict
+from refvessel.model.official_tensors import official_state_dict
 
 CONFIG = {
     "model_type": "sa2va_chat",

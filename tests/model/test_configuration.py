@@ -6,7 +6,7 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config
-from refvessel.model.templates import find_template
+from refvessel.model.prompt_templates import find_template
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,8 @@ from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.naming import (
-    INTERNLM2,
-    embedding_name,
-    head_name,
-    official_shapes,
-    official_state_dict,
-    to_module,
-    to_official,
-)
+from refvessel.model.naming import INTERNLM2, embedding_name, head_name, to_module, to_official
+from refvessel.model.official_tensors import official_shapes, official_state_dict
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor
 

@@ -5,7 +5,8 @@ import json
 import torch
 from safetensors import safe_open
 
-from refvessel.model.naming import official_shapes, official_state_dict, to_module, to_official
+from refvessel.model.naming import to_module, to_official
+from refvessel.model.official_tensors import official_shapes, official_state_dict
 
 QWEN2 = "Qwen2ForCausalLM"
 

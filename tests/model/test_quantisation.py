@@ -8,9 +8,10 @@ import torch
 from transformers import core_model_loading
 
 from refvessel.errors import UserError
-from refvessel.model import loading
+from refvessel.model import weights
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.naming import INTERNLM2, official_state_dict
+from refvessel.model.naming import INTERNLM2
+from refvessel.model.official_tensors import official_state_dict
 from refvessel.model.quantisation import LANGUAGE_WEIGHTS, QuantisedLinear, quantise
 
 KINDS = pytest.mark.parametrize("kind", ["int8", "float8"])
@@ -109,7 +110,7 @@ def test_no_two_weights_are_in_memory_at_once_before_they_are_quantised(
         return quantise(weight, dtype)
 
     monkeypatch.setattr(core_model_loading, "_materialize_copy", remembering)
-    monkeypatch.setattr(loading, "quantise", counting)
+    monkeypatch.setattr(weights, "quantise", counting)
     folder = write_folder(
         {
             name: tensor

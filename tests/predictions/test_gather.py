@@ -7,9 +7,9 @@ from pyarrow import parquet
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
-from refvessel.masks import empty
 from refvessel.predictions.gather import gather_predictions
-from refvessel.predictions.records import COLUMNS
+from refvessel.predictions.prediction import COLUMNS
+from refvessel.rle import empty
 
 
 @pytest.fixture

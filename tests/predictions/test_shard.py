@@ -7,10 +7,10 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import write_json
-from refvessel.masks import empty
 from refvessel.predictions.asked import Asked
-from refvessel.predictions.records import FAILED, Prediction, read_shard
+from refvessel.predictions.prediction import FAILED, Prediction, read_shard
 from refvessel.predictions.shard import open_shard, run_file
+from refvessel.rle import empty
 
 
 def prediction(sent_id, **changes):

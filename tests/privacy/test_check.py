@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
-from refvessel.privacy.names import Name, write_name_table
+from refvessel.privacy.name_tables import Name, write_name_table
 
 NAME = "Zhang Wei"
 PIXELS = np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
@@ -201,13 +201,15 @@ def test_a_link_to_a_name_is_found(published, table):
 
 def test_what_names_nobody_passes(published, table):
     """Pseudonyms, numbers that only look like one, run lengths, short and common names, images."""
-    rle = masks.encode(np.random.default_rng(2).integers(0, 2, (300, 300)))
+    encoded = rle.encode(np.random.default_rng(2).integers(0, 2, (300, 300)))
     (published / "index.html").write_text(
         "<p>split test, patient p0123456789, blood vessel, Dice 0.81537, 07</p>"
     )
-    (published / "cases.csv").write_text(f'id,mask\n1,"{json.dumps(rle).replace(chr(34), chr(34) * 2)}"\n')
-    (published / "cases.json").write_text(json.dumps({"mask": json.dumps(rle), "sha256": "81537" * 12}))
-    (published / "cases.parquet").write_bytes(as_parquet(mask=[json.dumps(rle)], dice=[0.81537]))
+    (published / "cases.csv").write_text(
+        f'id,mask\n1,"{json.dumps(encoded).replace(chr(34), chr(34) * 2)}"\n'
+    )
+    (published / "cases.json").write_text(json.dumps({"mask": json.dumps(encoded), "sha256": "81537" * 12}))
+    (published / "cases.parquet").write_bytes(as_parquet(mask=[json.dumps(encoded)], dice=[0.81537]))
     (published / "a.png").write_bytes(as_png("nothing"))
     (published / "report.zip").write_bytes(as_zip("a.html", b"nothing"))
     checked = check_privacy(published, [table])

@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
-from refvessel.privacy.names import Name, write_name_table
+from refvessel.privacy.name_tables import Name, write_name_table
 
 NAME, NUMBER = "Marit Oyelaran", "60417"
 TEXT = f"seen by {NAME}, twice"

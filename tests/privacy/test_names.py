@@ -3,7 +3,7 @@ import stat
 import pytest
 
 from refvessel.errors import UserError
-from refvessel.privacy.names import Name, name_table, read_name_table, write_name_table
+from refvessel.privacy.name_tables import Name, name_table, read_name_table, write_name_table
 from refvessel.privacy.terms import Terms, normal_form
 
 NAMES = [Name("patient", "p1", 'Zhang, "Wei"'), Name("image", "p1_2", "a b/ü\n1.png")]

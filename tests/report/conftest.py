@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from refvessel import masks
+from refvessel import rle
+from refvessel.evaluation.comparing import compare_models
+from refvessel.evaluation.scoring import score
 from refvessel.files import write_json
-from refvessel.metrics.compare import compare_models
-from refvessel.metrics.predictions import read_predictions
-from refvessel.metrics.score import score
+from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
-from refvessel.report.evaluation import Evaluation
 from refvessel.report.render import render_report
+from refvessel.report.sections import Evaluation
 
 WEIGHTS, CHECKPOINT = "ab" * 32, "c0" * 32  # SHA-256 of the made-up model
 
@@ -115,14 +115,14 @@ class Workspace:
                 "phrase": case["phrase"],
             }
             status = case.get("status", "ok")
-            mask = masks.encode(case["prediction"]) if status == "ok" else masks.empty(height, width)
+            mask = rle.encode(case["prediction"]) if status == "ok" else rle.empty(height, width)
             truth.append(
                 {
                     **ids,
                     "patient": case["patient"],
                     "height": height,
                     "width": width,
-                    "mask": masks.encode(case["truth"]),
+                    "mask": rle.encode(case["truth"]),
                     "ignore_mask": None,
                     "spacing": None,
                 }

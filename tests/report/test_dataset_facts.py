@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from refvessel.errors import UserError
-from refvessel.privacy.names import Name, write_name_table
-from refvessel.report.evaluation import read_artifacts
+from refvessel.privacy.name_tables import Name, write_name_table
 from refvessel.report.findings import findings
 from refvessel.report.page import render_page
 from refvessel.report.render import render_report
+from refvessel.report.sections import read_artifacts
 
 GATES = {
     "patients": {"compared": 10, "in_two_splits": 0},

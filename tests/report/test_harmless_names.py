@@ -5,7 +5,7 @@ import pytest
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.privacy.check import check_privacy
-from refvessel.privacy.names import Name, write_name_table
+from refvessel.privacy.name_tables import Name, write_name_table
 from refvessel.report.render import render_report
 
 SURNAMES = """

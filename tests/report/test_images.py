@@ -5,11 +5,11 @@ import json
 import numpy as np
 from PIL import Image
 
-from refvessel.dataset.refs import write_refs
-from refvessel.dataset.tree import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.refs import write_refs
 from refvessel.files import sha256_of_file, write_json
-from refvessel.report.evaluation import read_artifacts
 from refvessel.report.render import render_report
+from refvessel.report.sections import read_artifacts
 
 
 def test_images_in_folders_are_found_though_another_split_has_one_of_the_same_name(workspace, make_cases):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
 from refvessel.report.render import render_report
@@ -416,7 +416,7 @@ def test_without_logits_no_score_of_probabilities_is_shown(usual):
 def test_other_rasterisers_of_the_truth_are_rows_of_one_table(workspace, make_cases):
     cases = make_cases()
     wider = {
-        number: masks.encode(case["truth"] | np.roll(case["truth"], 1, axis=0))
+        number: rle.encode(case["truth"] | np.roll(case["truth"], 1, axis=0))
         for number, case in enumerate(cases[:4], start=1)
     }
     scores = workspace.add(cases, redrawn={"pillow": wider})

@@ -10,8 +10,8 @@ from PIL import Image
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
-from refvessel.report.evaluation import Evaluation
 from refvessel.report.render import render_report
+from refvessel.report.sections import Evaluation
 
 
 def missing(path):

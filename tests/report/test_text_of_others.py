@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ElementTree
 import pandas as pd
 import pytest
 
-from refvessel.report.evaluation import Evaluation
 from refvessel.report.printing import printable, shortened
 from refvessel.report.render import render_report
+from refvessel.report.sections import Evaluation
 
 PHRASES = (
     "[left] \x07vessel\x00 \ud7ff\ufffe -- --> ]]>",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from refvessel.demo.labelme import write_labelme_folder
+from refvessel.demo.annotations import write_labelme_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTHING = "Nothing to be done"

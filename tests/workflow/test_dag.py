@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from refvessel.demo.labelme import write_labelme_folder
+from refvessel.demo.annotations import write_labelme_folder
 
 NOTHING = "Nothing to be done"
 

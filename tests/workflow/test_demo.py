@@ -6,12 +6,12 @@ import shutil
 
 import pandas as pd
 import pytest
+from demo_checkpoint.samples import FIRST_TRAINING_PATIENT, FIRST_VALIDATION_PATIENT
 from pycocotools import mask as coco
 
-from refvessel.dataset.convert import convert_dataset
-from refvessel.dataset.tree import read_expressions
-from refvessel.demo.labelme import PATIENTS
-from refvessel.demo.samples import FIRST_TRAINING_PATIENT, FIRST_VALIDATION_PATIENT
+from refvessel.dataset.conversion.annotate import convert_dataset
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.demo.annotations import PATIENTS
 from refvessel.inference.run import segment_shard
 
 PHRASES = ("blood vessel", "catheter")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refvessel.metrics.compare import compare_models
+from refvessel.evaluation.comparing import compare_models
 from refvessel.workflow import logged
 
 settings = snakemake.params.settings

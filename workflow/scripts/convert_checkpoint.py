@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from refvessel.checkpoint.conversion_record import summary
 from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.checkpoint.link import link_checkpoint
-from refvessel.checkpoint.report import summary
 from refvessel.workflow import logged
 
 layers = {name: Path(path) for name, path in snakemake.input.items()}

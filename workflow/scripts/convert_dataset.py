@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from refvessel.dataset.convert import convert_dataset, told
+from refvessel.dataset.conversion.annotate import convert_dataset, told
 from refvessel.workflow import logged_in_private
 
 # Neither inputs nor parameters: Snakemake keeps those, and prints them, and a path may name somebody.

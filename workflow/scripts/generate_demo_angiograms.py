@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refvessel.demo.labelme import write_labelme_folder
+from refvessel.demo.annotations import write_labelme_folder
 from refvessel.workflow import logged
 
 with logged(snakemake.log[0]):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refvessel.inference.refinement import refine_predictions
+from refvessel.predictions.refinement import refine_predictions
 from refvessel.workflow import logged
 
 given, settings = snakemake.input, snakemake.params.settings

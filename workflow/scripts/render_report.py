@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from refvessel.privacy.names import table_of_tree
-from refvessel.report.evaluation import Evaluation
+from refvessel.privacy.name_tables import table_of_tree
 from refvessel.report.render import render_report
+from refvessel.report.sections import Evaluation
 from refvessel.workflow import logged
 
 given, params = snakemake.input, snakemake.params

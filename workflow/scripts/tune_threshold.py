@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refvessel.tuning import tune_threshold
+from refvessel.evaluation.tuning import tune_threshold
 from refvessel.workflow import logged
 
 with logged(snakemake.log[0]):

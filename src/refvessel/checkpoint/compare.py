@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from refvessel.checkpoint.contents import read_contents
-from refvessel.checkpoint.tables import module_pattern, text_table
 from refvessel.checkpoint.tensors import LazyTensor, row_blocks
+from refvessel.checkpoint.text_table import module_pattern, text_table
 from refvessel.errors import UserError
 
 _ROWS_SHOWN = 18  # so that a comparison fits into a terminal of 24 lines

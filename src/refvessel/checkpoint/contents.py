@@ -7,11 +7,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from refvessel.checkpoint.layer_names import base_address, sam2_address, training_address
 from refvessel.checkpoint.layers import read_training_file
-from refvessel.checkpoint.names import base_address, sam2_address, training_address
 from refvessel.checkpoint.safetensors_file import read_safetensors
-from refvessel.checkpoint.tables import module_pattern, text_table
 from refvessel.checkpoint.tensors import LazyTensor
+from refvessel.checkpoint.text_table import module_pattern, text_table
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.checkpoint.training_config import LoraSettings, read_training_config
 from refvessel.checkpoint.weights_folder import read_weights

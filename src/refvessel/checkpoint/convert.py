@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from refvessel.checkpoint.conversion_record import conversion_report
 from refvessel.checkpoint.finite import check_finite
 from refvessel.checkpoint.gaps import check_gaps
 from refvessel.checkpoint.generation import GENERATION, generation_config, generation_files
+from refvessel.checkpoint.layer_names import Address, Part
 from refvessel.checkpoint.layers import (
     BASE_LAYERS,
     Layer,
@@ -22,9 +24,7 @@ from refvessel.checkpoint.layers import (
 from refvessel.checkpoint.lineage import check_lineage
 from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.model_config import model_shapes, official_config, read_base_config
-from refvessel.checkpoint.names import Address, Part
 from refvessel.checkpoint.output import REPORT_NAME, check_output, json_bytes
-from refvessel.checkpoint.report import conversion_report
 from refvessel.checkpoint.shards import (
     INDEX_NAME,
     cancelled_on_error,

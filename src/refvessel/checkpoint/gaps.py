@@ -4,10 +4,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from refvessel.checkpoint.layer_names import Part
 from refvessel.checkpoint.layers import BASE_LAYERS, LORA_PREFIXES, Layer
 from refvessel.checkpoint.lora_targets import LoraTargets
-from refvessel.checkpoint.names import Part
-from refvessel.checkpoint.tables import module_pattern
+from refvessel.checkpoint.text_table import module_pattern
 from refvessel.errors import UserError
 
 # The outermost of a network's equal layers that a tensor lies in; other numbered modules differ from each other.

@@ -7,7 +7,7 @@ from pathlib import Path
 from refvessel.checkpoint.output import json_bytes
 from refvessel.errors import UserError
 from refvessel.files import read_json
-from refvessel.model.templates import find_template
+from refvessel.model.prompt_templates import find_template
 
 GENERATION = "generation_config.json"
 _SETTINGS = "tokenizer_config.json"

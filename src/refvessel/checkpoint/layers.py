@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from refvessel.checkpoint.names import Address, base_address, sam2_address, training_address
+from refvessel.checkpoint.layer_names import Address, base_address, sam2_address, training_address
 from refvessel.checkpoint.tensors import LazyTensor
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.checkpoint.training_config import TrainingConfig, read_training_config

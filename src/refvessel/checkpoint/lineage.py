@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from refvessel.checkpoint.layer_names import Address
 from refvessel.checkpoint.layers import Layer
-from refvessel.checkpoint.names import Address
 from refvessel.checkpoint.stated_files import Role, StatedFile
 from refvessel.checkpoint.trunks import trunk_name
 from refvessel.errors import UserError

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from refvessel.checkpoint.conversion_record import linked_report
 from refvessel.checkpoint.finite import largest_magnitude, not_finite
 from refvessel.checkpoint.generation import generation_files
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.checkpoint.output import REPORT_NAME, check_output
-from refvessel.checkpoint.report import linked_report
 from refvessel.checkpoint.shards import cancelled_on_error
 from refvessel.checkpoint.tensors import StoredTensor, row_blocks
 from refvessel.errors import UserError

@@ -79,7 +79,7 @@ def model_shapes(config: dict[str, Any], where: str) -> dict[str, tuple[int, ...
     """
     # Found by building the model (on no device), which takes transformers a second to import.
     from refvessel.model.configuration import describing_a_model
-    from refvessel.model.naming import official_shapes
+    from refvessel.model.official_tensors import official_shapes
 
     with describing_a_model(where):
         return official_shapes(config)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from refvessel.checkpoint.layer_names import VOCABULARY, Address, Part
 from refvessel.checkpoint.layers import BASE_LAYERS, Layer
-from refvessel.checkpoint.names import VOCABULARY, Address, Part
 from refvessel.checkpoint.tensors import LazyTensor, whole
 from refvessel.errors import UserError
 

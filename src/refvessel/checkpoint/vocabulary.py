@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from refvessel.checkpoint.layer_names import VOCABULARY, Address, Part
 from refvessel.checkpoint.layers import BASE_LAYERS, Layer
-from refvessel.checkpoint.names import VOCABULARY, Address, Part
 from refvessel.checkpoint.tensors import JoinedTensor, LazyTensor
 
 # Vocabularies are padded to a multiple of 8, 64, 128, ... rows. Another number has tokens of another tokenizer.

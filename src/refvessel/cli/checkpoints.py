@@ -37,8 +37,8 @@ def convert_checkpoint(
     ] = None,
 ) -> None:
     """Stack the layers of a fine-tuning run into an official Hugging Face folder."""
+    from refvessel.checkpoint.conversion_record import summary
     from refvessel.checkpoint.convert import convert_checkpoint
-    from refvessel.checkpoint.report import summary
 
     report = convert_checkpoint(
         base_mllm=base_mllm,
@@ -59,8 +59,8 @@ def link_checkpoint(
     output: Annotated[Path, typer.Option(help="Folder to write the links and conversion.json into.")],
 ) -> None:
     """Check, hash and link an official Hugging Face folder, in place of converting."""
+    from refvessel.checkpoint.conversion_record import summary
     from refvessel.checkpoint.link import link_checkpoint
-    from refvessel.checkpoint.report import summary
 
     print(summary(link_checkpoint(folder=folder, output=output)))
 

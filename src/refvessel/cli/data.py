@@ -74,7 +74,7 @@ def convert_dataset(
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
 ) -> None:
     """Convert vessel images and their annotations to the official RefCOCO tree."""
-    from refvessel.dataset.convert import convert_dataset
+    from refvessel.dataset.conversion.annotate import convert_dataset
     from refvessel.dataset.readers.formats import options_as_typed
 
     convert_dataset(
@@ -112,7 +112,7 @@ def check_privacy(
 ) -> None:
     """Search text, archives and image metadata for the original names behind pseudonyms."""
     from refvessel.privacy.check import check_privacy
-    from refvessel.privacy.names import stated_identities
+    from refvessel.privacy.name_tables import stated_identities
 
     tables = sorted(names.glob("*.csv"))
     if not tables:

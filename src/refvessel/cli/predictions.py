@@ -125,7 +125,7 @@ def tune_threshold(
     output: Annotated[Path, typer.Option(help="JSON file to write.")],
 ) -> None:
     """Find the threshold that scores best on one split, to be frozen for another."""
-    from refvessel.tuning import tune_threshold
+    from refvessel.evaluation.tuning import tune_threshold
 
     tuned = tune_threshold(
         predictions=predictions, logits=logits, dataset=dataset, score=score.value, output=output
@@ -148,7 +148,7 @@ def refine(
     smallest_hole: Annotated[int, typer.Option(help="Fill holes of fewer pixels.", min=0)] = 0,
 ) -> None:
     """Make the masks of another threshold, and post-process them."""
-    from refvessel.inference.refinement import refine_predictions
+    from refvessel.predictions.refinement import refine_predictions
 
     refine_predictions(
         predictions=predictions,

@@ -22,7 +22,7 @@ def score(
     cores: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
-    from refvessel.evaluation import score_split
+    from refvessel.evaluation.score_split import score_split
 
     score_split(
         predictions=predictions,
@@ -41,7 +41,7 @@ def compare(
     score: Annotated[list[str] | None, typer.Option(help="Score to compare; may be repeated.")] = None,
 ) -> None:
     """Compare models on the same expressions: paired tests, effects and ranks."""
-    from refvessel.metrics.compare import COMPARED_SCORES, compare_models
+    from refvessel.evaluation.comparing import COMPARED_SCORES, compare_models
 
     paths = {name: Path(path) for name, path in (pairs(cases, "MODEL=cases.parquet") or {}).items()}
     compare_models(cases=paths, output=output, scores=score or COMPARED_SCORES)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refvessel.errors import UserError
-from refvessel.masks import MOST_PIXELS
+from refvessel.rle import MOST_PIXELS
 
 _MOST_BITS = 63  # of a whole number: what every table and array can hold
 _NAMES = {dict: "an object", list: "a list", str: "text", int: "a whole number"}

@@ -2,10 +2,10 @@
 
 import math
 
-from refvessel.dataset.tree import Expression
+from refvessel.dataset.tree.expressions import Expression
 from refvessel.inference.segmenter import Segmentation
-from refvessel.masks import RLE, empty, encode, union
-from refvessel.predictions.records import FAILED, NO_SEG, OK, Prediction
+from refvessel.predictions.prediction import FAILED, NO_SEG, OK, Prediction
+from refvessel.rle import RLE, empty, encode, union
 
 
 def answered(expression: Expression, prompt: str, segmentation: Segmentation) -> Prediction:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from refvessel.dataset.tree import Expression
+from refvessel.dataset.tree.expressions import Expression
 from refvessel.errors import UserError
 from refvessel.model.processing import tile_grid
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from refvessel.dataset.loader import open_image, prompt_of
-from refvessel.dataset.tree import Expression
+from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.loader import open_image, prompt_of
 from refvessel.errors import UserError
 from refvessel.inference.ahead import ahead
 from refvessel.inference.augmentation import segment_flipped
@@ -27,7 +27,7 @@ from refvessel.inference.reading import tells_of_a_reader
 from refvessel.inference.segmenter import Begun, Launched, Segmentation, Segmenter
 from refvessel.model.language import uncompiled
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
-from refvessel.predictions.records import Prediction
+from refvessel.predictions.prediction import Prediction
 
 # What PyTorch says where its own class for it does not: of the CPU, of cuBLAS and cuDNN, of the driver.
 _MEMORY_IS_SHORT = ("can't allocate memory", "ALLOC_FAILED", "out of memory")

@@ -14,7 +14,7 @@ from types import FrameType
 
 from torch.utils.data import DataLoader, Dataset
 
-from refvessel.dataset.loader import read_image
+from refvessel.dataset.tree.loader import read_image
 from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor

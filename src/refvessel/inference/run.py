@@ -12,12 +12,12 @@ from transformers import logging as transformers_logging
 
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import BatchSize, fitting_batch_size, form_batches
 from refvessel.inference.devices import describe_device, peak_memory
 from refvessel.inference.drafts import Drafts
-from refvessel.inference.loading import loaded_model
+from refvessel.inference.loaded_model import loaded_model
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.reading import cores, read_images
@@ -30,7 +30,7 @@ from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.predictions.asked import Asked, asked_of
 from refvessel.predictions.identity import ModelState, model_identity, model_state
-from refvessel.predictions.records import failures, read_shard
+from refvessel.predictions.prediction import failures, read_shard
 from refvessel.predictions.shard import Run, ShardWriter, open_shard, publish_shard
 from refvessel.provenance import versions
 
@@ -38,7 +38,7 @@ from refvessel.provenance import versions
 ANSWERING = (
     "refvessel.inference.predictor",
     "refvessel.inference.reading",
-    "refvessel.inference.loading",
+    "refvessel.inference.loaded_model",
     "refvessel.model.compilation",
 )
 _COMPUTING = ("torch", "transformers", "pillow", "numpy")  # an answer of theirs may depend on the version

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from refvessel.dataset.loader import QUESTION
+from refvessel.dataset.tree.loader import QUESTION
 from refvessel.errors import UserError
 from refvessel.inference.devices import choose_device, choose_dtype
 from refvessel.inference.drafts import EXPECTED

@@ -19,7 +19,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.jobs.locks import try_lock
+from refvessel.locks import try_lock
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _DRIVER = "libcuda.so.1"

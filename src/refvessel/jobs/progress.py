@@ -9,8 +9,8 @@ from pathlib import Path
 
 from refvessel.errors import UserError
 from refvessel.files import full_disk_is_a_user_error, read_json, write_json
-from refvessel.jobs.locks import THIS_MACHINE, sign_of_life, somebody_lives
 from refvessel.jobs.signals import Stopped
+from refvessel.locks import THIS_MACHINE, sign_of_life, somebody_lives
 
 SUFFIX = ".progress.json"
 

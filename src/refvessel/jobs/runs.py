@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from refvessel.jobs.locks import THIS_MACHINE, sign_of_life, somebody_lives
+from refvessel.locks import THIS_MACHINE, sign_of_life, somebody_lives
 
 STATE = Path(".snakemake")  # Snakemake's own folder, in the working directory
 _REFUSALS = STATE / "refvessel.refusals"

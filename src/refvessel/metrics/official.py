@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from refvessel.masks import RLE
 from refvessel.metrics.overlap import pixel_counts
 from refvessel.metrics.referring import giou_terms
+from refvessel.rle import RLE
 
 
 @dataclass(frozen=True)

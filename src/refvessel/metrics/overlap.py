@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from pycocotools import mask as coco
 
-from refvessel.masks import RLE
 from refvessel.metrics.policy import EmptyPolicy, apply_policy
+from refvessel.rle import RLE
 
 COUNTS = ("tp", "fp", "fn", "tn")
 

@@ -7,17 +7,12 @@ from itertools import repeat
 import numpy as np
 import pandas as pd
 
-from refvessel import masks
-from refvessel.masks import RLE
+from refvessel import rle
+from refvessel.geometry import vessel_width
 from refvessel.metrics.parallel import call_each
-from refvessel.metrics.surface import (
-    SURFACE_SCORES,
-    nearest_distances,
-    positions,
-    surface,
-    surface_scores,
-)
+from refvessel.metrics.surface import SURFACE_SCORES, surface_scores
 from refvessel.metrics.topology import TOPOLOGY_SCORES, Topology, topology_scores
+from refvessel.rle import RLE
 
 SHAPE_SCORES = (*SURFACE_SCORES, *TOPOLOGY_SCORES)
 TRUTH_SIZES = ("truth_regions", "vessel_width")
@@ -48,7 +43,7 @@ def shape_scores(
 def _shape_of_pair(
     prediction: RLE, truth: RLE, spacing: tuple[float, float], tolerance: float
 ) -> dict[str, float]:
-    predicted, true = _cropped(masks.decode(prediction).astype(bool), masks.decode(truth).astype(bool))
+    predicted, true = _cropped(rle.decode(prediction).astype(bool), rle.decode(truth).astype(bool))
     predicted_topology, true_topology = Topology.of(predicted), Topology.of(true)
     side = math.sqrt(spacing[0] * spacing[1])
     return {
@@ -67,15 +62,3 @@ def _cropped(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
         return first[:1, :1], second[:1, :1]
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return first[box], second[box]
-
-
-def vessel_width(mask: np.ndarray, centre_lines: np.ndarray) -> float:
-    """Twice the mean distance in pixels from a mask's skeleton to the nearest background; NaN where it is empty.
-
-    What lies beyond the image counts as background. A line one pixel wide has the width 2.
-    """
-    if not mask.any():
-        return np.nan
-    background = surface(~np.pad(mask, 1))
-    distances = nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))
-    return 2 * float(distances.mean())

@@ -6,10 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from refvessel.geometry import WIDTH_EDGES
+
 NO_VESSEL = "no vessel"
 
 # Fixed edges, so that groups mean the same in every table; the lower edge belongs to a group, the upper does not.
-_WIDTH_EDGES = (4, 6, 8, 12)  # pixels
 _SHARE_EDGES = (0.01, 0.02, 0.05, 0.1)  # of the scored pixels
 _MOST_REGIONS = 3
 
@@ -21,7 +22,7 @@ def subgroups(cases: pd.DataFrame) -> dict[str, pd.Series]:
     foreground_share (of the truth) and image_size (width x height).
     """
     scored = cases[["tp", "fp", "fn", "tn"]].sum(axis="columns")
-    widths = _binned(cases["vessel_width"], _WIDTH_EDGES, "{:g} px".format)
+    widths = _binned(cases["vessel_width"], WIDTH_EDGES, "{:g} px".format)
     shares = _binned(cases["truth_pixels"] / scored, _SHARE_EDGES, "{:.0%}".format)
     sizes = pd.DataFrame({"width": cases["width"], "height": cases["height"]})
     areas = sizes.drop_duplicates().sort_values(["width", "height"])

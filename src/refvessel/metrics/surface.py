@@ -6,7 +6,8 @@ the other.
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+from refvessel.geometry import nearest_distances, positions, surface
 
 SURFACE_SCORES = ("hd95", "assd", "nsd")
 
@@ -47,22 +48,3 @@ def surface_distances(
     """
     points = [positions(surface(mask)) * spacing for mask in (first, second)]
     return nearest_distances(points[0], points[1]), nearest_distances(points[1], points[0])
-
-
-def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Of each point the distance to the nearest of the others, float64; both of shape (n, 2), none empty."""
-    # A k-d tree of the few pixels is faster than a distance transform of the whole image, and exact.
-    return cKDTree(others, compact_nodes=False, balanced_tree=False).query(points)[0]
-
-
-def positions(mask: np.ndarray) -> np.ndarray:
-    """Row and column of each foreground pixel, float64 of shape (n, 2): `np.argwhere`, several times faster."""
-    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    return np.stack([rows, columns], axis=1).astype(np.float64)
-
-
-def surface(mask: np.ndarray) -> np.ndarray:
-    """The surface of a bool mask of shape (height, width), as a mask of that shape."""
-    padded = np.pad(mask, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner

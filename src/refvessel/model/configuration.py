@@ -26,7 +26,7 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.model.bounds import check_bounds, check_trunk
 from refvessel.model.naming import INTERNLM2
-from refvessel.model.templates import find_template
+from refvessel.model.prompt_templates import find_template
 
 # The kinds of language models, as `llm_config.architectures` names them, and what each is built of. InternLM2
 # computes what Llama does; it only names and fuses its tensors in another way.
@@ -92,7 +92,7 @@ class Sa2VAConfig(PreTrainedConfig):
         vision_config: InternViT, with the official keys (`qk_normalization`, `qkv_bias`, ...).
         llm_config: the language model; `architectures` names its kind.
         grounding_encoder_config: where SAM2 is not Hiera-L, the keys of `HIERA_LARGE` that differ.
-        template: chat template, a key of `refvessel.model.templates.TEMPLATES`.
+        template: chat template, a key of `refvessel.model.prompt_templates.TEMPLATES`.
         force_image_size: side of a tile in pixels.
         min_dynamic_patch: least number of tiles.
         max_dynamic_patch: greatest number of tiles.

@@ -25,10 +25,10 @@ from refvessel.model.configuration import Sa2VAConfig, read_config
 from refvessel.model.decoding import Answer, Prefill, Stopping, complete, prefill
 from refvessel.model.hiera import encode
 from refvessel.model.isolation import weights_alone
-from refvessel.model.loading import made_on_loading, official_names, tensor_problems
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.placement import Spreading, bring_results_back, bytes_on_disk, place
 from refvessel.model.quantisation import LANGUAGE_WEIGHTS, quantise_linear_layers
+from refvessel.model.weights import made_on_loading, official_names, tensor_problems
 
 
 @dataclass(frozen=True)

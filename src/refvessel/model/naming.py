@@ -8,8 +8,7 @@ InternLM2 in one `wqkv`, and the four point embeddings of SAM2 in one module ten
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 INTERNLM2 = "InternLM2ForCausalLM"
 SAM2_PREFIX = "grounding_encoder.sam2_model."
@@ -151,7 +150,7 @@ _TABLE = {
 }
 
 _LANGUAGE_MODEL = "language_model."
-_HEAD, _EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
+HEAD, _EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 _INTERNLM2_TABLE = _under(
     "language_model.",
     "language_model.",
@@ -168,11 +167,11 @@ _INTERNLM2_TABLE = _under(
         "model.layers.#.feed_forward.w3.weight": "model.layers.#.mlp.up_proj.weight",
     },
 )
-_WQKV = re.compile(r"(language_model\.model\.layers\.\d+\.self_attn\.)(q|k|v)_proj\.(weight|bias)")
-_QKV = re.compile(r"(vision_model\.encoder\.layer\.\d+\.attention\.)(q|k|v)_proj\.(weight|bias)")
-_POINT_EMBED = "grounding_encoder.prompt_encoder.point_embed.weight"
+WQKV = re.compile(r"(language_model\.model\.layers\.\d+\.self_attn\.)(q|k|v)_proj\.(weight|bias)")
+QKV = re.compile(r"(vision_model\.encoder\.layer\.\d+\.attention\.)(q|k|v)_proj\.(weight|bias)")
+POINT_EMBED = "grounding_encoder.prompt_encoder.point_embed.weight"
 # One buffer under two names: the prompt encoder's own is the shared one.
-_SHARED_POSITIONS = "grounding_encoder.prompt_encoder.shared_embedding.positional_embedding"
+SHARED_POSITIONS = "grounding_encoder.prompt_encoder.shared_embedding.positional_embedding"
 
 
 class _Renaming:
@@ -225,94 +224,9 @@ def to_official(module: str, architecture: str) -> str | None:
 
 def head_name(architecture: str) -> str:
     """The official name of the language model's output layer."""
-    return to_official(_HEAD, architecture)
+    return to_official(HEAD, architecture)
 
 
 def embedding_name(architecture: str) -> str:
     """The official name of the language model's token embeddings."""
     return to_official(_EMBEDDING, architecture)
-
-
-def official_state_dict(state_dict: Mapping[str, Any], language_model: Any | None = None) -> dict[str, Any]:
-    """Our model's state dict in the official names and shapes.
-
-    Args:
-        state_dict: module tensor name -> torch.Tensor (any dtype and device, `meta` included).
-        language_model: transformers' configuration of the language model; may be left out for a Qwen2 with an
-            output layer of its own.
-
-    Returns:
-        official tensor name -> tensor; fused tensors are new, the others are those given. An output layer that
-        is tied to the embeddings is left out.
-
-    Raises:
-        KeyError: for a name that no official tensor has.
-    """
-    import torch
-
-    architecture = language_model.architectures[0] if language_model else "Qwen2ForCausalLM"
-    twice = {_SHARED_POSITIONS}
-    if language_model and language_model.tie_word_embeddings:
-        twice.add(_HEAD)
-    official = {}
-
-    def add(name: str, tensor: Any) -> None:
-        renamed = to_official(name, architecture)
-        if renamed is None:
-            raise KeyError(name)
-        official[renamed] = tensor
-
-    def projections(fused: re.Match[str]) -> list[Any]:
-        prefix, _, kind = fused.groups()
-        return [state_dict[f"{prefix}{part}_proj.{kind}"] for part in "qkv"]
-
-    for name, tensor in state_dict.items():
-        if name in twice:
-            continue
-        if name == _POINT_EMBED:
-            for index, row in enumerate(tensor.split(1)):
-                add(name.replace("weight", f"{index}.weight"), row)
-        elif fused := _QKV.fullmatch(name):
-            if fused[2] == "q":
-                add(f"{fused[1]}qkv.{fused[3]}", torch.cat(projections(fused)))
-        elif architecture == INTERNLM2 and (fused := _WQKV.fullmatch(name)):
-            if fused[2] == "q":
-                groups = language_model.num_key_value_heads
-                add(f"{fused[1]}wqkv.{fused[3]}", join_groups(projections(fused), groups))
-        else:
-            add(name, tensor)
-    return official
-
-
-def join_groups(projections: Sequence[Any], groups: int) -> Any:
-    """InternLM2's `wqkv` from query, key and value projections, each a tensor (heads * head size, ...).
-
-    It holds, for each of the `groups` of query heads that share a key and a value head, the rows of those query
-    heads, of the key head, and of the value head.
-    """
-    import torch
-
-    return torch.cat([each.unflatten(0, (groups, -1)) for each in projections], dim=1).flatten(0, 1)
-
-
-def split_groups(fused: Any, groups: int, head_size: int) -> list[Any]:
-    """The inverse of `join_groups`: query, key and value projections, contiguous."""
-    rows = fused.unflatten(0, (groups, -1))  # (groups, (query heads a group + 2) * head size, ...)
-    sizes = (rows.shape[1] - 2 * head_size, head_size, head_size)
-    return [part.flatten(0, 1).contiguous() for part in rows.split(sizes, dim=1)]
-
-
-def official_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Every tensor that an official folder with this `config.json` must hold: name -> shape.
-
-    Raises UserError where the configuration describes a model that is not supported.
-    """
-    import torch
-
-    from refvessel.model.configuration import Sa2VAConfig
-    from refvessel.model.modeling import Sa2VAModel
-
-    with torch.device("meta"):
-        model = Sa2VAModel(Sa2VAConfig(**config))
-    tensors = official_state_dict(model.state_dict(), model.config.llm_config)
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

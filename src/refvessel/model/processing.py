@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config
 from refvessel.model.isolation import tokenizer_alone
-from refvessel.model.templates import find_template
+from refvessel.model.prompt_templates import find_template
 
 IMAGE_PLACEHOLDER = "<image>"
 _IMAGE_TOKEN = "<IMG_CONTEXT>"

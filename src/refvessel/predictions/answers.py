@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from refvessel.predictions.records import FAILED, Prediction, parse_record
+from refvessel.predictions.prediction import FAILED, Prediction, parse_record
 
 
 def find_answers(folder: Path, wanted: Collection[str], *, but: Path) -> dict[str, tuple[Prediction, Path]]:

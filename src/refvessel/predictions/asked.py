@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from refvessel.dataset.loader import prompt_of
-from refvessel.dataset.tree import Expression, read_expressions
+from refvessel.dataset.tree.expressions import Expression, read_expressions
+from refvessel.dataset.tree.loader import prompt_of
 from refvessel.files import write_json
 from refvessel.predictions.identity import answer_identity, hashes_of_files
-from refvessel.predictions.records import Prediction
+from refvessel.predictions.prediction import Prediction
 
 
 @dataclass(frozen=True)

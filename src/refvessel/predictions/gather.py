@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from refvessel.dataset.tree import Expression, read_expressions
+from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import atomic_file
 from refvessel.predictions.asked import asked_of
 from refvessel.predictions.identity import dataset_identity
-from refvessel.predictions.records import Prediction, read_shard
+from refvessel.predictions.prediction import Prediction, read_shard
 from refvessel.predictions.shard import COMMON, read_run, run_identity
 from refvessel.provenance import file_record
 

@@ -1,7 +1,7 @@
 """Mask logits beside a shard that is being written.
 
 While it is, they are in parts, one a batch, `NAME.logits/{number}.npz`, by the identity of the answer; when it is
-finished, in one compressed file by sent_id, laid out as `refvessel.logits` says.
+finished, in one compressed file by sent_id, laid out as `refvessel.predictions.logits_file` says.
 """
 
 import shutil
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from refvessel.files import atomic_file
-from refvessel.logits import logits_file, read_arrays, stored_names
-from refvessel.predictions.records import Prediction
+from refvessel.predictions.logits_file import logits_file, read_arrays, stored_names
+from refvessel.predictions.prediction import Prediction
 
 
 @dataclass(frozen=True)

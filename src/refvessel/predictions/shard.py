@@ -13,12 +13,12 @@ import numpy as np
 
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, copy_file, read_json, share_file, write_json
-from refvessel.jobs.locks import sole_writer
-from refvessel.logits import logits_file
+from refvessel.locks import sole_writer
 from refvessel.predictions.answers import find_answers
 from refvessel.predictions.asked import Asked
+from refvessel.predictions.logits_file import logits_file
 from refvessel.predictions.logits_writer import LogitsWriter, Place, places_of_logits
-from refvessel.predictions.records import FAILED, Prediction, read_shard
+from refvessel.predictions.prediction import FAILED, Prediction, read_shard
 
 # Fields of a run that can change an answer. Size of a batch, draft and compilation can only move a pixel whose
 # logit is zero but for rounding.

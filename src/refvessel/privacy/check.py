@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refvessel.errors import UserError
-from refvessel.privacy.contents import pieces_of_file, pieces_of_name
-from refvessel.privacy.names import Name, read_name_table
+from refvessel.privacy.kinds import pieces_of_file, pieces_of_name
+from refvessel.privacy.name_tables import Name, read_name_table
 from refvessel.privacy.pieces import Piece, Unsearchable
 from refvessel.privacy.private import write_private
 from refvessel.privacy.terms import Hit, Terms

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 import ahocorasick
 
-from refvessel.privacy.names import Name
+from refvessel.privacy.name_tables import Name
 from refvessel.privacy.normal import normal_form
 from refvessel.privacy.own_text import own_sentences, own_text
 from refvessel.privacy.pieces import Piece

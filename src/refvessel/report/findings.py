@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from refvessel.report.comparison import Comparison
-from refvessel.report.evaluation import Artifacts
+from refvessel.report.compared_models import Comparison
+from refvessel.report.sections import Artifacts
 
 _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
 

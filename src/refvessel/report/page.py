@@ -10,11 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
-from refvessel.report.comparison import Comparison
-from refvessel.report.evaluation import Artifacts
+from refvessel.report.compared_models import Comparison
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities
 from refvessel.report.printing import printable
+from refvessel.report.sections import Artifacts
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from refvessel.dataset.tree import IMAGES
+from refvessel.dataset.tree.expressions import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
-from refvessel.report.comparison import Comparison, read_comparison
+from refvessel.report.compared_models import Comparison, read_comparison
 from refvessel.report.curves import draw_threshold_curves
-from refvessel.report.evaluation import Artifacts, Evaluation, read_artifacts
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
+from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.tables import write_tables
 
 _OF_COMPARISONS = ("comparisons.csv", "ranking.csv")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from refvessel.report.comparison import Comparison, ranking_table, tests_table
-from refvessel.report.evaluation import Artifacts
+from refvessel.report.compared_models import Comparison, ranking_table, tests_table
 from refvessel.report.printing import shortened
+from refvessel.report.sections import Artifacts
 from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from refvessel.cli.data import Format
-from refvessel.dataset.polygons import as_polygon
 from refvessel.dataset.readers import FORMATS, formats
 from refvessel.dataset.readers.records import Record, locate, visible_files
-from refvessel.dataset.shapes import Polygon, Region
+from refvessel.dataset.regions.polygons import as_polygon
+from refvessel.dataset.regions.shapes import Polygon, Region
 from refvessel.errors import UserError
 
 README = Path(__file__).resolve().parents[3] / "data" / "README.md"

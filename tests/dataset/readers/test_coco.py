@@ -7,9 +7,9 @@ import pytest
 from pycocotools import mask as pycoco
 from pycocotools.coco import COCO
 
-from refvessel import masks
-from refvessel.dataset.loader import ReferringDataset
-from refvessel.dataset.tree import read_expressions
+from refvessel import rle
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
 
 TRIANGLE = [2, 2, 20, 4, 8, 25]
@@ -41,14 +41,12 @@ def plain(mask: np.ndarray) -> dict:
     return {"size": list(mask.shape), "counts": runs}
 
 
-@pytest.mark.parametrize(
-    "segmentation", [masks.encode(MASK), plain(MASK)], ids=["compressed", "uncompressed"]
-)
+@pytest.mark.parametrize("segmentation", [rle.encode(MASK), plain(MASK)], ids=["compressed", "uncompressed"])
 def test_run_lengths_keep_their_mask(source, convert, tmp_path, segmentation):
     write(source, [annotation(segmentation=segmentation, iscrowd=1)])
     counts = convert("coco")["counts"]
     (expression,) = read_expressions(tmp_path / "tree", "test")
-    assert np.array_equal(masks.decode(expression.truth), MASK)
+    assert np.array_equal(rle.decode(expression.truth), MASK)
     assert counts["regions_crowd"] == 1
 
 
@@ -80,7 +78,7 @@ def test_categories_are_labels_and_images_without_annotation_are_empty(source, r
 def test_a_target_is_a_phrase_or_a_region(source, convert, tmp_path, target):
     write(source, [annotation(1, segmentation=[TRIANGLE, SQUARE]), annotation(2, segmentation=[SQUARE])])
     convert("coco", target=target)
-    found = [masks.decode(each.truth) for each in read_expressions(tmp_path / "tree", "test")]
+    found = [rle.decode(each.truth) for each in read_expressions(tmp_path / "tree", "test")]
     both = pycoco.decode(pycoco.merge(pycoco.frPyObjects([TRIANGLE, SQUARE], 30, 40)))
     second = pycoco.decode(pycoco.merge(pycoco.frPyObjects([SQUARE], 30, 40)))
     expected = [both] if target == "phrase" else [both, second]
@@ -124,7 +122,7 @@ def test_the_real_frames_have_the_masks_of_pycocotools(
         ({"segmentation": None}, "its segmentation must be a list"),
         ({"segmentation": [[1, 2, 3, 4]]}, "fewer than three points"),
         ({"segmentation": [[*TRIANGLE[:5], float("nan")]]}, "finite"),
-        ({"segmentation": masks.empty(40, 30)}, r"RLE is of size \[40, 30\]"),
+        ({"segmentation": rle.empty(40, 30)}, r"RLE is of size \[40, 30\]"),
         ({"segmentation": {"size": [30, 40], "counts": [3]}}, "does not cover 30 x 40"),
         ({"segmentation": {"size": [30, 40], "counts": [2**70]}}, "nor whole numbers of its pixels"),
         ({"image_id": "1"}, "'image_id' must be a whole number, not '1'"),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.dataset.readers.layouts import LAYOUTS
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 
 VESSEL = np.zeros((30, 40), bool)
@@ -135,9 +135,9 @@ def test_a_public_data_set_converts_with_its_truth(source, convert, tmp_path, la
     expressions = read_expressions(tmp_path / "tree", "test")
     assert len(expressions) == len(expected)
     for expression in expressions:
-        assert np.array_equal(masks.decode(expression.truth), VESSEL)
+        assert np.array_equal(rle.decode(expression.truth), VESSEL)
         if layout in ("drive", "hrf"):
-            assert np.array_equal(masks.decode(expression.ignore_mask), ~VIEW)
+            assert np.array_equal(rle.decode(expression.ignore_mask), ~VIEW)
         else:
             assert expression.ignore_mask is None
 

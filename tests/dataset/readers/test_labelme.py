@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers import labelme
-from refvessel.dataset.tree import read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 
 ANYONE = "(?P<patient>.+)"  # every image shows another patient
@@ -70,7 +70,7 @@ def test_a_rectangle_is_a_polygon_of_its_corners(source):
 
 def drawn(record, size=(40, 30)) -> np.ndarray:
     (region,) = record.regions
-    return masks.decode(region.draw(size, record.stated_size).mask)
+    return rle.decode(region.draw(size, record.stated_size).mask)
 
 
 def test_a_linestrip_is_drawn_with_its_width(source):
@@ -197,7 +197,7 @@ def test_a_mask_over_the_border_is_clipped(source):
     (region,) = read(source.root)[0].regions
     result = region.draw((40, 30), (40, 30))
     assert result.clipped
-    assert masks.area(result.mask) == 2 * 3
+    assert rle.area(result.mask) == 2 * 3
 
 
 def test_a_mask_is_never_resampled(source):
@@ -216,7 +216,7 @@ def box(label: str, left: int, top: int, right: int, bottom: int, **fields) -> d
 def areas(summary_of, tmp_path, **arguments) -> list[tuple[str, int]]:
     """Phrase and pixels of each expression."""
     summary_of(**arguments)
-    return [(each.phrase, masks.area(each.truth)) for each in read_expressions(tmp_path / "tree", "test")]
+    return [(each.phrase, rle.area(each.truth)) for each in read_expressions(tmp_path / "tree", "test")]
 
 
 def test_shapes_of_a_label_and_a_group_are_one_region(source, convert, tmp_path):
@@ -301,8 +301,8 @@ def test_what_is_called_ignore_is_ignored_and_no_phrase(source, convert, tmp_pat
     source.labelme("p1.png", shapes=shapes)
     summary = convert()
     (expression,) = read_expressions(tmp_path / "tree", "test")
-    assert masks.area(expression.truth) == 400
-    assert masks.area(expression.ignore_mask) == 40 * 5 + 10 * 15
+    assert rle.area(expression.truth) == 400
+    assert rle.area(expression.ignore_mask) == 40 * 5 + 10 * 15
     assert summary["counts"]["regions_ignored"] == 2
     assert summary["phrases"] == {"vessel": 1}
 

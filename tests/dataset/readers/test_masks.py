@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel import masks
+from refvessel import rle
 from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
 
@@ -29,7 +29,7 @@ def add(source, name: str, mask: Image.Image) -> None:
 def truths(record) -> dict[str, np.ndarray]:
     problems = Problems()
     found = {
-        region.label: masks.decode(region.draw((40, 30), record.stated_size).mask)
+        region.label: rle.decode(region.draw((40, 30), record.stated_size).mask)
         for region in record.all_regions(problems)
     }
     problems.raise_any()

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from refvessel import masks
-from refvessel.dataset.refs import read_refs, write_refs
-from refvessel.dataset.tree import IMAGES, REFS, read_expressions
+from refvessel import rle
+from refvessel.dataset.tree.expressions import IMAGES, REFS, read_expressions
+from refvessel.dataset.tree.refs import read_refs, write_refs
 from refvessel.errors import UserError
 
 
 def said(root) -> list:
     return [
-        (each.phrase, each.patient, masks.decode(each.truth).tobytes(), each.ignore_mask, each.spacing)
+        (each.phrase, each.patient, rle.decode(each.truth).tobytes(), each.ignore_mask, each.spacing)
         for split in ("train", "test")
         for each in read_expressions(root, split)
     ]
@@ -61,6 +61,6 @@ def test_the_truth_is_the_same_to_the_pixel(tree, read):
     for record in records:
         (region,) = [region for region in record.regions if region.shapes]
         assert np.array_equal(
-            masks.decode(region.draw((40, 30), record.stated_size).mask),
-            masks.decode(region.shapes[0].rle),
+            rle.decode(region.draw((40, 30), record.stated_size).mask),
+            rle.decode(region.shapes[0].rle),
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from refvessel.dataset.readers.templates import PathTemplate
+from refvessel.dataset.readers.path_templates import PathTemplate
 from refvessel.errors import UserError
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from refvessel.dataset.fields import require, require_size
 from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.path_templates import PathTemplate
 from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
-from refvessel.dataset.readers.templates import PathTemplate
-from refvessel.dataset.segmentation import read_shapes
-from refvessel.dataset.shapes import Region
+from refvessel.dataset.regions.segmentation import read_shapes
+from refvessel.dataset.regions.shapes import Region
 from refvessel.errors import UserError
 from refvessel.files import read_json
 

@@ -31,13 +31,13 @@ from pydicom.pixels import (
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from refvessel.dataset.fields import optional_size
-from refvessel.dataset.images import encode_png, lost_greys
+from refvessel.dataset.images.pixels import encode_png, lost_greys
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.labelme import LabelmeShapes
 from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, locate, visible_files
 from refvessel.errors import UserError
 from refvessel.files import read_json, require_content
-from refvessel.masks import MOST_PIXELS
+from refvessel.rle import MOST_PIXELS
 
 # Else it warns, on the console, of values that break the standard's rules: names of patients among them.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

@@ -23,13 +23,13 @@ import numpy as np
 from PIL import ExifTags
 
 from refvessel.dataset.fields import of_kind, optional_size, positive_number, require
-from refvessel.dataset.holes import Cut, Holes
-from refvessel.dataset.label_images import levels
-from refvessel.dataset.polygons import as_points, as_polygon
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.beside import ImageFolders
 from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
-from refvessel.dataset.shapes import Line, Patch, Polygon, Region, Shape
+from refvessel.dataset.regions.holes import Cut, Holes
+from refvessel.dataset.regions.label_images import levels
+from refvessel.dataset.regions.polygons import as_points, as_polygon
+from refvessel.dataset.regions.shapes import Line, Patch, Polygon, Region, Shape
 from refvessel.errors import UserError
 from refvessel.files import read_bytes, read_json
 from refvessel.image_files import decode, identify

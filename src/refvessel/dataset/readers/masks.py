@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.fields import positive_number
-from refvessel.dataset.label_images import BinaryMask, LabelImage, OutsideOf
 from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.path_templates import PathTemplate
 from refvessel.dataset.readers.records import (
     IMAGE_SUFFIXES,
     Record,
@@ -21,8 +21,8 @@ from refvessel.dataset.readers.records import (
     locate,
     visible_files,
 )
-from refvessel.dataset.readers.templates import PathTemplate
-from refvessel.dataset.shapes import Region
+from refvessel.dataset.regions.label_images import BinaryMask, LabelImage, OutsideOf
+from refvessel.dataset.regions.shapes import Region
 from refvessel.errors import UserError
 from refvessel.image_files import size_of_file
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from refvessel.dataset.label_images import OutsideOf
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.shapes import Region, Runs
+from refvessel.dataset.regions.label_images import OutsideOf
+from refvessel.dataset.regions.shapes import Region, Runs
 from refvessel.errors import UserError
 from refvessel.files import read_bytes
 

@@ -6,11 +6,19 @@ from pathlib import Path
 
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record, locate, not_annotated
-from refvessel.dataset.shapes import Polygon, Region, Runs
-from refvessel.dataset.tree import DATASET, IMAGES, INSTANCES, REFS, Annotated, Expression, read_splits
+from refvessel.dataset.regions.shapes import Polygon, Region, Runs
+from refvessel.dataset.tree.expressions import (
+    DATASET,
+    IMAGES,
+    INSTANCES,
+    REFS,
+    Annotated,
+    Expression,
+    read_splits,
+)
 from refvessel.errors import UserError
 from refvessel.files import read_json
-from refvessel.masks import area
+from refvessel.rle import area
 
 
 def read(root: Path, problems: Problems) -> Iterator[Record]:

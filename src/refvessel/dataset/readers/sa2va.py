@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.dataset.fields import of_kind, optional_size, require
-from refvessel.dataset.polygons import as_polygon
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_name
-from refvessel.dataset.shapes import Polygon, Region
+from refvessel.dataset.regions.polygons import as_polygon
+from refvessel.dataset.regions.shapes import Polygon, Region
 from refvessel.errors import UserError
 from refvessel.files import read_json
 

@@ -1,0 +1,1 @@
+"""From records of a reader to the tree."""

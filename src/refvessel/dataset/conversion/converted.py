@@ -1,0 +1,148 @@
+"""Images through the conversion, some at a time: read, check, draw the truth, write."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence, Set
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from refvessel.dataset.conversion.outlines_of_truths import outlines_of_regions, outlines_of_truths
+from refvessel.dataset.conversion.sensitivity import Redrawn, redraw
+from refvessel.dataset.conversion.spool import Place, Spool, pack
+from refvessel.dataset.conversion.truths import Tally, TruthRule, draw_truths, regions_of_phrases
+from refvessel.dataset.conversion.workers import Ended, map_in_processes
+from refvessel.dataset.images.pixels import clean_image
+from refvessel.dataset.patients.identities import Identified
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.records import Record
+from refvessel.dataset.regions.polygons import Outlines
+from refvessel.dataset.regions.rasterisers import sampled
+from refvessel.dataset.tree.expressions import IMAGES
+from refvessel.rle import RLE
+
+SECONDS_PER_IMAGE = 300.0  # the largest image that opens takes a minute
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """One annotated image after conversion. Its image is in the tree, unless no phrase has a truth on it."""
+
+    identity: Identified
+    drawn: Place  # of its DrawnTruths in the spool
+    tally: Tally
+    suffix: str  # of the image's file in the tree
+    width: int
+    height: int
+    pixels_sha256: str  # see CleanImage
+    perceptual_hashes: bytes  # see CleanImage
+    file_sha256: str  # of the encoded image as it was found
+    redrawn: Sequence[Redrawn]  # the truths by other rasterisers, for the images of the sample
+
+
+@dataclass(frozen=True)
+class DrawnTruths:
+    """What was drawn on an image, too much to be kept in memory for all."""
+
+    by_phrase: dict[str, list[RLE]]  # one truth an expression
+    ignore: RLE | None  # pixels that no score looks at
+    outlines: dict[str, list[Outlines]]  # by phrase, of each truth that was drawn from polygons alone
+
+
+def convert_images(
+    identities: Sequence[Identified],
+    phrases: Mapping[str, str],
+    tree: Path,
+    spool: Spool,
+    problems: Problems,
+    *,
+    rule: TruthRule,
+    hashed: bool,
+    jobs: int | None,
+) -> list[Converted]:
+    """Convert the images in `jobs` processes, in order; report what is wrong, until there are enough problems.
+
+    `hashed` says whether their perceptual hashes are wanted.
+
+    No process holds more than one image, or the truths of more than a few, in memory.
+    """
+    (tree / IMAGES).mkdir(parents=True)
+    sample = sampled(identity.image_id for identity in identities)
+    convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, hashed=hashed, sample=sample)
+    converted = []
+    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
+    with closing(map_in_processes(convert, identities, jobs=jobs, seconds=SECONDS_PER_IMAGE)) as results:
+        progress = tqdm(results, "converting images", len(identities), unit="image", disable=None)
+        for identity, result in zip(identities, progress, strict=True):
+            if isinstance(result, Problems):
+                for sentence in result.sentences:
+                    problems.add(sentence)
+            elif isinstance(result, Ended):
+                problems.add(_sentence(result, identity.record))
+            else:
+                drawn = spool.append(result.pop("drawn"))
+                converted.append(Converted(identity, drawn, **result))
+            if problems.enough:
+                break
+    return converted
+
+
+def _sentence(ended: Ended, record: Record) -> str:
+    return (
+        f"{record.path}: its process {ended.reason}, decoding it or drawing its annotation ({record.where}); "
+        "replace the image or redraw its outlines."
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is synced later: its way to the disk begins now, while others are computed."""
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        if hasattr(os, "posix_fadvise"):  # on Linux
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _convert_image(
+    identity: Identified,
+    *,
+    phrases: Mapping[str, str],
+    tree: Path,
+    rule: TruthRule,
+    hashed: bool,
+    sample: Set[str],
+) -> dict[str, Any] | Problems:
+    """The fields of Converted except the identity, which need not travel; or what is wrong with the image."""
+    record = identity.record
+    problems = Problems()
+    with problems.collect():
+        content = record.load(record.path)
+        image = clean_image(
+            content, record.stated_size, str(record.path), upright=record.upright, hashed=hashed
+        )
+        size = (image.width, image.height)
+        regions = record.all_regions(problems)
+        truths = draw_truths(record, regions, phrases, size, rule, problems)
+    if problems.sentences:
+        return problems
+    asked_for = regions_of_phrases(regions, phrases)
+    outlines = outlines_of_regions(asked_for, phrases, size, record.stated_size)
+    if truths.by_phrase:
+        _write(tree / IMAGES / f"{identity.image_id}{image.suffix}", image.content)
+    return {
+        "drawn": pack(
+            DrawnTruths(truths.by_phrase, truths.ignore, outlines_of_truths(outlines, truths, rule.target))
+        ),
+        "tally": truths.tally,
+        "suffix": image.suffix,
+        "width": image.width,
+        "height": image.height,
+        "pixels_sha256": image.pixels_sha256,
+        "perceptual_hashes": image.perceptual_hashes,
+        "file_sha256": hashlib.sha256(content).hexdigest(),
+        "redrawn": redraw(outlines, truths) if identity.image_id in sample else [],
+    }

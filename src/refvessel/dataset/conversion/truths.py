@@ -1,0 +1,151 @@
+"""The truth masks of one image: by phrase, the union of its regions or one mask a region."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from refvessel import rle
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.records import Record
+from refvessel.dataset.regions.shapes import Drawn, Page, Region
+from refvessel.errors import UserError
+
+
+@dataclass(frozen=True)
+class TruthRule:
+    """What an expression asks for, and which outlines are drawn; raises UserError where a value is unknown.
+
+    The `target` of an expression is a phrase, with all its regions, or a region. With `include_empty`, a phrase
+    without a region on an annotated image becomes an expression with an empty truth. Outlines that cross
+    themselves are refused or drawn as COCO draws them, what they enclose twice outside.
+    """
+
+    target: str = "phrase"
+    include_empty: bool = False
+    crossing_outlines: str = "refuse"
+
+    def __post_init__(self) -> None:
+        _require_one_of(self.target, ("phrase", "region"), "target")
+        _require_one_of(self.crossing_outlines, ("refuse", "draw"), "crossing_outlines")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many expressions an image has, and what happened to its regions on the way."""
+
+    expressions: Mapping[str, int]  # by phrase
+    expressions_empty: int
+    scaled: bool  # the stated size was not the real one
+    regions: int  # of which a phrase asks
+    regions_left_out: int  # on purpose, see phrases
+    regions_ignored: int  # whose pixels no score looks at
+    regions_clipped: int
+    regions_without_pixels: int  # too thin for the rasteriser
+    regions_of_the_whole_image: int
+    regions_of_most_of_the_image: (
+        int  # more than half, as of a mask whose background was taken for the drawing
+    )
+    regions_crossing_themselves: int
+
+
+@dataclass(frozen=True)
+class Truths:
+    """Masks of one image."""
+
+    by_phrase: dict[str, list[rle.RLE]]  # one mask an expression
+    ignore: rle.RLE | None  # pixels that no score looks at
+    tally: Tally
+
+
+def draw_truths(
+    record: Record,
+    regions: Sequence[Region],
+    phrases: Mapping[str, str],
+    size: tuple[int, int],
+    rule: TruthRule,
+    problems: Problems,
+) -> Truths:
+    """Rasterise a record's `regions`, all of them, on its image of `size` (width, height).
+
+    `phrases` maps labels to phrases; regions of other labels are left out. Regions that do not fit the image,
+    masks of another size and outlines that the rule refuses are reported.
+    """
+    width, height = size
+    parts: dict[str, list[rle.RLE]] = {phrase: [] for phrase in phrases.values()}
+    asked = set(parts) if rule.include_empty else set()
+    asked_for = regions_of_phrases(regions, phrases)
+    clipped = without_pixels = whole = most = crossing = 0
+    for region in asked_for:
+        phrase = phrases[region.label]
+        if not region.shapes:
+            asked.add(phrase)  # the annotation says that nothing of this name is there
+            continue
+        with problems.collect():
+            drawn = region.draw(size, record.stated_size)
+            clipped += drawn.clipped
+            pixels = rle.area(drawn.mask)
+            if not pixels:
+                without_pixels += 1
+                continue
+            whole += pixels == width * height
+            most += width * height / 2 < pixels < width * height
+            _require_drawable(region, drawn, rule)
+            crossing += drawn.crosses_itself
+            parts[phrase].append(drawn.mask)
+    truths = {
+        phrase: [rle.union(drawn)] if rule.target == "phrase" else drawn
+        for phrase, drawn in parts.items()
+        if drawn
+    }
+    empty = [phrase for phrase in parts if phrase in asked - truths.keys()]
+    truths |= {phrase: [rle.empty(height, width)] for phrase in empty}
+    ignored = [region for region in regions if region.ignored]
+    tally = Tally(
+        {sys.intern(phrase): len(drawn) for phrase, drawn in truths.items()},
+        len(empty),
+        record.stated_size not in (None, size),
+        len(asked_for),
+        len(regions) - len(asked_for) - len(ignored),
+        len(ignored),
+        clipped,
+        without_pixels,
+        whole,
+        most,
+        crossing,
+    )
+    return Truths(truths, _ignored(record, ignored, size, rule, problems), tally)
+
+
+def regions_of_phrases(regions: Sequence[Region], phrases: Mapping[str, str]) -> list[Region]:
+    """The regions of which a phrase asks: of a label in `phrases`, and not ignored."""
+    return [region for region in regions if region.label in phrases and not region.ignored]
+
+
+def _require_drawable(region: Region, drawn: Drawn, rule: TruthRule) -> None:
+    if drawn.crosses_itself and rule.crossing_outlines == "refuse":
+        raise UserError(
+            f"{region.where} has an outline that crosses itself; redraw it, or set crossing_outlines to draw, "
+            "which leaves out what it encloses twice."
+        )
+
+
+def _ignored(
+    record: Record, regions: Sequence[Region], size: tuple[int, int], rule: TruthRule, problems: Problems
+) -> rle.RLE | None:
+    """The pixels that no score looks at: what the record says of the whole image, and the ignored regions."""
+    found = []
+    if record.ignore is not None:
+        with problems.collect():
+            page = Page(size, record.stated_size, f"{record.where}: what is ignored")
+            found.append(record.ignore.draw(page).mask)
+    for region in regions:
+        with problems.collect():
+            drawn = region.draw(size, record.stated_size)
+            _require_drawable(region, drawn, rule)
+            found.append(drawn.mask)
+    return rle.union(found) if found else None
+
+
+def _require_one_of(value: str, known: tuple[str, ...], key: str) -> None:
+    if value not in known:
+        raise UserError(f"The {key} {value!r} is unknown; choose one of: {', '.join(known)}.")

@@ -1,0 +1,1 @@
+"""Image files: decoded, checked, freed of metadata, compared by perceptual hashes."""

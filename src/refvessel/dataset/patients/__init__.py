@@ -1,0 +1,1 @@
+"""Who is on an image: patients, pseudonyms, splits."""

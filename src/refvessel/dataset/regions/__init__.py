@@ -1,0 +1,1 @@
+"""Annotated regions: polygons, run lengths and label images, and their masks."""

@@ -1,0 +1,1 @@
+"""The official RefCOCO tree: its paths, columns and files, read and written here alone."""

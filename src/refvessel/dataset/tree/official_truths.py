@@ -1,0 +1,76 @@
+"""How the official loader (REFER and Sa2VA's RESDataset) reads a tree, where that is not as we read it."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from refvessel import rle
+from refvessel.dataset.regions.segmentation import read_shapes
+from refvessel.dataset.regions.shapes import Page
+from refvessel.dataset.tree.expressions import Expression
+
+_BY_LETTER = ("testA", "testB", "testC")
+_BY_NAME = ("train", "val", "testAB", "testBC", "testAC")
+
+
+def official_splits(split: str, names: Collection[str]) -> set[str] | None:
+    """The splits of a tree that the official loader takes for `split`; None where it knows no such name.
+
+    `test` takes every name with `test` in it, `testA` every name with an `A`.
+    """
+    if split in _BY_LETTER:
+        return {name for name in names if split[-1] in name}
+    if split == "test":
+        return {name for name in names if "test" in name}
+    return {split} & set(names) if split in _BY_NAME else None
+
+
+def official_count(refs: Sequence[Mapping[str, Any]], split: str) -> int | None:
+    """How many expressions the official loader takes for `split`; None where it knows no such name."""
+    selected = official_splits(split, {ref["split"] for ref in refs})
+    if selected is None:
+        return None
+    return sum(len(ref.get("sentences", ())) for ref in refs if ref["split"] in selected)
+
+
+def official_truths(
+    expressions: Iterable[Expression],
+    refs: Iterable[Mapping[str, Any]],
+    annotations: Iterable[Mapping[str, Any]],
+) -> dict[int, rle.RLE]:
+    """By sent_id, the truths that the official evaluator scores against, where they are not the expressions' own.
+
+    It decodes one annotation a ref. Refs with a list of them, which it cannot read, are left out.
+    """
+    annotation_ids = {ref.get("ref_id"): ref.get("ann_id") for ref in refs}
+    in_parts = {
+        each["id"]: each["segmentation"]
+        for each in annotations
+        if isinstance(each.get("segmentation"), list) and len(each["segmentation"]) > 1
+    }
+    truths: dict[int, rle.RLE] = {}
+    drawn: dict[int, rle.RLE] = {}  # by ref_id: one truth has several sentences
+    for each in expressions:
+        annotation_id = annotation_ids[each.ref_id]
+        if isinstance(annotation_id, list) or annotation_id not in in_parts:
+            continue
+        if each.ref_id not in drawn:
+            drawn[each.ref_id] = added_up(in_parts[annotation_id], each.height, each.width)
+        if drawn[each.ref_id] != each.truth:
+            truths[each.sent_id] = drawn[each.ref_id]
+    return truths
+
+
+def added_up(segmentation: Sequence[Any], height: int, width: int) -> rle.RLE:
+    """The truth that the official evaluator makes of an annotation of several parts.
+
+    Its loader adds the decoded parts up, and the run-length encoder starts a new run wherever the sum changes, be
+    it from 1 to 2: where parts overlap there are holes, and what lies beyond may be swapped with the background.
+    """
+    page = Page((width, height), (width, height), "segmentation")
+    total = np.zeros((height, width), np.uint8)
+    for shape in read_shapes(segmentation, height, width, page.where):
+        total += rle.decode(shape.draw(page).mask)
+    return rle.as_text(coco.encode(np.asfortranarray(total)))

@@ -1,0 +1,1 @@
+"""Predictions meet truth: scoring a split, tuning a threshold, comparing models."""

@@ -1,0 +1,93 @@
+"""Pairing each expression of the truth with its prediction, or refusing to."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from refvessel import rle
+from refvessel.errors import UserError
+from refvessel.rle import is_rle
+
+STATUSES = ("ok", "no_seg", "failed")
+
+
+def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """The truth's rows, by sent_id, each with its prediction's status, error, num_seg and mask (`mask_predicted`).
+
+    Added are what is scored: `scored_truth` and `scored_prediction`, the masks without the pixels of
+    `ignore_mask`, and `scored_pixels`, the number of the others. An ignored pixel is background in both masks:
+    the edge of what is scored is like the image's edge.
+
+    Raises UserError for a missing, double or unknown expression, for other ids, phrase or image size than the
+    truth's, for a mask that is no RLE, and for a failed expression or one without [SEG] that has foreground.
+    """
+    if truth.empty:
+        raise UserError("The truth has no expression; check the split's name and the dataset.")
+    for name, table in (("truth", truth), ("predictions", predictions)):
+        _refuse(f"more than once in the {name}", table["sent_id"][table["sent_id"].duplicated()])
+    _refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))
+    _refuse("predicted but unknown to the truth", set(predictions["sent_id"]) - set(truth["sent_id"]))
+    columns = ["sent_id", "image_id", "ref_id", "phrase", "status", "error", "num_seg", "mask"]
+    paired = truth.sort_values("sent_id").merge(
+        predictions[columns], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
+    )
+    for row in paired.itertuples():
+        _check_pair(row)
+    ignored = paired["ignore_mask"]
+    return paired.assign(
+        scored_truth=_without(paired["mask"], ignored),
+        scored_prediction=_without(paired["mask_predicted"], ignored),
+        scored_pixels=paired["height"] * paired["width"]
+        - [0 if rle is None else rle.area(rle) for rle in ignored],
+    )
+
+
+def _without(rles: pd.Series, ignored: pd.Series) -> pd.Series:
+    pairs = zip(rles, ignored, strict=True)
+    kept = [rle if out is None else rle.encode(rle.decode(rle) & ~rle.decode(out)) for rle, out in pairs]
+    return pd.Series(kept, index=rles.index, dtype=object)
+
+
+def _refuse(fault: str, sent_ids: Iterable[int]) -> None:
+    sent_ids = sorted(set(sent_ids))
+    if sent_ids:
+        shown = ", ".join(map(str, sent_ids[:5])) + (", ..." if len(sent_ids) > 5 else "")
+        raise UserError(
+            f"{len(sent_ids)} expressions are {fault} (sent_id {shown}); "
+            "score predictions that were gathered for this dataset and split."
+        )
+
+
+def _check_pair(row: Any) -> None:
+    """Raise UserError where a prediction contradicts its truth or itself."""
+    name = f"The expression with sent_id {row.sent_id}"
+    for key in ("image_id", "ref_id", "phrase"):
+        expected, found = getattr(row, key), getattr(row, f"{key}_predicted")
+        if expected != found:
+            raise UserError(
+                f"{name} has {key} {expected!r} in the truth but {found!r} in the predictions; segment again."
+            )
+    if row.status not in STATUSES:
+        raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(STATUSES)}.")
+    for source, mask in _masks(row):
+        if not is_rle(mask):
+            raise UserError(
+                f"{name} has a mask in the {source} that is not a COCO RLE; make that file again."
+            )
+        height, width = mask["size"]
+        if (height, width) != (row.height, row.width):
+            raise UserError(
+                f"{name} has a mask of {height}x{width} pixels in the {source} but its image has "
+                f"{row.height}x{row.width} (height x width); segment the images of this dataset again."
+            )
+    if row.status != "ok" and rle.area(row.mask_predicted) > 0:
+        raise UserError(
+            f"{name} has the status {row.status} and yet a mask that is not empty; segment it again."
+        )
+
+
+def _masks(row: Any) -> list[tuple[str, Any]]:
+    """A row's masks, each with the name of the table it is from."""
+    ignored = [] if row.ignore_mask is None else [("truth", row.ignore_mask)]
+    return [("truth", row.mask), *ignored, ("predictions", row.mask_predicted)]

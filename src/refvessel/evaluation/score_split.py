@@ -1,0 +1,152 @@
+"""Predictions of a split against its truth: where the tree and the scores meet."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from refvessel import rle
+from refvessel.dataset.fields import require
+from refvessel.dataset.regions.polygons import Outlines, rasterise
+from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
+from refvessel.dataset.tree.expressions import DATASET, IMAGES, INSTANCES, REFS, Expression, read_expressions
+from refvessel.dataset.tree.official_truths import official_count, official_truths
+from refvessel.dataset.tree.outlines import OUTLINES, read_outlines
+from refvessel.dataset.tree.refs import read_refs
+from refvessel.errors import UserError
+from refvessel.evaluation.coco_results import coco_results, coco_truth
+from refvessel.evaluation.scoring import NSD_TOLERANCE, score
+from refvessel.files import read_json, write_json
+from refvessel.metrics.bootstrap import DRAWS
+from refvessel.metrics.official import OfficialReading
+from refvessel.predictions.table import read_predictions
+from refvessel.provenance import file_record
+
+
+def score_split(
+    *,
+    predictions: Path,
+    dataset: Path,
+    split: str,
+    output: Path,
+    logits: Sequence[Path] = (),
+    policy: Mapping[str, Mapping[str, Any]] | None = None,
+    nsd_tolerance: float = NSD_TOLERANCE,
+    draws: int = DRAWS,
+    max_failures: int = 0,
+    cores: int = 1,
+) -> dict[str, Any]:
+    """Score the gathered predictions of a split and return the summary.
+
+    Written are cases.parquet, summary.json, with logits thresholds.csv, and for COCO's own tools coco_results.json
+    and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are drawn by other
+    rasterisers and scored again.
+
+    Args:
+        predictions: Parquet table of `gather_predictions`.
+        dataset: official RefCOCO tree.
+        split: a split of the tree.
+        output: folder of these files.
+        logits: of all shards of the predictions, for the scores of probabilities.
+        policy: cells of the empty-case policy that differ from the default.
+        nsd_tolerance: of the NSD, in pixels.
+        draws: of the bootstrap over patients.
+        max_failures: more failed expressions than that are a finding.
+        cores: processes that share the work.
+
+    Raises:
+        UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
+            predictions, and the polygons those of the truths.
+    """
+    table, made_from = read_predictions(predictions)
+    expressions = read_expressions(dataset, split)
+    images = Path(dataset) / IMAGES
+    truth = pd.DataFrame(
+        {
+            "image_id": [each.image_id for each in expressions],
+            "file_name": [each.image_path.relative_to(images).as_posix() for each in expressions],
+            "ref_id": [each.ref_id for each in expressions],
+            "sent_id": [each.sent_id for each in expressions],
+            "phrase": [each.phrase for each in expressions],
+            "patient": [each.patient for each in expressions],
+            "height": [each.height for each in expressions],
+            "width": [each.width for each in expressions],
+            "mask": [each.truth for each in expressions],
+            "ignore_mask": [each.ignore_mask for each in expressions],
+            "spacing": [each.spacing for each in expressions],
+        }
+    )
+    provenance = {"predictions": made_from, "dataset": file_record(_description(dataset)), "split": split}
+    if (outlines := Path(dataset) / OUTLINES).is_file():
+        provenance["outlines"] = file_record(outlines)
+    refs, instances = read_refs(Path(dataset) / REFS), read_json(Path(dataset) / INSTANCES)
+    ids, categories = _coco_ids(refs, Path(dataset) / REFS), _categories(instances, Path(dataset) / INSTANCES)
+    summary = score(
+        predictions=table,
+        truth=truth,
+        output=output,
+        logits=logits,
+        redrawn=_redrawn(read_outlines(outlines), expressions, outlines),
+        official=OfficialReading(
+            split=split,
+            n_expressions=official_count(refs, split),
+            truths=official_truths(expressions, refs, instances["annotations"]),
+        ),
+        policy=policy,
+        nsd_tolerance=nsd_tolerance,
+        draws=draws,
+        max_failures=max_failures,
+        cores=cores,
+        provenance=provenance,
+    )
+    write_json(Path(output) / "coco_results.json", coco_results(table, ids))
+    write_json(Path(output) / "coco_truth.json", coco_truth(truth, ids, categories))
+    return summary
+
+
+def _redrawn(
+    outlines: Mapping[int, Outlines], expressions: Sequence[Expression], path: Path
+) -> dict[str, dict[int, rle.RLE]]:
+    """By rasteriser and sent_id, the truths of a sample of the images whose truths were drawn from polygons."""
+    drawn = [each for each in expressions if each.ref_id in outlines]
+    sample = sampled({each.image_id for each in drawn})
+    redrawn: dict[str, dict[int, rle.RLE]] = defaultdict(dict)
+    for each in (each for each in drawn if each.image_id in sample):
+        polygons, size = outlines[each.ref_id], (each.height, each.width)
+        own = rle.union([rle.empty(*size), *(rasterise(polygon, *size) for polygon in polygons)])
+        if own != each.truth:
+            raise UserError(
+                f"{path} has other polygons for ref {each.ref_id} than its truth was drawn from; convert the "
+                "dataset again."
+            )
+        for name, mask in draw_by_others(polygons, size).items():
+            redrawn[name][each.sent_id] = rle.encode(mask)
+    return redrawn
+
+
+def _coco_ids(refs: Sequence[Any], path: Path) -> dict[int, tuple[int, int]]:
+    """The image's and the category's id in instances.json by ref_id."""
+    keys = ("ref_id", "image_id", "category_id")
+    ids = [
+        [require(ref, key, int, f"{path}: ref {number}") for key in keys] for number, ref in enumerate(refs)
+    ]
+    return {ref_id: (image_id, category_id) for ref_id, image_id, category_id in ids}
+
+
+def _categories(instances: Any, path: Path) -> dict[int, str]:
+    """The names of the categories in instances.json by their ids."""
+    categories = require(instances, "categories", list, str(path))
+    return {
+        require(each, "id", int, f"{path}: category {number}"): require(
+            each, "name", str, f"{path}: category {number}"
+        )
+        for number, each in enumerate(categories)
+    }
+
+
+def _description(dataset: Path) -> Path:
+    """The file that describes a tree: our own dataset.json, which a tree made by others does not have."""
+    described = Path(dataset) / DATASET
+    return described if described.exists() else Path(dataset) / INSTANCES

@@ -1,0 +1,192 @@
+"""Scoring predictions against the truth: `cases.parquet`, `summary.json` and, of logits, `thresholds.csv`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from refvessel.evaluation.pairing import pair_expressions
+from refvessel.evaluation.probability_cases import probability_cases, threshold_table
+from refvessel.files import atomic_file, write_json
+from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
+from refvessel.metrics.cases import CASES_SCHEMA, write_cases
+from refvessel.metrics.official import OfficialReading, official_scores
+from refvessel.metrics.overlap import overlap_scores, pixel_counts
+from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
+from refvessel.metrics.probability import PROBABILITY_SCORES
+from refvessel.metrics.sanity_checks import sentinels
+from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
+from refvessel.metrics.subgroups import subgroups
+from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.provenance import file_record, versions
+from refvessel.rle import RLE
+from refvessel.spreadsheets import write_csv
+
+NSD_TOLERANCE = 2.0  # pixels
+TRUTHS_RASTERISER = "coco"
+
+
+def score(
+    *,
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    output: Path,
+    logits: Sequence[Path] = (),
+    redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
+    official: OfficialReading | None = None,
+    policy: EmptyPolicy | None = None,
+    nsd_tolerance: float = NSD_TOLERANCE,
+    draws: int = DRAWS,
+    max_failures: int = 0,
+    cores: int = 1,
+    provenance: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Score every expression of `truth`; write its files to `output`, return what summary.json says.
+
+    They are cases.parquet, summary.json and, where there are logits, thresholds.csv.
+
+    Args:
+        predictions: a table as `read_predictions` gives.
+        truth: image_id, ref_id, sent_id, phrase, patient, height, width, mask (RLE), ignore_mask (RLE or None)
+            and spacing (mm: height and width of a pixel, or None), one row an expression.
+        logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
+        redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
+            summary has what the same predictions score against each, and against the truth itself.
+        official: how the official loader reads the split. `official_evaluator` in the summary has what it gives
+            for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
+        policy: cells of the empty-case policy that differ from the default.
+        nsd_tolerance: pixels.
+        draws: of the bootstrap over patients.
+        max_failures: more failed expressions than that are a finding.
+        cores: processes that share the work.
+        provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
+            `read_predictions`) and `dataset` (the `file_record` of the tree's dataset.json, or of its
+            instances.json where it has no dataset.json).
+
+    Expressions without [SEG] and failed ones count as empty masks and stay in every mean. HD95 and ASSD are in mm
+    where the spacing of every expression is known, else in pixels: `distance_unit` says which.
+    Raises UserError, before anything is written, unless the predictions are exactly those of the truth's
+    expressions, once each, on images of the same size.
+    """
+    policy = resolve_policy(policy)
+    unit = "mm" if truth["spacing"].notna().all() else "px"
+    paired = pair_expressions(predictions, truth)
+    probability, counts = probability_cases(paired, logits, cores=cores) if logits else (None, None)
+    how = {"unit": unit, "nsd_tolerance": nsd_tolerance, "cores": cores}
+    cases = score_pairs(paired, policy, probability, **how)
+    rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, how)
+    settings = {
+        "distance_unit": unit,
+        "nsd_tolerance": nsd_tolerance,
+        "empty_policy": policy,
+    }
+    bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
+    provenance = {"versions": versions(), **(provenance or {})}
+    output = Path(output)
+    write_cases(cases, output / "cases.parquet", {**provenance, "settings": settings})
+    files = {"cases": file_record(output / "cases.parquet")}
+    if logits:
+        with atomic_file(output / "thresholds.csv") as temporary:
+            write_csv(threshold_table(counts, policy), temporary)
+        files["thresholds"] = file_record(output / "thresholds.csv")
+        files["logits"] = [file_record(path) for path in logits]
+    else:
+        (output / "thresholds.csv").unlink(missing_ok=True)  # of an earlier scoring, with logits
+    summary = {
+        **summarise(cases, policy, draws=draws),
+        "official_evaluator": official_scores(paired, official),
+        "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
+        "sentinels": sentinels(cases, max_failures),
+        **{
+            f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
+            for name, labels in subgroups(cases).items()
+        },
+        "by_rasteriser": {name: summarise(table, policy, draws=draws) for name, table in rescored.items()},
+        **nnunet_summary(cases),
+        "provenance": {**provenance, **files},
+    }
+    write_json(output / "summary.json", summary)
+    return summary
+
+
+def score_cases(
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    policy: EmptyPolicy,
+    *,
+    unit: str = "px",
+    nsd_tolerance: float = NSD_TOLERANCE,
+    cores: int = 1,
+) -> pd.DataFrame:
+    """The table of cases, with the columns of CASES_SCHEMA, by sent_id; raises UserError as `score` does.
+
+    `unit` of distances is `px` or, where every expression has a spacing, `mm`.
+    """
+    how = {"unit": unit, "nsd_tolerance": nsd_tolerance, "cores": cores}
+    return score_pairs(pair_expressions(predictions, truth), policy, **how)
+
+
+def score_pairs(
+    paired: pd.DataFrame,
+    policy: EmptyPolicy,
+    probability: pd.DataFrame | None = None,
+    *,
+    unit: str,
+    nsd_tolerance: float,
+    cores: int,
+) -> pd.DataFrame:
+    """As `score_cases`, of what `pair_expressions` gives and, row by row, the scores of probabilities."""
+    predicted, true = paired["scored_prediction"], paired["scored_truth"]
+    counts = pixel_counts(predicted, true, paired["scored_pixels"])
+    sizes = {"truth_pixels": counts["tp"] + counts["fn"], "predicted_pixels": counts["tp"] + counts["fp"]}
+    known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
+    spacings = known if unit == "mm" else [(1.0, 1.0)] * len(paired)
+    shape = shape_scores(predicted, true, spacings=spacings, tolerance=nsd_tolerance, cores=cores)
+    diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
+    for name in SHAPE_SCORES:
+        shape[name] = apply_policy(shape[name].to_numpy(), policy[name], **sizes, diagonals=diagonals)
+    if probability is None:
+        probability = pd.DataFrame(np.nan, paired.index, PROBABILITY_SCORES)
+    probability = pd.DataFrame(
+        {name: apply_policy(values.to_numpy(), policy[name], **sizes) for name, values in probability.items()}
+    )
+    columns = {
+        **sizes,
+        "row_spacing": [row for row, _ in known],
+        "column_spacing": [column for _, column in known],
+        "truth_mask": paired["mask"].map(_as_json),
+        "predicted_mask": paired["mask_predicted"].map(_as_json),
+        "ignore_mask": paired["ignore_mask"].map(_as_json),
+    }
+    cases = pd.concat(
+        [paired.drop(columns="ignore_mask"), counts, overlap_scores(counts, policy), shape, probability],
+        axis="columns",
+    ).assign(**columns)
+    return cases[CASES_SCHEMA.names]
+
+
+def _by_rasteriser(
+    cases: pd.DataFrame,
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    redrawn: Mapping[str, Mapping[int, RLE]],
+    policy: EmptyPolicy,
+    how: Mapping[str, Any],
+) -> dict[str, pd.DataFrame]:
+    """The cases of the expressions that were drawn again: against the truth itself, then by each rasteriser."""
+    tables = {}
+    for name, by_sent_id in redrawn.items():
+        drawn = truth[truth["sent_id"].isin(by_sent_id)]
+        answers = predictions[predictions["sent_id"].isin(by_sent_id)]
+        tables.setdefault(TRUTHS_RASTERISER, cases[cases["sent_id"].isin(by_sent_id)])
+        tables[name] = score_cases(
+            answers, drawn.assign(mask=drawn["sent_id"].map(by_sent_id)), policy, **how
+        )
+    return tables
+
+
+def _as_json(rle: dict | None) -> str | None:
+    return None if rle is None else json.dumps(rle, separators=(",", ":"))

@@ -1,0 +1,78 @@
+"""Prediction records: one JSON object an expression, one line each, in a shard."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from refvessel.errors import UserError
+from refvessel.rle import RLE, is_rle
+
+OK, NO_SEG, FAILED = "ok", "no_seg", "failed"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model made of one expression.
+
+    status: `ok`, `no_seg` (an answer without mask) or `failed` (no answer; `error` says why).
+    mask: the union of `masks`, one a [SEG]; empty where there is none.
+    score: the mean over the masks of SAM2's predicted IoU of the chosen one; None without masks.
+    seconds: the expression's share of its batch's time.
+    drafted: whether the answer was foreseen, and so verified in one pass; it is the same either way.
+    identity: of the answer, see `answer_identity`: the image, the question, the model and how it was run.
+    """
+
+    image_id: str
+    ref_id: int
+    sent_id: int
+    phrase: str
+    prompt: str
+    answer: str
+    num_seg: int
+    status: str
+    error: str | None
+    mask: RLE
+    masks: list[RLE]
+    score: float | None
+    seconds: float
+    drafted: bool
+    identity: str = ""
+
+    def to_line(self) -> str:
+        """One JSON line, its end included."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+COLUMNS = tuple(field.name for field in fields(Prediction))
+
+
+def read_shard(path: Path) -> list[Prediction]:
+    """The records of a shard; a last line without its end, as a killed job leaves it, is not one.
+
+    Raises UserError for a whole line that is not a record.
+    """
+    lines = Path(path).read_bytes().split(b"\n")
+    return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
+
+
+def failures(predictions: Iterable[Prediction]) -> list[Prediction]:
+    """The failed ones, in order."""
+    return [prediction for prediction in predictions if prediction.status == FAILED]
+
+
+def parse_record(line: bytes) -> Prediction:
+    """The record of a line; raises ValueError or TypeError where it is none."""
+    prediction = Prediction(**json.loads(line))
+    if not all(map(is_rle, [prediction.mask, *prediction.masks])):
+        raise ValueError("a mask is not an RLE")
+    return prediction
+
+
+def _parse(line: bytes, where: str) -> Prediction:
+    try:
+        return parse_record(line)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{where} is not a prediction record ({error}); delete the shard and run again."
+        ) from None

@@ -1,0 +1,82 @@
+"""Comparisons of models, read and checked against the evaluations of the report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from refvessel.errors import UserError
+from refvessel.files import read_json
+from refvessel.provenance import file_record
+from refvessel.report.sections import Artifacts
+from refvessel.spreadsheets import read_csv
+
+_KEYS = ["dataset", "split"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The models of one split: what comparison.json says, the table ranking.csv, and the records of both files."""
+
+    dataset: str
+    split: str
+    content: dict[str, Any]
+    ranking: pd.DataFrame
+    sources: dict[str, dict[str, str | int]]
+
+    @property
+    def name(self) -> str:
+        """`dataset.split`: unique, as keys have no dot."""
+        return f"{self.dataset}.{self.split}"
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the two files by the names that the manifest gives them."""
+        return {f"{self.name}/{record['name']}": str(record["sha256"]) for record in self.sources.values()}
+
+
+def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
+    """Read comparison.json and, beside it, ranking.csv.
+
+    Raises UserError where one is missing or was made from other cases than the evaluations of the report.
+    """
+    path, ranking = Path(path), Path(path).parent / "ranking.csv"
+    content = read_json(path)
+    if not ranking.is_file():
+        raise UserError(f"{ranking} does not exist; compare the models again.")
+    sources = {"comparison": file_record(path), "ranking": file_record(ranking)}
+    try:
+        made_from = content["provenance"]
+        hashes = {model: record["sha256"] for model, record in made_from["cases"].items()}
+        ranking_hash = made_from["ranking"]["sha256"]
+    except (KeyError, TypeError):
+        raise UserError(f"{path} does not say what it was made from; compare the models again.") from None
+    known = {(one.evaluation.model, one.sources["cases"]["sha256"]): one.evaluation for one in evaluations}
+    compared = [known.get(item) for item in hashes.items()]
+    if None in compared or ranking_hash != sources["ranking"]["sha256"]:
+        raise UserError(
+            f"{path} was made from other cases than those of the report; compare the models again."
+        )
+    first = compared[0]
+    return Comparison(
+        first.dataset, first.split, content, read_csv(ranking, texts=("score", "model")), sources
+    )
+
+
+def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """One row a split, a score and a pair of models: every number of the paired tests."""
+    rows = [
+        {"dataset": one.dataset, "split": one.split, **row}
+        for one in comparisons
+        for row in one.content["tests"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def ranking_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """One row a split, a score and a model: its rank."""
+    return pd.concat(
+        [one.ranking.assign(dataset=one.dataset, split=one.split) for one in comparisons], ignore_index=True
+    )[[*_KEYS, *comparisons[0].ranking.columns]]

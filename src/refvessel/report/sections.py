@@ -1,0 +1,181 @@
+"""The artifacts that a report is made from, read and checked against each other."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.refs import read_refs
+from refvessel.errors import UserError
+from refvessel.files import read_json
+from refvessel.metrics.cases import read_cases
+from refvessel.provenance import file_record
+
+_LONGEST_STEM = 160  # characters; a file name has 255 bytes
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one split of one dataset: their names in the configuration and where its artifacts lie.
+
+    `scores_dir` holds cases.parquet and summary.json; `predictions` is the predictions.parquet they came from.
+    """
+
+    model: str
+    dataset: str
+    split: str
+    scores_dir: Path
+    predictions: Path
+
+    def __post_init__(self):
+        for field in ("model", "dataset", "split"):
+            if not _KEY.fullmatch(getattr(self, field)):
+                raise UserError(
+                    f"The {field} '{getattr(self, field)}' cannot name a file; "
+                    "use letters, digits, underscores and hyphens."
+                )
+
+    @property
+    def name(self) -> str:
+        """`model.dataset.split`: unique, as the three keys have no dot."""
+        return f"{self.model}.{self.dataset}.{self.split}"
+
+    @property
+    def file_stem(self) -> str:
+        """What the names of its figures begin with: its name, cut where file systems would refuse it."""
+        if len(self.name) <= _LONGEST_STEM:
+            return self.name
+        return f"{self.name[:_LONGEST_STEM]}.{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
+
+    @property
+    def title(self) -> str:
+        """What a heading says."""
+        return f"Model {self.model}, dataset {self.dataset}, split {self.split}"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What an evaluation's files say.
+
+    `cases` has the columns of CASES_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
+    image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
+    or HF folder has none. `sources` has the record (name, bytes, sha256) of each file by its role: cases, summary,
+    predictions, dataset, thresholds, conversion.
+    """
+
+    evaluation: Evaluation
+    cases: pd.DataFrame
+    thresholds: pd.DataFrame | None
+    summary: dict[str, Any]
+    images: dict[str, Path]
+    dataset: dict[str, Any] | None
+    conversion: dict[str, Any] | None
+    sources: dict[str, dict[str, str | int]]
+
+    @property
+    def made_from(self) -> dict[str, Any]:
+        """What the predictions say of the model, the data and the settings they come from."""
+        return self.summary["provenance"]["predictions"]["made_from"]
+
+    @property
+    def model_identity(self) -> str | None:
+        """SHA-256 of the model's weights that the predictions carry; None where their shards came without it."""
+        return (self.made_from.get("run") or {}).get("model")
+
+
+def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -> Artifacts:
+    """Read an evaluation's files; `checkpoint` is the model's HF folder, `dataset` the tree's root.
+
+    Raises UserError where a file is missing or malformed, and where the scores were made from other cases,
+    other predictions, another dataset or another model than those given.
+    """
+    scores = Path(evaluation.scores_dir)
+    conversion, description = Path(checkpoint) / "conversion.json", Path(dataset) / "dataset.json"
+    instances = Path(dataset) / INSTANCES
+    files = {
+        "cases": scores / "cases.parquet",
+        "summary": scores / "summary.json",
+        "predictions": Path(evaluation.predictions),
+        "dataset": description if description.is_file() else instances,
+    }
+    for path in (*files.values(), instances, Path(checkpoint)):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
+    curve = scores / "thresholds.csv"
+    for role, path in (("thresholds", curve), ("conversion", conversion)):
+        if path.is_file():
+            files[role] = path
+    sources = {role: file_record(path) for role, path in files.items()}
+    summary = read_json(files["summary"])
+    for role in (role for role in files if role not in ("summary", "conversion")):
+        _check_origin(files["summary"], summary, role, files[role], sources[role])
+    if "thresholds" in summary["provenance"].keys() - files.keys():
+        raise UserError(f"{curve} does not exist; score again.")
+    cases = _read_cases(files["cases"])
+    artifacts = Artifacts(
+        evaluation=evaluation,
+        cases=cases,
+        thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
+        summary=summary,
+        images=_image_files(Path(dataset), cases),
+        dataset=read_json(description) if description.is_file() else None,
+        conversion=read_json(conversion) if conversion.is_file() else None,
+        sources=sources,
+    )
+    _check_model(artifacts, conversion)
+    return artifacts
+
+
+def _check_origin(summary_path: Path, summary: Any, role: str, path: Path, record: dict) -> None:
+    try:
+        recorded = summary["provenance"][role]["sha256"]
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{summary_path} does not say in provenance.{role} what it was made from; score again."
+        ) from None
+    if recorded != record["sha256"]:
+        raise UserError(f"{summary_path} was made from another {role} file than {path}; score again.")
+
+
+def _check_model(artifacts: Artifacts, path: Path) -> None:
+    if artifacts.conversion is None:
+        return
+    missing = [key for key in ("identity", "inputs") if key not in artifacts.conversion]
+    if missing:
+        raise UserError(f"{path} has no {missing[0]}; convert the checkpoint again.")
+    if artifacts.model_identity not in (None, artifacts.conversion["identity"]):
+        raise UserError(
+            f"{path} describes another model than the one that made the predictions of "
+            f"{artifacts.evaluation.name}; segment again or give the model they came from."
+        )
+
+
+def _read_cases(path: Path) -> pd.DataFrame:
+    cases, _ = read_cases(path)
+    for column in ("truth_mask", "predicted_mask"):
+        cases[column] = cases[column].map(json.loads)
+    return cases
+
+
+def _image_files(tree: Path, cases: pd.DataFrame) -> dict[str, Path]:
+    """The files of the cases' images; trees of others may spread them over folders, with equal names."""
+    try:
+        images = read_json(tree / INSTANCES)["images"]
+        names = {image["file_name"] for image in images}
+        files = {Path(name).stem: tree / IMAGES / name for name in names}
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{tree / INSTANCES} has no images with a file_name; convert the dataset again."
+        ) from None
+    if len(files) == len(names):
+        return files
+    by_id = {image["id"]: image["file_name"] for image in images}
+    scored = set(cases["ref_id"])
+    named = [by_id[ref["image_id"]] for ref in read_refs(tree / REFS) if ref["ref_id"] in scored]
+    return {Path(name).stem: tree / IMAGES / name for name in named}
