@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
 from refvessel.provenance import identity_of_tensors
@@ -88,8 +89,7 @@ def model_state(folder: Path) -> ModelState:
 
 def dataset_identity(root: Path) -> str:
     """SHA-256 over a tree's annotations: its expressions, splits and truth masks."""
-    annotations = Path(root) / "ref_seg" / "refcoco"
-    return _hash_of_files([annotations / "instances.json", annotations / "refs(unc).p"])
+    return _hash_of_files([Path(root) / INSTANCES, Path(root) / REFS])
 
 
 def _is_consistent(report: Any) -> bool:
