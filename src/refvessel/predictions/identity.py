@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.artifacts import CONVERSION
-from refvessel.dataset.tree.expressions import INSTANCES, REFS
+from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
 from refvessel.provenance import identity_of_tensors
