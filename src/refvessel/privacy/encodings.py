@@ -116,15 +116,15 @@ def _decoded_base64(run: str) -> Iterator[bytes]:
         return
 
 
-def _blank_where_base64(match: re.Match) -> str:
+def _blank_where_base64(match: re.Match[str]) -> str:
     digits = re.sub(r"[\s=]", "", match[0])
     return match[0] if len(digits) * 3 < _SHORTEST_FILE * 4 or len(digits) % 4 == 1 else " "
 
 
-def _character(match: re.Match) -> str:
+def _character(match: re.Match[str]) -> str:
     code = int(match[1] or match[2] or match[3], 16)
     return chr(code) if code < 0x110000 else match[0]
 
 
-def _accented(match: re.Match) -> str:
+def _accented(match: re.Match[str]) -> str:
     return unicodedata.normalize("NFC", match[3] + _COMBINING[match[1] or match[2]])

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from refvessel.dataset.conversion.converted import Converted, DrawnTruths, convert_images
+from refvessel.dataset.conversion.converted import Converted, Truths, convert_images
 from refvessel.dataset.conversion.dataset_record import summarise
 from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.conversion.phrases import labels_left_out, phrases_of_labels, phrases_without_label
@@ -118,20 +118,7 @@ def convert_dataset(
                 f"{root} holds no image with an expression in the form {source_format!r}{why}; check both."
             )
         table, collisions = _keep_names(key_file, output, names, identities, labels)
-        in_order = sorted(kept, key=lambda item: item.identity.image_id)
-        with tree_writer(tree, list(dict.fromkeys(labels.values()))) as writer:
-            for item in in_order:
-                drawn: DrawnTruths = spool.read(item.drawn)
-                writer.add(
-                    file_name=f"{item.identity.image_id}{item.suffix}",
-                    size=(item.width, item.height),
-                    patient=item.identity.patient,
-                    split=item.identity.split,
-                    truths=drawn.by_phrase,
-                    ignore=drawn.ignore,
-                    spacing=item.identity.record.spacing,
-                    outlines=drawn.outlines,
-                )
+        _write_tree(tree, kept, spool, list(dict.fromkeys(labels.values())))
         summary = {
             "source_format": source_format,
             "target": target,
@@ -152,6 +139,22 @@ def convert_dataset(
         write_json(tree / DATASET, summary)
     print(told(summary), file=sys.stderr)
     return summary
+
+
+def _write_tree(root: Path, kept: Sequence[Converted], spool: Spool, phrases: Sequence[str]) -> None:
+    with tree_writer(root, phrases) as writer:
+        for item in sorted(kept, key=lambda item: item.identity.image_id):
+            truths: Truths = spool.read(item.truths)
+            writer.add(
+                file_name=item.file_name,
+                size=(item.image.width, item.image.height),
+                patient=item.identity.patient,
+                split=item.identity.split,
+                truths=truths.by_phrase,
+                ignore=truths.ignore,
+                spacing=item.identity.record.spacing,
+                outlines=truths.outlines,
+            )
 
 
 def _require_places(root: Path, output: Path, key_file: Path) -> None:

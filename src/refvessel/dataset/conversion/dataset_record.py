@@ -133,7 +133,7 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
             for split in ratios
             if split not in splits
         ]
-    copies = len(kept) - len({item.pixels_sha256 for item in kept})
+    copies = len(kept) - len({item.image.pixels_sha256 for item in kept})
     if copies:
         warnings.append(f"{copies} images repeat the pixels of another image of their split.")
     if crossing := sum(item.tally.regions_crossing_themselves for item in kept):
@@ -198,9 +198,9 @@ def _images(kept: Sequence[Converted]) -> dict[str, dict[str, Any]]:
             "patient": item.identity.patient,
             "frame": seen[item.identity.patient],
             "split": item.identity.split,
-            "width": item.width,
-            "height": item.height,
-            "pixels_sha256": item.pixels_sha256,
+            "width": item.image.width,
+            "height": item.image.height,
+            "pixels_sha256": item.image.pixels_sha256,
         }
     return _sorted(images)
 
@@ -222,7 +222,7 @@ def _inputs(converted: Sequence[Converted]) -> dict[str, dict[str, Any]]:
     """Number and joint hash of the images and of the annotation files, without their names."""
     annotations = set().union(*(item.identity.record.annotation_files for item in converted))
     return {
-        "images": _joint_hash([item.file_sha256 for item in converted]),
+        "images": _joint_hash([item.source_sha256 for item in converted]),
         "annotations": _joint_hash([sha256_of_file(path) for path in annotations]),
     }
 

@@ -126,7 +126,7 @@ def crosses_itself(polygon: np.ndarray) -> bool:
     ring = shapely.linearrings(polygon)
     if shapely.is_simple(ring):
         return False
-    if _meets_itself_too_often(ring):
+    if _meets_itself_too_often(shapely.get_coordinates(ring)):
         return True
     x, y = (polygon - polygon[0]).T
     signed = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
@@ -134,9 +134,9 @@ def crosses_itself(polygon: np.ndarray) -> bool:
     return not np.isclose(signed, enclosed, rtol=_SAME_AREA, atol=_SAME_AREA)
 
 
-def _meets_itself_too_often(ring: shapely.LinearRing) -> bool:
-    corners = shapely.get_coordinates(ring)
-    pieces = shapely.linestrings(np.stack([corners[:-1], corners[1:]], axis=1))
+def _meets_itself_too_often(corners: np.ndarray) -> bool:
+    """Whether the closed outline through `corners`, float64 (points, 2), is not worth looking at any further."""
+    pieces = np.asarray(shapely.linestrings(np.stack([corners[:-1], corners[1:]], axis=1)))
     tree = shapely.STRtree(pieces)
     crossings = touches = 0  # each counted from both sides
     step = max(_PAIRS_AT_A_TIME // len(pieces), 1)
