@@ -93,7 +93,7 @@ def segmented(tree, demo_model, tmp_path_factory) -> Path:
 @pytest.fixture
 def run():
     """What a shard was made by."""
-    from refvessel.predictions.shard import Run
+    from refvessel.predictions.run_file import Run
 
     return Run(
         model="m",
