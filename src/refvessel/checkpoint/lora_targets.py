@@ -54,7 +54,7 @@ def _texts(value: Any) -> tuple[str, ...] | None:
 
 
 def _is_expression(value: Any) -> bool:
-    """Whether a stated value is neither left out nor a list that was read."""
+    """True if a stated value is neither left out nor a list that was read."""
     read = _list_of(value, str) or _list_of(value, int)
     return value is not None and value != _EVERY_LINEAR_LAYER and not read
 

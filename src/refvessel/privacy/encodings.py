@@ -84,7 +84,7 @@ def embedded(text: str) -> Iterator[bytes]:
 
 
 def is_readable(content: bytes) -> bool:
-    """Whether bytes are text that a person could have written: UTF-8 or UTF-16 without control characters."""
+    """True if bytes are text that a person could have written: UTF-8 or UTF-16 without control characters."""
     encodings = ("utf-8", "utf-16-le", "utf-16-be") if b"\0" in content else ("utf-8",)
     for encoding in encodings:
         try:
@@ -96,7 +96,7 @@ def is_readable(content: bytes) -> bool:
 
 
 def is_printable(text: str) -> bool:
-    """Whether a text has no control characters but line ends and tabs."""
+    """True if a text has no control characters but line ends and tabs."""
     return text.isprintable() or all(
         character in "\t\n\r\f\ufeff" or unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Co")
         for character in text

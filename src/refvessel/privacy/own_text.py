@@ -65,7 +65,7 @@ class OwnText:
     vocabulary: frozenset[str]
 
     def says(self, line: str, start: int, end: int, piece: Piece) -> bool:
-        """Whether the word from `start` to `end` of a piece's `line` (in normal form) is the report's own."""
+        """True if the word from `start` to `end` of a piece's `line` (in normal form) is the report's own."""
         word, previous, following = line[start:end], _last(line[:start]), _first(line[end:])
         if piece.field not in (None, HEADER) and line == word:
             return self._is_value(word, piece)

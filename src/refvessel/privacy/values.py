@@ -19,7 +19,7 @@ _CELL = re.compile(r"(?<!\\)&")
 
 
 def pieces_of_csv(text: str, where: str) -> Iterator[Piece]:
-    """A piece for the names of the columns, and one a column: its distinct cells, one a line."""
+    """A piece for the names of the columns, and one per column: its distinct cells, one per line."""
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
     csv.field_size_limit(1 << 30)

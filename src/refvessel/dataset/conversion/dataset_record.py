@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 _EXAMPLES = 3  # images or patients named in a warning
 
 
-def summarise(
+def dataset_record(
     converted: Sequence[Converted],
     kept: Sequence[Converted],
     ratios: Mapping[str, float],
@@ -31,8 +31,13 @@ def summarise(
 ) -> dict[str, Any]:
     """Counts, warnings, gates, splits, images, drops and provenance of a conversion, as JSON-like data.
 
-    `converted` are the annotated images, `kept` those of them with an expression; `gates` is what Gates.check
-    said. `phrases_without_label` are asked for, but no annotation has a label of theirs.
+    Args:
+        converted: the annotated images.
+        kept: those of them with an expression.
+        ratios: split -> share of the patients that was asked for.
+        gates: what Gates.check said.
+        images_not_annotated: how many images have no annotation.
+        phrases_without_label: those asked for of which no annotation has a label.
     """
     splits = _patients_of_splits(kept)
     return {

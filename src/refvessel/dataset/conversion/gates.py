@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from refvessel.dataset.conversion.converted import Converted
-from refvessel.dataset.images.perceptual_hash import BITS, near_pairs, vessel_correlation
+from refvessel.dataset.images.perceptual_hash import BITS, near_duplicate_pairs, vessel_correlation
 from refvessel.dataset.patients.identities import Identified
 from refvessel.dataset.patients.splits import require_one_split
 from refvessel.dataset.patients.stated import Origins, without_suffix
@@ -76,7 +76,7 @@ class Gates:
         if self.near_duplicates is None:
             return None
         splits = [item.identity.split for item in kept]
-        pairs, nearest = near_pairs(
+        pairs, nearest = near_duplicate_pairs(
             [item.image.perceptual_hashes for item in kept], splits, self.near_duplicates
         )
         told_apart = 0
@@ -141,7 +141,7 @@ def _read_list(path: Path) -> set[str]:
     try:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not a text file; list one image a line.") from None
+        raise UserError(f"{path} is not a text file; list one image per line.") from None
     listed = {line.strip().removeprefix("./") for line in lines if line.strip() and not line.startswith("#")}
     if not listed:
         raise UserError(f"{path} lists no image; fill it or leave trained_on out.")

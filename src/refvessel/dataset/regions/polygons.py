@@ -77,7 +77,7 @@ def scale(polygon: np.ndarray, stated: tuple[int, int] | None, size: tuple[int, 
 
 
 def overhangs(polygon: np.ndarray, size: tuple[int, int], *, stated: bool, what: str) -> bool:
-    """Whether a polygon leaves the image of `size` (width, height), and so will be clipped.
+    """True if a polygon leaves the image of `size` (width, height), and so will be clipped.
 
     Raises UserError where it lies outside altogether, or leaves the image by more than drawing explains.
     """
@@ -117,7 +117,7 @@ def rasterise(polygon: np.ndarray, height: int, width: int) -> RLE:
 
 
 def crosses_itself(polygon: np.ndarray) -> bool:
-    """Whether the outline of a (points, 2) polygon crosses itself, so that what it encloses is open to question.
+    """True if the outline of a (points, 2) polygon crosses itself, so that what it encloses is open to question.
 
     One that only touches itself, as outlines traced around thin vessels do, encloses what its signed area (the
     shoelace formula) says; where it crosses itself, parts of that cancel or count twice. One that meets itself
@@ -135,7 +135,7 @@ def crosses_itself(polygon: np.ndarray) -> bool:
 
 
 def _meets_itself_too_often(corners: np.ndarray) -> bool:
-    """Whether the closed outline through `corners`, float64 (points, 2), is not worth looking at any further."""
+    """True if the closed outline through `corners`, float64 (points, 2), is not worth looking at any further."""
     pieces = np.asarray(shapely.linestrings(np.stack([corners[:-1], corners[1:]], axis=1)))
     tree = shapely.STRtree(pieces)
     crossings = touches = 0  # each counted from both sides
