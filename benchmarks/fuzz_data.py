@@ -32,7 +32,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from refvessel import rle
-from refvessel.dataset.conversion.truths import TruthRule, draw_truths
+from refvessel.dataset.conversion.truths import TruthRule, draw_ignored, draw_truths
 from refvessel.dataset.conversion.workers import Ended, map_in_processes
 from refvessel.dataset.images.pixels import clean_image
 from refvessel.dataset.problems import Problems
@@ -151,10 +151,12 @@ def convert(source_format: str, root: Path) -> None:
     with problems.collect():
         for record in read_records(source_format, root, {}, problems):
             with problems.collect():
-                clean = clean_image(record.load(record.path), record.stated_size, str(record.path))
+                _, facts = clean_image(record.load(record.path), record.stated_size, str(record.path))
                 regions = record.all_regions(problems)
                 phrases = {region.label: region.label for region in regions}
-                draw_truths(record, regions, phrases, (clean.width, clean.height), TruthRule(), problems)
+                size = (facts.width, facts.height)
+                draw_truths(record, regions, phrases, size, TruthRule(), problems)
+                draw_ignored(record, regions, size, TruthRule(), problems)
     for sentence in problems.sentences:
         sentence.encode()
         if "\n" in sentence or len(sentence) > 2_000:

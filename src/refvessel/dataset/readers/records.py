@@ -1,4 +1,4 @@
-"""What every reader yields: one record an image, whatever the format.
+"""What every reader yields: one record per image, whatever the format.
 
 A reader is a function `read(root, problems)` that yields records and hands what is wrong with the data to
 `problems`, so that all of it can be told at once. What else it must know are keyword arguments with defaults: the
@@ -27,8 +27,13 @@ IMAGE_SUFFIXES = frozenset(
 class RegionFile(Protocol):
     """A file of regions that is read only when the truth is drawn, so that no regions are kept for all images."""
 
-    path: Path
-    where: str  # for messages
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def where(self) -> str:
+        """The file as messages name it."""
 
     @property
     def labels(self) -> Iterable[str]:
@@ -51,7 +56,7 @@ class Record:
     ignore: Runs | OutsideOf | None = None  # pixels that no score looks at
     stated_size: tuple[int, int] | None = None  # (width, height) that the coordinates refer to
     upright: bool = False  # the annotation is of the image as its EXIF orientation turns it
-    spacing: tuple[float, float] | None = None  # millimetres a pixel of the image: between rows, columns
+    spacing: tuple[float, float] | None = None  # millimetres per pixel of the image: between rows, columns
     load: Callable[[Path], bytes] = read_bytes  # from `path` to an encoded image
     also_read: tuple[Path, ...] = ()  # further files of the annotation
     patient: str | None = None  # as the data say, not the name; empty where they should and do not
@@ -115,7 +120,7 @@ def visible_files(folder: Path, suffixes: frozenset[str] | None) -> list[Path]:
     return sorted(map(Path, found))
 
 
-def _is_endless(entry: os.DirEntry) -> bool:
+def _is_endless(entry: os.DirEntry[str]) -> bool:
     try:
         entry.is_dir()
     except OSError as error:
@@ -131,7 +136,7 @@ def _speakable(path: str) -> str:
     return path
 
 
-def _visible(folder: str) -> list[os.DirEntry]:
+def _visible(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]

@@ -1,9 +1,9 @@
 """Sa2VA's own annotations: `annotations.json`, a list of {"image": name, "mask": [...], "text": [...]}.
 
-`mask` holds one item a text: a polygon [x, y, x, y, ...] (the flat form) or a list of polygons (the nested form);
-points may also be pairs [x, y]. Texts may be fewer than masks: the last text then names the remaining ones too.
-`width` and `height`, where given, are the size that the coordinates refer to. Images lie in `images/` beside the
-file, or beside the file itself.
+`mask` holds one item per text: a polygon [x, y, x, y, ...] (the flat form) or a list of polygons (the nested
+form); points may also be pairs [x, y]. Texts may be fewer than masks: the last text then names the remaining ones
+too. `width` and `height`, where given, are the size that the coordinates refer to. Images lie in `images/` beside
+the file, or beside the file itself.
 """
 
 from collections.abc import Iterator, Set
@@ -22,7 +22,7 @@ FILE = "annotations.json"
 
 
 def read(root: Path, problems: Problems, *, left_out: Set[str] = frozenset()) -> Iterator[Record]:
-    """Yield a record for every entry, then one without regions for every image that no entry names."""
+    """Yield one record per entry, then one without regions per image that no entry names."""
     annotations = root / FILE
     content = read_json(locate(root, root, FILE, f"{root}: the file"))
     annotated = set()
@@ -83,8 +83,8 @@ def _region(item: Any, text: Any, where: str, left_out: Set[str]) -> Region:
     )
 
 
-def _is_polygon(item: list) -> bool:
-    """Whether an item is one polygon (numbers, or pairs of numbers) and not a list of polygons.
+def _is_polygon(item: list[Any]) -> bool:
+    """True for one polygon (numbers, or pairs of numbers) and not a list of polygons.
 
     A list of polygons never looks like a list of pairs: no polygon has as few as two coordinates.
     """
