@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "comparing": ["compare_models"],
-        "score_split": ["score_split"],
+        "split_scoring": ["score_split"],
         "scoring": ["score"],
         "tuning": ["tune_threshold"],
     },
