@@ -1,7 +1,7 @@
 """The file of mask logits beside a finished shard, `NAME.logits.npz`: its form, how it is read and written.
 
-It has one array per sent_id, which names it: float16 (number of [SEG], side, side), where SAM2's input has four times the side.
-Expressions without [SEG] have none.
+It has one array per sent_id, which names it: float16 (number of [SEG], side, side), where SAM2's input has four
+times the side. Expressions without [SEG] have none.
 """
 
 import zipfile

@@ -1,7 +1,7 @@
 """Mask logits beside a shard that is being written.
 
-While it is, they are in parts, one per batch, `NAME.logits/{number}.npz`, by the identity of the answer; when it is
-finished, in one compressed file by sent_id, laid out as `refvessel.predictions.logits_file` says.
+While it is, they are in parts, one per batch, `NAME.logits/{number}.npz`, by the identity of the answer; when it
+is finished, in one compressed file by sent_id, laid out as `refvessel.predictions.logits_file` says.
 """
 
 import shutil
@@ -88,9 +88,7 @@ def _arrays(path: Path, places: Mapping[str, Place]) -> Iterator[tuple[str, np.n
     yield from zip(there, read_arrays(path, there.values()), strict=True)
 
 
-def _in_order(
-    records: Sequence[Prediction], places: Mapping[str, Place]
-) -> Iterator[tuple[int, np.ndarray]]:
+def _in_order(records: Sequence[Prediction], places: Mapping[str, Place]) -> Iterator[tuple[int, np.ndarray]]:
     """sent_id and array of each record; each file is opened once where its records follow each other."""
     for path, group in groupby(records, key=lambda each: places[each.identity].path):
         alike = list(group)

@@ -50,8 +50,8 @@ def _interpolation(before: int, after: int) -> csr_array:
     """Linear interpolation of `before` values at the centres of `after` pixels, float32 (after, before).
 
     As torch's `interpolate` with `align_corners=False`: beyond the outermost centres the values go on as they are.
-    Places are rounded to float32 once, as by a fused multiply-add, which is what torch computes them with: a second
-    rounding moves a weight by up to 1e-4, and with it, now and then, a pixel of a mask.
+    Places are rounded to float32 once, as by the fused multiply-add that torch has: a second rounding
+    moves a weight by up to 1e-4, and with it, now and then, a pixel of a mask.
     """
     scale = np.float64(np.float32(before / after))
     places = np.maximum(scale * (np.arange(after) + 0.5) - 0.5, 0).astype(np.float32)

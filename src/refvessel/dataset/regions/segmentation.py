@@ -31,6 +31,8 @@ def unite(shapes: Sequence[Polygon | Runs], height: int, width: int, where: str)
     """The union of shapes; raises UserError, opening with `where`, where one lies outside height x width."""
     page = Page((width, height), (width, height), where, crossings=False)
     rles = [shape.draw(page).mask for shape in shapes]
+    if len(rles) == 1:
+        return rles[0]
     return rle.union(rles) if rles else rle.empty(height, width)
 
 
