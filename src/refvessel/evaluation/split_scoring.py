@@ -92,7 +92,7 @@ def score_split(
         official=OfficialReading(
             split=split,
             n_expressions=official_count(tree.refs, split),
-            truths=official_truths(expressions, tree.refs, tree.annotations.values()),
+            truths=official_truths(expressions, tree.refs, tree.annotations),
         ),
         policy=policy,
         nsd_tolerance=nsd_tolerance,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.artifacts import CASES, CONVERSION, DATASET, SUMMARY, THRESHOLDS
-from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
-from refvessel.dataset.tree.refs import read_refs
+from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS
+from refvessel.dataset.tree.image_places import image_places
+from refvessel.dataset.tree.layout import DATASET, INSTANCES
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
@@ -124,7 +124,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         cases=cases,
         thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
         summary=summary,
-        images=_image_files(Path(dataset), cases),
+        images=image_places(Path(dataset), set(cases["ref_id"])),
         dataset=read_json(description) if description.is_file() else None,
         conversion=read_json(conversion) if conversion.is_file() else None,
         sources=sources,
@@ -162,21 +162,3 @@ def _read_cases(path: Path) -> pd.DataFrame:
     for column in ("truth_mask", "predicted_mask"):
         cases[column] = cases[column].map(json.loads)
     return cases
-
-
-def _image_files(tree: Path, cases: pd.DataFrame) -> dict[str, Path]:
-    """The files of the cases' images; trees of others may spread them over folders, with equal names."""
-    try:
-        images = read_json(tree / INSTANCES)["images"]
-        names = {image["file_name"] for image in images}
-        files = {Path(name).stem: tree / IMAGES / name for name in names}
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{tree / INSTANCES} has no images with a file_name; convert the dataset again."
-        ) from None
-    if len(files) == len(names):
-        return files
-    by_id = {image["id"]: image["file_name"] for image in images}
-    scored = set(cases["ref_id"])
-    named = [by_id[ref["image_id"]] for ref in read_refs(tree / REFS) if ref["ref_id"] in scored]
-    return {Path(name).stem: tree / IMAGES / name for name in named}

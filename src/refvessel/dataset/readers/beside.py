@@ -4,7 +4,7 @@ import unicodedata
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-from refvessel.dataset.readers.records import IMAGE_SUFFIXES, locate, visible_files
+from refvessel.dataset.readers.source_files import IMAGE_SUFFIXES, locate, visible_files
 from refvessel.errors import UserError
 
 

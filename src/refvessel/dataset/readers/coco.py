@@ -13,7 +13,8 @@ from typing import Any
 from refvessel.dataset.fields import require, require_size
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.path_templates import PathTemplate
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
+from refvessel.dataset.readers.records import Record, not_annotated
+from refvessel.dataset.readers.source_files import locate, visible_files, visible_name
 from refvessel.dataset.regions.segmentation import read_shapes
 from refvessel.dataset.regions.shapes import Region
 from refvessel.errors import UserError

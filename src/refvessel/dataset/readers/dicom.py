@@ -27,7 +27,8 @@ from refvessel.dataset.images.dicom_frames import (
 )
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.labelme_shapes import LabelmeShapes
-from refvessel.dataset.readers.records import IMAGE_SUFFIXES, Record, locate, visible_files
+from refvessel.dataset.readers.records import Record
+from refvessel.dataset.readers.source_files import IMAGE_SUFFIXES, locate, visible_files
 from refvessel.errors import UserError
 from refvessel.files import read_json
 

@@ -16,7 +16,8 @@ from refvessel.dataset.fields import optional_size, positive_number, require
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.beside import ImageFolders
 from refvessel.dataset.readers.labelme_shapes import LabelmeShapes, bytes_of_base64
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
+from refvessel.dataset.readers.records import Record, not_annotated
+from refvessel.dataset.readers.source_files import locate, visible_files, visible_name
 from refvessel.errors import UserError
 from refvessel.files import read_bytes, read_json
 from refvessel.image_files import identify

@@ -12,7 +12,8 @@ from typing import Any
 
 from refvessel.dataset.fields import of_kind, optional_size, require
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_name
+from refvessel.dataset.readers.records import Record, not_annotated
+from refvessel.dataset.readers.source_files import locate, visible_name
 from refvessel.dataset.regions.polygons import as_polygon
 from refvessel.dataset.regions.shapes import Polygon, Region
 from refvessel.errors import UserError
