@@ -14,6 +14,7 @@ PACKAGE = Path(refvessel.__file__).parent
 
 # Modules at the top that every room may know; among themselves they need no order, but no circle either.
 FOUNDATION = {
+    "answer_status",
     "artifacts",
     "code",
     "errors",
@@ -21,6 +22,7 @@ FOUNDATION = {
     "geometry",
     "image_files",
     "locks",
+    "parquet_file",
     "patterns",
     "provenance",
     "rle",
