@@ -66,7 +66,7 @@ IMAGES = "datasets/demo/glamm_data/images/coco2014/train2014"
         ),
         (
             change_json("datasets/demo/ref_seg/refcoco/instances.json", lambda it: it.pop("images")),
-            "no images with a file_name",
+            "instances.json: the field 'images' is missing",
         ),
     ],
 )
