@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/commands.md"
 
 _HEAD = """# Commands
 
-Each step of the workflow is also a command. `refvessel COMMAND --help` shows what is below, `refvessel --version`
+Each step of the workflow is also a command. The `--help` of each shows what is below, `refvessel --version`
 the version, and `refvessel --install-completion` lets your shell complete commands and options. A command that is
 given something invalid prints one sentence and ends with status 1.
 

@@ -14,8 +14,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/errors.md"
 _HEAD = """# Error messages
 
 Every sentence with which RefVessel refuses something, by the part that says it. `…` stands for a file, a field or
-a value of yours. Each names its own remedy; [Troubleshooting](troubleshooting.md) says more about those that are met
-often. Made by `python tools/errors.py`; a test says where it is stale.
+a value of yours. Each names its own remedy; [Troubleshooting](troubleshooting.md) says more about those that are
+met often. Made by `python tools/errors.py`; a test says where it is stale.
 """
 
 # Part of the package -> the stage at which a user meets it.
@@ -56,18 +56,19 @@ def sentences(module: Path) -> Iterator[str]:
     """The texts of a module's `UserError`s, as far as they are written where it is raised."""
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UserError":
-            text = "".join(_text(each) for each in node.args)
+            text = "".join(text_of(each) for each in node.args)
             if len(text.replace("…", "").strip()) > len("config: ."):
                 yield _as_markdown(text)
 
 
-def _text(node: ast.expr) -> str:
+def text_of(node: ast.AST) -> str:
+    """The text of a literal, with `…` for what is filled in."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(each) for each in node.values)
+        return "".join(text_of(each) for each in node.values)
     if isinstance(node, ast.BinOp):
-        return _text(node.left) + _text(node.right)
+        return text_of(node.left) + text_of(node.right)
     return "…"
 
 
