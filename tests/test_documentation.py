@@ -24,7 +24,7 @@ from PIL import Image
 from snakemake.cli import parse_args
 
 import refvessel
-from refvessel import cli
+from refvessel.cli.app import app
 from refvessel.config import checked_config
 from refvessel.yaml_text import parse_yaml
 
@@ -111,7 +111,7 @@ def skip_what_waits(text: str) -> None:
 
 def run_refvessel(arguments: list[str], inline: bool) -> None:
     """Parse as the application does, and call nothing."""
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app)
     command = group.commands.get(arguments[0], group)
     if inline or command is group:  # named, perhaps without all that it needs
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
-from refvessel import cli
+from refvessel.cli.app import app
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/commands.md"
 
@@ -41,7 +41,7 @@ class _Parameter:
 
 def commands_page() -> str:
     """The page as Markdown: one section per command, in the order of the help."""
-    return "\n".join([_HEAD, *map(_section, cli.app.registered_commands)])
+    return "\n".join([_HEAD, *map(_section, app.registered_commands)])
 
 
 def _section(command: CommandInfo) -> str:
