@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from refvessel import rle
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.official_truths import added_up, official_count, official_splits, official_truths
 from refvessel.dataset.tree.refs import write_refs
 from refvessel.files import write_json
@@ -99,6 +100,6 @@ def test_only_truths_that_differ_are_told_one_a_sentence(tmp_path):
     write_json(tmp_path / INSTANCES, instances)
     write_refs(tmp_path / REFS, refs)
     expressions = read_expressions(tmp_path, "val")
-    truths = official_truths(expressions, refs, instances["annotations"])
+    truths = official_truths(expressions, refs, {each["id"]: each for each in instances["annotations"]})
     assert truths.keys() == {200, 201}
     np.testing.assert_array_equal(rle.decode(truths[201]), covered(*OVERLAPPING) == 1)

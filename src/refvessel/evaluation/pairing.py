@@ -6,10 +6,8 @@ from typing import Any
 import pandas as pd
 
 from refvessel import rle
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
-from refvessel.rle import is_rle
-
-STATUSES = ("ok", "no_seg", "failed")
 
 
 def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
@@ -43,10 +41,10 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
     )
 
 
-def _without(rles: pd.Series, ignored: pd.Series) -> pd.Series:
-    pairs = zip(rles, ignored, strict=True)
+def _without(masks: pd.Series, ignored: pd.Series) -> pd.Series:
+    pairs = zip(masks, ignored, strict=True)
     kept = [mask if out is None else rle.encode(rle.decode(mask) & ~rle.decode(out)) for mask, out in pairs]
-    return pd.Series(kept, index=rles.index, dtype=object)
+    return pd.Series(kept, index=masks.index, dtype=object)
 
 
 def _refuse(fault: str, sent_ids: Iterable[int]) -> None:
@@ -68,10 +66,10 @@ def _check_pair(row: Any) -> None:
             raise UserError(
                 f"{name} has {key} {expected!r} in the truth but {found!r} in the predictions; segment again."
             )
-    if row.status not in STATUSES:
-        raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(STATUSES)}.")
+    if row.status not in tuple(Status):
+        raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(Status)}.")
     for source, mask in _masks(row):
-        if not is_rle(mask):
+        if not rle.is_rle(mask):
             raise UserError(
                 f"{name} has a mask in the {source} that is not a COCO RLE; make that file again."
             )
@@ -81,7 +79,7 @@ def _check_pair(row: Any) -> None:
                 f"{name} has a mask of {height}x{width} pixels in the {source} but its image has "
                 f"{row.height}x{row.width} (height x width); segment the images of this dataset again."
             )
-    if row.status != "ok" and rle.area(row.mask_predicted) > 0:
+    if row.status != Status.OK and rle.area(row.mask_predicted) > 0:
         raise UserError(
             f"{name} has the status {row.status} and yet a mask that is not empty; segment it again."
         )

@@ -53,7 +53,7 @@ def _average(
     scores = np.mean([answer.scores, *(view.scores for _, view in alike)], axis=0)
     return Segmentation(
         answer=answer.answer,
-        masks=masks_of_logits(logits, height=height, width=width, threshold=0.5),
+        masks=masks_of_logits(logits, height=height, width=width),
         scores=scores.tolist(),
         logits=logits.astype(np.float16),
         drafted=answer.drafted,

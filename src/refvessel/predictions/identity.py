@@ -6,15 +6,19 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from refvessel.artifacts import CONVERSION
+from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
 from refvessel.provenance import identity_of_tensors
 
 _LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
 _READ_AT_ONCE = 1 << 24
+_FILES_PER_TASK = 64  # handing a task to a thread takes as long as hashing a small file
 
 # name, size in bytes, times of change of the content and of the file itself
 ModelState = tuple[tuple[str, int, int, int], ...]
@@ -34,8 +38,10 @@ def answer_identity(run: str, image: str, prompt: str) -> str:
 def hashes_of_files(paths: Iterable[Path]) -> dict[Path, str]:
     """SHA-256 of each file, by several threads."""
     distinct = list(dict.fromkeys(paths))
+    some = [distinct[first : first + _FILES_PER_TASK] for first in range(0, len(distinct), _FILES_PER_TASK)]
     with ThreadPoolExecutor() as threads:
-        return dict(zip(distinct, threads.map(sha256_of_file, distinct), strict=True))
+        hashes = threads.map(lambda files: list(map(sha256_of_file, files)), some)
+        return dict(zip(distinct, chain.from_iterable(hashes), strict=True))
 
 
 def model_identity(folder: Path) -> str:
@@ -45,7 +51,7 @@ def model_identity(folder: Path) -> str:
     describes.
     """
     folder = Path(folder)
-    if (folder / "conversion.json").exists():
+    if (folder / CONVERSION).exists():
         report = require_as_converted(folder)
         return report["identity"]
     weights = sorted(folder.glob("*.safetensors"))
@@ -61,7 +67,7 @@ def require_as_converted(folder: Path) -> dict[str, Any]:
     Raises UserError naming a file that is another than at conversion.
     """
     folder = Path(folder)
-    path = folder / "conversion.json"
+    path = folder / CONVERSION
     report = read_json(path)
     if not _is_consistent(report):
         raise UserError(f"{path} does not describe a conversion; convert or link the checkpoint again.")
@@ -80,7 +86,7 @@ def model_state(folder: Path) -> ModelState:
     """What changes where a file of a model is overwritten; links are followed."""
     state = []
     for path in sorted(Path(folder).iterdir()):
-        if path.name != "conversion.json" and not path.name.startswith(".") and path.is_file():
+        if path.name != CONVERSION and not path.name.startswith(".") and path.is_file():
             status = path.stat()
             state.append((path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(state)
@@ -88,8 +94,7 @@ def model_state(folder: Path) -> ModelState:
 
 def dataset_identity(root: Path) -> str:
     """SHA-256 over a tree's annotations: its expressions, splits and truth masks."""
-    annotations = Path(root) / "ref_seg" / "refcoco"
-    return _hash_of_files([annotations / "instances.json", annotations / "refs(unc).p"])
+    return _hash_of_files([Path(root) / INSTANCES, Path(root) / REFS])
 
 
 def _is_consistent(report: Any) -> bool:
@@ -117,7 +122,7 @@ def _require_described_tensors(folder: Path, described: Mapping[str, Mapping[str
     }
     if missing := sorted(described.keys() - places.keys()):
         raise UserError(
-            f"{folder} lacks the tensor {missing[0]} that its conversion.json describes; "
+            f"{folder} lacks the tensor {missing[0]} that its {CONVERSION} describes; "
             "convert or link the checkpoint again."
         )
     with ThreadPoolExecutor() as threads:
@@ -129,7 +134,7 @@ def _require_described_tensors(folder: Path, described: Mapping[str, Mapping[str
 
 def _is_another(path: Path) -> UserError:
     return UserError(
-        f"{path} is not the file that conversion.json beside it describes: it was overwritten since; remove "
+        f"{path} is not the file that {CONVERSION} beside it describes: it was overwritten since; remove "
         f"{path.parent} and convert or link the checkpoint again."
     )
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,11 @@ from typer.testing import CliRunner
 
 from refvessel import rle
 from refvessel.cli import app
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
-from refvessel.dataset.tree.writing import TreeImage, write_tree
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
-from refvessel.evaluation.score_split import score_split
+from refvessel.evaluation.split_scoring import score_split
 from refvessel.metrics.surface import surface_scores
 
 TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))
@@ -29,24 +31,21 @@ TRUTH[5:10], PREDICTION[5:10, 3:], IGNORED[:, :10] = True, True, True
 @pytest.fixture
 def tree(tmp_path):
     """Two images of two patients, one with an ignore mask, both with a spacing; a vessel each and no catheter."""
-    images = [
-        TreeImage(
-            image_id=name,
-            patient=f"P{name}",
-            split="test",
-            width=30,
-            height=20,
-            truths={
-                "blood vessel": [rle.encode(TRUTH)],
-                "catheter": [rle.empty(20, 30)],
-            },
-            ignore=rle.encode(IGNORED) if name == "a" else None,
-            spacing=(0.5, 0.25),
-        )
-        for name in ("a", "b")
-    ]
     root = tmp_path / "tree"
-    write_tree(root, images, ["blood vessel", "catheter"])
+    with tree_writer(root, ["blood vessel", "catheter"]) as writer:
+        for name in ("a", "b"):
+            writer.add(
+                file_name=f"{name}.png",
+                size=(30, 20),
+                patient=f"P{name}",
+                split="test",
+                truths={
+                    "blood vessel": [rle.encode(TRUTH)],
+                    "catheter": [rle.empty(20, 30)],
+                },
+                ignore=rle.encode(IGNORED) if name == "a" else None,
+                spacing=(0.5, 0.25),
+            )
     (root / IMAGES).mkdir(parents=True)
     for name in ("a", "b"):
         Image.new("L", (30, 20)).save(root / IMAGES / f"{name}.png")
@@ -91,6 +90,16 @@ def test_ignore_masks_and_spacings_of_the_tree_are_used(tree, predictions, tmp_p
     expected = surface_scores(PREDICTION, TRUTH, spacing=(0.5, 0.25), tolerance=1)
     assert cases.loc[("b", "blood vessel"), "hd95"] == expected["hd95"]
     assert cases["row_spacing"].tolist() == [0.5] * 4
+
+
+def test_refs_are_parsed_once_per_scoring(tree, predictions, tmp_path, monkeypatch):
+    read = []
+    run = subprocess.run
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **how: (read.append(command), run(command, **how))[1]
+    )
+    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", draws=20)
+    assert [str(tree / REFS) in command for command in read] == [True]
 
 
 def test_coco_results_name_the_images_and_categories_of_instances_json(tree, predictions, tmp_path):
