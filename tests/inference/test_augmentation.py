@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.special import expit
 
 from refvessel.inference.augmentation import segment_flipped
-from refvessel.inference.logits import image_logits
+from refvessel.inference.official_masks import image_logits
 from refvessel.inference.segmenter import Segmentation
 
 SIDE = 16

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from refvessel.errors import UserError
-from refvessel.inference.logits import logit, masks_of_logits
+from refvessel.inference.official_masks import logit, masks_of_logits
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.prediction import OK, Prediction, read_shard

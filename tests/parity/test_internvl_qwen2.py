@@ -17,7 +17,7 @@ from plain_loop import plain_answer
 from safetensors.torch import load_file
 
 from refvessel.inference.drafts import EXPECTED
-from refvessel.inference.logits import image_logits
+from refvessel.inference.official_masks import image_logits
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts

@@ -11,7 +11,7 @@ from refvessel.config import MODEL_THRESHOLD
 from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import write_json
-from refvessel.inference.logits import image_logits, logit
+from refvessel.inference.official_masks import image_logits, logit
 from refvessel.metrics.overlap import COUNTS, overlap_scores
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.probability import threshold_counts

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from refvessel.inference.logits import masks_of_logits
+from refvessel.inference.official_masks import masks_of_logits
 from refvessel.inference.segmenter import Segmentation
 
 # Each way to flip an image, and the axes of (masks, height, width) along which that reverses its masks.

@@ -17,13 +17,13 @@ from PIL import Image
 from refvessel.dataset.tree.expressions import Expression
 from refvessel.dataset.tree.loader import open_image, prompt_of
 from refvessel.errors import UserError
-from refvessel.inference.ahead import ahead
 from refvessel.inference.augmentation import segment_flipped
 from refvessel.inference.batches import FAILURES, BatchSize
 from refvessel.inference.devices import require_working_gpu
-from refvessel.inference.outcomes import answered, failed
 from refvessel.inference.plan import ImageTask
+from refvessel.inference.prefetch import prefetch
 from refvessel.inference.reading import tells_of_a_reader
+from refvessel.inference.records import answered, failed
 from refvessel.inference.segmenter import Begun, Launched, Segmentation, Segmenter
 from refvessel.model.language import uncompiled
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
@@ -96,7 +96,7 @@ class Predictor:
         pool = ThreadPoolExecutor(_THREADS)
         try:
             begin = time.perf_counter()
-            with closing(ahead(self._answered(batches, images, pool), _PIECES_AHEAD)) as pieces:
+            with closing(prefetch(self._answered(batches, images, pool), _PIECES_AHEAD)) as pieces:
                 for batch in batches:
                     predicted: list[Predicted] = []
                     missing = len(batch)

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from refvessel.config import MODEL_THRESHOLD
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json
-from refvessel.inference.logits import masks_of_logits
+from refvessel.inference.official_masks import masks_of_logits
 from refvessel.predictions.logits_file import read_logits
 from refvessel.predictions.postprocessing import drop_small_components, fill_small_holes
 from refvessel.provenance import file_record, versions

@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_TRIES = 0.1
 _SECONDS_TO_END = 5.0  # a scheduler that takes a job's devices away grants little more
 
 
-def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], count: int) -> Generator[T, None, None]:
     """The items in order, of which the thread keeps `count` ready; what they raise is raised here.
 
     Closed early, it asks for no further item and waits for the one under way, on a signal to stop not for long.
