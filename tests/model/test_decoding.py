@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from refvessel.model.decoding import Stopping, complete, prefill
+from refvessel.model.language import LanguageModel
 from refvessel.model.packing import pack_prompts
 
 VOCABULARY = 40
@@ -29,8 +30,9 @@ def language_model():
 
 def answers(model, prompts, draft, stop=(), longest=12, seg=5, multiple=1):
     packed = pack_prompts(prompts, draft, multiple=multiple)
-    begun = prefill(model, model.get_input_embeddings()(packed.input_ids), packed)
-    return complete(model, begun, seg_token_id=seg, stopping=Stopping(stop, longest))
+    ours = LanguageModel(model)
+    prefilled = prefill(ours, ours.embed(packed.input_ids), packed)
+    return complete(ours, prefilled, seg_token_id=seg, stopping=Stopping(stop, longest))
 
 
 def generated(model, prompt, longest=12):
