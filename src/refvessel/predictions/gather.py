@@ -36,6 +36,7 @@ _SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("drafted", pa.bool_()),
         ("identity", pa.string()),
+        ("lead", pa.float64()),
     ]
 )
 _MOST_NAMED = 5
