@@ -4,9 +4,23 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
+import numpy as np
+import pandas as pd
 import pytest
 
+from refvessel import rle
+
 _ROOT = Path(__file__).resolve().parents[1]
+
+# A test's time depends on what else the machine does: no example fails for being slow.
+hypothesis.settings.register_profile(
+    "without deadline",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +107,7 @@ def segmented(tree, demo_model, tmp_path_factory) -> Path:
 @pytest.fixture
 def run():
     """What a shard was made by."""
-    from refvessel.predictions.shard import Run
+    from refvessel.predictions.run_file import Run
 
     return Run(
         model="m",
@@ -112,3 +126,69 @@ def run():
         code="c",
         versions={},
     )
+
+
+def _tables(cases: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    predictions, truth = [], []
+    for number, case in enumerate(cases, start=1):
+        height, width = case["truth"].shape
+        ids = {
+            "image_id": case.get("image_id", f"image{number}"),
+            "ref_id": number,
+            "sent_id": number,
+            "phrase": case.get("phrase", "blood vessel"),
+        }
+        patient = case.get("patient", "P1")
+        truth.append(
+            {
+                **ids,
+                "patient": patient,
+                "height": height,
+                "width": width,
+                "mask": rle.encode(case["truth"]),
+                "ignore_mask": rle.encode(case["ignore"]) if "ignore" in case else None,
+                "spacing": case.get("spacing"),
+            }
+        )
+        status = case.get("status", "ok")
+        found = [rle.encode(case["prediction"])] if status == "ok" else []
+        predictions.append(
+            {
+                **ids,
+                "prompt": "<image>\n Please segment it in this image.",
+                "answer": "Sure, [SEG]." if status == "ok" else "",
+                "num_seg": len(found),
+                "status": status,
+                "error": "out of memory" if status == "failed" else None,
+                "mask": found[0] if found else rle.empty(height, width),
+                "masks": found,
+                "score": 0.5 if found else None,
+                "seconds": 0.25,
+            }
+        )
+    return pd.DataFrame(predictions), pd.DataFrame(truth)
+
+
+@pytest.fixture(scope="session")
+def tables():
+    """A function: cases (truth, prediction, and what differs from the usual) -> predictions, truth."""
+    return _tables
+
+
+@pytest.fixture
+def vessel_cases() -> list[dict]:
+    """Six expressions of three patients, unequal in frames, size and overlap; one failed, one no_seg."""
+    random = np.random.default_rng(7)
+
+    def case(truth_share: float, flipped: float, **rest) -> dict:
+        truth = random.random((24, 32)) < truth_share
+        return {"truth": truth, "prediction": truth ^ (random.random(truth.shape) < flipped), **rest}
+
+    return [
+        case(0.4, 0.05, patient="P1"),
+        case(0.3, 0.20, patient="P1", phrase="catheter"),
+        case(0.2, 0.30, patient="P1"),
+        case(0.1, 0.0, patient="P2", status="failed"),
+        case(0.6, 0.0, patient="P3", status="no_seg", phrase="catheter"),
+        case(0.0, 0.1, patient="P3"),
+    ]

@@ -83,16 +83,20 @@ def run_lengths(counts: str) -> np.ndarray | None:
     """
     if not counts or not counts.isascii():
         return None
-    digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - _FIRST_CHARACTER
-    if digits.min() < 0 or digits.max() > 63 or digits[-1] & _CONTINUES:
+    digits = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(_FIRST_CHARACTER)  # wraps below "0"
+    if digits.max() > 63 or digits[-1] & _CONTINUES:
         return None
-    last = np.flatnonzero(digits & _CONTINUES == 0)  # index of each run's last digit
+    last = np.flatnonzero(digits < _CONTINUES)  # index of each run's last digit
     first = np.concatenate([[0], last[:-1] + 1])
-    if (last - first).max() >= _MAX_CHARACTERS:
+    length = last - first + 1
+    if length.max() > _MAX_CHARACTERS:
         return None
-    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
-    runs = np.add.reduceat((digits & 0x1F) << (5 * place), first)
-    runs -= np.where(digits[last] & _SIGN, 1 << (5 * (last - first + 1)), 0)
+    values = (digits & 0x1F).astype(np.int64)
+    runs = values[first]
+    for place in range(1, length.max()):
+        longer = np.flatnonzero(length > place)
+        runs[longer] |= values[first[longer] + place] << (5 * place)
+    runs -= (digits[last] & _SIGN).astype(np.int64) * 2 << (5 * (length - 1))  # one bit above the last digit
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs

@@ -14,7 +14,7 @@ from pycocotools import mask as coco
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy

@@ -14,7 +14,8 @@ from refvessel import rle
 from refvessel.dataset.images.pixels import clean_image
 from refvessel.dataset.images.rewrap import rewrap_jpeg
 from refvessel.dataset.regions.polygons import as_polygon
-from refvessel.dataset.tree.expressions import INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.dataset.tree.refs import read_refs, write_refs
 from refvessel.errors import UserError
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel.dataset.tree.expressions import INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.dataset.tree.loader import ReferringDataset
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]

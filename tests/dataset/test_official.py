@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from refvessel import rle
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.official_truths import added_up, official_count, official_splits, official_truths
 from refvessel.dataset.tree.refs import write_refs
 from refvessel.files import write_json

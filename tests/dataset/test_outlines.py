@@ -6,7 +6,8 @@ import pytest
 from refvessel import rle
 from refvessel.dataset.regions.polygons import rasterise
 from refvessel.dataset.tree.expressions import read_expressions
-from refvessel.dataset.tree.outlines import OUTLINES, outlines_file, read_outlines
+from refvessel.dataset.tree.layout import OUTLINES
+from refvessel.dataset.tree.outlines import outlines_file, read_outlines
 from refvessel.errors import UserError
 
 SQUARE, FAR, THIN = (

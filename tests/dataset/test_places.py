@@ -2,7 +2,7 @@
 
 import pytest
 
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES
 from refvessel.errors import UserError
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]

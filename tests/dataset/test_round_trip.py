@@ -12,9 +12,9 @@ from pycocotools import mask as coco
 from skimage.draw import disk, line
 
 from refvessel import rle
-from refvessel.dataset.tree.expressions import IMAGES
+from refvessel.dataset.tree.layout import IMAGES
 from refvessel.dataset.tree.loader import ReferringDataset
-from refvessel.dataset.tree.writing import TreeImage, write_tree
+from refvessel.dataset.tree.writing import tree_writer
 
 
 def write_frames(source, shared: Path, form: str, factor: float) -> dict[str, list]:
@@ -103,7 +103,8 @@ def test_any_mask_comes_back_identical_through_tree_and_loader(tmp_path, officia
     (tmp_path / IMAGES).mkdir(parents=True, exist_ok=True)
     Image.new("L", (width, height)).save(tmp_path / IMAGES / "a.png")
     truths = {"vessel": [rle.encode(mask)], "background": [rle.encode(1 - mask)]}
-    write_tree(tmp_path, [TreeImage("a", "p", "test", width, height, truths)], ["background", "vessel"])
+    with tree_writer(tmp_path, ["background", "vessel"]) as writer:
+        writer.add(file_name="a.png", size=(width, height), patient="p", split="test", truths=truths)
     (item,) = list(ReferringDataset(tmp_path, "test"))
     assert np.array_equal(item["gt_masks"], np.stack([1 - mask, mask]))
     assert np.array_equal(officially_read(tmp_path, "test")["a.png"]["vessel"], mask)

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from refvessel import rle
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
 

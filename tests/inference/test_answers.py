@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES
 from refvessel.errors import UserError
 from refvessel.inference import run as run_module
 from refvessel.inference.predictor import Predictor

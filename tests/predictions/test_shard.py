@@ -5,11 +5,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
 from refvessel.files import write_json
 from refvessel.predictions.asked import Asked
-from refvessel.predictions.prediction import FAILED, Prediction, read_shard
-from refvessel.predictions.shard import open_shard, run_file
+from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.predictions.run_file import run_file
+from refvessel.predictions.shard import open_shard
 from refvessel.rle import empty
 
 
@@ -22,7 +24,7 @@ def prediction(sent_id, **changes):
         "prompt": "p",
         "answer": "x" * 100,
         "num_seg": 0,
-        "status": "no_seg",
+        "status": Status.NO_SEG,
         "error": None,
         "mask": empty(4, 4),
         "masks": [],
@@ -66,7 +68,7 @@ def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path, run):
 
 def test_failed_expressions_are_dropped_to_be_tried_again(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
-    begin(shard, run, prediction(0), prediction(1, status=FAILED, error="e"), prediction(2))
+    begin(shard, run, prediction(0), prediction(1, status=Status.FAILED, error="e"), prediction(2))
     with opened(shard, run) as writer:
         assert writer.finished == {0, 2}
     assert [each.sent_id for each in read_shard(shard)] == [0, 2]

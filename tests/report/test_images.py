@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.refs import write_refs
 from refvessel.files import sha256_of_file, write_json
 from refvessel.report.render import render_report

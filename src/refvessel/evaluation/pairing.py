@@ -7,7 +7,6 @@ import pandas as pd
 
 from refvessel import rle
 from refvessel.errors import UserError
-from refvessel.rle import is_rle
 
 STATUSES = ("ok", "no_seg", "failed")
 
@@ -39,14 +38,14 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
         scored_truth=_without(paired["mask"], ignored),
         scored_prediction=_without(paired["mask_predicted"], ignored),
         scored_pixels=paired["height"] * paired["width"]
-        - [0 if rle is None else rle.area(rle) for rle in ignored],
+        - [0 if mask is None else rle.area(mask) for mask in ignored],
     )
 
 
-def _without(rles: pd.Series, ignored: pd.Series) -> pd.Series:
-    pairs = zip(rles, ignored, strict=True)
-    kept = [rle if out is None else rle.encode(rle.decode(rle) & ~rle.decode(out)) for rle, out in pairs]
-    return pd.Series(kept, index=rles.index, dtype=object)
+def _without(masks: pd.Series, ignored: pd.Series) -> pd.Series:
+    pairs = zip(masks, ignored, strict=True)
+    kept = [mask if out is None else rle.encode(rle.decode(mask) & ~rle.decode(out)) for mask, out in pairs]
+    return pd.Series(kept, index=masks.index, dtype=object)
 
 
 def _refuse(fault: str, sent_ids: Iterable[int]) -> None:
@@ -71,7 +70,7 @@ def _check_pair(row: Any) -> None:
     if row.status not in STATUSES:
         raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(STATUSES)}.")
     for source, mask in _masks(row):
-        if not is_rle(mask):
+        if not rle.is_rle(mask):
             raise UserError(
                 f"{name} has a mask in the {source} that is not a COCO RLE; make that file again."
             )

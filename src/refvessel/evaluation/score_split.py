@@ -8,17 +8,16 @@ from typing import Any
 import pandas as pd
 
 from refvessel import rle
-from refvessel.dataset.fields import require
 from refvessel.dataset.regions.polygons import Outlines, rasterise
 from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
-from refvessel.dataset.tree.expressions import DATASET, IMAGES, INSTANCES, REFS, Expression, read_expressions
+from refvessel.dataset.tree.expressions import Expression, read_tree
+from refvessel.dataset.tree.layout import IMAGES, OUTLINES, description
 from refvessel.dataset.tree.official_truths import official_count, official_truths
-from refvessel.dataset.tree.outlines import OUTLINES, read_outlines
-from refvessel.dataset.tree.refs import read_refs
+from refvessel.dataset.tree.outlines import read_outlines
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
 from refvessel.evaluation.scoring import NSD_TOLERANCE, score
-from refvessel.files import read_json, write_json
+from refvessel.files import write_json
 from refvessel.metrics.bootstrap import DRAWS
 from refvessel.metrics.official import OfficialReading
 from refvessel.predictions.table import read_predictions
@@ -61,7 +60,8 @@ def score_split(
             predictions, and the polygons those of the truths.
     """
     table, made_from = read_predictions(predictions)
-    expressions = read_expressions(dataset, split)
+    tree = read_tree(dataset)
+    expressions = tree.expressions(split)
     images = Path(dataset) / IMAGES
     truth = pd.DataFrame(
         {
@@ -78,11 +78,10 @@ def score_split(
             "spacing": [each.spacing for each in expressions],
         }
     )
-    provenance = {"predictions": made_from, "dataset": file_record(_description(dataset)), "split": split}
+    provenance = {"predictions": made_from, "dataset": file_record(description(dataset)), "split": split}
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
-    refs, instances = read_refs(Path(dataset) / REFS), read_json(Path(dataset) / INSTANCES)
-    ids, categories = _coco_ids(refs, Path(dataset) / REFS), _categories(instances, Path(dataset) / INSTANCES)
+    ids, categories = tree.coco_ids(), tree.category_names()
     summary = score(
         predictions=table,
         truth=truth,
@@ -91,8 +90,8 @@ def score_split(
         redrawn=_redrawn(read_outlines(outlines), expressions, outlines),
         official=OfficialReading(
             split=split,
-            n_expressions=official_count(refs, split),
-            truths=official_truths(expressions, refs, instances["annotations"]),
+            n_expressions=official_count(tree.refs, split),
+            truths=official_truths(expressions, tree.refs, tree.annotations.values()),
         ),
         policy=policy,
         nsd_tolerance=nsd_tolerance,
@@ -124,29 +123,3 @@ def _redrawn(
         for name, mask in draw_by_others(polygons, size).items():
             redrawn[name][each.sent_id] = rle.encode(mask)
     return redrawn
-
-
-def _coco_ids(refs: Sequence[Any], path: Path) -> dict[int, tuple[int, int]]:
-    """The image's and the category's id in instances.json by ref_id."""
-    keys = ("ref_id", "image_id", "category_id")
-    ids = [
-        [require(ref, key, int, f"{path}: ref {number}") for key in keys] for number, ref in enumerate(refs)
-    ]
-    return {ref_id: (image_id, category_id) for ref_id, image_id, category_id in ids}
-
-
-def _categories(instances: Any, path: Path) -> dict[int, str]:
-    """The names of the categories in instances.json by their ids."""
-    categories = require(instances, "categories", list, str(path))
-    return {
-        require(each, "id", int, f"{path}: category {number}"): require(
-            each, "name", str, f"{path}: category {number}"
-        )
-        for number, each in enumerate(categories)
-    }
-
-
-def _description(dataset: Path) -> Path:
-    """The file that describes a tree: our own dataset.json, which a tree made by others does not have."""
-    described = Path(dataset) / DATASET
-    return described if described.exists() else Path(dataset) / INSTANCES

@@ -11,12 +11,12 @@ from refvessel.config import MODEL_THRESHOLD
 from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import write_json
-from refvessel.inference.official_masks import image_logits, logit
 from refvessel.metrics.overlap import COUNTS, overlap_scores
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.probability import threshold_counts
 from refvessel.predictions.logits_file import read_logits
 from refvessel.predictions.table import read_predictions
+from refvessel.predictions.upsampling import image_logits, logit
 from refvessel.provenance import file_record, versions
 from refvessel.rle import decode
 
@@ -56,7 +56,7 @@ def tune_threshold(
     if run is None:
         raise UserError(f"{predictions} does not say which split it is of; segment again.")
     expressions = {each.sent_id: each for each in read_expressions(dataset, run["split"])}
-    counts = _counts(table.set_index("sent_id")["num_seg"].to_dict(), logits, expressions)
+    counts = _counts(dict(zip(table["sent_id"], table["num_seg"], strict=True)), logits, expressions)
     resolved = resolve_policy(policy)
     values = [overlap_scores(at, resolved)[score] for at in counts]
     means = np.array([each.mean() for each in values])
@@ -88,7 +88,7 @@ def tune_threshold(
 def _counts(
     num_seg: Mapping[int, int], logits: Sequence[Path], expressions: Mapping[int, Expression]
 ) -> list[pd.DataFrame]:
-    """tp, fp, fn and tn of every expression, one table a threshold."""
+    """tp, fp, fn and tn of every expression, one table per threshold."""
     counts = {}
     for sent_id, array in (each for path in logits for each in read_logits(path)):
         if sent_id in expressions:

@@ -2,9 +2,10 @@
 
 import math
 
+from refvessel.answer_status import Status
 from refvessel.dataset.tree.expressions import Expression
 from refvessel.inference.segmenter import Segmentation
-from refvessel.predictions.prediction import FAILED, NO_SEG, OK, Prediction
+from refvessel.predictions.prediction import Prediction
 from refvessel.rle import RLE, empty, encode, union
 
 
@@ -21,7 +22,7 @@ def answered(expression: Expression, prompt: str, segmentation: Segmentation) ->
         prompt=prompt,
         answer=segmentation.answer,
         num_seg=len(masks),
-        status=OK if masks else NO_SEG,
+        status=Status.OK if masks else Status.NO_SEG,
         error=None,
         mask=_union(masks, expression),
         masks=masks,
@@ -48,7 +49,7 @@ def failed(expression: Expression, prompt: str, reason: str) -> Prediction:
         prompt=prompt,
         answer="",
         num_seg=0,
-        status=FAILED,
+        status=Status.FAILED,
         error=reason,
         mask=empty(expression.height, expression.width),
         masks=[],

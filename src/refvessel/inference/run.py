@@ -32,7 +32,8 @@ from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.predictions.asked import Asked, asked_of
 from refvessel.predictions.identity import ModelState, model_identity, model_state
 from refvessel.predictions.prediction import failures, read_shard
-from refvessel.predictions.shard import Run, ShardWriter, open_shard, publish_shard
+from refvessel.predictions.run_file import Run
+from refvessel.predictions.shard import ShardWriter, open_shard, publish_shard
 from refvessel.provenance import versions
 
 # The modules that make an answer, with what they import.

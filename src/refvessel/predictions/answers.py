@@ -4,7 +4,9 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from refvessel.predictions.prediction import FAILED, Prediction, parse_record
+from refvessel.answer_status import Status
+from refvessel.artifacts import SHARD_SUFFIX
+from refvessel.predictions.prediction import Prediction, parse_record
 
 
 def find_answers(folder: Path, wanted: Collection[str], *, but: Path) -> dict[str, tuple[Prediction, Path]]:
@@ -19,7 +21,7 @@ def find_answers(folder: Path, wanted: Collection[str], *, but: Path) -> dict[st
     """
     found: dict[str, tuple[Prediction, Path]] = {}
     missing = set(wanted)
-    for path in sorted(Path(folder).glob("*.jsonl")):
+    for path in sorted(Path(folder).glob(f"*{SHARD_SUFFIX}")):
         if path == but or not missing:
             continue
         for line in path.read_bytes().split(b"\n")[:-1]:
@@ -37,4 +39,4 @@ def _wanted(line: bytes, wanted: Collection[str]) -> Prediction | None:
         answer = parse_record(line)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return None if answer.status == FAILED else answer
+    return None if answer.status == Status.FAILED else answer

@@ -4,7 +4,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-_SHARD = re.compile(r"(\d+)-of-(\d+)\.jsonl")
+from refvessel.artifacts import SHARD_SUFFIX
+
+_SHARD = re.compile(rf"(\d+)-of-(\d+){re.escape(SHARD_SUFFIX)}")
 
 
 def number_of_shards(folder: Path, wanted: int) -> int:
@@ -15,7 +17,7 @@ def number_of_shards(folder: Path, wanted: int) -> int:
         wanted: the number for a split of which not every shard is there.
     """
     found: dict[int, set[int]] = defaultdict(set)
-    for path in Path(folder).glob("*.jsonl"):
+    for path in Path(folder).glob(f"*{SHARD_SUFFIX}"):
         if match := _SHARD.fullmatch(path.name):
             found[int(match[2])].add(int(match[1]))
     whole = [count for count, numbers in found.items() if numbers == set(range(1, count + 1))]

@@ -1,44 +1,19 @@
 """All shards of a split into one table, every expression exactly once."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from pyarrow import parquet
-
 from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
-from refvessel.files import atomic_file
 from refvessel.predictions.asked import asked_of
 from refvessel.predictions.identity import dataset_identity
 from refvessel.predictions.prediction import Prediction, read_shard
-from refvessel.predictions.shard import COMMON, read_run, run_identity
+from refvessel.predictions.run_file import common_run, run_identity
+from refvessel.predictions.table import write_predictions
 from refvessel.provenance import file_record
 
-_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("ref_id", pa.int64()),
-        ("sent_id", pa.int64()),
-        ("phrase", pa.string()),
-        ("prompt", pa.string()),
-        ("answer", pa.string()),
-        ("num_seg", pa.int64()),
-        ("status", pa.string()),
-        ("error", pa.string()),
-        ("mask", pa.string()),  # JSON of an RLE
-        ("masks", pa.string()),  # JSON of a list of RLEs
-        ("score", pa.float64()),
-        ("seconds", pa.float64()),
-        ("drafted", pa.bool_()),
-        ("identity", pa.string()),
-        ("lead", pa.float64()),
-    ]
-)
 _MOST_NAMED = 5
 
 
@@ -56,7 +31,7 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
     predictions = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
     _require_each_once(expressions, predictions, split)
     _require_same_expressions(expressions, predictions)
-    run = _common_run(shards)
+    run = common_run(shards)
     _require_same_images(expressions, predictions, run)
     provenance = {
         "run": run,
@@ -64,12 +39,7 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
         "shards": [file_record(shard) for shard in shards],
         "answers_as_expected": sum(each.drafted for each in predictions),
     }
-    rows = [_row(each) for each in sorted(predictions, key=lambda each: each.sent_id)]
-    table = pa.Table.from_pylist(
-        rows, _SCHEMA.with_metadata({"refvessel": json.dumps(provenance, sort_keys=True)})
-    )
-    with atomic_file(output) as temporary:
-        parquet.write_table(table, temporary)
+    write_predictions(output, sorted(predictions, key=lambda each: each.sent_id), provenance)
 
 
 def _existing(shard: Path) -> Path:
@@ -111,20 +81,6 @@ def _require_same_expressions(expressions: list[Expression], predictions: list[P
                 )
 
 
-def _common_run(shards: Sequence[Path]) -> dict[str, Any] | None:
-    """The fields in which the shards' runs must agree; None where shards came without their run."""
-    runs = [(shard, run) for shard in shards if (run := read_run(shard)) is not None]
-    if not runs:
-        return None
-    (first, common), *others = ((shard, {key: run.get(key) for key in COMMON}) for shard, run in runs)
-    for shard, other in others:
-        if differing := [key for key in COMMON if other[key] != common[key]]:
-            raise UserError(
-                f"{shard} differs from {first} in {', '.join(differing)}; give shards of one run."
-            )
-    return common
-
-
 def _require_same_images(
     expressions: list[Expression], predictions: list[Prediction], run: Mapping[str, Any] | None
 ) -> None:
@@ -138,8 +94,3 @@ def _require_same_images(
                 f"sent_id {asked.sent_id}: the prediction answers another image or question than the tree holds "
                 f"for {asked.image_id}; segment this data set again."
             )
-
-
-def _row(prediction: Prediction) -> dict:
-    row = asdict(prediction)
-    return row | {"mask": json.dumps(row["mask"]), "masks": json.dumps(row["masks"])}

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from refvessel.artifacts import CONVERSION
+from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
 from refvessel.provenance import identity_of_tensors
@@ -45,7 +47,7 @@ def model_identity(folder: Path) -> str:
     describes.
     """
     folder = Path(folder)
-    if (folder / "conversion.json").exists():
+    if (folder / CONVERSION).exists():
         report = require_as_converted(folder)
         return report["identity"]
     weights = sorted(folder.glob("*.safetensors"))
@@ -61,7 +63,7 @@ def require_as_converted(folder: Path) -> dict[str, Any]:
     Raises UserError naming a file that is another than at conversion.
     """
     folder = Path(folder)
-    path = folder / "conversion.json"
+    path = folder / CONVERSION
     report = read_json(path)
     if not _is_consistent(report):
         raise UserError(f"{path} does not describe a conversion; convert or link the checkpoint again.")
@@ -80,7 +82,7 @@ def model_state(folder: Path) -> ModelState:
     """What changes where a file of a model is overwritten; links are followed."""
     state = []
     for path in sorted(Path(folder).iterdir()):
-        if path.name != "conversion.json" and not path.name.startswith(".") and path.is_file():
+        if path.name != CONVERSION and not path.name.startswith(".") and path.is_file():
             status = path.stat()
             state.append((path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(state)
@@ -88,8 +90,7 @@ def model_state(folder: Path) -> ModelState:
 
 def dataset_identity(root: Path) -> str:
     """SHA-256 over a tree's annotations: its expressions, splits and truth masks."""
-    annotations = Path(root) / "ref_seg" / "refcoco"
-    return _hash_of_files([annotations / "instances.json", annotations / "refs(unc).p"])
+    return _hash_of_files([Path(root) / INSTANCES, Path(root) / REFS])
 
 
 def _is_consistent(report: Any) -> bool:
@@ -117,7 +118,7 @@ def _require_described_tensors(folder: Path, described: Mapping[str, Mapping[str
     }
     if missing := sorted(described.keys() - places.keys()):
         raise UserError(
-            f"{folder} lacks the tensor {missing[0]} that its conversion.json describes; "
+            f"{folder} lacks the tensor {missing[0]} that its {CONVERSION} describes; "
             "convert or link the checkpoint again."
         )
     with ThreadPoolExecutor() as threads:
@@ -129,7 +130,7 @@ def _require_described_tensors(folder: Path, described: Mapping[str, Mapping[str
 
 def _is_another(path: Path) -> UserError:
     return UserError(
-        f"{path} is not the file that conversion.json beside it describes: it was overwritten since; remove "
+        f"{path} is not the file that {CONVERSION} beside it describes: it was overwritten since; remove "
         f"{path.parent} and convert or link the checkpoint again."
     )
 

@@ -1,7 +1,7 @@
-"""The file of mask logits beside a finished shard, `NAME.logits.npz`, as every stage reads it.
+"""The file of mask logits beside a finished shard, `NAME.logits.npz`: its form, how it is read and written.
 
-It has an array a sent_id: float16 (number of [SEG], side, side), where SAM2's input has four times the side.
-Expressions without [SEG] have none.
+It has one array per sent_id, which names it: float16 (number of [SEG], side, side), where SAM2's input has four
+times the side. Expressions without [SEG] have none.
 """
 
 import zipfile
@@ -12,12 +12,29 @@ from pathlib import Path
 
 import numpy as np
 
+from refvessel.artifacts import LOGITS_SUFFIX, beside
 from refvessel.errors import UserError
+from refvessel.files import atomic_file
 
 
 def logits_file(shard: Path) -> Path:
     """Where the logits of a finished shard lie."""
-    return Path(shard).with_suffix(".logits.npz")
+    return beside(shard, LOGITS_SUFFIX)
+
+
+def name_of_array(sent_id: int) -> str:
+    """What the array of an expression is called in the file."""
+    return str(sent_id)
+
+
+def write_logits(path: Path, logits: Iterable[tuple[int, np.ndarray]]) -> None:
+    """Write the file, compressed and atomically: sent_ids and their logits; the same ones give the same bytes."""
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for sent_id, array in logits:
+            entry = zipfile.ZipInfo(f"{name_of_array(sent_id)}.npy")  # which has no time
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def stored_sent_ids(path: Path) -> list[int]:
@@ -37,7 +54,7 @@ def read_logits(path: Path, sent_ids: Iterable[int] | None = None) -> Iterator[t
     Raises UserError where the file is missing or damaged, and for logits that are no squares of finite numbers.
     """
     wanted = stored_sent_ids(path) if sent_ids is None else list(sent_ids)
-    yield from zip(wanted, read_arrays(path, map(str, wanted)), strict=True)
+    yield from zip(wanted, read_arrays(path, map(name_of_array, wanted)), strict=True)
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> Iterator[np.ndarray]:

@@ -1,11 +1,10 @@
 """Mask logits beside a shard that is being written.
 
-While it is, they are in parts, one a batch, `NAME.logits/{number}.npz`, by the identity of the answer; when it is
-finished, in one compressed file by sent_id, laid out as `refvessel.predictions.logits_file` says.
+While it is, they are in parts, one per batch, `NAME.logits/{number}.npz`, by the identity of the answer; when it
+is finished, in one compressed file by sent_id, laid out as `refvessel.predictions.logits_file` says.
 """
 
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,7 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from refvessel.files import atomic_file
-from refvessel.predictions.logits_file import logits_file, read_arrays, stored_names
+from refvessel.predictions.logits_file import (
+    logits_file,
+    name_of_array,
+    read_arrays,
+    stored_names,
+    write_logits,
+)
 from refvessel.predictions.prediction import Prediction
 
 
@@ -31,10 +36,9 @@ def places_of_logits(shard: Path, records: Iterable[Prediction]) -> dict[str, Pl
     file, parts = logits_file(shard), _parts(shard)
     places = {}
     if file.exists():
-        names = set(stored_names(file))
-        places = {
-            each.identity: Place(file, str(each.sent_id)) for each in records if str(each.sent_id) in names
-        }
+        stored = set(stored_names(file))
+        names = {each.identity: name_of_array(each.sent_id) for each in records}
+        places = {identity: Place(file, name) for identity, name in names.items() if name in stored}
     for path in sorted(parts.glob("[0-9]*.npz")):  # where a killed job left them twice, they are the same
         places |= {name: Place(path, name) for name in stored_names(path)}
     return places
@@ -53,7 +57,7 @@ class LogitsWriter:
         if logits:
             number = len(list(self._parts.glob("[0-9]*.npz")))
             with atomic_file(self._parts / f"{number:06}.npz") as temporary:
-                np.savez(temporary, **logits)
+                np.savez(temporary, allow_pickle=False, **logits)
 
     def copy(self, places: Mapping[str, Place]) -> None:
         """Store what lies elsewhere, by identity."""
@@ -71,12 +75,7 @@ class LogitsWriter:
         if self._file.exists() and not self._parts.exists():
             return
         places = places_of_logits(self._shard, records)
-        with atomic_file(self._file) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for path, group in groupby(records, key=lambda each: places[each.identity].path):
-                alike = list(group)
-                arrays = read_arrays(path, [places[each.identity].name for each in alike])
-                for record, array in zip(alike, arrays, strict=True):
-                    _write_array(archive, str(record.sent_id), array)
+        write_logits(self._file, _in_order(records, places))
         shutil.rmtree(self._parts, ignore_errors=True)
 
 
@@ -89,8 +88,9 @@ def _arrays(path: Path, places: Mapping[str, Place]) -> Iterator[tuple[str, np.n
     yield from zip(there, read_arrays(path, there.values()), strict=True)
 
 
-def _write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    entry = zipfile.ZipInfo(f"{name}.npy")  # without the time: the same bytes every time
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    with archive.open(entry, "w") as stream:
-        np.lib.format.write_array(stream, array, allow_pickle=False)
+def _in_order(records: Sequence[Prediction], places: Mapping[str, Place]) -> Iterator[tuple[int, np.ndarray]]:
+    """sent_id and array of each record; each file is opened once where its records follow each other."""
+    for path, group in groupby(records, key=lambda each: places[each.identity].path):
+        alike = list(group)
+        arrays = read_arrays(path, [places[each.identity].name for each in alike])
+        yield from zip((each.sent_id for each in alike), arrays, strict=True)

@@ -1,14 +1,14 @@
-"""Prediction records: one JSON object an expression, one line each, in a shard."""
+"""The record of a prediction: one JSON object per expression, one line each, in a shard."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
 from refvessel.rle import RLE, is_rle
 
-OK, NO_SEG, FAILED = "ok", "no_seg", "failed"
 NEAR_TIE = 1e-4  # a lead below which the choice among SAM2's candidates is left to rounding
 
 
@@ -16,8 +16,11 @@ NEAR_TIE = 1e-4  # a lead below which the choice among SAM2's candidates is left
 class Prediction:
     """What the model made of one expression.
 
-    status: `ok`, `no_seg` (an answer without mask) or `failed` (no answer; `error` says why).
-    mask: the union of `masks`, one a [SEG]; empty where there is none.
+    A new field is a line here: shards, the table and what reads them follow. It needs a default, which earlier
+    tables are read with.
+
+    error: why it failed; None otherwise.
+    mask: the union of `masks`, one per [SEG]; empty where there is none.
     score: the mean over the masks of SAM2's predicted IoU of the chosen one; None without masks.
     seconds: the expression's share of its batch's time.
     drafted: whether the draft was the answer, so that one pass verified it (speculative decoding).
@@ -35,13 +38,13 @@ class Prediction:
     prompt: str
     answer: str
     num_seg: int
-    status: str
+    status: Status
     error: str | None
     mask: RLE
     masks: list[RLE]
     score: float | None
     seconds: float
-    drafted: bool
+    drafted: bool = False
     identity: str = ""
     lead: float | None = None
 
@@ -64,15 +67,16 @@ def read_shard(path: Path) -> list[Prediction]:
 
 def failures(predictions: Iterable[Prediction]) -> list[Prediction]:
     """The failed ones, in order."""
-    return [prediction for prediction in predictions if prediction.status == FAILED]
+    return [prediction for prediction in predictions if prediction.status == Status.FAILED]
 
 
 def parse_record(line: bytes) -> Prediction:
     """The record of a line; raises ValueError or TypeError where it is none."""
     prediction = Prediction(**json.loads(line))
-    if not all(map(is_rle, [prediction.mask, *prediction.masks])):
+    union_alone = [] if prediction.mask in prediction.masks else [prediction.mask]
+    if not all(map(is_rle, [*prediction.masks, *union_alone])):
         raise ValueError("a mask is not an RLE")
-    return prediction
+    return replace(prediction, status=Status(prediction.status))
 
 
 def _parse(line: bytes, where: str) -> Prediction:

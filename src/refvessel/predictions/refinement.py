@@ -1,25 +1,23 @@
 """Gathered predictions at another threshold and after post-processing: a table of its own."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
 
 from refvessel.config import MODEL_THRESHOLD
 from refvessel.errors import UserError
-from refvessel.files import atomic_file, read_json
-from refvessel.inference.official_masks import masks_of_logits
+from refvessel.files import read_json
 from refvessel.predictions.logits_file import read_logits
 from refvessel.predictions.postprocessing import drop_small_components, fill_small_holes
+from refvessel.predictions.prediction import Prediction
+from refvessel.predictions.run_file import TUNED_FOR
+from refvessel.predictions.table import read_records, write_predictions
+from refvessel.predictions.upsampling import masks_of_logits
 from refvessel.provenance import file_record, versions
-from refvessel.rle import decode, empty, encode, is_rle, union
-
-_METADATA = b"refvessel"
-Row = Mapping[str, Any]
+from refvessel.rle import RLE, decode, empty, encode, is_rle, union
 
 
 def refine_predictions(
@@ -45,17 +43,13 @@ def refine_predictions(
         UserError: where logits are missing, and for a threshold that was tuned on the very split, on another
             data set or for another model.
     """
-    table = _read_table(predictions)
-    made_from = json.loads(table.schema.metadata[_METADATA])
-    tuned = None
-    if isinstance(threshold, Path):
-        tuned = _tuned_elsewhere(threshold, made_from)
-        threshold = tuned["threshold"]
-    rows = table.to_pylist()
-    if threshold == MODEL_THRESHOLD:
-        given = _given_masks(rows, predictions)
+    records, made_from = read_records(predictions)
+    tuned = _tuned_elsewhere(threshold, made_from) if isinstance(threshold, Path) else None
+    applied: float = tuned["threshold"] if tuned else threshold
+    if applied == MODEL_THRESHOLD:
+        given = _given_masks(records, predictions)
     else:
-        given = _thresholded_masks(rows, logits, threshold)
+        given = _thresholded_masks(records, logits, applied)
     refined = {
         sent_id: [
             encode(fill_small_holes(drop_small_components(mask, smallest_component), smallest_hole))
@@ -63,12 +57,8 @@ def refine_predictions(
         ]
         for sent_id, masks in given
     }
-    for row in rows:
-        masks, (height, width) = refined[row["sent_id"]], _image_size(row)
-        row["masks"] = json.dumps(masks)
-        row["mask"] = json.dumps(union(masks) if masks else empty(height, width))
     refinement = {
-        "threshold": threshold,
+        "threshold": applied,
         "tuned": tuned,
         "smallest_component": smallest_component,
         "smallest_hole": smallest_hole,
@@ -76,46 +66,39 @@ def refine_predictions(
         "logits": [file_record(path) for path in logits],
         "versions": versions(),
     }
-    metadata = {"refvessel": json.dumps({**made_from, "refinement": refinement}, sort_keys=True)}
-    with atomic_file(output) as temporary:
-        parquet.write_table(pa.Table.from_pylist(rows, table.schema.with_metadata(metadata)), temporary)
+    write_predictions(
+        output,
+        [_with_masks(each, refined[each.sent_id]) for each in records],
+        {**made_from, "refinement": refinement},
+    )
 
 
-def _read_table(path: Path) -> pa.Table:
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}); gather the predictions.") from None
-    if _METADATA not in (table.schema.metadata or {}):
-        raise UserError(f"{path} does not say what it was made from; gather the predictions again.")
-    return table
+def _with_masks(record: Prediction, masks: list[RLE]) -> Prediction:
+    height, width = record.mask["size"]
+    return replace(record, masks=masks, mask=union(masks) if masks else empty(height, width))
 
 
-def _image_size(row: Row) -> tuple[int, int]:
-    height, width = json.loads(row["mask"])["size"]
-    return height, width
-
-
-def _given_masks(rows: Iterable[Row], path: Path) -> Iterator[tuple[int, Sequence[np.ndarray]]]:
-    """sent_id and masks of every row."""
-    for row in rows:
-        rles = json.loads(row["masks"])
-        if not all(map(is_rle, rles)):
-            raise UserError(f"{path}: a mask of sent_id {row['sent_id']} is not an RLE; gather it again.")
-        yield row["sent_id"], [decode(rle).astype(bool) for rle in rles]
+def _given_masks(
+    records: Sequence[Prediction], path: Path
+) -> Iterator[tuple[int, list[np.ndarray] | np.ndarray]]:
+    """sent_id and masks, bool (height, width), of every record."""
+    for each in records:
+        if not all(map(is_rle, each.masks)):
+            raise UserError(f"{path}: a mask of sent_id {each.sent_id} is not an RLE; gather it again.")
+        yield each.sent_id, [decode(mask).astype(bool) for mask in each.masks]
 
 
 def _thresholded_masks(
-    rows: Iterable[Row], logits: Sequence[Path], threshold: float
-) -> Iterator[tuple[int, Sequence[np.ndarray]]]:
-    """sent_id and masks of every row, from the logits of those that have masks."""
-    missing = {row["sent_id"]: row for row in rows}
+    records: Sequence[Prediction], logits: Sequence[Path], threshold: float
+) -> Iterator[tuple[int, list[np.ndarray] | np.ndarray]]:
+    """The same from the logits of those that have masks."""
+    missing = {each.sent_id: each for each in records}
     for sent_id, array in (each for path in logits for each in read_logits(path)):
-        if row := missing.pop(sent_id, None):
-            height, width = _image_size(row)
+        if record := missing.pop(sent_id, None):
+            height, width = record.mask["size"]
             yield sent_id, masks_of_logits(array, height=height, width=width, threshold=threshold)
-    for sent_id, row in missing.items():
-        if row["num_seg"]:
+    for sent_id, record in missing.items():
+        if record.num_seg:
             raise UserError(
                 f"sent_id {sent_id} has no stored logits, which a threshold of {threshold:g} needs; "
                 "set save_logits and segment again."
@@ -129,7 +112,7 @@ def _tuned_elsewhere(path: Path, made_from: Mapping[str, Any]) -> dict[str, Any]
     run, tuned_run = made_from["run"] or {}, tuned["run"]
     if made_from["dataset"] != tuned["dataset"]:
         raise UserError(f"{path} was tuned for another dataset than the predictions; tune it again.")
-    for field in ("model", "question", "flips"):
+    for field in TUNED_FOR:
         if run.get(field) != tuned_run.get(field):
             raise UserError(f"{path} was tuned for another {field} than the predictions; tune it again.")
     if run.get("split") == tuned_run["split"]:

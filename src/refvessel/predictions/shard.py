@@ -1,89 +1,23 @@
 """A shard on the disk: appended to line by line, resumed where a killed job stopped."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
-from refvessel.files import atomic_file, copy_file, read_json, share_file, write_json
+from refvessel.files import atomic_file, copy_file, share_file, write_json
 from refvessel.locks import sole_writer
 from refvessel.predictions.answers import find_answers
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.logits_file import logits_file
 from refvessel.predictions.logits_writer import LogitsWriter, Place, places_of_logits
-from refvessel.predictions.prediction import FAILED, Prediction, read_shard
-
-# Fields of a run that can change an answer. Size of a batch, draft and compilation can only move a pixel whose
-# logit is zero but for rounding.
-_ANSWERS_DEPEND_ON = (
-    "model",
-    "question",
-    "dtype",
-    "device",
-    "language_weights",
-    "max_new_tokens",
-    "flips",
-    "code",
-    "versions",
-)
-# Fields in which all shards of a table agree.
-COMMON = (*_ANSWERS_DEPEND_ON, "split")
-
-
-@dataclass(frozen=True)
-class Run:
-    """How a shard was segmented; it lies beside the shard as `NAME.run.json`.
-
-    model: identity of the weights, see `model_identity`.
-    code: hash of the modules that answer.
-    versions: of the libraries that compute answers.
-    The other fields are settings of the configuration's section `inference`.
-    """
-
-    model: str
-    split: str
-    shard: str
-    question: str
-    dtype: str
-    device: str
-    language_weights: str | None
-    batch_size: int | None
-    draft: str | None
-    max_new_tokens: int
-    flips: bool
-    compiled: bool
-    save_logits: bool
-    code: str
-    versions: dict[str, str]
-
-    @property
-    def identity(self) -> str:
-        """SHA-256 over what can change an answer, whatever is asked."""
-        return run_identity(asdict(self))
-
-
-def run_identity(run: Mapping[str, Any]) -> str:
-    """The identity of a run of which the fields are known."""
-    fields = {key: run.get(key) for key in _ANSWERS_DEPEND_ON}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def run_file(shard: Path) -> Path:
-    """Where the description of a shard's run lies."""
-    return Path(shard).with_suffix(".run.json")
-
-
-def read_run(shard: Path) -> dict[str, Any] | None:
-    """The description of a shard's run; None where the shard came without it."""
-    path = run_file(shard)
-    return read_json(path) if path.exists() else None
+from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.predictions.run_file import COMMON, Run, read_run, run_file
 
 
 class ShardWriter:
@@ -185,7 +119,7 @@ def _interrupted(path: Path) -> int | None:
 def _keep_finished(path: Path, asked: Sequence[Asked], logits: LogitsWriter | None) -> None:
     """Drop from the file what is not asked for or not finished, and number the rest as it is asked for now."""
     before = read_shard(path)
-    given = {each.identity: each for each in before if each.status != FAILED}
+    given = {each.identity: each for each in before if each.status != Status.FAILED}
     places = places_of_logits(path, before) if logits else {}
     if logits:
         given = {key: each for key, each in given.items() if not each.masks or key in places}

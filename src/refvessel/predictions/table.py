@@ -1,73 +1,101 @@
-"""Reading gathered predictions (`predictions.parquet`)."""
+"""The table of a split's predictions, `predictions.parquet`: one row per expression, RLEs as JSON text.
+
+Its columns are the fields of `Prediction`. One that has a default may be absent from tables of earlier versions.
+"""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
+from refvessel.parquet_file import read_parquet, write_parquet
+from refvessel.predictions.prediction import COLUMNS, Prediction
 from refvessel.provenance import file_record
 
-PREDICTION_COLUMNS = (
-    "image_id",
-    "ref_id",
-    "sent_id",
-    "phrase",
-    "prompt",
-    "answer",
-    "num_seg",
-    "status",
-    "error",
-    "mask",
-    "masks",
-    "score",
-    "seconds",
-)
-_METADATA_KEY = b"refvessel"
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ARROW_TYPES = {
+    str: pa.string(),
+    Status: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+}
 
 
-def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The predictions and their provenance.
+def _without_none(kind: Any) -> Any:
+    """`X` of the type `X | None`, and any other type as it is."""
+    options = [each for each in get_args(kind) if each is not NoneType]
+    return options[0] if len(options) < len(get_args(kind)) else kind
 
-    The table has PREDICTION_COLUMNS, one row an expression, `mask` as RLE and `masks` as a list of RLE. The
-    provenance is the file's record (name, bytes, sha256) with, under `made_from`, what the file says of its
-    model, dataset, split and versions.
+
+_KINDS = {name: _without_none(kind) for name, kind in get_type_hints(Prediction).items()}
+_JSON_COLUMNS = [name for name in COLUMNS if _KINDS[name] not in _ARROW_TYPES]
+SCHEMA = pa.schema([(name, _ARROW_TYPES.get(_KINDS[name], pa.string())) for name in COLUMNS])
+_DEFAULTS = {each.name: each.default for each in fields(Prediction) if each.default is not MISSING}
+_REMEDY = "gather the predictions again"
+
+
+def write_predictions(path: Path, predictions: Sequence[Prediction], made_from: Mapping[str, Any]) -> None:
+    """Write predictions in their order, atomically, with what they were made from in the table's metadata."""
+    columns = {name: [getattr(each, name) for each in predictions] for name in COLUMNS}
+    for name in _JSON_COLUMNS:
+        columns[name] = list(map(json.dumps, columns[name]))
+    write_parquet(path, pa.Table.from_pydict(columns, SCHEMA), made_from)
+
+
+def read_records(path: Path) -> tuple[list[Prediction], dict[str, Any]]:
+    """The predictions as records, and what they were made from; raises as `read_predictions` does."""
+    table, made_from = _read(path)
+    columns = {name: table[name].to_pylist() for name in COLUMNS}
+    for name in _JSON_COLUMNS:
+        columns[name] = _parsed(columns[name], path, name)
+    try:
+        columns["status"] = list(map(Status, columns["status"]))
+    except ValueError as error:
+        raise UserError(f"{path} has a status that no prediction has ({error}); {_REMEDY}.") from None
+    return [Prediction(*values) for values in zip(*columns.values(), strict=True)], made_from
+
+
+def read_predictions(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
+    """The predictions as a data frame, and their provenance.
+
+    The data frame has COLUMNS, one row per expression, `mask` as RLE and `masks` as a list of RLEs. The provenance
+    is the file's record (name, bytes, sha256) with, under `made_from`, what the file says of its model, dataset,
+    split and versions.
     Raises UserError where the file is missing, is not Parquet, lacks a column or has text that is not JSON.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; gather the predictions first.")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise UserError(
-            f"{path} is not a readable Parquet file ({error}); gather the predictions again."
-        ) from None
-    missing = [name for name in PREDICTION_COLUMNS if name not in table.column_names]
-    if missing:
-        raise UserError(
-            f"{path} lacks the column {missing[0]}; give the predictions.parquet that gather writes."
-        )
-    metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
-    if metadata is None:
-        raise UserError(
-            f"{path} does not say how it was made (Parquet metadata 'refvessel'); gather it again."
-        )
-    predictions = table.select(list(PREDICTION_COLUMNS)).to_pandas()
-    for column in ("mask", "masks"):
-        predictions[column] = pd.Series(
-            [_from_json(text, path, column) for text in predictions[column]],
-            index=predictions.index,
-            dtype=object,
-        )
-    return predictions, {**file_record(path), "made_from": _from_json(metadata, path, "metadata")}
+    table, made_from = _read(path)
+    predictions = table.to_pandas()
+    for name in _JSON_COLUMNS:
+        predictions[name] = _parsed(predictions[name], path, name)
+    return predictions, {**file_record(path), "made_from": made_from}
 
 
-def _from_json(text: Any, path: Path, field: str) -> Any:
+def _read(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """The table with all COLUMNS, in their order, and what it was made from."""
+    table, made_from = read_parquet(path, _REMEDY)
+    for name in COLUMNS:
+        if name in table.column_names:
+            continue
+        if name not in _DEFAULTS:
+            raise UserError(
+                f"{path} lacks the column {name}; give the predictions.parquet that gather writes."
+            )
+        values = pa.array([_DEFAULTS[name]] * len(table), SCHEMA.field(name).type)
+        table = table.append_column(name, values)
+    return table.select(COLUMNS), made_from
+
+
+def _parsed(texts: Sequence[str], path: Path, name: str) -> list[Any]:
     try:
-        return json.loads(text)
+        return list(map(json.loads, texts))
     except (TypeError, ValueError):
-        raise UserError(f"{path} has a {field} that is not JSON; gather the predictions again.") from None
+        raise UserError(f"{path} has a {name} that is not JSON; {_REMEDY}.") from None

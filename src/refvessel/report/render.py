@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from refvessel.dataset.tree.expressions import IMAGES
+from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.refs import read_refs
 from refvessel.errors import UserError
 from refvessel.files import read_json

@@ -11,7 +11,8 @@ from PIL import Image
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, generate_uid
 
-from refvessel.dataset.tree.expressions import IMAGES, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]

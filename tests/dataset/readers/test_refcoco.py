@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from refvessel import rle
-from refvessel.dataset.tree.expressions import IMAGES, REFS, read_expressions
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES, REFS
 from refvessel.dataset.tree.refs import read_refs, write_refs
 from refvessel.errors import UserError
 

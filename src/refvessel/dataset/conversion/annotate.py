@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from refvessel.dataset.conversion.converted import Converted, DrawnTruths, convert_images
+from refvessel.dataset.conversion.converted import DrawnTruths, convert_images
 from refvessel.dataset.conversion.dataset_record import summarise
 from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, Gates
 from refvessel.dataset.conversion.phrases import labels_left_out, phrases_of_labels, phrases_without_label
@@ -26,15 +26,12 @@ from refvessel.dataset.patients.splits import DEFAULT_SEED, SplitRule
 from refvessel.dataset.patients.stated import Origins
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
-from refvessel.dataset.tree.expressions import DATASET, IMAGES, REFS
-from refvessel.dataset.tree.outlines import OUTLINES
-from refvessel.dataset.tree.writing import TreeImage, write_tree
+from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
+from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
 from refvessel.privacy.name_tables import Name, keep_names, table_of_tree
 from refvessel.privacy.terms import Terms
-
-_TOP_LEVEL = {"ref_seg", "glamm_data", DATASET.name, OUTLINES.name}
 
 
 def convert_dataset(
@@ -122,8 +119,19 @@ def convert_dataset(
             )
         table, collisions = _keep_names(key_file, output, names, identities, labels)
         in_order = sorted(kept, key=lambda item: item.identity.image_id)
-        images = (_tree_image(item, spool.read(item.drawn)) for item in in_order)
-        write_tree(tree, images, list(dict.fromkeys(labels.values())))
+        with tree_writer(tree, list(dict.fromkeys(labels.values()))) as writer:
+            for item in in_order:
+                drawn: DrawnTruths = spool.read(item.drawn)
+                writer.add(
+                    file_name=f"{item.identity.image_id}{item.suffix}",
+                    size=(item.width, item.height),
+                    patient=item.identity.patient,
+                    split=item.identity.split,
+                    truths=drawn.by_phrase,
+                    ignore=drawn.ignore,
+                    spacing=item.identity.record.spacing,
+                    outlines=drawn.outlines,
+                )
         summary = {
             "source_format": source_format,
             "target": target,
@@ -161,7 +169,7 @@ def _require_places(root: Path, output: Path, key_file: Path) -> None:
             "give the key a folder of its own."
         )
     if output.is_dir() and not (output / DATASET).is_file():
-        strangers = {entry.name for entry in output.iterdir()} - _TOP_LEVEL
+        strangers = {entry.name for entry in output.iterdir()} - TOP_LEVEL
         if strangers or (output / REFS).exists():
             raise UserError(
                 f"{output} exists and is no tree of RefVessel's; remove it or choose another output."
@@ -221,22 +229,6 @@ def _collisions(names: set[Name]) -> list[str]:
                 file=sys.stderr,
             )
     return warnings
-
-
-def _tree_image(item: Converted, drawn: DrawnTruths) -> TreeImage:
-    identity = item.identity
-    return TreeImage(
-        identity.image_id,
-        identity.patient,
-        identity.split,
-        item.width,
-        item.height,
-        drawn.by_phrase,
-        drawn.ignore,
-        identity.record.spacing,
-        drawn.outlines,
-        item.suffix,
-    )
 
 
 def told(summary: Mapping[str, Any]) -> str:

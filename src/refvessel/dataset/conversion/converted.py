@@ -22,7 +22,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.regions.polygons import Outlines
 from refvessel.dataset.regions.rasterisers import sampled
-from refvessel.dataset.tree.expressions import IMAGES
+from refvessel.dataset.tree.layout import IMAGES
 from refvessel.rle import RLE
 
 SECONDS_PER_IMAGE = 300.0  # the largest image that opens takes a minute

@@ -6,16 +6,9 @@ from pathlib import Path
 
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record, locate, not_annotated
-from refvessel.dataset.regions.shapes import Polygon, Region, Runs
-from refvessel.dataset.tree.expressions import (
-    DATASET,
-    IMAGES,
-    INSTANCES,
-    REFS,
-    Annotated,
-    Expression,
-    read_splits,
-)
+from refvessel.dataset.regions.shapes import Region, Runs
+from refvessel.dataset.tree.expressions import Annotated, Expression, Shapes, read_tree
+from refvessel.dataset.tree.layout import DATASET, IMAGES, INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.rle import area
@@ -27,7 +20,7 @@ def read(root: Path, problems: Problems) -> Iterator[Record]:
         locate(root, root, str(file), f"{root}: the file")
     stated = _patients_are_stated(root)
     by_image: dict[Path, list[tuple[str, Annotated]]] = {}
-    for split, annotated_expressions in read_splits(root, problems).items():
+    for split, annotated_expressions in read_tree(root).annotated_by_split(problems).items():
         for expression, shapes in annotated_expressions:
             by_image.setdefault(expression.image_path, []).append((split, (expression, shapes)))
     annotated = set()
@@ -69,7 +62,7 @@ def _record(root: Path, path: Path, members: list[tuple[str, Annotated]]) -> Rec
     )
 
 
-def _region(root: Path, expression: Expression, shapes: tuple[Polygon | Runs, ...]) -> Region:
+def _region(root: Path, expression: Expression, shapes: Shapes) -> Region:
     """The expression's truth as it is annotated; without shapes where that is empty."""
     return Region(
         expression.phrase.strip(),

@@ -20,7 +20,6 @@ import numpy as np
 from refvessel.dataset.regions.polygons import Outlines
 from refvessel.errors import UserError
 
-OUTLINES = Path("outlines.npz")
 _ARRAYS = ("ref_id", "polygons", "points", "xy")
 
 

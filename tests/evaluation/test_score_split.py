@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from refvessel import rle
 from refvessel.cli import app
-from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
-from refvessel.dataset.tree.writing import TreeImage, write_tree
+from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES
+from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.evaluation.score_split import score_split
 from refvessel.metrics.surface import surface_scores
@@ -29,24 +30,21 @@ TRUTH[5:10], PREDICTION[5:10, 3:], IGNORED[:, :10] = True, True, True
 @pytest.fixture
 def tree(tmp_path):
     """Two images of two patients, one with an ignore mask, both with a spacing; a vessel each and no catheter."""
-    images = [
-        TreeImage(
-            image_id=name,
-            patient=f"P{name}",
-            split="test",
-            width=30,
-            height=20,
-            truths={
-                "blood vessel": [rle.encode(TRUTH)],
-                "catheter": [rle.empty(20, 30)],
-            },
-            ignore=rle.encode(IGNORED) if name == "a" else None,
-            spacing=(0.5, 0.25),
-        )
-        for name in ("a", "b")
-    ]
     root = tmp_path / "tree"
-    write_tree(root, images, ["blood vessel", "catheter"])
+    with tree_writer(root, ["blood vessel", "catheter"]) as writer:
+        for name in ("a", "b"):
+            writer.add(
+                file_name=f"{name}.png",
+                size=(30, 20),
+                patient=f"P{name}",
+                split="test",
+                truths={
+                    "blood vessel": [rle.encode(TRUTH)],
+                    "catheter": [rle.empty(20, 30)],
+                },
+                ignore=rle.encode(IGNORED) if name == "a" else None,
+                spacing=(0.5, 0.25),
+            )
     (root / IMAGES).mkdir(parents=True)
     for name in ("a", "b"):
         Image.new("L", (30, 20)).save(root / IMAGES / f"{name}.png")

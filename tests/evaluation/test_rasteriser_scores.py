@@ -15,7 +15,8 @@ from refvessel import rle
 from refvessel.dataset.conversion.annotate import convert_dataset
 from refvessel.dataset.regions import rasterisers
 from refvessel.dataset.tree.expressions import read_expressions
-from refvessel.dataset.tree.outlines import OUTLINES, outlines_file, read_outlines
+from refvessel.dataset.tree.layout import OUTLINES
+from refvessel.dataset.tree.outlines import outlines_file, read_outlines
 from refvessel.errors import UserError
 from refvessel.evaluation.score_split import score_split
 

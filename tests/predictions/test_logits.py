@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import expit
 
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
-from refvessel.inference.official_masks import logit, masks_of_logits
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.logits_file import logits_file, read_logits
-from refvessel.predictions.prediction import OK, Prediction, read_shard
+from refvessel.predictions.prediction import Prediction, read_shard
 from refvessel.predictions.shard import open_shard
+from refvessel.predictions.upsampling import masks_of_logits
 from refvessel.rle import decode, empty, encode
 
 SIDE = 8
@@ -33,7 +33,7 @@ def predicted(sent_id, num_seg=1):
         prompt="p",
         answer="a",
         num_seg=num_seg,
-        status=OK,
+        status=Status.OK,
         error=None,
         mask=masks[0] if masks else empty(4, 4),
         masks=masks,
@@ -111,7 +111,7 @@ def test_a_line_whose_logits_are_lost_is_not_finished(tmp_path, run):
 def test_expressions_that_are_tried_again_join_the_finished_file(tmp_path, run):
     shard = tmp_path / "shard.jsonl"
     record, logits = predicted(3)
-    failed = (replace(record, status="failed", error="e", masks=[], num_seg=0), logits)
+    failed = (replace(record, status=Status.FAILED, error="e", masks=[], num_seg=0), logits)
     write(shard, run, [failed, predicted(1, 2)], [predicted(7)])
     assert stored(shard).keys() == {1, 7}
     write(shard, run, *BATCHES)
@@ -139,16 +139,6 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
     for name, sentence in (("a", "is not a file of logits"), ("b", "does not exist; set save_logits")):
         with pytest.raises(UserError, match=rf"{name}\.npz {sentence}"):
             list(read_logits(tmp_path / f"{name}.npz"))
-
-
-def test_a_threshold_is_a_probability():
-    logits = np.random.default_rng(0).normal(scale=3, size=(2, SIDE, SIDE)).astype(np.float16)
-    at_size = masks_of_logits(logits, height=4 * SIDE, width=4 * SIDE, threshold=0.5)
-    for threshold in (0.05, 0.3, 0.5, 0.9):
-        assert expit(logit(threshold)) == pytest.approx(threshold)
-        masks = masks_of_logits(logits, height=4 * SIDE, width=4 * SIDE, threshold=threshold)
-        assert masks.shape == (2, 4 * SIDE, 4 * SIDE)
-        assert not (masks if threshold > 0.5 else at_size)[~(at_size if threshold > 0.5 else masks)].any()
 
 
 def test_the_demo_models_stored_logits_are_those_of_its_masks(segmented):

@@ -1,0 +1,41 @@
+"""The names of the files that one step leaves for the next, and where they lie below the folder of results.
+
+Each name stands here once; what is in a file is its owner's to say. `{model}`, `{dataset}` and `{split}` are keys
+of the configuration, `{part}` is one of a split's shards, such as `1-of-2`.
+"""
+
+from pathlib import Path
+
+CONVERSION = "conversion.json"  # in a model's folder
+DATASET = "dataset.json"  # in a data set's tree
+PREDICTIONS = "predictions.parquet"
+REFINED = "refined.parquet"
+CASES = "cases.parquet"
+SUMMARY = "summary.json"
+THRESHOLDS = "thresholds.csv"
+COCO_RESULTS = "coco_results.json"
+COCO_TRUTH = "coco_truth.json"
+COMPARISON = "comparison.json"
+RANKING = "ranking.csv"
+
+# Of the files of one shard, which differ in nothing else.
+SHARD_SUFFIX = ".jsonl"
+RUN_SUFFIX = ".run.json"
+LOGITS_SUFFIX = ".logits.npz"
+PROGRESS_SUFFIX = ".progress.json"
+
+# Folders below the folder of results.
+OF_CHECKPOINT = "checkpoints/{model}"
+OF_DATASET = "datasets/{dataset}"
+OF_EXPRESSIONS = "expressions/{dataset}"
+OF_PREDICTIONS = "predictions/{model}/{dataset}/{split}"
+OF_SHARDS = f"{OF_PREDICTIONS}/shards"
+OF_SCORES = "scores/{model}/{dataset}/{split}"
+OF_COMPARISON = "comparisons/{dataset}/{split}"
+ANSWERS = "answers"
+REPORT = "report/index.html"
+
+
+def beside(shard: Path, suffix: str) -> Path:
+    """The file of a shard with another suffix; `shard` is its JSON lines."""
+    return Path(shard).with_suffix(suffix)

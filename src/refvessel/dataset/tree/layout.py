@@ -1,0 +1,24 @@
+"""Where the files of an official tree lie, below its root.
+
+ref_seg/refcoco/instances.json                COCO: images, annotations, categories (see `entries`)
+ref_seg/refcoco/refs(unc).p                   one ref per phrase per image (see `entries`)
+glamm_data/images/coco2014/train2014/         images, by the `file_name` of instances.json
+dataset.json                                  ours: see `dataset_record`
+outlines.npz                                  ours: see `outlines`
+"""
+
+from pathlib import Path
+
+INSTANCES = Path("ref_seg/refcoco/instances.json")
+REFS = Path("ref_seg/refcoco/refs(unc).p")
+IMAGES = Path("glamm_data/images/coco2014/train2014")
+DATASET = Path("dataset.json")
+OUTLINES = Path("outlines.npz")
+
+TOP_LEVEL = frozenset(path.parts[0] for path in (INSTANCES, REFS, IMAGES, DATASET, OUTLINES))
+
+
+def description(root: Path) -> Path:
+    """The file that describes a tree: dataset.json, or instances.json for a tree of others, which has none."""
+    described = Path(root) / DATASET
+    return described if described.is_file() else Path(root) / INSTANCES

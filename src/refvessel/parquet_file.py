@@ -1,0 +1,47 @@
+"""Parquet tables that say in their metadata what they were made from."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from refvessel.errors import UserError
+from refvessel.files import atomic_file
+
+_METADATA_KEY = b"refvessel"
+
+
+def write_parquet(path: Path, table: pa.Table, made_from: Mapping[str, Any]) -> None:
+    """Write a table, atomically, and with it, as JSON, what it was made from."""
+    text = json.dumps(made_from, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with atomic_file(path) as temporary:
+        parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: text}), temporary)
+
+
+def read_parquet(path: Path, remedy: str) -> tuple[pa.Table, Any]:
+    """A table, and what its file says that it was made from.
+
+    Args:
+        path: of the file.
+        remedy: what makes the file, as in "score again"; the errors' sentences end with it.
+
+    Raises:
+        UserError: where the file is missing, is not Parquet or does not say how it was made.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; {remedy}.")
+    try:
+        table = parquet.read_table(path)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}); {remedy}.") from None
+    text = (table.schema.metadata or {}).get(_METADATA_KEY)
+    if text is None:
+        raise UserError(f"{path} does not say how it was made (Parquet metadata 'refvessel'); {remedy}.")
+    try:
+        return table, json.loads(text)
+    except ValueError:
+        raise UserError(f"{path} has a metadata that is not JSON; {remedy}.") from None
