@@ -187,6 +187,8 @@ def test_a_batch_of_any_order_and_draft_has_the_official_states_logits_and_masks
         assert_within(LOGITS, "logits", logits[:, ::16, ::16], official[f"{key}.low_res_logits"])
         assert_within(STATES, "predicted IoUs", scores, official[f"{key}.iou_scores"])
         assert segmentation.scores == scores.amax(-1).tolist()
+        _, second, best = np.sort(official[f"{key}.iou_scores"].numpy(), axis=-1).T
+        assert segmentation.leads == pytest.approx(best - second, abs=2 * STATES)
         assert np.array_equal(segmentation.logits, logits.half().numpy())
         assert_masks_equal(segmentation.masks, case["float32"]["masks"], logits)
     assert at == len(batch.states)

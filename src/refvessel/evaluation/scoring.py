@@ -21,6 +21,7 @@ from refvessel.metrics.sanity_checks import sentinels
 from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
 from refvessel.spreadsheets import write_csv
@@ -97,6 +98,7 @@ def score(
         (output / "thresholds.csv").unlink(missing_ok=True)  # of an earlier scoring, with logits
     summary = {
         **summarise(cases, policy, draws=draws),
+        "near_ties": near_ties(predictions),
         "official_evaluator": official_scores(paired, official),
         "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sentinels(cases, max_failures),
@@ -110,6 +112,12 @@ def score(
     }
     write_json(output / "summary.json", summary)
     return summary
+
+
+def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:
+    """How many leads are below NEAR_TIE, so that rounding may choose another mask: `n`, `of` those that are known."""
+    leads = predictions.reindex(columns=["lead"])["lead"].dropna()
+    return {"n": int((leads < NEAR_TIE).sum()), "of": len(leads), "below": NEAR_TIE}
 
 
 def score_cases(
