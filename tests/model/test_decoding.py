@@ -57,24 +57,24 @@ def test_answers_and_states_are_those_of_plain_greedy_decoding(language_model, i
     prompts = [[[*beginning, *rest] for rest in rests] for beginning, rests in images]
     flat = [prompt for mine in prompts for prompt in mine]
     expected = [generated(language_model, prompt) for prompt in flat]
-    foreseen = data.draw(st.sampled_from([draft, *(answer[:4] for answer in expected)]))
+    drafted = data.draw(st.sampled_from([draft, *(answer[:4] for answer in expected)]))
     seg = expected[0][1]
-    found = answers(language_model, prompts, foreseen, seg=seg, multiple=data.draw(st.sampled_from([1, 16])))
+    found = answers(language_model, prompts, drafted, seg=seg, multiple=data.draw(st.sampled_from([1, 16])))
     for prompt, answer, tokens in zip(flat, found, expected, strict=True):
         assert answer.token_ids == tokens
         wanted = seg_states(language_model, prompt, tokens, seg)
         torch.testing.assert_close(answer.seg_states, wanted, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("foreseen", [0, 1, 2, 3])
+@pytest.mark.parametrize("agreeing", [0, 1, 2, 3])
 @torch.inference_mode()
-def test_an_answer_ends_at_a_stop_token_wherever_the_draft_disagrees(language_model, foreseen):
+def test_an_answer_ends_at_a_stop_token_wherever_the_draft_disagrees(language_model, agreeing):
     prompt = [3, 9, 4]
     whole = generated(language_model, prompt)
     stop = next(
         token for position, token in enumerate(whole) if position >= 2 and token not in whole[:position]
     )
-    (answer,) = answers(language_model, [[prompt]], whole[:foreseen], stop={stop})
+    (answer,) = answers(language_model, [[prompt]], whole[:agreeing], stop={stop})
     assert answer.token_ids == whole[: whole.index(stop) + 1]
 
 

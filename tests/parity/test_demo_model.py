@@ -114,7 +114,7 @@ def test_prompts_have_the_official_token_ids(processor):
 def read_alone(
     model: Sa2VAModel, processor: Sa2VAProcessor, ids: list[int], image_embeds: torch.Tensor
 ) -> Answer:
-    """The answer to one prompt that nothing was foreseen of."""
+    """The answer to one prompt, without a draft."""
     begun = model.read_prompts(pack_prompts([[ids]], []), image_embeds, processor.image_token_id)
     stopping = Stopping(processor.stop_token_ids, 2048)
     (answer,) = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)

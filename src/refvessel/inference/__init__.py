@@ -1,1 +1,1 @@
-"""From a model and a tree to one prediction record an expression."""
+"""From a model and a tree to one prediction record per expression."""
