@@ -115,7 +115,7 @@ def score(
 
 
 def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:
-    """How many leads are below NEAR_TIE, so that rounding may choose another mask: `n`, `of` those that are known."""
+    """How many of the known leads are below NEAR_TIE, so that rounding may choose another mask."""
     leads = predictions.reindex(columns=["lead"])["lead"].dropna()
     return {"n": int((leads < NEAR_TIE).sum()), "of": len(leads), "below": NEAR_TIE}
 
