@@ -32,11 +32,12 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
 from refvessel import rle
-from refvessel.dataset.conversion.truths import TruthRule, draw_truths
+from refvessel.dataset.conversion.truths import TruthRule, draw_ignored, draw_truths
 from refvessel.dataset.conversion.workers import Ended, map_in_processes
 from refvessel.dataset.images.pixels import clean_image
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.refs import read_refs
 from refvessel.errors import UserError
 from refvessel.yaml_text import parse_yaml
@@ -151,10 +152,12 @@ def convert(source_format: str, root: Path) -> None:
     with problems.collect():
         for record in read_records(source_format, root, {}, problems):
             with problems.collect():
-                clean = clean_image(record.load(record.path), record.stated_size, str(record.path))
+                _, facts = clean_image(record.load(record.path), record.stated_size, str(record.path))
                 regions = record.all_regions(problems)
                 phrases = {region.label: region.label for region in regions}
-                draw_truths(record, regions, phrases, (clean.width, clean.height), TruthRule(), problems)
+                size = (facts.width, facts.height)
+                draw_truths(record, regions, phrases, size, TruthRule(), problems)
+                draw_ignored(record, regions, size, TruthRule(), problems)
     for sentence in problems.sentences:
         sentence.encode()
         if "\n" in sentence or len(sentence) > 2_000:
@@ -195,15 +198,14 @@ def _image(chance: random.Random, folder: Path) -> None:
 
 
 def _tree(chance: random.Random, folder: Path) -> None:
-    images, refs = folder / "glamm_data/images/coco2014/train2014", folder / "ref_seg/refcoco"
-    for place in (images, refs):
+    for place in (folder / IMAGES, (folder / INSTANCES).parent):
         place.mkdir(parents=True, exist_ok=True)
-    (images / "a.png").write_bytes(image("PNG"))
-    (refs / "instances.json").write_bytes(
+    (folder / IMAGES / "a.png").write_bytes(image("PNG"))
+    (folder / INSTANCES).write_bytes(
         as_json(chance, COCO) if chance.random() < 0.5 else json.dumps(COCO).encode()
     )
     content = pickle.dumps([REF, odd(chance, REF)], chance.randrange(5))
-    (refs / "refs(unc).p").write_bytes(content)
+    (folder / REFS).write_bytes(content)
     convert("refcoco", folder)
 
 
@@ -215,13 +217,13 @@ def _refs(chance: random.Random, folder: Path) -> None:
 def _run_lengths(chance: random.Random, folder: Path) -> None:  # noqa: ARG001 (one signature for all)
     counts = MASK["counts"].encode()
     counts = (damaged(chance, counts) if chance.random() < 0.8 else counts).decode("latin-1")
-    rle = {
+    runs: Any = {
         "size": chance.choice([[30, 40], [40, 30], [2**16, 2**16], [-30, -40], [10**9, 10**9]]),
         "counts": counts,
     }
-    if not rle.is_rle(rle):
+    if not rle.is_rle(runs):
         raise UserError("no run lengths")
-    rle.area(rle), rle.decode(rle), rle.union([rle, rle])
+    rle.area(runs), rle.decode(runs), rle.union([runs, runs])
 
 
 def _yaml(chance: random.Random, folder: Path) -> None:  # noqa: ARG001

@@ -23,7 +23,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy.fft import dct
 
 from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, SAME_VESSELS
-from refvessel.dataset.images.perceptual_hash import BITS, near_pairs, perceptual_hashes, vessel_correlation
+from refvessel.dataset.images.perceptual_hash import (
+    BITS,
+    near_duplicate_pairs,
+    perceptual_hashes,
+    vessel_correlation,
+)
 
 _NEAREST = 40  # pairs whose vessels are compared
 _EVERY = 5  # image is copied
@@ -71,7 +76,7 @@ def read(folder: Path) -> list[Image.Image]:
 def of_different(images: list[Image.Image]) -> tuple[str, bool]:
     """The cells of a set, and whether no two of its images count as one."""
     hashes = [perceptual_hashes(image) for image in images]
-    pairs, nearest = near_pairs(hashes, [str(number) for number in range(len(images))], BITS)
+    pairs, nearest = near_duplicate_pairs(hashes, [str(number) for number in range(len(images))], BITS)
     vessels = [vessel_correlation(images[one], images[other]) for one, other, _ in pairs[:_NEAREST]]
     before = [np.count_nonzero(one != other) for one, other in combinations(map(old_hash, images), 2)]
     row = f"{len(pairs)} | {min(before)} | {sum(bits <= 40 for bits in before)} | {nearest} | {max(vessels):.2f}"
@@ -82,7 +87,7 @@ def of_copies(images: list[Image.Image], make: Callable[[Image.Image], Image.Ima
     """The largest distance and the smallest correlation of images and their copies."""
     copies = [make(image) for image in images]
     found = [
-        near_pairs([perceptual_hashes(one), perceptual_hashes(other)], ["image", "copy"], 0)[1]
+        near_duplicate_pairs([perceptual_hashes(one), perceptual_hashes(other)], ["image", "copy"], 0)[1]
         for one, other in zip(images, copies, strict=True)
     ]
     return max(found), min(map(vessel_correlation, images, copies))

@@ -8,7 +8,7 @@ pycocotools trusts its input: run lengths that do not fill the image make it rea
 from a file therefore pass through `is_rle` before anything else here sees them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -86,7 +86,7 @@ def run_lengths(counts: str) -> np.ndarray | None:
     digits = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(_FIRST_CHARACTER)  # wraps below "0"
     if digits.max() > 63 or digits[-1] & _CONTINUES:
         return None
-    last = np.flatnonzero(digits < _CONTINUES)  # index of each run's last digit
+    (last,) = (digits < _CONTINUES).nonzero()  # index of each run's last digit
     first = np.concatenate([[0], last[:-1] + 1])
     length = last - first + 1
     if length.max() > _MAX_CHARACTERS:
@@ -94,7 +94,7 @@ def run_lengths(counts: str) -> np.ndarray | None:
     values = (digits & 0x1F).astype(np.int64)
     runs = values[first]
     for place in range(1, length.max()):
-        longer = np.flatnonzero(length > place)
+        (longer,) = (length > place).nonzero()
         runs[longer] |= values[first[longer] + place] << (5 * place)
     runs -= (digits[last] & _SIGN).astype(np.int64) * 2 << (5 * (length - 1))  # one bit above the last digit
     runs[1::2] = np.cumsum(runs[1::2])
@@ -102,7 +102,7 @@ def run_lengths(counts: str) -> np.ndarray | None:
     return runs
 
 
-def as_text(rle: dict) -> RLE:
+def as_text(rle: Mapping[str, Any]) -> RLE:
     """An RLE as pycocotools returns it, whose counts are bytes, in JSON-serialisable form."""
     counts = rle["counts"]
     return {

@@ -240,7 +240,7 @@ def test_the_size_is_known_exactly_before_writing(layers, tmp_path, monkeypatch)
     monkeypatch.setattr(convert, "require_free_space", lambda path, needed: asked.append(needed))
     layers.convert(tmp_path / "out")
     written = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
-    assert written <= asked[0] <= written + convert._REPORT_BYTES_PER_TENSOR * 503
+    assert written <= asked[0] <= written + convert._RECORD_BYTES_PER_TENSOR * 503
 
 
 def test_a_disk_that_fills_while_writing_leaves_nothing(refusal, monkeypatch):

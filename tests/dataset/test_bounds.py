@@ -118,7 +118,7 @@ def test_an_image_of_a_tree_that_cannot_be(tree, field, value, reason):
 
 
 @pytest.mark.parametrize(
-    "rle",
+    "run_lengths",
     [
         {"size": [10**9, 10**9], "counts": "PPPPPPPP1"},
         {"size": [30, 40], "counts": "oooooo1"},
@@ -129,10 +129,10 @@ def test_an_image_of_a_tree_that_cannot_be(tree, field, value, reason):
         {"size": ["x" * 10_000] * 2, "counts": [1]},
     ],
 )
-def test_run_lengths_beyond_the_image(tree, rle):
-    assert not rle.is_rle(rle)
+def test_run_lengths_beyond_the_image(tree, run_lengths):
+    assert not rle.is_rle(run_lengths)
     content = json.loads((tree / INSTANCES).read_text())
-    content["annotations"][0]["segmentation"] = [rle]
+    content["annotations"][0]["segmentation"] = [run_lengths]
     (tree / INSTANCES).write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"its RLE|the counts") as caught:
         read_expressions(tree, "test")
@@ -182,12 +182,12 @@ def test_damaged_images_are_read_or_refused_in_one_sentence():
                 place = chance.randrange(len(changed))
                 changed[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
             try:
-                clean = clean_image(bytes(changed), None, "a.png")
+                clean, facts = clean_image(bytes(changed), None, "a.png")
             except UserError:
                 continue
-            with Image.open(io.BytesIO(clean.content)) as again:
+            with Image.open(io.BytesIO(clean)) as again:
                 pixels = np.asarray(again.convert("RGB"))
-            assert hashlib.sha256(pixels.tobytes()).hexdigest() == clean.pixels_sha256
+            assert hashlib.sha256(pixels.tobytes()).hexdigest() == facts.pixels_sha256
 
 
 @pytest.mark.parametrize(

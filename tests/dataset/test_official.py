@@ -100,6 +100,6 @@ def test_only_truths_that_differ_are_told_one_a_sentence(tmp_path):
     write_json(tmp_path / INSTANCES, instances)
     write_refs(tmp_path / REFS, refs)
     expressions = read_expressions(tmp_path, "val")
-    truths = official_truths(expressions, refs, instances["annotations"])
+    truths = official_truths(expressions, refs, {each["id"]: each for each in instances["annotations"]})
     assert truths.keys() == {200, 201}
     np.testing.assert_array_equal(rle.decode(truths[201]), covered(*OVERLAPPING) == 1)

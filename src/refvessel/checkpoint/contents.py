@@ -82,7 +82,11 @@ def describe(path: Path) -> str:
 
 
 def _contents(
-    kind: str, stored: Mapping[Any, Any], address_of: Any, text: str | None = None, beside=()
+    kind: str,
+    stored: Mapping[Any, Any],
+    address_of: Any,
+    text: str | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> Contents:
     tensors = {
         name: each for name, each in stored.items() if isinstance(name, str) and isinstance(each, LazyTensor)
@@ -91,7 +95,7 @@ def _contents(
     for name in tensors:
         address = address_of(name)
         official[name] = address.tensor if address.part == "value" else f"{address.tensor} ({address.part})"
-    return Contents(kind, tensors, official, text, dict(beside))
+    return Contents(kind, tensors, official, text, beside or {})
 
 
 def _without(content: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from refvessel.provenance import identity_of_tensors, versions
 FORMAT = 1
 
 
-def conversion_report(
+def conversion_record(
     *,
     inputs: Sequence[Mapping[str, Any]],
     layers: Sequence[Layer],
@@ -66,7 +66,7 @@ def conversion_report(
     }
 
 
-def linked_report(
+def linked_record(
     *,
     inputs: Sequence[Mapping[str, Any]],
     tensors: Mapping[str, Mapping[str, Any]],
@@ -96,13 +96,13 @@ def linked_report(
     }
 
 
-def summary(report: Mapping[str, Any]) -> str:
+def summary(record: Mapping[str, Any]) -> str:
     """What a reader at the terminal should know of a conversion, a few lines; each warning is one line."""
-    tensors = report["tensors"]
+    tensors = record["tensors"]
     lines = [
-        f"{len(tensors)} tensors, {report['parameters']:,} parameters, {report['dtype']}",
-        f"identity {report['identity']}",
-        "from " + ", ".join(f"{source} {count}" for source, count in report["sources"].items()),
+        f"{len(tensors)} tensors, {record['parameters']:,} parameters, {record['dtype']}",
+        f"identity {record['identity']}",
+        "from " + ", ".join(f"{source} {count}" for source, count in record["sources"].items()),
     ]
     norms = sorted(
         (entry["lora_delta_norm"], name) for name, entry in tensors.items() if "lora_delta_norm" in entry
@@ -110,9 +110,9 @@ def summary(report: Mapping[str, Any]) -> str:
     if norms:
         ends = " to ".join(f"{norm:.3g} ({name})" for norm, name in (norms[0], norms[-1]))
         lines.append(f"{len(norms)} LoRA updates of norms from {ends}")
-    if equal := report.get("equal_to_base"):
+    if equal := record.get("equal_to_base"):
         lines.append(f"{equal['tensors']} of {equal['of']} tensors equal the base ({equal['share']:.1%})")
-    return "\n".join(lines + [f"Warning: {warning}" for warning in report["warnings"]])
+    return "\n".join(lines + [f"Warning: {warning}" for warning in record["warnings"]])
 
 
 def _training(config: TrainingConfig) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from refvessel.checkpoint.conversion_record import conversion_report
+from refvessel.artifacts import CONVERSION
+from refvessel.checkpoint.conversion_record import conversion_record
 from refvessel.checkpoint.finite import check_finite
 from refvessel.checkpoint.gaps import check_gaps
 from refvessel.checkpoint.generation import GENERATION, generation_config, generation_files
@@ -24,7 +25,7 @@ from refvessel.checkpoint.layers import (
 from refvessel.checkpoint.lineage import check_lineage
 from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.model_config import model_shapes, official_config, read_base_config
-from refvessel.checkpoint.output import REPORT_NAME, check_output, json_bytes
+from refvessel.checkpoint.output import check_output, json_bytes
 from refvessel.checkpoint.shards import (
     INDEX_NAME,
     cancelled_on_error,
@@ -35,6 +36,7 @@ from refvessel.checkpoint.shards import (
 )
 from refvessel.checkpoint.stack import stack
 from refvessel.checkpoint.tokenizer import extended_tokenizer, tokenizer_files
+from refvessel.checkpoint.training_config import TrainingConfig
 from refvessel.checkpoint.trunks import grounding_encoder_config
 from refvessel.checkpoint.vocabulary import without_padding
 from refvessel.errors import UserError
@@ -44,7 +46,7 @@ from refvessel.provenance import file_record
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
-_REPORT_BYTES_PER_TENSOR = 1024  # more than an entry of conversion.json has
+_RECORD_BYTES_PER_TENSOR = 1024  # more than an entry of conversion.json has
 
 
 def convert_checkpoint(
@@ -69,7 +71,7 @@ def convert_checkpoint(
         dtype: of the tensors written, bfloat16 or float32; LoRA is merged in float32 in either case, and
             SAM2's position frequencies stay float32 (`FLOAT32_TENSORS`).
         overrides: what replaces the checkpoint's training config (see `read_training_config`); a contradiction is
-            among the report's warnings.
+            among the record's warnings.
         leave_out: patterns (`*`, `?`) of the tensors, as their files name them, that do not take part.
 
     Returns:
@@ -84,8 +86,7 @@ def convert_checkpoint(
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not supported; choose one of {', '.join(DTYPES)}.")
     base_mllm, output = Path(base_mllm), Path(output)
-    layers = _read_layers(base_mllm, sam2, pretrained, checkpoint, overrides, leave_out)
-    training = layers[-1].config
+    layers, training = _read_layers(base_mllm, sam2, pretrained, checkpoint, overrides, leave_out)
     tokenizer, token_count = extended_tokenizer(base_mllm, training.special_tokens)
     layers, warnings = without_padding(layers, token_count)
     base_config = read_base_config(base_mllm)
@@ -110,7 +111,7 @@ def convert_checkpoint(
     index = {INDEX_NAME: json_bytes(shards_index(shards), base_mllm)} if len(shards) > 1 else {}
     files = tokenizer | {"config.json": json_bytes(config, base_mllm / "config.json")}
     beside = {GENERATION: generation_config(base_mllm, training.template, tokenizer)}
-    texts = sum(map(len, (files | index | beside).values())) + _REPORT_BYTES_PER_TENSOR * len(merges)
+    texts = sum(map(len, (files | index | beside).values())) + _RECORD_BYTES_PER_TENSOR * len(merges)
     inputs = _inputs(base_mllm, layers)
     check_output(output, [path for _, path in inputs])
     require_free_space(output, shards_bytes(shards) + texts)
@@ -124,7 +125,7 @@ def convert_checkpoint(
             hashes = write_shards(folder, shards, merges)
             for name, content in (files | index | beside).items():
                 (folder / name).write_bytes(content)
-            report = conversion_report(
+            record = conversion_record(
                 inputs=[{"layer": layer, **record.result()} for layer, record in records],
                 layers=layers,
                 merges=merges,
@@ -135,8 +136,8 @@ def convert_checkpoint(
                 dtype=dtype,
                 warnings=warnings,
             )
-            write_json(folder / REPORT_NAME, report)
-    return report
+            write_json(folder / CONVERSION, record)
+    return record
 
 
 def _read_layers(
@@ -146,19 +147,20 @@ def _read_layers(
     checkpoint: Path,
     overrides: Mapping[str, Any] | None,
     leave_out: Sequence[str],
-) -> list[Layer]:
-    """All layers, the earliest first; the last has a training config."""
+) -> tuple[list[Layer], TrainingConfig]:
+    """All layers, the earliest first, and the training config of the last."""
     layers = [read_base_layer(base_mllm, leave_out)]
     if sam2 is not None:
         layers.append(read_sam2_layer(sam2, leave_out))
     if pretrained is not None:
         layers.append(read_pretrained_layer(pretrained, leave_out))
-    layers.append(read_trained_layer(checkpoint, leave_out, overrides))
+    trained, training = read_trained_layer(checkpoint, leave_out, overrides)
+    layers.append(trained)
     left_out = [name for layer in layers for name in layer.left_out]
     for pattern in leave_out:
         if not fnmatch.filter(left_out, pattern):
             raise UserError(f"No tensor of any layer matches {pattern!r}, which leave_out names; remove it.")
-    return layers
+    return layers, training
 
 
 def _tied(layers: Sequence[Layer], language_model: Mapping[str, Any]) -> tuple[list[Layer], bool]:
@@ -181,7 +183,8 @@ def _tied(layers: Sequence[Layer], language_model: Mapping[str, Any]) -> tuple[l
 
 
 def _trunk(layers: Sequence[Layer]) -> dict[str, Any] | None:
-    shapes, source = {}, layers[-1].source
+    shapes: dict[str, tuple[int, ...]] = {}
+    source = layers[-1].source
     for layer in layers:
         values = {
             address.tensor: tensor for address, tensor in layer.tensors.items() if address.part is Part.VALUE

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 from tqdm import tqdm
@@ -13,6 +14,8 @@ from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.shards import cancelled_on_error, one_thread_an_operation
 from refvessel.checkpoint.tensors import LazyTensor, row_blocks
 from refvessel.errors import UserError
+
+_Item = TypeVar("_Item")
 
 
 def check_finite(layers: Sequence[Layer], merges: Mapping[str, Merge]) -> None:
@@ -81,7 +84,7 @@ def _largest(
     return largest
 
 
-def _in_threads(function: Callable, items: Sequence) -> None:
+def _in_threads(function: Callable[[_Item], None], items: Sequence[_Item]) -> None:
     with (
         cancelled_on_error(ThreadPoolExecutor(len(os.sched_getaffinity(0)))) as pool,
         one_thread_an_operation(),

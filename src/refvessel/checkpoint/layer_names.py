@@ -37,7 +37,7 @@ class Part(StrEnum):
 
     @property
     def is_lora(self) -> bool:
-        """Whether this takes part in a low-rank update."""
+        """True if this takes part in a low-rank update."""
         return self not in (Part.VALUE, Part.ORIGINAL)
 
 

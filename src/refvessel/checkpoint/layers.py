@@ -71,8 +71,8 @@ def read_pretrained_layer(path: Path, leave_out: Sequence[str] = ()) -> Layer:
 
 def read_trained_layer(
     path: Path, leave_out: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
-) -> Layer:
-    """What training left, its configuration in `meta.cfg`; or a complete Sa2VA, its settings in `overrides`."""
+) -> tuple[Layer, TrainingConfig]:
+    """What training left, with its configuration; or a complete Sa2VA, with its settings in `overrides`."""
     files, tensors, text = read_training_file(path)
     config = read_training_config(text, str(path), overrides)
     layer = _layer("trained", path, files, tensors, training_address, leave_out, config)
@@ -83,7 +83,7 @@ def read_trained_layer(
                 f"{path} states {part} in its training config but holds no LoRA factors of {prefix}*; "
                 "check which file it is."
             )
-    return layer
+    return layer, config
 
 
 def read_training_file(path: Path) -> tuple[tuple[Path, ...], dict[str, LazyTensor], str | None]:
@@ -106,10 +106,11 @@ def read_training_file(path: Path) -> tuple[tuple[Path, ...], dict[str, LazyTens
     return files, tensors, text
 
 
-def _entry(content: Any, key: str, path: Path, remedy: str) -> dict:
+def _entry(content: Any, key: str, path: Path, remedy: str) -> dict[Any, Any]:
     if not isinstance(content, dict) or not isinstance(content.get(key), dict):
         raise UserError(f"{path} has no dict {key!r}; {remedy}.")
-    return content[key]
+    entry: dict[Any, Any] = content[key]
+    return entry
 
 
 def _layer(

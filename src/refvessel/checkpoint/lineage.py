@@ -39,12 +39,14 @@ def check_lineage(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
     """
     given = {layer.name: layer for layer in layers}
     warnings = []
-    for layer in (each for each in layers if each.config and not _is_whole(each, shapes)):
-        stated = {
-            role: [each for each in layer.config.loaded if each.role is role and each.name] for role in Role
-        }
+    for layer in layers:
+        if layer.config is None or _is_whole(layer, shapes):
+            continue
+        loaded = [each for each in layer.config.loaded if each.name]
+        stated = {role: [each for each in loaded if each.role is role] for role in Role}
         pretrained = given.get(Role.PRETRAINED) if layer.name != Role.PRETRAINED else None
-        warnings += _pretrained(layer, stated[Role.PRETRAINED], pretrained, shapes)
+        left_out = layer.config.without_pretrained
+        warnings += _pretrained(layer, stated[Role.PRETRAINED], pretrained, shapes, left_out=left_out)
         warnings += _base(layer, stated[Role.BASE], given[Role.BASE].source)
         _check_trunk(layer, stated[Role.SAM2], trunk_name(shapes))
     return warnings
@@ -55,9 +57,13 @@ def _is_whole(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _pretrained(
-    layer: Layer, stated: Sequence[StatedFile], given: Layer | None, shapes: Mapping[str, tuple[int, ...]]
+    layer: Layer,
+    stated: Sequence[StatedFile],
+    given: Layer | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    left_out: bool,
 ) -> list[str]:
-    left_out = layer.config.without_pretrained
     if given and left_out:
         raise UserError(
             f"The overrides leave out what {layer.source} began from, but {given.source} is given as the "

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from refvessel.checkpoint.conversion_record import linked_report
+from refvessel.artifacts import CONVERSION
+from refvessel.checkpoint.conversion_record import linked_record
 from refvessel.checkpoint.finite import largest_magnitude, not_finite
 from refvessel.checkpoint.generation import generation_files
 from refvessel.checkpoint.official_folder import read_official_folder
-from refvessel.checkpoint.output import REPORT_NAME, check_output
+from refvessel.checkpoint.output import check_output
 from refvessel.checkpoint.shards import cancelled_on_error
 from refvessel.checkpoint.tensors import StoredTensor, row_blocks
 from refvessel.errors import UserError
@@ -51,36 +52,36 @@ def link_checkpoint(*, folder: Path, output: Path) -> dict[str, Any]:
     with atomic_directory(output) as place, cancelled_on_error(ThreadPoolExecutor()) as pool:
         hashes = pool.map(lambda item: _sha256(folder, *item), official.tensors.items())
         records = list(pool.map(file_record, paths))
-        by_name = {record["name"]: record["sha256"] for record in records}
+        by_name = {str(record["name"]): str(record["sha256"]) for record in records}
         entries = {
             name: _entry(tensor, sha256)
             for (name, tensor), sha256 in zip(official.tensors.items(), hashes, strict=True)
         }
-        report = linked_report(
+        record = linked_record(
             inputs=[{"layer": "official", **record} for record in records],
             tensors=dict(sorted(entries.items())),
             files={path.name: by_name[path.name] for path in official.texts},
             beside={path.name: by_name[path.name] for path in beside},
             dtype=Counter(entry["dtype"] for entry in entries.values()).most_common(1)[0][0],
         )
-        _check_own_report(folder, report)
+        _check_own_record(folder, record)
         for path in paths:
             (place / path.name).symlink_to(path.resolve())
-        write_json(place / REPORT_NAME, report)
-    return report
+        write_json(place / CONVERSION, record)
+    return record
 
 
 def _documents(folder: Path) -> list[Path]:
     return sorted({path for pattern in _DOCUMENTS for path in folder.glob(pattern) if path.is_file()})
 
 
-def _check_own_report(folder: Path, report: Mapping[str, Any]) -> None:
+def _check_own_record(folder: Path, record: Mapping[str, Any]) -> None:
     """A folder that RefVessel converted must still be what its `conversion.json` says."""
-    path = folder / REPORT_NAME
+    path = folder / CONVERSION
     if not path.exists():
         return
     own = read_json(path)
-    if not isinstance(own, dict) or own.get("identity") != report["identity"]:
+    if not isinstance(own, dict) or own.get("identity") != record["identity"]:
         raise UserError(f"{path} tells of another model than the folder holds; convert the checkpoint again.")
 
 
@@ -90,7 +91,7 @@ def _sha256(folder: Path, name: str, tensor: StoredTensor) -> str:
         block = tensor.rows(start, stop)
         if not math.isfinite(found := largest_magnitude(block)):
             raise not_finite(str(folder), name, found)
-        digest.update(memoryview(block.view(-1).view(torch.uint8).numpy()))
+        digest.update(block.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

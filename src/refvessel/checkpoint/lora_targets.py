@@ -24,7 +24,7 @@ class LoraTargets:
     is_expression: bool = False
 
     def leave_out(self, tensor: str) -> bool:
-        """Whether the configuration says that the module of an official tensor has no factors."""
+        """True where the configuration says that the module of an official tensor has no factors."""
         module = tensor.rpartition(".")[0]
         numbers = _INDEX.findall(tensor)
         if self.layers is not None and (not numbers or int(numbers[-1]) not in self.layers):
@@ -32,7 +32,7 @@ class LoraTargets:
         return _ends(module, self.excluded) or (self.named is not None and not _ends(module, self.named))
 
     def name(self, tensor: str) -> bool:
-        """Whether the configuration says in words that the module of an official tensor has factors."""
+        """True where the configuration says in words that the module of an official tensor has factors."""
         return self.named is not None and not self.is_expression and not self.leave_out(tensor)
 
 
@@ -40,12 +40,12 @@ def lora_targets(settings: Mapping[str, Any]) -> LoraTargets:
     """The targets that `LoraConfig`'s arguments state."""
     targets, excluded = settings.get("target_modules"), settings.get("exclude_modules")
     layers = settings.get("layers_to_transform")
-    layers = [layers] if type(layers) is int else layers
+    numbers = [layers] if type(layers) is int else layers
     return LoraTargets(
         named=_texts(targets),
         excluded=_texts(excluded) or (),
-        layers=frozenset(layers) if _list_of(layers, int) else None,
-        is_expression=_is_expression(targets) or _is_expression(excluded) or _is_expression(layers),
+        layers=frozenset(numbers) if numbers is not None and _list_of(numbers, int) else None,
+        is_expression=_is_expression(targets) or _is_expression(excluded) or _is_expression(numbers),
     )
 
 
@@ -54,7 +54,7 @@ def _texts(value: Any) -> tuple[str, ...] | None:
 
 
 def _is_expression(value: Any) -> bool:
-    """Whether a stated value is neither left out nor a list that was read."""
+    """True if a stated value is neither left out nor a list that was read."""
     read = _list_of(value, str) or _list_of(value, int)
     return value is not None and value != _EVERY_LINEAR_LAYER and not read
 

@@ -43,7 +43,7 @@ class Merge:
                 rows = block.float().reshape(stop - start, -1)
                 block = rows.addmm_(b[start:stop], a, alpha=update.scale).view(block.shape)
             block = block.to(self.layout.dtype)
-            if self.equals_base and (update or base is not value):
+            if self.equals_base and base is not None and (update or base is not value):
                 self.equals_base = torch.equal(block, base.rows(start, stop).to(self.layout.dtype))
             yield block
 

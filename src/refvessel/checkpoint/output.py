@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from refvessel.artifacts import CONVERSION
 from refvessel.errors import UserError
-
-REPORT_NAME = "conversion.json"
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
@@ -17,7 +16,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
         raise UserError(f"{output} holds the inputs of the conversion; choose another output.")
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; choose another output.")
-    if output.exists() and any(output.iterdir()) and not (output / REPORT_NAME).is_file():
+    if output.exists() and any(output.iterdir()) and not (output / CONVERSION).is_file():
         raise UserError(f"{output} holds something else than an earlier conversion; choose another output.")
 
 

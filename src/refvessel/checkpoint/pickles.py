@@ -33,7 +33,7 @@ class Inert:
     origin: str
 
 
-def load(data: bytes, *, calls: Mapping[str, Callable], persistent: Callable[[Any], Any]) -> Any:
+def load(data: bytes, *, calls: Mapping[str, Callable[..., Any]], persistent: Callable[[Any], Any]) -> Any:
     """Build the object that a pickle describes.
 
     `calls` maps `module.name` to the function that stands for it; `persistent` turns a persistent id into an
@@ -110,7 +110,7 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 class _Machine:
     """Stack, marks and memo; sets are read as lists, and a dict key that is a container as an `Inert`."""
 
-    def __init__(self, calls: Mapping[str, Callable], persistent: Callable[[Any], Any]):
+    def __init__(self, calls: Mapping[str, Callable[..., Any]], persistent: Callable[[Any], Any]):
         self.stack: list[Any] = []
         self._marks: list[int] = []  # stack heights
         self._memo: dict[int, Any] = {}

@@ -106,7 +106,7 @@ def write_tensor(path: Path, offset: int, blocks: Iterable[torch.Tensor]) -> str
     with path.open("r+b") as file:
         file.seek(offset)
         for block in blocks:
-            content = memoryview(block.contiguous().view(-1).view(torch.uint8).numpy())
+            content = block.contiguous().view(-1).view(torch.uint8).numpy().data
             digest.update(content)
             file.write(content)
     return digest.hexdigest()

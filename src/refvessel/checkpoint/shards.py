@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from tqdm import tqdm
@@ -100,7 +100,7 @@ def _data_bytes(shards: Shards) -> int:
     return sum(layout.bytes for shard in shards.values() for layout in shard.values())
 
 
-def _watched(blocks: Iterator[torch.Tensor], progress: tqdm) -> Iterator[torch.Tensor]:
+def _watched(blocks: Iterator[torch.Tensor], progress: "tqdm[NoReturn]") -> Iterator[torch.Tensor]:
     for block in blocks:
         yield block
         progress.update(block.nbytes)

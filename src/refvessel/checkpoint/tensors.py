@@ -42,7 +42,7 @@ class StoredTensor:
         buffer = torch.empty(span(shape, self.stride), dtype=self.dtype)
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.start + first * self.dtype.itemsize)
-            into = memoryview(buffer.view(torch.uint8).numpy())
+            into = buffer.view(torch.uint8).numpy().data
             while into and (count := file.readinto(into)):
                 into = into[count:]
         if into:

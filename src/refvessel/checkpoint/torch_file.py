@@ -8,6 +8,7 @@ tensors become `StoredTensor`s, and nothing is ever extracted.
 import struct
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -116,7 +117,7 @@ def read_torch_file(path: Path) -> Any:
             path, storage.start + offset * storage.dtype.itemsize, storage.dtype, shape, stride
         )
 
-    calls = {
+    calls: dict[str, Callable[..., Any]] = {
         "collections.OrderedDict": _ordered_dict,
         "torch.Size": _size,
         "torch._utils._rebuild_tensor_v2": tensor,
@@ -140,14 +141,14 @@ def _is_short(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) <= _DIMENSIONS
 
 
-def _size(numbers: Any = ()) -> tuple:
+def _size(numbers: Any = ()) -> tuple[Any, ...]:
     """`torch.Size`; the length is bounded, since a program can ask for the same long one a million times."""
     if not isinstance(numbers, list | tuple) or len(numbers) > _DIMENSIONS:
         raise ValueError(f"it has a size of more than {_DIMENSIONS} dimensions")
     return tuple(numbers)
 
 
-def _ordered_dict() -> dict:
+def _ordered_dict() -> dict[Any, Any]:
     return {}
 
 

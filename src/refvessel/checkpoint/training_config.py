@@ -85,10 +85,8 @@ def read_training_config(
     return TrainingConfig(
         _template(chosen["template"], where),
         _special_tokens(chosen["special_tokens"], where),
-        *(
-            None if chosen[key] is None else _lora(chosen[key], f"{source} states in {key}")
-            for key in _LORA_PARTS
-        ),
+        _lora(chosen["llm_lora"], f"{source} states in llm_lora"),
+        _lora(chosen["visual_encoder_lora"], f"{source} states in visual_encoder_lora"),
         loaded=tuple(stated_files(settings, source)),
         without_pretrained=_PRETRAINED in overrides,
         contradictions=tuple(_contradictions(stated, overrides, source)),
@@ -152,13 +150,17 @@ def _special_tokens(value: Any, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _lora(settings: Any, where: str) -> LoraSettings:
+def _lora(settings: Any, where: str) -> LoraSettings | None:
+    if settings is None:
+        return None
     if not isinstance(settings, dict):
         raise UserError(f"{where} something that is not dict(...); write it out.")
     for key in _UNSUPPORTED_LORA:
         if settings.get(key):
             raise UserError(f"{where} {key}, which is not supported; merge that LoRA with peft first.")
-    rank, alpha, stabilised = settings.get("r"), settings.get("lora_alpha"), settings.get("use_rslora", False)
+    rank: Any = settings.get("r")
+    alpha: Any = settings.get("lora_alpha")
+    stabilised = settings.get("use_rslora", False)
     if type(rank) is not int or rank < 1:
         raise UserError(
             f"{where} no rank `r` that is a whole number above 0, but {_shown(rank)}; write it out."
@@ -214,7 +216,8 @@ def _value(node: ast.expr, names: dict[str, Any]) -> Any:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
             return -number
         case ast.Dict(keys=keys, values=values) if all(isinstance(key, ast.Constant) for key in keys):
-            return {key.value: _value(value, names) for key, value in zip(keys, values, strict=True)}
+            literals = [key.value for key in keys if isinstance(key, ast.Constant)]
+            return {key: _value(value, names) for key, value in zip(literals, values, strict=True)}
         case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
             item.arg for item in keywords
         ):

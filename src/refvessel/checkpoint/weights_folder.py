@@ -37,7 +37,8 @@ def read_weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, StoredTensor
         return (path,), _READERS[path.name](path)
     read = _READERS[path.name.removesuffix(".index.json")]
     expected = _shards(path)
-    files, tensors = [path], {}
+    files = [path]
+    tensors: dict[str, Any] = {}
     for name in sorted(expected):
         files.append(folder / name)
         shard = read(folder / name)

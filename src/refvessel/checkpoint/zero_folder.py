@@ -5,8 +5,8 @@
     [bf16_]zero_pp_rank_R_mp_rank_00_optim_states.pt        process R's part of the float32 weights
 
 The trained weights are those of the optimizer, in float32. ZeRO 1 and 2 lay the parameters of a group end to end
-and cut the whole into one part a process; ZeRO 3 cuts every parameter into one part a process. Tensors are joined
-from these parts row by row as they are read: nothing is consolidated in memory or on disk.
+and cut the whole into one part per process; ZeRO 3 cuts every parameter into one part per process. Tensors are
+joined from these parts row by row as they are read: nothing is consolidated in memory or on disk.
 """
 
 import re
@@ -29,7 +29,7 @@ _GROUPS = {
 
 
 def is_zero_folder(folder: Path) -> bool:
-    """Whether a folder holds DeepSpeed's model states."""
+    """True where a folder holds DeepSpeed's model states."""
     return any(_MODEL_STATES.fullmatch(path.name) for path in Path(folder).iterdir())
 
 
@@ -166,24 +166,28 @@ def _slice(piece: StoredTensor, first: int, count: int) -> StoredTensor:
 
 
 def _frozen(states: Sequence[dict[str, Any]], path: Path) -> dict[str, LazyTensor]:
-    """Parameters that were not trained: whole in ZeRO 1 and 2, one part a process in ZeRO 3."""
+    """Parameters that were not trained: whole in ZeRO 1 and 2, one part per process in ZeRO 3."""
     shapes = states[0].get("frozen_param_shapes") or {}
     fragments = [state.get("frozen_param_fragments") or {} for state in states]
     tensors: dict[str, LazyTensor] = {}
     for name, shape in _dict(shapes, path).items():
         pieces = [each.get(name) for each in fragments]
-        held = all(isinstance(piece, StoredTensor) for piece in pieces) and isinstance(shape, tuple)
-        flat = [_flattened(piece) for piece in pieces] if held else []
-        if not held or None in flat or sum(piece.shape[0] for piece in flat) < prod(shape):
+        flat = [
+            _flattened(piece) for piece in pieces if isinstance(piece, StoredTensor) and _is_row_major(piece)
+        ]
+        whole = len(flat) == len(pieces) and isinstance(shape, tuple)
+        if not whole or sum(piece.shape[0] for piece in flat) < prod(shape):
             raise UserError(f"{path} does not hold the whole of the frozen {name}; copy the folder again.")
         tensors[name] = JoinedTensor(shape, tuple(flat))
     return tensors
 
 
-def _flattened(tensor: StoredTensor) -> StoredTensor | None:
-    """A row-major tensor as one row of elements; None where it is not row-major."""
-    if tensor.stride != contiguous_stride(tensor.shape):
-        return None
+def _is_row_major(tensor: StoredTensor) -> bool:
+    return tensor.stride == contiguous_stride(tensor.shape)
+
+
+def _flattened(tensor: StoredTensor) -> StoredTensor:
+    """A row-major tensor as one row of elements."""
     return _slice(tensor, 0, prod(tensor.shape))
 
 

@@ -69,15 +69,17 @@ def require_size(container: Any, width_key: str, height_key: str, where: str) ->
     return width, height
 
 
-def optional_size(container: Mapping, width_key: str, height_key: str, where: str) -> tuple[int, int] | None:
+def optional_size(
+    container: Mapping[str, Any], width_key: str, height_key: str, where: str
+) -> tuple[int, int] | None:
     """What `require_size` returns, or None where both fields are absent or null."""
     if container.get(width_key) is None and container.get(height_key) is None:
         return None
     return require_size(container, width_key, height_key, where)
 
 
-def optional_spacing(container: Mapping, key: str, where: str) -> tuple[float, float] | None:
-    """Millimetres a pixel, (between rows, between columns); None where the field is absent or null.
+def optional_spacing(container: Mapping[str, Any], key: str, where: str) -> tuple[float, float] | None:
+    """Millimetres per pixel, (between rows, between columns); None where the field is absent or null.
 
     Raises UserError where it is not a list of two positive numbers.
     """

@@ -1,4 +1,4 @@
-"""The problems of a run, told together instead of one a run."""
+"""The problems of a run, told together instead of one per run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class Problems:
 
     @property
     def enough(self) -> bool:
-        """Whether more problems would not be shown any more."""
+        """True once the display limit is reached."""
         return len(self._sentences) >= SHOWN
 
     @property
@@ -37,7 +37,7 @@ class Problems:
         return list(self._sentences)
 
     def raise_any(self) -> None:
-        """Raise UserError with one line a problem, at most 20 of them; do nothing where there are none."""
+        """Raise UserError with one line per problem, at most 20 of them; do nothing where there are none."""
         found = self.sentences
         if len(found) > 1:
             # Work that is worth nothing any more has stopped where there were enough.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from refvessel.provenance import identity_of_tensors
 
 _LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
 _READ_AT_ONCE = 1 << 24
+_FILES_PER_TASK = 64  # handing a task to a thread takes as long as hashing a small file
 
 # name, size in bytes, times of change of the content and of the file itself
 ModelState = tuple[tuple[str, int, int, int], ...]
@@ -36,8 +38,10 @@ def answer_identity(run: str, image: str, prompt: str) -> str:
 def hashes_of_files(paths: Iterable[Path]) -> dict[Path, str]:
     """SHA-256 of each file, by several threads."""
     distinct = list(dict.fromkeys(paths))
+    some = [distinct[first : first + _FILES_PER_TASK] for first in range(0, len(distinct), _FILES_PER_TASK)]
     with ThreadPoolExecutor() as threads:
-        return dict(zip(distinct, threads.map(sha256_of_file, distinct), strict=True))
+        hashes = threads.map(lambda files: list(map(sha256_of_file, files)), some)
+        return dict(zip(distinct, chain.from_iterable(hashes), strict=True))
 
 
 def model_identity(folder: Path) -> str:

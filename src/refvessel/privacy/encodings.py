@@ -84,7 +84,7 @@ def embedded(text: str) -> Iterator[bytes]:
 
 
 def is_readable(content: bytes) -> bool:
-    """Whether bytes are text that a person could have written: UTF-8 or UTF-16 without control characters."""
+    """True if bytes are text that a person could have written: UTF-8 or UTF-16 without control characters."""
     encodings = ("utf-8", "utf-16-le", "utf-16-be") if b"\0" in content else ("utf-8",)
     for encoding in encodings:
         try:
@@ -96,7 +96,7 @@ def is_readable(content: bytes) -> bool:
 
 
 def is_printable(text: str) -> bool:
-    """Whether a text has no control characters but line ends and tabs."""
+    """True if a text has no control characters but line ends and tabs."""
     return text.isprintable() or all(
         character in "\t\n\r\f\ufeff" or unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Co")
         for character in text
@@ -116,15 +116,15 @@ def _decoded_base64(run: str) -> Iterator[bytes]:
         return
 
 
-def _blank_where_base64(match: re.Match) -> str:
+def _blank_where_base64(match: re.Match[str]) -> str:
     digits = re.sub(r"[\s=]", "", match[0])
     return match[0] if len(digits) * 3 < _SHORTEST_FILE * 4 or len(digits) % 4 == 1 else " "
 
 
-def _character(match: re.Match) -> str:
+def _character(match: re.Match[str]) -> str:
     code = int(match[1] or match[2] or match[3], 16)
     return chr(code) if code < 0x110000 else match[0]
 
 
-def _accented(match: re.Match) -> str:
+def _accented(match: re.Match[str]) -> str:
     return unicodedata.normalize("NFC", match[3] + _COMBINING[match[1] or match[2]])

@@ -112,7 +112,7 @@ class _Parser(HTMLParser):
                 self._add(value, None)
 
     def _is_reference(self, tag: str, name: str, value: str) -> bool:
-        """Whether an attribute ties the parts of a figure together: ids such as patch_2, and links to them."""
+        """True if an attribute ties the parts of a figure together: ids such as patch_2, and links to them."""
         in_figure = self._in_figure or tag == "svg"
         return in_figure and (name == "id" or (name in ("href", "xlink:href") and value.startswith("#")))
 

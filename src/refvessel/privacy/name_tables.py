@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refvessel.artifacts import DATASET
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json
 from refvessel.privacy.private import private_folder
@@ -61,7 +62,7 @@ def table_of_tree(tree: Path, key_file: Path) -> Path:
 
     Raises UserError where it is absent, or lacks a name that stands behind a pseudonym of the tree.
     """
-    described = read_json(Path(tree) / "dataset.json")
+    described = read_json(Path(tree) / DATASET)
     table = name_table(key_file, Path(tree).name, described.get("name_table"))
     if "name_table" in described and not table.exists():  # of a tree that was renamed
         table = next(name_folder(key_file).glob(f"*-{described['name_table']}.csv"), table)
@@ -78,7 +79,7 @@ def table_of_tree(tree: Path, key_file: Path) -> Path:
 def stated_identities(folder: Path) -> dict[str, Path]:
     """Identity -> file that states it: of the name tables of all trees and reports below a folder."""
     stated: dict[str, Path] = {}
-    for name, key in (("dataset.json", "name_table"), ("manifest.json", "name_tables")):
+    for name, key in ((DATASET, "name_table"), ("manifest.json", "name_tables")):
         for path in sorted(Path(folder).rglob(name)):
             content = read_json(path)
             found = content.get(key) if isinstance(content, dict) else None

@@ -65,7 +65,7 @@ class OwnText:
     vocabulary: frozenset[str]
 
     def says(self, line: str, start: int, end: int, piece: Piece) -> bool:
-        """Whether the word from `start` to `end` of a piece's `line` (in normal form) is the report's own."""
+        """True if the word from `start` to `end` of a piece's `line` (in normal form) is the report's own."""
         word, previous, following = line[start:end], _last(line[:start]), _first(line[end:])
         if piece.field not in (None, HEADER) and line == word:
             return self._is_value(word, piece)
@@ -130,7 +130,11 @@ def own_sentences() -> tuple[str, ...]:
 
 
 def _assembled(gapped: Iterable[str], shown: Iterable[str], fields: Iterable[str]) -> OwnText:
-    pairs, alone, whole, before, after = set(_OF_RANKS), set(), set(), set(), set()
+    pairs = set(_OF_RANKS)
+    alone: set[str] = set()
+    whole: set[str] = set()
+    before: set[str] = set()
+    after: set[str] = set()
     for text in gapped:
         parts = [normal_form(part).split() for part in text.split(_HOLE)]
         for number, words in enumerate(parts):
@@ -146,7 +150,8 @@ def _assembled(gapped: Iterable[str], shown: Iterable[str], fields: Iterable[str
     pairs |= {("by", normal_form(text)) for text in shown if text.istitle()}  # scores by phrase
     whole |= {word for text in shown for word in normal_form(text).split()}
     vocabulary = {word for text in fields for word in normal_form(text).split()} | {HEADER, COUNT}
-    return OwnText(*map(frozenset, (pairs, alone, whole, before, after, vocabulary)))
+    kinds = (alone, whole, before, after, vocabulary)
+    return OwnText(frozenset(pairs), *map(frozenset, kinds))
 
 
 def _templates() -> Iterator[str]:
@@ -194,7 +199,7 @@ class _Literals(ast.NodeVisitor):
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         self.constants.append(
-            "".join(part.value if isinstance(part, ast.Constant) else _HOLE for part in node.values)
+            "".join(str(part.value) if isinstance(part, ast.Constant) else _HOLE for part in node.values)
         )
         for part in node.values:
             if isinstance(part, ast.FormattedValue):

@@ -183,7 +183,7 @@ def _is_long_enough(term: str) -> bool:
 
 
 def _stands_alone(line: str, start: int, end: int, term: str) -> bool:
-    """Whether a term is a word of its own there, or long enough to be found inside one."""
+    """True if a term is a word of its own there, or long enough to be found inside one."""
     inside = (start and line[start - 1] != " ") or line[end + 1 : end + 2] not in ("", " ")
     if not inside or _IDEOGRAPHS.search(term):
         return True
@@ -191,7 +191,7 @@ def _stands_alone(line: str, start: int, end: int, term: str) -> bool:
 
 
 def _is_glued(spelling: str, text: str) -> bool:
-    """Whether the words of `spelling` are one in `text`: test_1, test-1.png, but not `test 1`."""
+    """True if the words of `spelling` are one in `text`: test_1, test-1.png, but not `test 1`."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     pattern = r"(?<![^\W_])" + r"[_\-]?".join(map(re.escape, spelling.split())) + r"(?![^\W_])"
     return re.search(pattern, folded) is not None

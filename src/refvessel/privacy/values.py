@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from refvessel.privacy.normal import normal_form
@@ -19,7 +19,7 @@ _CELL = re.compile(r"(?<!\\)&")
 
 
 def pieces_of_csv(text: str, where: str) -> Iterator[Piece]:
-    """A piece for the names of the columns, and one a column: its distinct cells, one a line."""
+    """A piece for the names of the columns, and one per column: its distinct cells, one per line."""
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
     csv.field_size_limit(1 << 30)
@@ -75,5 +75,5 @@ def _walk(value: Any, where: str, field: str) -> Iterator[Piece]:
         yield Piece(where, str(value), field_of_number(field, value))
 
 
-def _lines(cells) -> str:
+def _lines(cells: Iterable[str]) -> str:
     return "\n".join(cell.replace("\n", " ").replace("\r", " ") for cell in cells)

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
-from refvessel.dataset.tree.refs import read_refs
+from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS
+from refvessel.dataset.tree.image_places import image_places
+from refvessel.dataset.tree.layout import DATASET, INSTANCES
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
-from refvessel.provenance import file_record
+from refvessel.provenance import FileRecord, file_record
 
 _LONGEST_STEM = 160  # characters; a file name has 255 bytes
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -33,7 +34,7 @@ class Evaluation:
     scores_dir: Path
     predictions: Path
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("model", "dataset", "split"):
             if not _KEY.fullmatch(getattr(self, field)):
                 raise UserError(
@@ -76,7 +77,7 @@ class Artifacts:
     images: dict[str, Path]
     dataset: dict[str, Any] | None
     conversion: dict[str, Any] | None
-    sources: dict[str, dict[str, str | int]]
+    sources: dict[str, FileRecord]
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -96,18 +97,18 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     other predictions, another dataset or another model than those given.
     """
     scores = Path(evaluation.scores_dir)
-    conversion, description = Path(checkpoint) / "conversion.json", Path(dataset) / "dataset.json"
+    conversion, description = Path(checkpoint) / CONVERSION, Path(dataset) / DATASET
     instances = Path(dataset) / INSTANCES
     files = {
-        "cases": scores / "cases.parquet",
-        "summary": scores / "summary.json",
+        "cases": scores / CASES,
+        "summary": scores / SUMMARY,
         "predictions": Path(evaluation.predictions),
         "dataset": description if description.is_file() else instances,
     }
     for path in (*files.values(), instances, Path(checkpoint)):
         if not path.exists():
             raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
-    curve = scores / "thresholds.csv"
+    curve = scores / THRESHOLDS
     for role, path in (("thresholds", curve), ("conversion", conversion)):
         if path.is_file():
             files[role] = path
@@ -123,7 +124,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         cases=cases,
         thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
         summary=summary,
-        images=_image_files(Path(dataset), cases),
+        images=image_places(Path(dataset), set(cases["ref_id"])),
         dataset=read_json(description) if description.is_file() else None,
         conversion=read_json(conversion) if conversion.is_file() else None,
         sources=sources,
@@ -132,7 +133,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     return artifacts
 
 
-def _check_origin(summary_path: Path, summary: Any, role: str, path: Path, record: dict) -> None:
+def _check_origin(summary_path: Path, summary: Any, role: str, path: Path, record: FileRecord) -> None:
     try:
         recorded = summary["provenance"][role]["sha256"]
     except (KeyError, TypeError):
@@ -161,21 +162,3 @@ def _read_cases(path: Path) -> pd.DataFrame:
     for column in ("truth_mask", "predicted_mask"):
         cases[column] = cases[column].map(json.loads)
     return cases
-
-
-def _image_files(tree: Path, cases: pd.DataFrame) -> dict[str, Path]:
-    """The files of the cases' images; trees of others may spread them over folders, with equal names."""
-    try:
-        images = read_json(tree / INSTANCES)["images"]
-        names = {image["file_name"] for image in images}
-        files = {Path(name).stem: tree / IMAGES / name for name in names}
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{tree / INSTANCES} has no images with a file_name; convert the dataset again."
-        ) from None
-    if len(files) == len(names):
-        return files
-    by_id = {image["id"]: image["file_name"] for image in images}
-    scored = set(cases["ref_id"])
-    named = [by_id[ref["image_id"]] for ref in read_refs(tree / REFS) if ref["ref_id"] in scored]
-    return {Path(name).stem: tree / IMAGES / name for name in named}

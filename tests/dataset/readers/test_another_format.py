@@ -8,7 +8,8 @@ import yaml
 
 from refvessel.cli.data import Format
 from refvessel.dataset.readers import FORMATS, formats
-from refvessel.dataset.readers.records import Record, locate, visible_files
+from refvessel.dataset.readers.records import Record
+from refvessel.dataset.readers.source_files import locate, visible_files
 from refvessel.dataset.regions.polygons import as_polygon
 from refvessel.dataset.regions.shapes import Polygon, Region
 from refvessel.errors import UserError

@@ -2,20 +2,19 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from refvessel.dataset.conversion.converted import DrawnTruths, convert_images
-from refvessel.dataset.conversion.dataset_record import summarise
+from refvessel.dataset.conversion.converted import Converted, Truths, convert_images
+from refvessel.dataset.conversion.dataset_record import dataset_record
 from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, Gates
+from refvessel.dataset.conversion.original_names import keep_original_names
 from refvessel.dataset.conversion.phrases import labels_left_out, phrases_of_labels, phrases_without_label
 from refvessel.dataset.conversion.spool import Spool
 from refvessel.dataset.conversion.truths import TruthRule
-from refvessel.dataset.patients.identities import Identified, identify
-from refvessel.dataset.patients.likely_patients import UNNAMED
+from refvessel.dataset.patients.identities import identify
 from refvessel.dataset.patients.pseudonyms import (
     DEFAULT_KEY_FILE,
     OriginalNames,
@@ -30,8 +29,6 @@ from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
-from refvessel.privacy.name_tables import Name, keep_names, table_of_tree
-from refvessel.privacy.terms import Terms
 
 
 def convert_dataset(
@@ -117,21 +114,8 @@ def convert_dataset(
             raise UserError(
                 f"{root} holds no image with an expression in the form {source_format!r}{why}; check both."
             )
-        table, collisions = _keep_names(key_file, output, names, identities, labels)
-        in_order = sorted(kept, key=lambda item: item.identity.image_id)
-        with tree_writer(tree, list(dict.fromkeys(labels.values()))) as writer:
-            for item in in_order:
-                drawn: DrawnTruths = spool.read(item.drawn)
-                writer.add(
-                    file_name=f"{item.identity.image_id}{item.suffix}",
-                    size=(item.width, item.height),
-                    patient=item.identity.patient,
-                    split=item.identity.split,
-                    truths=drawn.by_phrase,
-                    ignore=drawn.ignore,
-                    spacing=item.identity.record.spacing,
-                    outlines=drawn.outlines,
-                )
+        table, collisions = keep_original_names(key_file, output, names, identities, labels)
+        _write_tree(tree, kept, spool, list(dict.fromkeys(labels.values())))
         summary = {
             "source_format": source_format,
             "target": target,
@@ -139,7 +123,7 @@ def convert_dataset(
             "crossing_outlines": crossing_outlines,
             "pseudonymised": pseudonymise,
             **table,
-            **summarise(
+            **dataset_record(
                 converted,
                 kept,
                 split_rule.effective_ratios,
@@ -152,6 +136,22 @@ def convert_dataset(
         write_json(tree / DATASET, summary)
     print(told(summary), file=sys.stderr)
     return summary
+
+
+def _write_tree(root: Path, kept: Sequence[Converted], spool: Spool, phrases: Sequence[str]) -> None:
+    with tree_writer(root, phrases) as writer:
+        for item in sorted(kept, key=lambda item: item.identity.image_id):
+            truths: Truths = spool.read(item.truths)
+            writer.add(
+                file_name=item.file_name,
+                size=(item.image.width, item.image.height),
+                patient=item.identity.patient,
+                split=item.identity.split,
+                truths=truths.by_phrase,
+                ignore=truths.ignore,
+                spacing=item.identity.record.spacing,
+                outlines=truths.outlines,
+            )
 
 
 def _require_places(root: Path, output: Path, key_file: Path) -> None:
@@ -176,59 +176,6 @@ def _require_places(root: Path, output: Path, key_file: Path) -> None:
             )
     elif output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; choose another output.")
-
-
-def _keep_names(
-    key_file: Path,
-    output: Path,
-    pseudonyms: Pseudonyms | OriginalNames,
-    identities: Sequence[Identified],
-    labels: Mapping[str, str | None],
-) -> tuple[dict[str, str], list[str]]:
-    """Write the table that leads from pseudonyms back to names; return what dataset.json says of it, and warnings.
-
-    Without pseudonyms the table of the tree that is replaced is removed: its names are published from now on.
-    """
-    if not isinstance(pseudonyms, Pseudonyms):
-        with suppress(UserError):
-            table_of_tree(output, key_file).unlink()
-        return {}, []
-    published = [*labels, *filter(None, labels.values()), *(each.split for each in identities), output.name]
-    names = {Name("word", word, word) for word in published}
-    for each in identities:
-        names.add(Name("image", each.image_id, each.record.name))
-        if each.origin.patient != UNNAMED:
-            names.add(Name("patient", each.patient, each.origin.patient))
-        names |= {Name("identifier", each.patient, word) for word in each.record.identifiers}
-    identity = keep_names(key_file, output.name, names, pseudonyms.name_table)
-    return {"name_table": identity}, _collisions(names)
-
-
-def _collisions(names: set[Name]) -> list[str]:
-    """What to know of names that the report's own sentences hold, before anything is computed for it.
-
-    Warnings are published: they count the patients. Their pseudonyms go to standard error.
-    """
-    words, wholes = Terms([sorted(names)]).in_the_report()
-    warnings = []
-    if words:
-        warnings.append(
-            f"Words in the names of {len(words)} patients are also words of the report's own sentences; the "
-            "search for original names passes over them there, not in cells of tables."
-        )
-    if wholes:
-        warnings.append(
-            f"The whole names of {len(wholes)} patients stand in the report's own sentences; the search for "
-            "original names will refuse it until they are accepted (privacy.accepted); the log of the conversion "
-            "lists them."
-        )
-    for found in (words, wholes):
-        if found:
-            print(
-                f"In the report's own sentences: {', '.join(sorted(name.published for name in found))}",
-                file=sys.stderr,
-            )
-    return warnings
 
 
 def told(summary: Mapping[str, Any]) -> str:

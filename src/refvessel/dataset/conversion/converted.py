@@ -2,21 +2,27 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from refvessel.dataset.conversion.outlines_of_truths import outlines_of_regions, outlines_of_truths
 from refvessel.dataset.conversion.sensitivity import Redrawn, redraw
 from refvessel.dataset.conversion.spool import Place, Spool, pack
-from refvessel.dataset.conversion.truths import Tally, TruthRule, draw_truths, regions_of_phrases
+from refvessel.dataset.conversion.truths import (
+    Tally,
+    TruthRule,
+    draw_ignored,
+    draw_truths,
+    regions_of_phrases,
+)
 from refvessel.dataset.conversion.workers import Ended, map_in_processes
-from refvessel.dataset.images.pixels import clean_image
+from refvessel.dataset.images.pixels import ImageFacts, clean_image
 from refvessel.dataset.patients.identities import Identified
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
@@ -33,22 +39,22 @@ class Converted:
     """One annotated image after conversion. Its image is in the tree, unless no phrase has a truth on it."""
 
     identity: Identified
-    drawn: Place  # of its DrawnTruths in the spool
+    image: ImageFacts
     tally: Tally
-    suffix: str  # of the image's file in the tree
-    width: int
-    height: int
-    pixels_sha256: str  # see CleanImage
-    perceptual_hashes: bytes  # see CleanImage
-    file_sha256: str  # of the encoded image as it was found
+    truths: Place  # of its Truths in the spool
+    source_sha256: str  # of the encoded image as it was found
     redrawn: Sequence[Redrawn]  # the truths by other rasterisers, for the images of the sample
 
+    @property
+    def file_name(self) -> str:
+        """The image's, in the tree's folder of images."""
+        return f"{self.identity.image_id}{self.image.suffix}"
 
-@dataclass(frozen=True)
-class DrawnTruths:
-    """What was drawn on an image, too much to be kept in memory for all."""
 
-    by_phrase: dict[str, list[RLE]]  # one truth an expression
+class Truths(NamedTuple):
+    """What was drawn on an image, which is too much to be kept in memory for all."""
+
+    by_phrase: dict[str, list[RLE]]  # one mask per expression
     ignore: RLE | None  # pixels that no score looks at
     outlines: dict[str, list[Outlines]]  # by phrase, of each truth that was drawn from polygons alone
 
@@ -73,7 +79,7 @@ def convert_images(
     (tree / IMAGES).mkdir(parents=True)
     sample = sampled(identity.image_id for identity in identities)
     convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, hashed=hashed, sample=sample)
-    converted = []
+    converted: list[Converted] = []
     jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
     with closing(map_in_processes(convert, identities, jobs=jobs, seconds=SECONDS_PER_IMAGE)) as results:
         progress = tqdm(results, "converting images", len(identities), unit="image", disable=None)
@@ -84,8 +90,8 @@ def convert_images(
             elif isinstance(result, Ended):
                 problems.add(_sentence(result, identity.record))
             else:
-                drawn = spool.append(result.pop("drawn"))
-                converted.append(Converted(identity, drawn, **result))
+                truths, complete = result
+                converted.append(complete(identity=identity, truths=spool.append(truths)))
             if problems.enough:
                 break
     return converted
@@ -115,34 +121,33 @@ def _convert_image(
     rule: TruthRule,
     hashed: bool,
     sample: Set[str],
-) -> dict[str, Any] | Problems:
-    """The fields of Converted except the identity, which need not travel; or what is wrong with the image."""
+) -> tuple[bytes, Callable[..., Converted]] | Problems:
+    """The image's packed Truths, and Converted but for its identity, which need not travel, and their place.
+
+    Or what is wrong with the image.
+    """
     record = identity.record
     problems = Problems()
     with problems.collect():
         content = record.load(record.path)
-        image = clean_image(
+        clean, image = clean_image(
             content, record.stated_size, str(record.path), upright=record.upright, hashed=hashed
         )
         size = (image.width, image.height)
         regions = record.all_regions(problems)
-        truths = draw_truths(record, regions, phrases, size, rule, problems)
+        truths, tally = draw_truths(record, regions, phrases, size, rule, problems)
+        ignore = draw_ignored(record, regions, size, rule, problems)
     if problems.sentences:
         return problems
     asked_for = regions_of_phrases(regions, phrases)
     outlines = outlines_of_regions(asked_for, phrases, size, record.stated_size)
-    if truths.by_phrase:
-        _write(tree / IMAGES / f"{identity.image_id}{image.suffix}", image.content)
-    return {
-        "drawn": pack(
-            DrawnTruths(truths.by_phrase, truths.ignore, outlines_of_truths(outlines, truths, rule.target))
-        ),
-        "tally": truths.tally,
-        "suffix": image.suffix,
-        "width": image.width,
-        "height": image.height,
-        "pixels_sha256": image.pixels_sha256,
-        "perceptual_hashes": image.perceptual_hashes,
-        "file_sha256": hashlib.sha256(content).hexdigest(),
-        "redrawn": redraw(outlines, truths) if identity.image_id in sample else [],
-    }
+    if truths:
+        _write(tree / IMAGES / f"{identity.image_id}{image.suffix}", clean)
+    packed = pack(Truths(truths, ignore, outlines_of_truths(outlines, truths, rule.target)))
+    return packed, partial(
+        Converted,
+        image=image,
+        tally=tally,
+        source_sha256=hashlib.sha256(content).hexdigest(),
+        redrawn=redraw(outlines, truths) if identity.image_id in sample else [],
+    )

@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 _EXAMPLES = 3  # images or patients named in a warning
 
 
-def summarise(
+def dataset_record(
     converted: Sequence[Converted],
     kept: Sequence[Converted],
     ratios: Mapping[str, float],
@@ -31,8 +31,13 @@ def summarise(
 ) -> dict[str, Any]:
     """Counts, warnings, gates, splits, images, drops and provenance of a conversion, as JSON-like data.
 
-    `converted` are the annotated images, `kept` those of them with an expression; `gates` is what Gates.check
-    said. `phrases_without_label` are asked for, but no annotation has a label of theirs.
+    Args:
+        converted: the annotated images.
+        kept: those of them with an expression.
+        ratios: split -> share of the patients that was asked for.
+        gates: what Gates.check said.
+        images_not_annotated: how many images have no annotation.
+        phrases_without_label: those asked for of which no annotation has a label.
     """
     splits = _patients_of_splits(kept)
     return {
@@ -133,7 +138,7 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
             for split in ratios
             if split not in splits
         ]
-    copies = len(kept) - len({item.pixels_sha256 for item in kept})
+    copies = len(kept) - len({item.image.pixels_sha256 for item in kept})
     if copies:
         warnings.append(f"{copies} images repeat the pixels of another image of their split.")
     if crossing := sum(item.tally.regions_crossing_themselves for item in kept):
@@ -198,9 +203,9 @@ def _images(kept: Sequence[Converted]) -> dict[str, dict[str, Any]]:
             "patient": item.identity.patient,
             "frame": seen[item.identity.patient],
             "split": item.identity.split,
-            "width": item.width,
-            "height": item.height,
-            "pixels_sha256": item.pixels_sha256,
+            "width": item.image.width,
+            "height": item.image.height,
+            "pixels_sha256": item.image.pixels_sha256,
         }
     return _sorted(images)
 
@@ -222,7 +227,7 @@ def _inputs(converted: Sequence[Converted]) -> dict[str, dict[str, Any]]:
     """Number and joint hash of the images and of the annotation files, without their names."""
     annotations = set().union(*(item.identity.record.annotation_files for item in converted))
     return {
-        "images": _joint_hash([item.file_sha256 for item in converted]),
+        "images": _joint_hash([item.source_sha256 for item in converted]),
         "annotations": _joint_hash([sha256_of_file(path) for path in annotations]),
     }
 

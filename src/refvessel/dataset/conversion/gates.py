@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from refvessel.dataset.conversion.converted import Converted
-from refvessel.dataset.images.perceptual_hash import BITS, near_pairs, vessel_correlation
+from refvessel.dataset.images.perceptual_hash import BITS, near_duplicate_pairs, vessel_correlation
 from refvessel.dataset.patients.identities import Identified
 from refvessel.dataset.patients.splits import require_one_split
 from refvessel.dataset.patients.stated import Origins, without_suffix
@@ -55,14 +55,16 @@ class Gates:
 
         That patients are in one split was checked when the splits were made; it is recorded here.
         """
-        members = ((item.pixels_sha256, item.identity.split, item.identity.record.name) for item in kept)
+        members = (
+            (item.image.pixels_sha256, item.identity.split, item.identity.record.name) for item in kept
+        )
         require_one_split("have identical pixels", members, problems)
         return {
             "patients": {"compared": len({item.identity.patient for item in kept}), "in_two_splits": 0},
             "identical_pixels": {
                 "compared": len(kept),
                 "across_splits": 0,
-                "within_a_split": len(kept) - len({item.pixels_sha256 for item in kept}),
+                "within_a_split": len(kept) - len({item.image.pixels_sha256 for item in kept}),
             },
             "near_duplicates": self._near_duplicates(kept, images, problems),
             "trained_on": self._trained_on(kept, origins, problems),
@@ -74,13 +76,15 @@ class Gates:
         if self.near_duplicates is None:
             return None
         splits = [item.identity.split for item in kept]
-        pairs, nearest = near_pairs([item.perceptual_hashes for item in kept], splits, self.near_duplicates)
+        pairs, nearest = near_duplicate_pairs(
+            [item.image.perceptual_hashes for item in kept], splits, self.near_duplicates
+        )
         told_apart = 0
         for first, second, distance in pairs:
             one, other = kept[first], kept[second]
             if problems.enough:
                 break
-            if one.pixels_sha256 == other.pixels_sha256:  # told already
+            if one.image.pixels_sha256 == other.image.pixels_sha256:  # told already
                 continue
             if vessel_correlation(_image(images, one), _image(images, other)) < SAME_VESSELS:
                 told_apart += 1
@@ -110,7 +114,7 @@ class Gates:
         evaluated = [item for item in kept if item.identity.split != "train"]
         for item in evaluated:
             identity = item.identity
-            if item.pixels_sha256 in listed or without_suffix(identity.record.name) in names:
+            if item.image.pixels_sha256 in listed or without_suffix(identity.record.name) in names:
                 reason = "is listed"
             elif found := patients & ({identity.origin.patient} | _likely(identity, origins)):
                 reason = f"shows the patient {min(found)!r}, of whom an image is listed"
@@ -124,7 +128,7 @@ class Gates:
 
 
 def _image(images: Path, item: Converted) -> Image.Image:
-    return decode_file(images / f"{item.identity.image_id}{item.suffix}")
+    return decode_file(images / item.file_name)
 
 
 def _likely(identity: Identified, origins: Origins) -> set[str]:
@@ -137,7 +141,7 @@ def _read_list(path: Path) -> set[str]:
     try:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not a text file; list one image a line.") from None
+        raise UserError(f"{path} is not a text file; list one image per line.") from None
     listed = {line.strip().removeprefix("./") for line in lines if line.strip() and not line.startswith("#")}
     if not listed:
         raise UserError(f"{path} lists no image; fill it or leave trained_on out.")

@@ -1,11 +1,11 @@
 """The polygons behind each truth, as far as it was drawn from polygons alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
-from refvessel.dataset.conversion.truths import Truths
 from refvessel.dataset.regions.polygons import Outlines
 from refvessel.dataset.regions.shapes import Region
+from refvessel.rle import RLE
 
 
 def outlines_of_regions(
@@ -25,15 +25,15 @@ def outlines_of_regions(
 
 
 def outlines_of_truths(
-    of_regions: Mapping[str, list[Outlines] | None], truths: Truths, target: str
+    of_regions: Mapping[str, list[Outlines] | None], truths: Mapping[str, Sequence[RLE]], target: str
 ) -> dict[str, list[Outlines]]:
     """By phrase, the polygons of each of its truths, none where it is empty, from those of the regions.
 
     Left out are phrases with a region that is a mask and, where each region is a truth, with one too thin for
     the rasteriser, which has none.
     """
-    found = {}
-    for phrase, masks in truths.by_phrase.items():
+    found: dict[str, list[Outlines]] = {}
+    for phrase, masks in truths.items():
         regions = of_regions.get(phrase, [])
         if regions is None:
             continue

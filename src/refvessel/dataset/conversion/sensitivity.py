@@ -9,7 +9,6 @@ import numpy as np
 from skimage.morphology import skeletonize
 
 from refvessel import rle
-from refvessel.dataset.conversion.truths import Truths
 from refvessel.dataset.regions.polygons import Outlines
 from refvessel.dataset.regions.rasterisers import draw_by_others
 from refvessel.geometry import WIDTH_EDGES, vessel_width
@@ -30,14 +29,16 @@ class Redrawn:
     area: Mapping[str, float]  # of the other mask over the truth's
 
 
-def redraw(outlines: Mapping[str, list[Outlines] | None], truths: Truths) -> list[Redrawn]:
-    """The truths of polygons alone, a phrase each, drawn again; `outlines` are those of the regions, by phrase."""
+def redraw(
+    outlines: Mapping[str, list[Outlines] | None], truths: Mapping[str, Sequence[rle.RLE]]
+) -> list[Redrawn]:
+    """One per phrase whose truths are of polygons alone; `outlines` are those of the regions, by phrase."""
     redrawn = []
     for phrase, regions in outlines.items():
-        if not regions or not any(rle.area(truth) for truth in truths.by_phrase.get(phrase, [])):
+        if not regions or not any(rle.area(truth) for truth in truths.get(phrase, [])):
             continue
         polygons = list(chain.from_iterable(regions))
-        truth = rle.decode(rle.union(truths.by_phrase[phrase])).astype(bool)
+        truth = rle.decode(rle.union(truths[phrase])).astype(bool)
         others = draw_by_others(polygons, truth.shape)
         redrawn.append(
             Redrawn(

@@ -1,4 +1,4 @@
-"""The truth masks of one image: by phrase, the union of its regions or one mask a region."""
+"""The truth masks of one image: by phrase, the union of its regions or one mask per region."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,19 +42,8 @@ class Tally:
     regions_clipped: int
     regions_without_pixels: int  # too thin for the rasteriser
     regions_of_the_whole_image: int
-    regions_of_most_of_the_image: (
-        int  # more than half, as of a mask whose background was taken for the drawing
-    )
+    regions_of_most_of_the_image: int  # more than half, as where the background was taken for the drawing
     regions_crossing_themselves: int
-
-
-@dataclass(frozen=True)
-class Truths:
-    """Masks of one image."""
-
-    by_phrase: dict[str, list[rle.RLE]]  # one mask an expression
-    ignore: rle.RLE | None  # pixels that no score looks at
-    tally: Tally
 
 
 def draw_truths(
@@ -64,11 +53,17 @@ def draw_truths(
     size: tuple[int, int],
     rule: TruthRule,
     problems: Problems,
-) -> Truths:
-    """Rasterise a record's `regions`, all of them, on its image of `size` (width, height).
+) -> tuple[dict[str, list[rle.RLE]], Tally]:
+    """By phrase, the truths of a record's image, one mask per expression; and what became of its regions.
 
-    `phrases` maps labels to phrases; regions of other labels are left out. Regions that do not fit the image,
-    masks of another size and outlines that the rule refuses are reported.
+    Args:
+        record: of the image.
+        regions: all of the record's.
+        phrases: from labels to phrases; regions of other labels are left out.
+        size: (width, height) of the image in pixels.
+        rule: what an expression asks for, and which outlines are drawn.
+        problems: told of regions that do not fit the image, masks of another size, and outlines that the rule
+            refuses.
     """
     width, height = size
     parts: dict[str, list[rle.RLE]] = {phrase: [] for phrase in phrases.values()}
@@ -99,21 +94,21 @@ def draw_truths(
     }
     empty = [phrase for phrase in parts if phrase in asked - truths.keys()]
     truths |= {phrase: [rle.empty(height, width)] for phrase in empty}
-    ignored = [region for region in regions if region.ignored]
+    ignored = sum(region.ignored for region in regions)
     tally = Tally(
         {sys.intern(phrase): len(drawn) for phrase, drawn in truths.items()},
         len(empty),
         record.stated_size not in (None, size),
         len(asked_for),
-        len(regions) - len(asked_for) - len(ignored),
-        len(ignored),
+        len(regions) - len(asked_for) - ignored,
+        ignored,
         clipped,
         without_pixels,
         whole,
         most,
         crossing,
     )
-    return Truths(truths, _ignored(record, ignored, size, rule, problems), tally)
+    return truths, tally
 
 
 def regions_of_phrases(regions: Sequence[Region], phrases: Mapping[str, str]) -> list[Region]:
@@ -129,16 +124,19 @@ def _require_drawable(region: Region, drawn: Drawn, rule: TruthRule) -> None:
         )
 
 
-def _ignored(
+def draw_ignored(
     record: Record, regions: Sequence[Region], size: tuple[int, int], rule: TruthRule, problems: Problems
 ) -> rle.RLE | None:
-    """The pixels that no score looks at: what the record says of the whole image, and the ignored regions."""
+    """The pixels that no score looks at: what the record says of the whole image, and the ignored regions.
+
+    The arguments are those of `draw_truths`. None where there are no such pixels.
+    """
     found = []
     if record.ignore is not None:
         with problems.collect():
             page = Page(size, record.stated_size, f"{record.where}: what is ignored")
             found.append(record.ignore.draw(page).mask)
-    for region in regions:
+    for region in (region for region in regions if region.ignored):
         with problems.collect():
             drawn = region.draw(size, record.stated_size)
             _require_drawable(region, drawn, rule)

@@ -7,12 +7,15 @@ computes for hours takes its process along, which is replaced; the item is told 
 import gc
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _WORTH_FREEZING = 64  # items; for fewer, collecting takes longer than copying
 _AHEAD = 16  # items per process that may be done before the one that is waited for
@@ -26,9 +29,9 @@ class Ended:
 
 
 def map_in_processes(
-    function: Callable[[Any], Any], items: Sequence[Any], *, jobs: int, seconds: float
-) -> Iterator[Any]:
-    """Yield `function(item)` for every item in order, or Ended where that crashed or took more than `seconds`.
+    function: Callable[[_Item], _Result], items: Sequence[_Item], *, jobs: int, seconds: float
+) -> Generator[_Result | Ended, None, None]:
+    """Yield `function(item)` per item in order, or Ended where that crashed or took more than `seconds`.
 
     `jobs` processes are forked, so that neither the function nor the items are pickled: results are. An exception
     of the function is raised here.
@@ -92,7 +95,7 @@ class _Worker:
                 return (self.connection.recv(),)
         if not self._process.is_alive():
             self._process.join()
-            return (Ended(f"ended by {_signal_name(self._process.exitcode)}"),)
+            return (Ended(f"ended by {_ending(self._process.exitcode)}"),)
         if time.monotonic() > self.deadline:
             return (Ended(f"took more than {self._seconds:g} seconds"),)
         return None
@@ -114,9 +117,11 @@ def _serve(connection: Connection, function: Callable[[Any], Any], items: Sequen
     """Answer indices by results until the parent closes the connection or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = parent_process()
+    assert parent is not None  # this is a child
     while True:
         # Brothers hold the other end of the connection too, so that a parent that was killed does not close it.
-        wait([connection, parent_process().sentinel])
+        wait([connection, parent.sentinel])
         try:
             if not connection.poll():
                 return
@@ -130,5 +135,7 @@ def _serve(connection: Connection, function: Callable[[Any], Any], items: Sequen
         connection.send(result)
 
 
-def _signal_name(exit_code: int) -> str:
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:  # of a process that was not waited for
+        return "an unknown cause"
     return signal.Signals(-exit_code).name if exit_code < 0 else f"the exit code {exit_code}"

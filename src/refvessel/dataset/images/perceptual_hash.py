@@ -1,13 +1,13 @@
-"""How alike two images are, first by perceptual hashes, then by their vessels.
+"""Near duplicates among images, found by perceptual hashes and told from others by their vessels.
 
-A hash is the sign of an image's low frequencies (C. Zauner, "Implementation and Benchmarking of Perceptual Image
-Hash Functions", 2010): of the first 16 x 16 coefficients of its discrete cosine transform whether each is above
-the median. JPEG, noise, scaling, contrast or a window hardly change it.
+A perceptual hash is the sign of an image's low frequencies (C. Zauner, "Implementation and Benchmarking of
+Perceptual Image Hash Functions", 2010): of the first 16 x 16 coefficients of its discrete cosine transform whether
+each is above the median. JPEG, noise, scaling, contrast or a window hardly change it.
 
 All fundus photographs of one camera share the dark surround, the field of view's rim and the light's fall-off, and
 would have nearly the same hash. So the transform sees what differs: the image less its local mean, over its local
-deviation, inside the field of view. An image also has hashes of what is left of it when a few per cent are cut
-off, by which it is found when it was cropped.
+deviation, inside the field of view. An image also has hashes of crops that lack a few per cent of its sides, by
+which it is found when it was cropped.
 
 Images whose hashes are near may still be two eyes, so `vessel_correlation` compares their dark lines.
 """
@@ -21,12 +21,12 @@ from scipy.fft import dct
 from scipy.ndimage import grey_closing
 
 BITS = 256
-_SIDE, _KEPT = 32, 16  # pixels a side that are hashed, coefficients a side that are kept
-_FINE_SIDE = 128  # pixels a side whose vessels are compared
+_SIDE, _KEPT = 32, 16  # pixels per side that are hashed, coefficients per side that are kept
+_FINE_SIDE = 128  # pixels per side whose vessels are compared
 _SHIFT = 0.05  # of a side, by which one of two images may be moved against the other
 _BLOCK = 1024  # images of two groups that are compared at a time
 # Shares of the sides that are cut off: left, top, right, bottom.
-_CUTS = (
+_CROPS = (
     (0, 0, 0, 0),
     *((share, share, share, share) for share in (0.01, 0.02, 0.03, 0.04)),
     *((0.03, 0, 0, 0), (0, 0.03, 0, 0), (0, 0, 0.03, 0), (0, 0, 0, 0.03)),
@@ -34,7 +34,7 @@ _CUTS = (
 
 
 def _blur(side: int, deviation: float) -> np.ndarray:
-    """The matrix whose products with an image, left and (transposed) right, blur it; rows add up to 1."""
+    """The matrix whose matmuls with an image, left and (transposed) right, blur it; rows add up to 1."""
     distance = np.subtract.outer(np.arange(side), np.arange(side))
     weights = np.exp(-(distance**2) / (2 * deviation**2))
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -47,28 +47,33 @@ _NEIGHBOURHOOD = {side: _blur(side, 4 * side / 64) for side in (_SIDE, _FINE_SID
 
 
 def perceptual_hash(image: Image.Image) -> bytes:
-    """The image's hash, BITS / 8 bytes."""
+    """The image's perceptual hash, BITS / 8 bytes."""
     return perceptual_hashes(image)[: BITS // 8]
 
 
 def perceptual_hashes(image: Image.Image) -> bytes:
-    """The image's hash and behind it those of its cuttings, as `near_pairs` compares them."""
-    grey = _cuttings(image, _SIDE)
+    """The image's perceptual hash and behind it those of its crops, as `near_duplicate_pairs` compares them."""
+    grey = _crops(image, _SIDE)
     low = (_TRANSFORM @ _flattened(grey, grey) @ _TRANSFORM.T).reshape(len(grey), BITS)
     middle = BITS // 2
     median = np.sort(low, axis=1)[:, middle - 1 : middle + 1].mean(axis=1, keepdims=True)
     return np.packbits(low > median, axis=1).tobytes()
 
 
-def near_pairs(
+def near_duplicate_pairs(
     hashes: Sequence[bytes], groups: Sequence[str], threshold: int
 ) -> tuple[list[tuple[int, int, int]], int | None]:
-    """Pairs of images of different groups that are alike, and the smallest distance between groups.
+    """Near duplicates across groups, and the smallest distance between groups.
 
-    The distance of two images is the smallest between the hash of one and a hash, of it or its cuttings, of the
-    other; each of `hashes` begins with the image's own. Returns (first index, second index, distance) for pairs
-    that differ in at most `threshold` bits, in the order of the distance, and the smallest distance found, None
-    where there is one group only.
+    Args:
+        hashes: of each image, as `perceptual_hashes` returns them: its own, then those of its crops.
+        groups: of each image, such as its split.
+        threshold: bits in which near duplicates differ at most.
+
+    Returns:
+        (first index, second index, distance) per pair of near duplicates, by distance; and the smallest distance
+        found, None where there is one group only. The distance of two images is the smallest between the hash of
+        one and a hash of the other or of its crops.
     """
     if len(set(groups)) < 2:
         return [], None
@@ -87,27 +92,27 @@ def near_pairs(
 
 
 def vessel_correlation(one: Image.Image, other: Image.Image) -> float:
-    """The correlation of the dark lines of two images, from -1 to 1, where one is cut and moved to fit best.
+    """The correlation of the dark lines of two images, from -1 to 1, where one is cropped and moved to fit best.
 
     Images without any structure have the correlation 1: nothing tells them apart.
     """
-    of_one, of_other = (_lines(_cuttings(image, _FINE_SIDE)) for image in (one, other))
+    of_one, of_other = (_lines(_crops(image, _FINE_SIDE)) for image in (one, other))
     return max(
         *(_best_correlation(of_one[0], lines) for lines in of_other),
         *(_best_correlation(lines, of_other[0]) for lines in of_one[1:]),
     )
 
 
-def _cuttings(image: Image.Image, side: int) -> np.ndarray:
-    """What is left of the grey image by each of _CUTS, the first none: float32 of shape (cuts, side, side)."""
+def _crops(image: Image.Image, side: int) -> np.ndarray:
+    """The grey image and its crops, by _CROPS: float32 of shape (crops, side, side)."""
     large = 4 * side
     small = image.convert("L").resize((large, large), Image.Resampling.BOX)
     boxes = [
         (large * left, large * top, large * (1 - right), large * (1 - bottom))
-        for left, top, right, bottom in _CUTS
+        for left, top, right, bottom in _CROPS
     ]
-    cut = [small.resize((side, side), Image.Resampling.BOX, box=box) for box in boxes]
-    return np.stack([np.asarray(each) for each in cut]).astype(np.float32)
+    crops = [small.resize((side, side), Image.Resampling.BOX, box=box) for box in boxes]
+    return np.stack([np.asarray(each) for each in crops]).astype(np.float32)
 
 
 def _lines(grey: np.ndarray) -> np.ndarray:
@@ -162,9 +167,9 @@ def _blocks(members: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndar
 def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Smallest distances of each to each, uint16 of shape (one, other); both (images, hashes, words)."""
     distance = _differing_bits(one[:, 0], other[:, 0])
-    for cutting in range(1, one.shape[1]):
-        np.minimum(distance, _differing_bits(one[:, 0], other[:, cutting]), out=distance)
-        np.minimum(distance, _differing_bits(one[:, cutting], other[:, 0]), out=distance)
+    for crop in range(1, one.shape[1]):
+        np.minimum(distance, _differing_bits(one[:, 0], other[:, crop]), out=distance)
+        np.minimum(distance, _differing_bits(one[:, crop], other[:, 0]), out=distance)
     return distance
 
 

@@ -25,16 +25,15 @@ _FEW_LEVELS, _MANY_VALUES = 32, 8  # grey levels that show nothing where each st
 _SMALLEST_SIDE = 2  # pixels; a single row or pixel is what a failed export leaves
 
 
-@dataclass(frozen=True)
-class CleanImage:
-    """An image as a tree holds it."""
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is to be known of an image in a tree without opening it."""
 
     width: int
     height: int
-    content: bytes  # the file, without metadata
-    suffix: str  # its name's: `.png` or `.jpg`
+    suffix: str  # of its file: `.png` or `.jpg`
     pixels_sha256: str  # of the RGB pixels, uint8, C-ordered (height, width, 3)
-    perceptual_hashes: bytes  # see likeness; empty where none are wanted
+    perceptual_hashes: bytes  # see `perceptual_hash`; empty where none are wanted
 
 
 def clean_image(
@@ -44,8 +43,8 @@ def clean_image(
     *,
     upright: bool = False,
     hashed: bool = True,
-) -> CleanImage:
-    """Decode an image file and return it as a file of the same pixels, by the rules of this module.
+) -> tuple[bytes, ImageFacts]:
+    """An encoded image as a file of the same pixels, by the rules of this module, and what is to be known of it.
 
     An EXIF orientation is applied where `stated_size`, (width, height), is the size of the upright image alone, or
     of both where the annotation is known to be of the `upright` one. Raises UserError, opening with `what`, where
@@ -66,12 +65,11 @@ def clean_image(
             f"{what} is {image.width} x {image.height} but its annotation states {stated_size[0]} x "
             f"{stated_size[1]}: width and height are swapped; turn the image or correct the size."
         )
-    return CleanImage(
+    return rewrapped or encode_png(image), ImageFacts(
         width=image.width,
         height=image.height,
-        content=rewrapped or encode_png(image),
         suffix=".jpg" if rewrapped and rewrapped.startswith(_JPEG) else ".png",
-        pixels_sha256=hashlib.sha256(_rgb(image)).hexdigest(),
+        pixels_sha256=hashlib.sha256(_rgb(image).data).hexdigest(),
         perceptual_hashes=perceptual_hashes(image) if hashed else b"",
     )
 

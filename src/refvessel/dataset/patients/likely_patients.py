@@ -161,9 +161,9 @@ def _clues_of_stem(stem: str) -> set[str]:
     words = [word for block in _blocks(stem) for word in block]
     numbers = [word for word in words if word.isdecimal() and not _DATE.fullmatch(word)]
     if len(words) == 2 and len(numbers) == 1:
-        (word,) = set(words) - set(numbers) or words[:1]
-        if word in _SETS:
-            return {f"{word} {int(numbers[0])}"}
+        (other,) = set(words) - set(numbers) or words[:1]
+        if other in _SETS:
+            return {f"{other} {int(numbers[0])}"}
     word = _first_word(stem)
     if word is not None:
         found.add(word)

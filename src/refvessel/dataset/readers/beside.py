@@ -4,7 +4,7 @@ import unicodedata
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-from refvessel.dataset.readers.records import IMAGE_SUFFIXES, locate, visible_files
+from refvessel.dataset.readers.source_files import IMAGE_SUFFIXES, locate, visible_files
 from refvessel.errors import UserError
 
 
@@ -19,7 +19,7 @@ class ImageFolders:
 
     @property
     def are_stated(self) -> bool:
-        """Whether an option names the folder, which then counts alone."""
+        """True where an option names the folder, which then counts alone."""
         return self._stated is not None
 
     def find(self, annotation: Path, name: str) -> tuple[Path, str] | None:
@@ -31,7 +31,7 @@ class ImageFolders:
         """
         file_name = unicodedata.normalize("NFC", PureWindowsPath(name).name)
         if self._stated is not None:
-            return self._in_stated(annotation, file_name)
+            return self._in_stated(self._stated, annotation, file_name)
         found = [
             path
             for path in self._images.get(file_name, [])
@@ -44,11 +44,11 @@ class ImageFolders:
             )
         return (found[0].parent, found[0].name) if found else None
 
-    def _in_stated(self, annotation: Path, file_name: str) -> tuple[Path, str] | None:
+    def _in_stated(self, stated: str, annotation: Path, file_name: str) -> tuple[Path, str] | None:
         """In the stated folder, or in the folders below it that the annotation's path has too."""
         folders = annotation.parent.relative_to(self._root).parts
         for start in range(len(folders) + 1):
-            folder = self._root / self._stated / Path(*folders[start:])
+            folder = self._root / stated / Path(*folders[start:])
             if locate(self._root, folder, file_name, f"{annotation}: imagePath").is_file():
                 return folder, file_name
         return None
@@ -78,7 +78,7 @@ class ImageFolders:
 
 
 def _one_apart(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
-    """Whether two paths become equal where one folder is renamed, left out or put in."""
+    """True where two paths become equal once one folder is renamed, left out or put in."""
     start = 0
     while start < min(len(first), len(second)) and first[start] == second[start]:
         start += 1

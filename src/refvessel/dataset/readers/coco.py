@@ -13,7 +13,8 @@ from typing import Any
 from refvessel.dataset.fields import require, require_size
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.path_templates import PathTemplate
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_files, visible_name
+from refvessel.dataset.readers.records import Record, not_annotated
+from refvessel.dataset.readers.source_files import locate, visible_files, visible_name
 from refvessel.dataset.regions.segmentation import read_shapes
 from refvessel.dataset.regions.shapes import Region
 from refvessel.errors import UserError
@@ -30,7 +31,7 @@ def read(
     splits: Mapping[str, str] | None = None,
     left_out: Set[str] = frozenset(),
 ) -> Iterator[Record]:
-    """Yield a record for every image of every annotation file, then one for every image that no file lists.
+    """Yield one record per image of every annotation file, then one per image that no file lists.
 
     `patient` is a template of the annotations' fields and `{name}`, the image's name without suffix. A field
     `{split}` is the split, translated by `splits` where that is given.
@@ -127,7 +128,7 @@ class _File:
                 images[identifier] = self._image(entry, f"{self.path}: image {identifier}")
         return images
 
-    def _image(self, entry: Mapping, where: str) -> _Image:
+    def _image(self, entry: Mapping[str, Any], where: str) -> _Image:
         file_name = require(entry, "file_name", str, where)
         folder, path = self.images, locate(self.root, self.images, file_name, f"{where}: file_name")
         if not path.is_file() and (self.path.parent / file_name).is_file():
@@ -172,7 +173,7 @@ class _File:
         )
 
 
-def _label(annotation: Mapping, categories: Mapping[int, str], where: str) -> str:
+def _label(annotation: Mapping[str, Any], categories: Mapping[int, str], where: str) -> str:
     category = require(annotation, "category_id", int, where)
     if category not in categories:
         raise UserError(f"{where} is of category {category}, which is not listed; list or correct it.")
@@ -182,7 +183,7 @@ def _label(annotation: Mapping, categories: Mapping[int, str], where: str) -> st
     return label
 
 
-def _region(annotation: Mapping, label: str, size: tuple[int, int], where: str) -> Region:
+def _region(annotation: Mapping[str, Any], label: str, size: tuple[int, int], where: str) -> Region:
     width, height = size
     shapes = read_shapes(annotation.get("segmentation"), height, width, f"{where}: its segmentation")
     if not shapes:

@@ -14,13 +14,8 @@ from typing import Any
 from refvessel.dataset.fields import positive_number
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.path_templates import PathTemplate
-from refvessel.dataset.readers.records import (
-    IMAGE_SUFFIXES,
-    Record,
-    frame_number,
-    locate,
-    visible_files,
-)
+from refvessel.dataset.readers.records import Record, frame_number
+from refvessel.dataset.readers.source_files import IMAGE_SUFFIXES, locate, visible_files
 from refvessel.dataset.regions.label_images import BinaryMask, LabelImage, OutsideOf
 from refvessel.dataset.regions.shapes import Region
 from refvessel.errors import UserError

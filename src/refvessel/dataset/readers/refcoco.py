@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, locate, not_annotated
+from refvessel.dataset.readers.records import Record, not_annotated
+from refvessel.dataset.readers.source_files import locate
 from refvessel.dataset.regions.shapes import Region, Runs
 from refvessel.dataset.tree.expressions import Annotated, Expression, Shapes, read_tree
 from refvessel.dataset.tree.layout import DATASET, IMAGES, INSTANCES, REFS

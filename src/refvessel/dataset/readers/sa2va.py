@@ -1,9 +1,9 @@
 """Sa2VA's own annotations: `annotations.json`, a list of {"image": name, "mask": [...], "text": [...]}.
 
-`mask` holds one item a text: a polygon [x, y, x, y, ...] (the flat form) or a list of polygons (the nested form);
-points may also be pairs [x, y]. Texts may be fewer than masks: the last text then names the remaining ones too.
-`width` and `height`, where given, are the size that the coordinates refer to. Images lie in `images/` beside the
-file, or beside the file itself.
+`mask` holds one item per text: a polygon [x, y, x, y, ...] (the flat form) or a list of polygons (the nested
+form); points may also be pairs [x, y]. Texts may be fewer than masks: the last text then names the remaining ones
+too. `width` and `height`, where given, are the size that the coordinates refer to. Images lie in `images/` beside
+the file, or beside the file itself.
 """
 
 from collections.abc import Iterator, Set
@@ -12,7 +12,8 @@ from typing import Any
 
 from refvessel.dataset.fields import of_kind, optional_size, require
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.records import Record, locate, not_annotated, visible_name
+from refvessel.dataset.readers.records import Record, not_annotated
+from refvessel.dataset.readers.source_files import locate, visible_name
 from refvessel.dataset.regions.polygons import as_polygon
 from refvessel.dataset.regions.shapes import Polygon, Region
 from refvessel.errors import UserError
@@ -22,7 +23,7 @@ FILE = "annotations.json"
 
 
 def read(root: Path, problems: Problems, *, left_out: Set[str] = frozenset()) -> Iterator[Record]:
-    """Yield a record for every entry, then one without regions for every image that no entry names."""
+    """Yield one record per entry, then one without regions per image that no entry names."""
     annotations = root / FILE
     content = read_json(locate(root, root, FILE, f"{root}: the file"))
     annotated = set()
@@ -83,8 +84,8 @@ def _region(item: Any, text: Any, where: str, left_out: Set[str]) -> Region:
     )
 
 
-def _is_polygon(item: list) -> bool:
-    """Whether an item is one polygon (numbers, or pairs of numbers) and not a list of polygons.
+def _is_polygon(item: list[Any]) -> bool:
+    """True for one polygon (numbers, or pairs of numbers) and not a list of polygons.
 
     A list of polygons never looks like a list of pairs: no polygon has as few as two coordinates.
     """

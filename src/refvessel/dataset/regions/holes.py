@@ -12,7 +12,7 @@ from refvessel.dataset.regions.shapes import Drawn, Page, Region, Shape
 
 @dataclass(eq=False)
 class Holes:
-    """Regions that are cut out of others, in the order of their file; drawn once a page."""
+    """Regions that are cut out of others, in the order of their file; drawn once per page."""
 
     regions: Sequence[Region]
     _drawn: dict[Page, list[Drawn]] = field(default_factory=dict)

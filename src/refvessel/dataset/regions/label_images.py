@@ -134,7 +134,7 @@ def levels(image: Image.Image, what: str, threshold: float | None = None) -> tup
 
 
 def _may_be_its_reverse(image: Image.Image, colours: np.ndarray, drawn: np.ndarray) -> bool:
-    """Whether not the opaque pixels `drawn`, bool (height, width), may be meant but the others.
+    """True if the drawing may be not the opaque pixels `drawn`, bool (height, width), but the others.
 
     So it is where they surround the others, as a sheet does from which a drawing is cut; and where the others are
     transparent only because their colour stands for that, or all are.

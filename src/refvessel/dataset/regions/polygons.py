@@ -77,7 +77,7 @@ def scale(polygon: np.ndarray, stated: tuple[int, int] | None, size: tuple[int, 
 
 
 def overhangs(polygon: np.ndarray, size: tuple[int, int], *, stated: bool, what: str) -> bool:
-    """Whether a polygon leaves the image of `size` (width, height), and so will be clipped.
+    """True if a polygon leaves the image of `size` (width, height), and so will be clipped.
 
     Raises UserError where it lies outside altogether, or leaves the image by more than drawing explains.
     """
@@ -117,7 +117,7 @@ def rasterise(polygon: np.ndarray, height: int, width: int) -> RLE:
 
 
 def crosses_itself(polygon: np.ndarray) -> bool:
-    """Whether the outline of a (points, 2) polygon crosses itself, so that what it encloses is open to question.
+    """True if the outline of a (points, 2) polygon crosses itself, so that what it encloses is open to question.
 
     One that only touches itself, as outlines traced around thin vessels do, encloses what its signed area (the
     shoelace formula) says; where it crosses itself, parts of that cancel or count twice. One that meets itself
@@ -126,7 +126,7 @@ def crosses_itself(polygon: np.ndarray) -> bool:
     ring = shapely.linearrings(polygon)
     if shapely.is_simple(ring):
         return False
-    if _meets_itself_too_often(ring):
+    if _meets_itself_too_often(shapely.get_coordinates(ring)):
         return True
     x, y = (polygon - polygon[0]).T
     signed = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
@@ -134,9 +134,9 @@ def crosses_itself(polygon: np.ndarray) -> bool:
     return not np.isclose(signed, enclosed, rtol=_SAME_AREA, atol=_SAME_AREA)
 
 
-def _meets_itself_too_often(ring: shapely.LinearRing) -> bool:
-    corners = shapely.get_coordinates(ring)
-    pieces = shapely.linestrings(np.stack([corners[:-1], corners[1:]], axis=1))
+def _meets_itself_too_often(corners: np.ndarray) -> bool:
+    """True if the closed outline through `corners`, float64 (points, 2), is not worth looking at any further."""
+    pieces = np.asarray(shapely.linestrings(np.stack([corners[:-1], corners[1:]], axis=1)))
     tree = shapely.STRtree(pieces)
     crossings = touches = 0  # each counted from both sides
     step = max(_PAIRS_AT_A_TIME // len(pieces), 1)

@@ -27,7 +27,7 @@ def sampled(image_ids: Iterable[str]) -> set[str]:
 
 @cache
 def opencv_is_installed() -> bool:
-    """Whether OpenCV's rasteriser can be compared (the extra `sensitivity`)."""
+    """True if OpenCV's rasteriser can be compared (the extra `sensitivity`)."""
     try:
         import cv2  # noqa: F401
     except ModuleNotFoundError:

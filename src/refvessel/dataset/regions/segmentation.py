@@ -31,6 +31,8 @@ def unite(shapes: Sequence[Polygon | Runs], height: int, width: int, where: str)
     """The union of shapes; raises UserError, opening with `where`, where one lies outside height x width."""
     page = Page((width, height), (width, height), where, crossings=False)
     rles = [shape.draw(page).mask for shape in shapes]
+    if len(rles) == 1:
+        return rles[0]
     return rle.union(rles) if rles else rle.empty(height, width)
 
 
@@ -47,7 +49,7 @@ def read_run_lengths(part: dict[str, Any], height: int, width: int, where: str) 
         )
     counts = part.get("counts")
     if isinstance(counts, list) and all(type(run) is int and 0 <= run <= height * width for run in counts):
-        runs = np.array(counts, np.int64)
+        runs: np.ndarray | None = np.array(counts, np.int64)
     elif isinstance(counts, str):
         runs = rle.run_lengths(counts)
     else:
@@ -57,5 +59,5 @@ def read_run_lengths(part: dict[str, Any], height: int, width: int, where: str) 
     if runs is None or (runs < 0).any() or runs.sum() != height * width:
         raise UserError(f"{where}: its RLE does not cover {height} x {width} pixels; replace it.")
     if isinstance(counts, list):
-        part = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    return rle.union([part])
+        return rle.union([coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)])
+    return rle.union([{"size": [height, width], "counts": counts}])

@@ -41,7 +41,7 @@ class ImageEntry:
             ignore = read_segmentation(ignore, height, width, f"{where}: its field 'ignore'")
         return cls(
             require(entry, "id", int, where),
-            require(entry, "file_name", str, where),
+            file_name_of(entry, where),
             width,
             height,
             require(entry, "patient", str, where) if "patient" in entry else None,
@@ -52,6 +52,11 @@ class ImageEntry:
     def as_json(self) -> dict[str, Any]:
         """The entry as it is written, without what is None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def file_name_of(image: Any, where: str) -> str:
+    """The file of an image below the tree's folder of images; raises UserError where it is not stated."""
+    return str(require(image, "file_name", str, where))
 
 
 def annotation_entry(number: int, image_id: int, category_id: int, truth: rle.RLE) -> dict[str, Any]:
@@ -122,6 +127,16 @@ def split_of(ref: Any, where: str) -> str:
 def ids_of(ref: Any, where: str) -> tuple[int, int]:
     """The ids of a ref and its image; raises UserError where one is absent."""
     return require(ref, "ref_id", int, where), require(ref, "image_id", int, where)
+
+
+def stated_annotation(ref: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The id of a ref and what it states as its annotation, unchecked."""
+    return ref.get("ref_id"), ref.get("ann_id")
+
+
+def count_sentences(ref: Mapping[str, Any]) -> int:
+    """How many sentences a ref has, unchecked."""
+    return len(ref.get("sentences", ()))
 
 
 def category_of(ref: Any, where: str) -> int:

@@ -9,10 +9,12 @@ outlines.npz                                  ours: see `outlines`
 
 from pathlib import Path
 
+from refvessel import artifacts
+
 INSTANCES = Path("ref_seg/refcoco/instances.json")
 REFS = Path("ref_seg/refcoco/refs(unc).p")
 IMAGES = Path("glamm_data/images/coco2014/train2014")
-DATASET = Path("dataset.json")
+DATASET = Path(artifacts.DATASET)
 OUTLINES = Path("outlines.npz")
 
 TOP_LEVEL = frozenset(path.parts[0] for path in (INSTANCES, REFS, IMAGES, DATASET, OUTLINES))

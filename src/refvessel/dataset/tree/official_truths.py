@@ -9,6 +9,7 @@ from pycocotools import mask as coco
 from refvessel import rle
 from refvessel.dataset.regions.segmentation import read_shapes
 from refvessel.dataset.regions.shapes import Page
+from refvessel.dataset.tree import entries
 from refvessel.dataset.tree.expressions import Expression
 
 _BY_LETTER = ("testA", "testB", "testC")
@@ -29,26 +30,34 @@ def official_splits(split: str, names: Collection[str]) -> set[str] | None:
 
 def official_count(refs: Sequence[Mapping[str, Any]], split: str) -> int | None:
     """How many expressions the official loader takes for `split`; None where it knows no such name."""
-    selected = official_splits(split, {ref["split"] for ref in refs})
+    splits = [entries.split_of(ref, f"ref {number}") for number, ref in enumerate(refs)]
+    selected = official_splits(split, set(splits))
     if selected is None:
         return None
-    return sum(len(ref.get("sentences", ())) for ref in refs if ref["split"] in selected)
+    return sum(
+        entries.count_sentences(ref) for ref, of_ref in zip(refs, splits, strict=True) if of_ref in selected
+    )
 
 
 def official_truths(
     expressions: Iterable[Expression],
     refs: Iterable[Mapping[str, Any]],
-    annotations: Iterable[Mapping[str, Any]],
+    annotations: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, rle.RLE]:
     """By sent_id, the truths that the official evaluator scores against, where they are not the expressions' own.
 
-    It decodes one annotation a ref. Refs with a list of them, which it cannot read, are left out.
+    It decodes one annotation per ref. Refs with a list of them, which it cannot read, are left out.
+
+    Args:
+        expressions: of one split.
+        refs: those of the tree.
+        annotations: those of the tree by id.
     """
-    annotation_ids = {ref.get("ref_id"): ref.get("ann_id") for ref in refs}
+    annotation_ids = dict(entries.stated_annotation(ref) for ref in refs)
     in_parts = {
-        each["id"]: each["segmentation"]
-        for each in annotations
-        if isinstance(each.get("segmentation"), list) and len(each["segmentation"]) > 1
+        number: parts
+        for number, annotation in annotations.items()
+        if isinstance(parts := entries.segmentation_of(annotation), list) and len(parts) > 1
     }
     truths: dict[int, rle.RLE] = {}
     drawn: dict[int, rle.RLE] = {}  # by ref_id: one truth has several sentences

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from refvessel import rle
+from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH
 from refvessel.dataset.regions.polygons import Outlines, rasterise
 from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
 from refvessel.dataset.tree.expressions import Expression, read_tree
@@ -91,7 +92,7 @@ def score_split(
         official=OfficialReading(
             split=split,
             n_expressions=official_count(tree.refs, split),
-            truths=official_truths(expressions, tree.refs, tree.annotations.values()),
+            truths=official_truths(expressions, tree.refs, tree.annotations),
         ),
         policy=policy,
         nsd_tolerance=nsd_tolerance,
@@ -100,8 +101,8 @@ def score_split(
         cores=cores,
         provenance=provenance,
     )
-    write_json(Path(output) / "coco_results.json", coco_results(table, ids))
-    write_json(Path(output) / "coco_truth.json", coco_truth(truth, ids, categories))
+    write_json(Path(output) / COCO_RESULTS, coco_results(table, ids))
+    write_json(Path(output) / COCO_TRUTH, coco_truth(truth, ids, categories))
     return summary
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, SAME_VESSELS
 from refvessel.dataset.images.perceptual_hash import (
     BITS,
-    near_pairs,
+    near_duplicate_pairs,
     perceptual_hash,
     perceptual_hashes,
     vessel_correlation,
@@ -51,7 +51,9 @@ def frames(shared):
 
 def test_real_angiograms_are_far_apart(frames):
     hashes = [perceptual_hash(image) for image in frames]
-    pairs, nearest = near_pairs(hashes, [str(number) for number in range(len(hashes))], NEAR_DUPLICATES)
+    pairs, nearest = near_duplicate_pairs(
+        hashes, [str(number) for number in range(len(hashes))], NEAR_DUPLICATES
+    )
     assert pairs == []
     assert nearest > 1.5 * NEAR_DUPLICATES
 
@@ -74,7 +76,7 @@ def test_pairs_are_those_of_comparing_each_with_each(images, threshold):
         for j in range(i)
         if groups[i] != groups[j]
     }
-    pairs, nearest = near_pairs(hashes, groups, threshold)
+    pairs, nearest = near_duplicate_pairs(hashes, groups, threshold)
     assert nearest == min(expected.values(), default=None)
     assert {(max(i, j), min(i, j)): d for i, j, d in pairs} == {
         pair: d for pair, d in expected.items() if d <= threshold
@@ -84,7 +86,7 @@ def test_pairs_are_those_of_comparing_each_with_each(images, threshold):
 def test_blocks_meet_each_other(monkeypatch):
     monkeypatch.setattr("refvessel.dataset.images.perceptual_hash._BLOCK", 3)
     hashes = [bytes([number]) * (BITS // 8) for number in range(11)]
-    pairs, _ = near_pairs(hashes, [str(number) for number in range(11)], BITS)
+    pairs, _ = near_duplicate_pairs(hashes, [str(number) for number in range(11)], BITS)
     assert sorted(pair[:2] for pair in pairs) == [(i, j) for i in range(11) for j in range(i + 1, 11)]
 
 
@@ -96,7 +98,7 @@ def eyes() -> list[Image.Image]:
 
 def test_eyes_of_one_camera_differ_where_their_surround_is_not_looked_at(eyes):
     groups = [str(number) for number in range(len(eyes))]
-    pairs, nearest = near_pairs([perceptual_hashes(eye) for eye in eyes], groups, BITS)
+    pairs, nearest = near_duplicate_pairs([perceptual_hashes(eye) for eye in eyes], groups, BITS)
     hashes = [old_hash(eye) for eye in eyes]
     with_surround = min(np.count_nonzero(a != b) for i, a in enumerate(hashes) for b in hashes[:i])
     assert with_surround <= 40  # what refused the real DRIVE
@@ -110,7 +112,7 @@ def test_a_copy_of_an_eye_is_found_and_confirmed(eyes, copy):
     for eye in eyes[:1]:
         other = ALL_COPIES[copy](eye)
         assert (
-            near_pairs([perceptual_hashes(eye), perceptual_hashes(other)], ["a", "b"], 0)[1]
+            near_duplicate_pairs([perceptual_hashes(eye), perceptual_hashes(other)], ["a", "b"], 0)[1]
             <= NEAR_DUPLICATES
         )
         assert vessel_correlation(eye, other) >= SAME_VESSELS
@@ -121,7 +123,7 @@ def test_a_copy_of_a_real_angiogram_is_found_and_confirmed(frames):
         for kind, copied in ALL_COPIES.items():
             other = copied(frame)
             hashes = [perceptual_hashes(frame), perceptual_hashes(other)]
-            assert near_pairs(hashes, ["a", "b"], 0)[1] <= NEAR_DUPLICATES, kind
+            assert near_duplicate_pairs(hashes, ["a", "b"], 0)[1] <= NEAR_DUPLICATES, kind
             assert vessel_correlation(frame, other) >= SAME_VESSELS, kind
 
 
@@ -129,8 +131,8 @@ def test_a_cutting_is_found_from_either_image(eyes):
     cut = ALL_COPIES["cut by 4%"](eyes[0])
     own, others = perceptual_hashes(eyes[0]), perceptual_hashes(cut)
     assert (
-        near_pairs([own, others], ["a", "b"], 0)[1]
-        == near_pairs([others, own], ["a", "b"], 0)[1]
+        near_duplicate_pairs([own, others], ["a", "b"], 0)[1]
+        == near_duplicate_pairs([others, own], ["a", "b"], 0)[1]
         <= NEAR_DUPLICATES
     )
     assert distance(own[: BITS // 8], others[: BITS // 8]) > NEAR_DUPLICATES
@@ -143,4 +145,4 @@ def test_images_without_structure_are_not_told_apart():
 
 
 def test_one_group_needs_no_hashes():
-    assert near_pairs([b"", b""], ["test", "test"], 40) == ([], None)
+    assert near_duplicate_pairs([b"", b""], ["test", "test"], 40) == ([], None)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,10 @@ from typer.testing import CliRunner
 from refvessel import rle
 from refvessel.cli import app
 from refvessel.dataset.tree.expressions import read_expressions
-from refvessel.dataset.tree.layout import IMAGES, INSTANCES
+from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
-from refvessel.evaluation.score_split import score_split
+from refvessel.evaluation.split_scoring import score_split
 from refvessel.metrics.surface import surface_scores
 
 TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))
@@ -89,6 +90,16 @@ def test_ignore_masks_and_spacings_of_the_tree_are_used(tree, predictions, tmp_p
     expected = surface_scores(PREDICTION, TRUTH, spacing=(0.5, 0.25), tolerance=1)
     assert cases.loc[("b", "blood vessel"), "hd95"] == expected["hd95"]
     assert cases["row_spacing"].tolist() == [0.5] * 4
+
+
+def test_refs_are_parsed_once_per_scoring(tree, predictions, tmp_path, monkeypatch):
+    read = []
+    run = subprocess.run
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **how: (read.append(command), run(command, **how))[1]
+    )
+    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", draws=20)
+    assert [str(tree / REFS) in command for command in read] == [True]
 
 
 def test_coco_results_name_the_images_and_categories_of_instances_json(tree, predictions, tmp_path):
