@@ -139,6 +139,7 @@ class Workspace:
                     "masks": json.dumps([mask] if status == "ok" else []),
                     "score": 0.5,
                     "seconds": 0.1,
+                    **({"lead": case["lead"]} if "lead" in case else {}),
                 }
             )
         return pd.DataFrame(predictions), pd.DataFrame(truth)
