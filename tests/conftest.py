@@ -1,12 +1,42 @@
 """Fixtures that every test may use."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+# Before anything computes: with models this small, the threads of several workers only wait for each other
+# (three times the CPU time). Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _ROOT = Path(__file__).resolve().parents[1]
+_LONGEST_FIRST = ("workflow", "parity", "inference", "report", "demo")  # rooms of tests/
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(_ROOT / "tests").parts[0]
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long is begun first, so that no worker is left with it at the end."""
+    rank = {room: number for number, room in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(_room(item.path), len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests run in one worker, and all of the workflow's: what they share is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.partition("::")[0]
+            return "workflow" if path.startswith("tests/workflow/") else path
+
+    config.option.loadscopereorder = False  # by the number of tests, which says nothing of their cost
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -66,9 +66,7 @@ def tables():
     return _tables
 
 
-@pytest.fixture
-def vessel_cases() -> list[dict]:
-    """Six expressions of three patients, unequal in frames, size and overlap; one failed, one no_seg."""
+def _vessel_cases() -> list[dict]:
     random = np.random.default_rng(7)
 
     def case(truth_share: float, flipped: float, **rest) -> dict:
@@ -83,6 +81,18 @@ def vessel_cases() -> list[dict]:
         case(0.6, 0.0, patient="P3", status="no_seg", phrase="catheter"),
         case(0.0, 0.1, patient="P3"),
     ]
+
+
+@pytest.fixture(scope="session")
+def make_vessel_cases():
+    """A function: the cases of `vessel_cases`, for what is made once of them."""
+    return _vessel_cases
+
+
+@pytest.fixture
+def vessel_cases() -> list[dict]:
+    """Six expressions of three patients, unequal in frames, size and overlap; one failed, one no_seg."""
+    return _vessel_cases()
 
 
 @st.composite
