@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import faulthandler
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import pytest
 # Before anything computes: with models this small, the threads of several workers only wait for each other
 # (three times the CPU time). Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some tests let a forked process abort: pytest's dump of it would look like a failure.
+os.register_at_fork(after_in_child=faulthandler.disable)
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LONGEST_FIRST = ("workflow", "parity", "inference", "report", "demo")  # rooms of tests/
