@@ -23,6 +23,7 @@ from refvessel.metrics.sanity_checks import sanity_checks
 from refvessel.metrics.shape import SHAPE_SCORES, TRUTH_SIZES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
 from refvessel.spreadsheets import write_csv
@@ -113,6 +114,7 @@ def score(
         files["logits"] = [file_record(path) for path in logits]
     summary = {
         **summarise(cases, policy, draws=draws),
+        "near_ties": near_ties(predictions),
         "official_evaluator": official_scores(paired, official),
         "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sanity_checks(cases, max_failures),
@@ -126,6 +128,12 @@ def score(
     }
     write_json(output / SUMMARY, summary)
     return summary
+
+
+def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:
+    """How many of the known leads are below NEAR_TIE, so that rounding may choose another mask."""
+    leads = predictions.reindex(columns=["lead"])["lead"].dropna()
+    return {"n": int((leads < NEAR_TIE).sum()), "of": len(leads), "below": NEAR_TIE}
 
 
 def score_cases(
