@@ -53,13 +53,11 @@ localrules:
 rule all:
     default_target: True
     input:
-        "<results>/report/index.html",
+        at(artifacts.REPORT),
         # Named although the report needs them: what is missing in the middle is made again, too.
-        of_evaluations(
-            "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet"
-        ),
+        of_evaluations(at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS)),
         [
             shard
             for evaluation in config["evaluations"]
-            for shard in shard_files(".jsonl", **evaluation)
+            for shard in shard_files(artifacts.SHARD_SUFFIX, **evaluation)
         ],

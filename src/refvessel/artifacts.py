@@ -24,14 +24,15 @@ RUN_SUFFIX = ".run.json"
 LOGITS_SUFFIX = ".logits.npz"
 PROGRESS_SUFFIX = ".progress.json"
 
-# Folders below the folder of results.
+# Folders and files below the folder of results.
 OF_CHECKPOINT = "checkpoints/{model}"
 OF_DATASET = "datasets/{dataset}"
-OF_EXPRESSIONS = "expressions/{dataset}"
+EXPRESSIONS = "expressions/{dataset}/{split}.json"  # what is asked
 OF_PREDICTIONS = "predictions/{model}/{dataset}/{split}"
 OF_SHARDS = f"{OF_PREDICTIONS}/shards"
 OF_SCORES = "scores/{model}/{dataset}/{split}"
 OF_COMPARISON = "comparisons/{dataset}/{split}"
+TUNED = "thresholds/{model}/{dataset}.json"
 ANSWERS = "answers"
 REPORT = "report/index.html"
 

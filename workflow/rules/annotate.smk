@@ -2,7 +2,7 @@ rule convert_dataset:
     input:
         root=made_by_the_workflow,
     output:
-        directory("<results>/datasets/{dataset}"),
+        directory(at(artifacts.OF_DATASET)),
     log:
         "<logs>/annotate/{dataset}.log",
     benchmark:

@@ -1,11 +1,20 @@
 from pathlib import Path
 
+from refvessel import artifacts
 from refvessel.code import code_hash
 from refvessel.predictions.division import number_of_shards
 from refvessel.provenance import folder_state, state_of_data
 
 # Of what sees original names: beside the key and the names, outside everything that is published.
 PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
+
+
+def at(*parts, **names):
+    """A path below the results, of which some names are known."""
+    path = "/".join(("<results>", *parts))
+    for wildcard, name in names.items():
+        path = path.replace(f"{{{wildcard}}}", name)
+    return path
 
 
 def code_of(rule):
@@ -88,11 +97,10 @@ def listed_expressions(wildcards):
 
 def shard_files(suffix, model, dataset, split):
     """The files of a split's shards with this suffix."""
-    folder = f"predictions/{model}/{dataset}/{split}/shards"
+    folder = artifacts.OF_SHARDS.format(model=model, dataset=dataset, split=split)
     count = number_of_shards(RESULTS / folder, config["inference"]["shards"])
     return [
-        f"<results>/{folder}/{number}-of-{count}{suffix}"
-        for number in range(1, count + 1)
+        at(folder, f"{number}-of-{count}{suffix}") for number in range(1, count + 1)
     ]
 
 
@@ -121,14 +129,14 @@ def scored_predictions():
         "smallest_component": 0,
         "smallest_hole": 0,
     }
-    name = "refined" if changed else "predictions"
-    return f"<results>/predictions/{{model}}/{{dataset}}/{{split}}/{name}.parquet"
+    name = artifacts.REFINED if changed else artifacts.PREDICTIONS
+    return at(artifacts.OF_PREDICTIONS, name)
 
 
 def tuned_threshold(wildcards):
     """The file of the tuned threshold, where it is tuned."""
     tuned = isinstance(config["refinement"]["threshold"], str)
-    return {"threshold": "<results>/thresholds/{model}/{dataset}.json"} if tuned else {}
+    return {"threshold": at(artifacts.TUNED)} if tuned else {}
 
 
 def models_on(dataset, split):

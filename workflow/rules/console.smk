@@ -18,7 +18,7 @@ def tell_progress():
     told = None
     while not ended.wait(SECONDS_BETWEEN_LINES):
         try:
-            line = under_way(RESULTS / "answers")
+            line = under_way(RESULTS / artifacts.ANSWERS)
         except UserError:  # a progress file of another version
             continue
         if line and line != told:

@@ -2,7 +2,7 @@ rule convert_checkpoint:
     input:
         unpack(model_layers),
     output:
-        directory("<results>/checkpoints/{model}"),
+        directory(at(artifacts.OF_CHECKPOINT)),
     log:
         "<logs>/convert/{model}.log",
     benchmark:

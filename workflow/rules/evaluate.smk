@@ -1,12 +1,12 @@
 rule score_cases:
     input:
-        **where_logits_are_stored(logits=each_shard(".logits.npz")),
+        **where_logits_are_stored(logits=each_shard(artifacts.LOGITS_SUFFIX)),
         predictions=scored_predictions(),
-        dataset="<results>/datasets/{dataset}",
+        dataset=at(artifacts.OF_DATASET),
     output:
         **where_logits_are_stored(
             thresholds=report(
-                "<results>/scores/{model}/{dataset}/{split}/thresholds.csv",
+                at(artifacts.OF_SCORES, artifacts.THRESHOLDS),
                 caption="../report/thresholds.rst",
                 category="Scores",
                 labels={
@@ -18,7 +18,7 @@ rule score_cases:
             )
         ),
         cases=report(
-            "<results>/scores/{model}/{dataset}/{split}/cases.parquet",
+            at(artifacts.OF_SCORES, artifacts.CASES),
             caption="../report/cases.rst",
             category="Scores",
             labels={
@@ -29,7 +29,7 @@ rule score_cases:
             },
         ),
         summary=report(
-            "<results>/scores/{model}/{dataset}/{split}/summary.json",
+            at(artifacts.OF_SCORES, artifacts.SUMMARY),
             caption="../report/summary.rst",
             category="Scores",
             labels={
@@ -39,8 +39,8 @@ rule score_cases:
                 "file": "summary",
             },
         ),
-        coco_results="<results>/scores/{model}/{dataset}/{split}/coco_results.json",
-        coco_truth="<results>/scores/{model}/{dataset}/{split}/coco_truth.json",
+        coco_results=at(artifacts.OF_SCORES, artifacts.COCO_RESULTS),
+        coco_truth=at(artifacts.OF_SCORES, artifacts.COCO_TRUTH),
     log:
         "<logs>/evaluate/{model}/{dataset}/{split}.log",
     conda:
@@ -56,18 +56,24 @@ rule score_cases:
 rule compare_models:
     input:
         cases=lambda wildcards: [
-            f"<results>/scores/{model}/{wildcards.dataset}/{wildcards.split}/cases.parquet"
+            at(
+                artifacts.OF_SCORES,
+                artifacts.CASES,
+                model=model,
+                dataset=wildcards.dataset,
+                split=wildcards.split,
+            )
             for model in models_on(wildcards.dataset, wildcards.split)
         ],
     output:
         comparison=report(
-            "<results>/comparisons/{dataset}/{split}/comparison.json",
+            at(artifacts.OF_COMPARISON, artifacts.COMPARISON),
             caption="../report/comparison.rst",
             category="Comparisons",
             labels={"dataset": "{dataset}", "split": "{split}", "file": "comparison"},
         ),
         ranking=report(
-            "<results>/comparisons/{dataset}/{split}/ranking.csv",
+            at(artifacts.OF_COMPARISON, artifacts.RANKING),
             caption="../report/comparison.rst",
             category="Comparisons",
             labels={"dataset": "{dataset}", "split": "{split}", "file": "ranking"},

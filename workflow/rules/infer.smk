@@ -2,9 +2,9 @@
 # checkpoint Snakemake looks again, and where the file says what it said before, no shard is segmented.
 checkpoint list_expressions:
     input:
-        dataset="<results>/datasets/{dataset}",
+        dataset=at(artifacts.OF_DATASET),
     output:
-        "<results>/expressions/{dataset}/{split}.json",
+        at(artifacts.EXPRESSIONS),
     log:
         "<logs>/infer/{dataset}/{split}.log",
     conda:
@@ -18,14 +18,14 @@ checkpoint list_expressions:
 rule segment_shard:
     input:
         expressions=listed_expressions,
-        model="<results>/checkpoints/{model}",
-        dataset=ancient("<results>/datasets/{dataset}"),
+        model=at(artifacts.OF_CHECKPOINT),
+        dataset=ancient(at(artifacts.OF_DATASET)),
     output:
         **where_logits_are_stored(
-            logits="<results>/predictions/{model}/{dataset}/{split}/shards/{part}.logits.npz"
+            logits=at(artifacts.OF_SHARDS, "{part}" + artifacts.LOGITS_SUFFIX)
         ),
-        shard="<results>/predictions/{model}/{dataset}/{split}/shards/{part}.jsonl",
-        run="<results>/predictions/{model}/{dataset}/{split}/shards/{part}.run.json",
+        shard=at(artifacts.OF_SHARDS, "{part}" + artifacts.SHARD_SUFFIX),
+        run=at(artifacts.OF_SHARDS, "{part}" + artifacts.RUN_SUFFIX),
     log:
         "<logs>/infer/{model}/{dataset}/{split}/{part}.log",
     benchmark:
@@ -44,11 +44,11 @@ rule segment_shard:
 
 rule gather_predictions:
     input:
-        shards=each_shard(".jsonl"),
-        runs=each_shard(".run.json"),
-        dataset="<results>/datasets/{dataset}",
+        shards=each_shard(artifacts.SHARD_SUFFIX),
+        runs=each_shard(artifacts.RUN_SUFFIX),
+        dataset=at(artifacts.OF_DATASET),
     output:
-        "<results>/predictions/{model}/{dataset}/{split}/predictions.parquet",
+        at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS),
     log:
         "<logs>/gather/{model}/{dataset}/{split}.log",
     conda:

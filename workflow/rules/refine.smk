@@ -1,10 +1,10 @@
 rule tune_threshold:
     input:
-        predictions="<results>/predictions/{model}/{dataset}/val/predictions.parquet",
-        logits=each_shard(".logits.npz", split="val"),
-        dataset="<results>/datasets/{dataset}",
+        predictions=at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS, split="val"),
+        logits=each_shard(artifacts.LOGITS_SUFFIX, split="val"),
+        dataset=at(artifacts.OF_DATASET),
     output:
-        "<results>/thresholds/{model}/{dataset}.json",
+        at(artifacts.TUNED),
     log:
         "<logs>/tune/{model}/{dataset}.log",
     conda:
@@ -20,10 +20,10 @@ rule tune_threshold:
 rule refine_predictions:
     input:
         unpack(tuned_threshold),
-        **where_logits_are_stored(logits=each_shard(".logits.npz")),
-        predictions="<results>/predictions/{model}/{dataset}/{split}/predictions.parquet",
+        **where_logits_are_stored(logits=each_shard(artifacts.LOGITS_SUFFIX)),
+        predictions=at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS),
     output:
-        "<results>/predictions/{model}/{dataset}/{split}/refined.parquet",
+        at(artifacts.OF_PREDICTIONS, artifacts.REFINED),
     log:
         "<logs>/refine/{model}/{dataset}/{split}.log",
     conda:

@@ -1,23 +1,21 @@
 rule render_report:
     input:
         **where_logits_are_stored(
-            thresholds=of_evaluations(
-                "<results>/scores/{model}/{dataset}/{split}/thresholds.csv"
-            )
+            thresholds=of_evaluations(at(artifacts.OF_SCORES, artifacts.THRESHOLDS))
         ),
-        cases=of_evaluations("<results>/scores/{model}/{dataset}/{split}/cases.parquet"),
-        summaries=of_evaluations(
-            "<results>/scores/{model}/{dataset}/{split}/summary.json"
-        ),
+        cases=of_evaluations(at(artifacts.OF_SCORES, artifacts.CASES)),
+        summaries=of_evaluations(at(artifacts.OF_SCORES, artifacts.SUMMARY)),
         predictions=of_evaluations(scored_predictions()),
-        datasets=[f"<results>/datasets/{name}" for name in evaluated("dataset")],
-        comparisons=comparisons(
-            "<results>/comparisons/{dataset}/{split}/comparison.json"
-        ),
-        checkpoints=[f"<results>/checkpoints/{name}" for name in evaluated("model")],
+        datasets=[
+            at(artifacts.OF_DATASET, dataset=name) for name in evaluated("dataset")
+        ],
+        comparisons=comparisons(at(artifacts.OF_COMPARISON, artifacts.COMPARISON)),
+        checkpoints=[
+            at(artifacts.OF_CHECKPOINT, model=name) for name in evaluated("model")
+        ],
     output:
         index=report(
-            "<results>/report/index.html",
+            at(artifacts.REPORT),
             caption="../report/report.rst",
             category="Report",
         ),

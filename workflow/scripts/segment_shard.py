@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from refvessel import artifacts
 from refvessel.inference.run import segment_shard
 from refvessel.workflow import logged
 
@@ -9,7 +10,7 @@ from refvessel.workflow import logged
 settings = {**snakemake.config["inference"]}
 del settings["shards"]  # of a split, not of a shard
 shard = Path(snakemake.output.shard)
-results = shard.parents[5]
+results = shard.parents[len(Path(artifacts.OF_SHARDS).parts)]
 with logged(snakemake.log[0]):
     segment_shard(
         model=Path(snakemake.input.model),
@@ -19,6 +20,6 @@ with logged(snakemake.log[0]):
         shard=snakemake.wildcards.part.replace("-of-", "/"),
         # Snakemake removes the outputs of a failed job; what any job finished is kept here, by what it depends on:
         # a model or a data set under another name is not segmented again.
-        answers=results / "answers",
+        answers=results / artifacts.ANSWERS,
         **(settings | {"threads": snakemake.threads}),
     )
