@@ -111,7 +111,7 @@ def test_a_column_is_a_field_and_its_type_is_the_fields():
             ["image_id", "phrase", "prompt", "answer", "status", "error", "mask", "masks"], "string"
         ),
         **dict.fromkeys(["ref_id", "sent_id", "num_seg"], "int64"),
-        **dict.fromkeys(["score", "seconds"], "double"),
+        **dict.fromkeys(["score", "lead", "seconds"], "double"),
         "drafted": "bool",
         "identity": "string",
     }
