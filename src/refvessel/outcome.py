@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from refvessel.artifacts import OF_SCORES, REPORT, SUMMARY
 from refvessel.files import read_json
 
 
@@ -16,11 +17,10 @@ def describe_outcome(results: Path, evaluations: Iterable[Mapping[str, str]]) ->
     """
     lines = []
     for each in evaluations:
-        place = Path(each["model"], each["dataset"], each["split"])
-        summary = results / "scores" / place / "summary.json"
+        summary = results / OF_SCORES.format(**each) / SUMMARY
         if summary.is_file():
             lines += _lines(f"{each['model']} on {each['dataset']}, {each['split']}", read_json(summary))
-    report = results / "report" / "index.html"
+    report = results / REPORT
     if report.is_file():
         lines.append(f"Report: {report.absolute()}")
     return "\n".join(lines)

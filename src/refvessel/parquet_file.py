@@ -22,14 +22,14 @@ def write_parquet(path: Path, table: pa.Table, made_from: Mapping[str, Any]) -> 
 
 
 def read_parquet(path: Path, remedy: str) -> tuple[pa.Table, Any]:
-    """A table, and what its file says that it was made from.
+    """A table, and what its file says that it was made from; None where it says nothing.
 
     Args:
         path: of the file.
         remedy: what makes the file, as in "score again"; the errors' sentences end with it.
 
     Raises:
-        UserError: where the file is missing, is not Parquet or does not say how it was made.
+        UserError: where the file is missing or is not Parquet.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,9 +39,7 @@ def read_parquet(path: Path, remedy: str) -> tuple[pa.Table, Any]:
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
         raise UserError(f"{path} is not a readable Parquet file ({error}); {remedy}.") from None
     text = (table.schema.metadata or {}).get(_METADATA_KEY)
-    if text is None:
-        raise UserError(f"{path} does not say how it was made (Parquet metadata 'refvessel'); {remedy}.")
     try:
-        return table, json.loads(text)
+        return table, None if text is None else json.loads(text)
     except ValueError:
         raise UserError(f"{path} has a metadata that is not JSON; {remedy}.") from None

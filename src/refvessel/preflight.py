@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from refvessel.artifacts import CONVERSION
 from refvessel.config import TUNING_SPLIT
 from refvessel.dataset.conversion.phrases import require_phrases
 from refvessel.dataset.patients.splits import DEFAULT_RATIOS, STATE_PATIENTS, SplitRule, require_split_name
@@ -70,7 +71,7 @@ def _problems_of_model(settings: Mapping[str, Any], where: str) -> Iterator[str]
 
 def _problems_of_converted(settings: Mapping[str, Any], converted: Path) -> Iterator[str]:
     """Snakemake does not see that a file in a folder that it made was overwritten; a linked one is linked anew."""
-    if "folder" not in settings and (converted / "conversion.json").is_file():
+    if "folder" not in settings and (converted / CONVERSION).is_file():
         yield from _refusal(str(converted), lambda: require_as_converted(converted))
 
 

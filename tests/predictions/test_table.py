@@ -1,14 +1,18 @@
 import json
+from dataclasses import fields
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
 from refvessel.evaluation.scoring import score
 from refvessel.files import sha256_of_file
-from refvessel.predictions.table import read_predictions
+from refvessel.predictions.prediction import COLUMNS, Prediction
+from refvessel.predictions.table import SCHEMA, read_predictions, read_records, write_predictions
+from refvessel.rle import empty
 
 METADATA = {"model": {"sha256": "ab"}, "split": "test"}
 
@@ -71,3 +75,59 @@ def test_a_mask_that_is_not_json_is_named(tables, vessel_cases, tmp_path, text):
     pq.write_table(table.set_column(position, "mask", broken), path)
     with pytest.raises(UserError, match="mask that is not JSON"):
         read_predictions(path)
+
+
+def record(**changes) -> Prediction:
+    values = {
+        "image_id": "a",
+        "ref_id": 0,
+        "sent_id": 7,
+        "phrase": "Gefäß",
+        "prompt": "p",
+        "answer": "[SEG]",
+        "num_seg": 1,
+        "status": Status.OK,
+        "error": None,
+        "mask": empty(2, 3),
+        "masks": [empty(2, 3)],
+        "score": 0.5,
+        "seconds": 0.25,
+        "drafted": True,
+        "identity": "i",
+    }
+    return Prediction(**(values | changes))
+
+
+def test_records_come_back_as_they_were_written(tmp_path):
+    records = [record(), record(sent_id=8, status=Status.FAILED, error="e", masks=[], num_seg=0, score=None)]
+    write_predictions(tmp_path / "p.parquet", records, {"run": None})
+    assert read_records(tmp_path / "p.parquet") == (records, {"run": None})
+
+
+def test_a_column_is_a_field_and_its_type_is_the_fields():
+    assert SCHEMA.names == list(COLUMNS) == [field.name for field in fields(Prediction)]
+    assert {name: str(SCHEMA.field(name).type) for name in SCHEMA.names} == {
+        **dict.fromkeys(
+            ["image_id", "phrase", "prompt", "answer", "status", "error", "mask", "masks"], "string"
+        ),
+        **dict.fromkeys(["ref_id", "sent_id", "num_seg"], "int64"),
+        **dict.fromkeys(["score", "seconds"], "double"),
+        "drafted": "bool",
+        "identity": "string",
+    }
+
+
+def test_a_table_from_before_a_field_was_there_has_its_default(tmp_path):
+    write_predictions(tmp_path / "p.parquet", [record()], {"run": None})
+    table = pq.read_table(tmp_path / "p.parquet").drop_columns(["drafted", "identity"])
+    pq.write_table(table, tmp_path / "old.parquet")
+    (old,), _ = read_records(tmp_path / "old.parquet")
+    assert old == record(drafted=False, identity="")
+
+
+def test_a_status_that_is_none_is_named(tmp_path):
+    write_predictions(tmp_path / "p.parquet", [record(status="finished")], {"run": None})
+    with pytest.raises(
+        UserError, match=r"p\.parquet has a status that no prediction has \('finished' is not"
+    ):
+        read_records(tmp_path / "p.parquet")

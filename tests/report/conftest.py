@@ -114,6 +114,7 @@ class Workspace:
             shade = (90 + 60 * case["truth"]).astype(np.uint8)
             Image.fromarray(shade).save(folder / f"{case['image_id']}.png")
             listed[case["image_id"]] = {
+                "id": len(listed),
                 "file_name": f"{case['image_id']}.png",
                 "width": width,
                 "height": height,

@@ -7,12 +7,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from refvessel.artifacts import PROGRESS_SUFFIX, beside
 from refvessel.errors import UserError
 from refvessel.files import full_disk_is_a_user_error, read_json, write_json
 from refvessel.jobs.signals import Stopped
 from refvessel.locks import THIS_MACHINE, sign_of_life, somebody_lives
-
-SUFFIX = ".progress.json"
 
 WAITING, LOADING, WARMING_UP, RUNNING = "waiting", "loading", "warming up", "running"
 FINISHED, STOPPED, FAILED, KILLED = "finished", "stopped", "failed", "killed"
@@ -59,7 +58,7 @@ class Progress:
 
 def progress_file(shard: Path) -> Path:
     """Where the progress of a shard's job lies."""
-    return Path(shard).with_suffix(SUFFIX)
+    return beside(shard, PROGRESS_SUFFIX)
 
 
 def read_progress(path: Path) -> Progress:

@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
+from refvessel.artifacts import PROGRESS_SUFFIX
 from refvessel.errors import UserError
-from refvessel.jobs.progress import SUFFIX, UNDER_WAY, Progress, duration, read_progress
+from refvessel.jobs.progress import UNDER_WAY, Progress, duration, read_progress
 
 _HEADINGS = ("shard", "state", "images", "failed", "images/s", "left", "memory", "updated", "device")
 _TO_THE_LEFT = {"shard", "state", "device"}
@@ -21,8 +22,8 @@ def status(results: Path) -> str:
     if not results.is_dir():
         raise UserError(f"{results} is not a folder; give the folder of a run's results.")
     shards = {
-        str(path.relative_to(results)).removesuffix(SUFFIX): read_progress(path)
-        for path in sorted(results.rglob(f"*{SUFFIX}"))
+        str(path.relative_to(results)).removesuffix(PROGRESS_SUFFIX): read_progress(path)
+        for path in sorted(results.rglob(f"*{PROGRESS_SUFFIX}"))
     }
     if not shards:
         return f"{results}: no shard was begun."
@@ -32,7 +33,7 @@ def status(results: Path) -> str:
 
 def under_way(results: Path) -> str | None:
     """One line for the shards that are being segmented below `results`; None where none is."""
-    shards = [read_progress(path) for path in Path(results).rglob(f"*{SUFFIX}")]
+    shards = [read_progress(path) for path in Path(results).rglob(f"*{PROGRESS_SUFFIX}")]
     shards = [shard for shard in shards if shard.state in UNDER_WAY]
     if not shards:
         return None

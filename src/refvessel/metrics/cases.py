@@ -51,7 +51,7 @@ def read_cases(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises UserError where the file is missing, is not Parquet, has other columns or an expression twice.
     """
     table, made_from = read_parquet(path, "score the predictions again")
-    if not table.schema.equals(CASES_SCHEMA):
+    if made_from is None or not table.schema.equals(CASES_SCHEMA):
         raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
     cases = table.to_pandas()
     if cases["sent_id"].duplicated().any():

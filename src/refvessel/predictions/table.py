@@ -82,6 +82,8 @@ def read_predictions(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
 def _read(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """The table with all COLUMNS, in their order, and what it was made from."""
     table, made_from = read_parquet(path, _REMEDY)
+    if made_from is None:
+        raise UserError(f"{path} does not say how it was made (Parquet metadata 'refvessel'); {_REMEDY}.")
     for name in COLUMNS:
         if name in table.column_names:
             continue

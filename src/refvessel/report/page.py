@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from refvessel.answer_status import Status
 from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.report.compared_models import Comparison
@@ -89,6 +90,7 @@ def render_page(
         policies=_policies(evaluations),
         versions=versions,
         accepted=accepted,
+        failed_status=Status.FAILED,
     )
 
 
