@@ -5,19 +5,25 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint types docs format clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+	$(BIN)/python -m pytest -n $(CORES)
 
-lint: $(READY)
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/snakemake --lint
+
+types: $(READY)
+	$(BIN)/mypy
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -25,12 +31,12 @@ format: $(READY)
 	$(BIN)/snakefmt Snakefile workflow
 
 clean:
-	rm -rf results .snakemake
+	rm -rf results site .snakemake
 
 # Built beside itself and renamed, so that an interrupted installation is not taken for a whole one.
 $(READY): pyproject.toml constraints.txt
 	rm -f $(READY)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint,docs]"
 	touch $(READY)

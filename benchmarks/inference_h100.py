@@ -22,7 +22,6 @@ from plain_loop import plain_loop_seconds
 from torch.profiler import ProfilerActivity, profile
 
 from refvessel.dataset.tree.loader import QUESTION
-from refvessel.inference.batches import BatchSize
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
@@ -31,7 +30,7 @@ from refvessel.model.compilation import compile_blocks
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
-from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.model.processing import Sa2VAProcessor
 
 KERNELS = 40
 BEFORE, BEHIND = 4, 3  # batches that do not count
@@ -65,13 +64,13 @@ def stage_times(
     stages: dict[str, float] = {}
     for _ in range(3):
         with timed(stages, "image encoder", batch):
-            embeds = model.embed_tiles(normalise(tiles, model.dtype)).flatten(0, 1)
+            embeds = model.embed_tiles(model.normalise(tiles, model.dtype)).flatten(0, 1)
         with timed(stages, "language model", batch):
-            begun = model.read_prompts(packed, embeds, processor.image_token_id)
-        answers = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)
+            prefilled = model.read_prompts(packed, embeds, processor.image_token_id)
+        answers = model.answers(prefilled, seg_token_id=processor.seg_token_id, stopping=stopping)
         states = torch.cat([answer.seg_states for answer in answers])
         with timed(stages, "SAM2 encoder", batch):
-            features = model.encode_images(normalise(whole, model.dtype))
+            features = model.encode_images(model.normalise(whole, model.dtype))
         with timed(stages, "mask decoder", batch):
             masks = model.decode_masks(features, states)
         with timed(stages, "upsampling", batch):
@@ -132,7 +131,7 @@ def main() -> None:
             ("512x512, 4", four, batch),
             ("800x800, 1", large, batch // 4),
         ):
-            predictor.batch_size = BatchSize(size)
+            predictor.batch_size = size
             warm_up, seconds, accepted = engine_seconds(
                 predictor,
                 processor,

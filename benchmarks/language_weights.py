@@ -19,7 +19,7 @@ from refvessel.dataset.conversion.annotate import convert_dataset
 from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.dataset.tree.loader import open_image
 from refvessel.demo.annotations import write_labelme_folder
-from refvessel.inference.segmenter import Segmentation, Segmenter
+from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.rle import decode
@@ -93,7 +93,7 @@ def segment(
     for expression in expressions:
         image = processor.process_image(open_image(expression))
         prompt = f"<image>\n Please segment {expression.phrase} in this image."
-        ((answer,),) = segmenter.segment([image], [[prompt]])
+        ((answer,),) = segmenter.segment(Batch([image], [[prompt]]))
         answers.append(answer)
     return answers, sum(parameter.nbytes for parameter in model.language_model.model.layers.parameters())
 

@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     mutant(
         "no line break before the answer",
-        "model/templates",
+        "model/prompt_templates",
         TOKENS,
         ('<|im_start|>assistant\\n"\n\nTEMPLATES', '<|im_start|>assistant"\n\nTEMPLATES'),
     ),
@@ -138,8 +138,8 @@ MUTANTS = (
         "model/language",
         STAGE.format(SMALL),
         (
-            "return decoder.norm(read_last(layer, hidden, inputs, wanted))",
-            "return read_last(layer, hidden, inputs, wanted)",
+            "return decoder.norm(self._read_last(layer, hidden, inputs, wanted))",
+            "return self._read_last(layer, hidden, inputs, wanted)",
         ),
     ),
     mutant(
@@ -280,6 +280,12 @@ MUTANTS = (
         ("iou_scores.argmax(-1)", "logits.amax((-2, -1)).argmax(-1)"),
     ),
     mutant(
+        "the lead over the worst of three masks",
+        "inference/segmenter",
+        VERIFIED,
+        ("ranked[:, 1:2]", "ranked[:, 2:3]"),
+    ),
+    mutant(
         "features of another image",
         "inference/segmenter",
         VERIFIED,
@@ -328,12 +334,14 @@ MUTANTS = (
         STAGE.format(LARGE),
         ("size=(image_size, image_size)", "size=(height, width)"),
     ),
-    mutant("a threshold of 0.45", "inference/segmenter", REFUTED, (".sigmoid() > 0.5", ".sigmoid() > 0.45")),
+    mutant(
+        "a threshold of 0.45", "inference/official_masks", REFUTED, (".sigmoid() > 0.5", ".sigmoid() > 0.45")
+    ),
     mutant(
         "masks transposed",
         "inference/segmenter",
         REFUTED,
-        ("Segmentation(text, masks.mT.numpy()", "Segmentation(text, masks.numpy()"),
+        ("masks=masks.mT.numpy()", "masks=masks.numpy()"),
     ),
     mutant(
         "logits handed to the next prompt",

@@ -1,17 +1,47 @@
 """Fixtures that every test may use."""
 
+import faulthandler
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
-import numpy as np
-import pandas as pd
 import pytest
 
-from refvessel import rle
+# Before anything computes: with models this small, the threads of several workers only wait for each other
+# (three times the CPU time). Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some tests let a forked process abort: pytest's dump of it would look like a failure.
+os.register_at_fork(after_in_child=faulthandler.disable)
 
 _ROOT = Path(__file__).resolve().parents[1]
+_LONGEST_FIRST = ("workflow", "parity", "inference", "report", "demo")  # rooms of tests/
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(_ROOT / "tests").parts[0]
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long is begun first, so that no worker is left with it at the end."""
+    rank = {room: number for number, room in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(_room(item.path), len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests run in one worker, and all of the workflow's: what they share is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.partition("::")[0]
+            return "workflow" if path.startswith("tests/workflow/") else path
+
+    config.option.loadscopereorder = False  # by the number of tests, which says nothing of their cost
+    return ByFile(config, log)
+
 
 # A test's time depends on what else the machine does: no example fails for being slow.
 hypothesis.settings.register_profile(
@@ -128,7 +158,11 @@ def run():
     )
 
 
-def _tables(cases: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tables(cases: list[dict]):
+    import pandas as pd
+
+    from refvessel import rle
+
     predictions, truth = [], []
     for number, case in enumerate(cases, start=1):
         height, width = case["truth"].shape
@@ -175,9 +209,9 @@ def tables():
     return _tables
 
 
-@pytest.fixture
-def vessel_cases() -> list[dict]:
-    """Six expressions of three patients, unequal in frames, size and overlap; one failed, one no_seg."""
+def _vessel_cases() -> list[dict]:
+    import numpy as np
+
     random = np.random.default_rng(7)
 
     def case(truth_share: float, flipped: float, **rest) -> dict:
@@ -192,3 +226,15 @@ def vessel_cases() -> list[dict]:
         case(0.6, 0.0, patient="P3", status="no_seg", phrase="catheter"),
         case(0.0, 0.1, patient="P3"),
     ]
+
+
+@pytest.fixture(scope="session")
+def make_vessel_cases():
+    """A function: the cases of `vessel_cases`, for what is made once of them."""
+    return _vessel_cases
+
+
+@pytest.fixture
+def vessel_cases() -> list[dict]:
+    """Six expressions of three patients, unequal in frames, size and overlap; one failed, one no_seg."""
+    return _vessel_cases()

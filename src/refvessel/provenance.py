@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from refvessel import __version__
 from refvessel.files import sha256_of_file
@@ -41,7 +41,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def file_record(path: Path) -> dict[str, str | int]:
+class FileRecord(TypedDict):
+    """What a file was, wherever it lay."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def file_record(path: Path) -> FileRecord:
     """Name (without folders: a path can identify a person), size in bytes and SHA-256 of an input file."""
     path = Path(path)
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)}

@@ -95,16 +95,20 @@ def vessel_masks(draw) -> np.ndarray:
     return mask
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(drawn=st.lists(vessel_masks(), min_size=1, max_size=1))
-def test_any_mask_comes_back_identical_through_tree_and_loader(tmp_path, officially_read, drawn):
-    (mask,) = drawn
-    height, width = mask.shape
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(masks=st.lists(vessel_masks(), min_size=10, max_size=10))  # 500 masks: a tree costs more than a mask
+def test_any_mask_comes_back_identical_through_tree_and_loader(tmp_path, officially_read, masks):
     (tmp_path / IMAGES).mkdir(parents=True, exist_ok=True)
-    Image.new("L", (width, height)).save(tmp_path / IMAGES / "a.png")
-    truths = {"vessel": [rle.encode(mask)], "background": [rle.encode(1 - mask)]}
     with tree_writer(tmp_path, ["background", "vessel"]) as writer:
-        writer.add(file_name="a.png", size=(width, height), patient="p", split="test", truths=truths)
-    (item,) = list(ReferringDataset(tmp_path, "test"))
-    assert np.array_equal(item["gt_masks"], np.stack([1 - mask, mask]))
-    assert np.array_equal(officially_read(tmp_path, "test")["a.png"]["vessel"], mask)
+        for number, mask in enumerate(masks):
+            height, width = mask.shape
+            name = f"{number}.png"
+            Image.new("L", (width, height)).save(tmp_path / IMAGES / name)
+            truths = {"vessel": [rle.encode(mask)], "background": [rle.encode(1 - mask)]}
+            writer.add(file_name=name, size=(width, height), patient="p", split="test", truths=truths)
+    items, read = list(ReferringDataset(tmp_path, "test")), officially_read(tmp_path, "test")
+    assert len(items) == len(read) == len(masks)
+    for number, (mask, item) in enumerate(zip(masks, items, strict=True)):
+        assert Path(item["image_path"]).name == f"{number}.png"
+        assert np.array_equal(item["gt_masks"], np.stack([1 - mask, mask]))
+        assert np.array_equal(read[f"{number}.png"]["vessel"], mask)

@@ -9,10 +9,11 @@ from refvessel.files import sha256_of_file
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Layers of a run of four steps on a model of a sixteenth of the pixels."""
+    """Layers of a run of four steps on a model of a sixteenth of the pixels, validated on two images."""
     output = tmp_path_factory.mktemp("train") / "layers"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(network._GROUNDING, "image_size", 256)
+        patch.setattr("demo_checkpoint.train.VALIDATION_IMAGES", 2)
         train(output=output, device="cpu", steps=4, batch_size=1, seed=7)
     return output
 

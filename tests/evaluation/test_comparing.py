@@ -1,4 +1,5 @@
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -16,24 +17,39 @@ from refvessel.files import sha256_of_file
 compare_models = partial(compare_with_many_draws, draws=100)
 
 
-@pytest.fixture
-def scored(tables, tmp_path):
+@pytest.fixture(scope="module")
+def scored(tables, tmp_path_factory):
     """A function: a model's name and cases -> its cases.parquet."""
 
     def scored(name: str, cases: list[dict], **settings):
         predictions, truth = tables(cases)
-        score(predictions=predictions, truth=truth, output=tmp_path / name, draws=20, **settings)
-        return tmp_path / name / "cases.parquet"
+        folder = tmp_path_factory.mktemp("scored") / name
+        score(predictions=predictions, truth=truth, output=folder, draws=20, **settings)
+        return folder / "cases.parquet"
 
     return scored
+
+
+@pytest.fixture(scope="module")
+def scored_once(scored, make_vessel_cases):
+    """The files of a good and of a bad model, which no test changes."""
+    cases = make_vessel_cases()
+    return {"good": scored("good", cases), "bad": scored("bad", worse(cases))}
+
+
+@pytest.fixture
+def paths(scored_once, tmp_path):
+    """Copies of them, free to be changed."""
+    return {
+        name: shutil.copytree(path.parent, tmp_path / name) / path.name for name, path in scored_once.items()
+    }
 
 
 def worse(cases: list[dict]) -> list[dict]:
     return [case | {"prediction": case["prediction"] & (np.arange(32) % 3 > 0)} for case in cases]
 
 
-def test_a_comparison_and_a_ranking_are_written(scored, vessel_cases, tmp_path):
-    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+def test_a_comparison_and_a_ranking_are_written(paths, tmp_path):
     returned = compare_models(cases=paths, output=tmp_path / "comparison")
     comparison = json.loads((tmp_path / "comparison/comparison.json").read_text("utf-8"))
     assert comparison == returned
@@ -53,8 +69,7 @@ def test_a_comparison_and_a_ranking_are_written(scored, vessel_cases, tmp_path):
     )
 
 
-def test_the_same_cases_give_the_same_bytes(scored, vessel_cases, tmp_path):
-    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+def test_the_same_cases_give_the_same_bytes(paths, tmp_path):
     for name in ("first", "second"):
         compare_models(cases=paths, output=tmp_path / name)
     for file in ("comparison.json", "ranking.csv"):
@@ -68,10 +83,7 @@ def rewrite(path, change) -> None:
     pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
 
 
-def test_expressions_are_paired_by_their_number_whatever_the_order_of_the_rows(
-    scored, vessel_cases, tmp_path
-):
-    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+def test_expressions_are_paired_by_their_number_whatever_the_order_of_the_rows(paths, tmp_path):
     in_order = compare_models(cases=paths, output=tmp_path / "in order")
     rewrite(paths["bad"], lambda cases: cases.sample(frac=1, random_state=3))
     shuffled = compare_models(cases=paths, output=tmp_path / "shuffled")
@@ -79,15 +91,14 @@ def test_expressions_are_paired_by_their_number_whatever_the_order_of_the_rows(
     assert shuffled["sentinels"] == in_order["sentinels"]
 
 
-def test_an_expression_that_is_there_twice_is_refused(scored, vessel_cases, tmp_path):
-    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", worse(vessel_cases))}
+def test_an_expression_that_is_there_twice_is_refused(paths, tmp_path):
     rewrite(paths["bad"], lambda cases: pd.concat([cases, cases[:1]]))
     with pytest.raises(UserError, match="has an expression twice"):
         compare_models(cases=paths, output=tmp_path / "comparison")
 
 
-def test_two_models_with_equal_predictions_are_found(scored, vessel_cases, tmp_path):
-    paths = {name: scored(name, vessel_cases) for name in ("one", "two")}
+def test_two_models_with_equal_predictions_are_found(scored, scored_once, vessel_cases, tmp_path):
+    paths = {"one": scored_once["good"], "two": scored("two", vessel_cases)}
     (sentinel,) = compare_models(cases=paths, output=tmp_path / "comparison")["sentinels"].values()
     assert sentinel == {
         "raised": True,
@@ -114,21 +125,23 @@ def other_patient(cases):
         (lambda cases: [{**case, "ignore": case["truth"]} for case in cases], "1-6 with another"),
     ],
 )
-def test_other_cases_are_refused_and_the_difference_is_listed(scored, vessel_cases, tmp_path, change, named):
-    paths = {"good": scored("good", vessel_cases), "bad": scored("bad", change(vessel_cases))}
+def test_other_cases_are_refused_and_the_difference_is_listed(
+    scored, scored_once, vessel_cases, tmp_path, change, named
+):
+    paths = scored_once | {"bad": scored("bad", change(vessel_cases))}
     with pytest.raises(UserError, match=named):
         compare_models(cases=paths, output=tmp_path / "comparison")
     assert not (tmp_path / "comparison").exists()
 
 
-def test_other_settings_are_refused(scored, vessel_cases, tmp_path):
-    paths = {"one": scored("one", vessel_cases), "two": scored("two", vessel_cases, nsd_tolerance=3)}
+def test_other_settings_are_refused(scored, scored_once, vessel_cases, tmp_path):
+    paths = {"one": scored_once["good"], "two": scored("two", vessel_cases, nsd_tolerance=3)}
     with pytest.raises(UserError, match=r"different settings.*'nsd_tolerance': 3"):
         compare_models(cases=paths, output=tmp_path / "comparison")
 
 
-def test_one_model_an_unknown_score_and_a_missing_file_are_named(scored, vessel_cases, tmp_path):
-    one = scored("one", vessel_cases)
+def test_one_model_an_unknown_score_and_a_missing_file_are_named(scored_once, tmp_path):
+    one = scored_once["good"]
     with pytest.raises(UserError, match="at least two"):
         compare_models(cases={"one": one}, output=tmp_path)
     with pytest.raises(UserError, match="'dise' cannot be compared"):

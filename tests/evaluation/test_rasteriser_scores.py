@@ -18,7 +18,7 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import OUTLINES
 from refvessel.dataset.tree.outlines import outlines_file, read_outlines
 from refvessel.errors import UserError
-from refvessel.evaluation.score_split import score_split
+from refvessel.evaluation.split_scoring import score_split
 
 SIZE = (90, 60)  # width, height
 

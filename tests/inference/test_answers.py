@@ -12,6 +12,7 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES
 from refvessel.errors import UserError
 from refvessel.inference import run as run_module
+from refvessel.inference.predictor import Predictor
 from refvessel.inference.run import segment_shard
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
@@ -44,13 +45,13 @@ def answers(finished, tmp_path):
 def segmented_images(monkeypatch):
     """The images that went through the model."""
     seen = []
-    plain = run_module._write
+    predict_all = Predictor.predict_all
 
-    def write(predictor, batches, *rest):
+    def noted(predictor, batches, images):
         seen.extend(task.image_id for batch in batches for task in batch)
-        plain(predictor, batches, *rest)
+        return predict_all(predictor, batches, images)
 
-    monkeypatch.setattr(run_module, "_write", write)
+    monkeypatch.setattr(Predictor, "predict_all", noted)
     return seen
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.special import expit
 
 from refvessel.inference.augmentation import segment_flipped
-from refvessel.inference.logits import image_logits
+from refvessel.inference.official_masks import official_masks
 from refvessel.inference.segmenter import Segmentation
 
 SIDE = 16
@@ -16,12 +17,10 @@ def picture(seed):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8))
 
 
-def answer(logits, text="[SEG]", score=0.5):
+def answer(logits, text="[SEG]", score=0.5, leads=()):
     logits = np.asarray(logits, np.float16)
-    masks = (
-        image_logits(logits, height=SIDE, width=SIDE) > 0 if len(logits) else np.zeros((0, SIDE, SIDE), bool)
-    )
-    return Segmentation(text, masks, [score] * len(logits), logits)
+    masks = official_masks(torch.from_numpy(logits).float(), height=SIDE, width=SIDE).numpy()
+    return Segmentation(text, masks, [score] * len(logits), logits, leads=[*leads])
 
 
 def brightness(image):
@@ -54,6 +53,19 @@ def test_logits_and_scores_are_averaged():
     assert averaged.scores == pytest.approx([0.3])
     assert not averaged.masks.any()
     assert expit(-1.0) < 0.5
+
+
+def test_a_lead_is_the_smallest_of_all_views_that_take_part():
+    views = iter(
+        [
+            answer(np.zeros((2, 4, 4)), leads=[0.2, 0.3]),
+            answer(np.zeros((2, 4, 4)), leads=[0.1, 0.4]),
+            answer(np.zeros((1, 4, 4)), leads=[0.0]),
+            answer(np.zeros((2, 4, 4)), leads=[0.3, 0.01]),
+        ]
+    )
+    ((averaged,),) = segment_flipped(lambda images: [[next(views)]], [picture(0)])
+    assert averaged.leads == [0.1, 0.01]
 
 
 def test_views_with_another_number_of_masks_take_no_part():

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.drafts import Drafts
-from refvessel.inference.segmenter import Segmenter
+from refvessel.inference.segmenter import Batch, Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.placement import bring_results_back
 from refvessel.model.processing import Sa2VAProcessor
@@ -140,7 +140,7 @@ def asked(tree, demo_model):
 
     def ask(model, draft):
         drafts = Drafts(processor.answer_ids(draft), processor.stop_token_ids) if draft else None
-        answered = Segmenter(model, processor, 12, drafts).segment(images, prompts)
+        answered = Segmenter(model, processor, 12, drafts).segment(Batch(images, prompts))
         return [each for mine in answered for each in mine]
 
     return ask

@@ -39,11 +39,11 @@ def test_cuda_is_not_begun_before_gpus_are_claimed():
 class Greedy:
     """A segmenter that needs a GiB an image."""
 
-    def segment(self, images, prompts):
-        filled = torch.empty(len(images) * GIB, dtype=torch.uint8, device="cuda")
+    def segment(self, batch):
+        filled = torch.empty(len(batch.images) * GIB, dtype=torch.uint8, device="cuda")
         answer = Segmentation("[SEG]", np.ones((1, 8, 8), bool), [0.5], np.ones((1, 2, 2), np.float16))
         assert len(filled) >= GIB
-        return [[answer for _ in mine] for mine in prompts]
+        return [[answer for _ in mine] for mine in batch.prompts]
 
 
 class Processor:
@@ -62,7 +62,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path, expression)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert [record.status for record, _ in predicted] == ["ok"] * 8
-    assert predictor.batch_size.images == 2
+    assert predictor.batch_size == 2
 
 
 @pytest.fixture(scope="module")

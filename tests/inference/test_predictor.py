@@ -35,13 +35,16 @@ class Model:
     score: float = 0.5
     tried: list[int] = field(default_factory=list)
 
-    def segment(self, images, prompts):
-        self.tried.append(len(images))
-        if len(images) > self.images or sum(map(len, prompts)) > self.prompts:
+    def segment(self, batch):
+        self.tried.append(len(batch.images))
+        if len(batch.images) > self.images or sum(map(len, batch.prompts)) > self.prompts:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        if self.ill and any("bad" in prompt for mine in prompts for prompt in mine):
+        if self.ill and any("bad" in prompt for mine in batch.prompts for prompt in mine):
             raise self.ill
-        return [[self.respond(prompt) for prompt in mine] for mine in prompts]
+        return self.responses(batch)
+
+    def responses(self, batch):
+        return [[self.respond(prompt) for prompt in mine] for mine in batch.prompts]
 
     def respond(self, prompt):
         masks, logits = np.ones((1, SIDE, SIDE), bool), np.ones((1, 2, 2), np.float16)
@@ -140,11 +143,11 @@ def test_the_tensors_of_an_attempt_are_released_before_the_next(images):
     held = []
 
     class Greedy(Model):
-        def segment(self, images, prompts):
+        def segment(self, batch):
             assert not any(reference() is not None for reference in held)
             tensors = Tensors()
             held.append(weakref.ref(tensors))
-            return super().segment(images, prompts)
+            return super().segment(batch)
 
     gc.disable()
     try:
@@ -155,37 +158,40 @@ def test_the_tensors_of_an_attempt_are_released_before_the_next(images):
 
 
 @dataclass
-class InSteps(Model):
-    """The same in steps; `ending` ends with `error` at the phrase `bad`, and at more than `room` images."""
+class InStages(Model):
+    """The same in stages; `ending` ends with `error` at the phrase `bad`, and at more than `room` images."""
 
     ending: str = ""
     error: Exception | None = None
     room: int = 99
-    steps: list[tuple[str, int]] = field(default_factory=list)
+    stages: list[tuple[str, int]] = field(default_factory=list)
 
-    def begin(self, images, prompts):
-        return self.step("begin", images, prompts)
+    def encode(self, batch):
+        self.stage("encode", batch)
+        batch.prefill = Tensors()
 
-    def answer(self, begun):
-        return self.step("answer", *begun)
+    def decode(self, batch):
+        self.stage("decode", batch)
+        batch.let_go()
+        batch.masks = Tensors()
 
-    def finish(self, launched):
-        _, prompts = self.step("finish", *launched)
-        return [[self.respond(prompt) for prompt in mine] for mine in prompts]
+    def collect(self, batch):
+        self.stage("collect", batch)
+        return self.responses(batch)
 
     def respond(self, prompt):
         return super().respond(prompt.replace("bad", "good"))
 
-    def step(self, name, images, prompts):
-        self.steps.append((name, len(images)))
-        if name == self.ending and (len(images) > self.room or any("bad" in mine for mine in prompts)):
+    def stage(self, name, batch):
+        self.stages.append((name, len(batch.prompts)))
+        is_bad = any("bad" in mine for mine in batch.prompts)
+        if name == self.ending and (len(batch.prompts) > self.room or is_bad):
             raise type(self.error)(*self.error.args)
-        return images, prompts
 
 
 def predict_all(predictor, tasks):
     """The records of batches of the predictor's size, their images read before."""
-    size = predictor.batch_size.images
+    size = predictor.batch_size
     batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
     opened = iter([Image.open(task.expressions[0].image_path) for task in tasks])
     predicted = list(predictor.predict_all(batches, opened))
@@ -193,40 +199,40 @@ def predict_all(predictor, tasks):
     return [record for each in predicted for record, _ in each]
 
 
-def test_a_batch_is_begun_before_the_one_before_is_answered(images):
-    model = InSteps()
+def test_a_batch_is_encoded_before_the_one_before_is_decoded(images):
+    model = InStages()
     records = predict_all(Predictor(model, Processor(), "{phrase}", 2), images(*[["a"]] * 5))
     assert [record.sent_id for record in records] == [0, 100, 200, 300, 400]
-    assert [step for step in model.steps if step[0] != "finish"] == [
-        ("begin", 2),
-        ("begin", 2),
-        ("answer", 2),
-        ("begin", 1),
-        ("answer", 2),
-        ("answer", 1),
+    assert [stage for stage in model.stages if stage[0] != "collect"] == [
+        ("encode", 2),
+        ("encode", 2),
+        ("decode", 2),
+        ("encode", 1),
+        ("decode", 2),
+        ("decode", 1),
     ]
     assert not model.tried
 
 
-@pytest.mark.parametrize("ending", ["begin", "answer", "finish"])
+@pytest.mark.parametrize("ending", ["encode", "decode", "collect"])
 @pytest.mark.parametrize(
     "error", [ArithmeticError("not finite"), RuntimeError("CUDA error"), torch.OutOfMemoryError("of memory")]
 )
-def test_a_batch_that_fails_in_any_step_is_tried_again_and_no_other(images, ending, error):
-    model = InSteps(ending=ending, error=error)
+def test_a_batch_that_fails_in_any_stage_is_tried_again_and_no_other(images, ending, error):
+    model = InStages(ending=ending, error=error)
     tasks = images(["a"], ["a"], ["a"], ["bad"], ["a"], ["a"])
     records = predict_all(Predictor(model, Processor(), "{phrase}", 2), tasks)
     assert statuses(records) == dict.fromkeys([0, 100, 200, 300, 400, 500], "ok")
     assert sum(model.tried) == 2
 
 
-def test_memory_that_is_short_for_a_batch_begun_beside_another_makes_later_ones_smaller(images):
-    model = InSteps(ending="begin", error=torch.OutOfMemoryError("CUDA out of memory."), room=2)
+def test_memory_that_is_short_for_a_batch_encoded_beside_another_makes_later_ones_smaller(images):
+    model = InStages(ending="encode", error=torch.OutOfMemoryError("CUDA out of memory."), room=2)
     predictor = Predictor(model, Processor(), "{phrase}", 4)
     records = predict_all(predictor, images(*[["a"]] * 12))
     assert [record.sent_id for record in records] == [*range(0, 1200, 100)]
-    assert predictor.batch_size.images == 2
-    assert [size for step, size in model.steps if step == "begin"] == [4, 2, 2, 2, 2]
+    assert predictor.batch_size == 2
+    assert [size for stage, size in model.stages if stage == "encode"] == [4, 2, 2, 2, 2]
     assert model.tried == [2, 2]
 
 
@@ -234,7 +240,7 @@ A_READER_ENDED = RuntimeError("DataLoader worker (pid 7) is killed by signal: Ki
 
 
 def test_a_reading_process_that_ended_while_masks_arrive_is_no_failure_of_a_batch(images):
-    model = InSteps(ending="finish", error=A_READER_ENDED)
+    model = InStages(ending="collect", error=A_READER_ENDED)
     with pytest.raises(RuntimeError, match="DataLoader worker"):
         predict_all(Predictor(model, Processor(), "{phrase}", 1), images(["bad"]))
     assert not model.tried
@@ -251,25 +257,24 @@ def test_an_image_that_did_not_open_fails_alone_among_those_read_before(images):
     opened = iter(
         [Image.new("L", (SIDE, SIDE)), UserError("1.png does not open"), Image.new("L", (SIDE, SIDE))]
     )
-    predictor = Predictor(InSteps(), Processor(), "{phrase}", 3)
+    predictor = Predictor(InStages(), Processor(), "{phrase}", 3)
     (predicted,) = predictor.predict_all([tasks], opened)
     assert statuses(record for record, _ in predicted) == {0: "ok", 100: "failed", 101: "failed", 200: "ok"}
 
 
-def test_the_tensors_of_a_batch_that_was_begun_are_released_before_it_is_tried_again(images):
+def test_the_tensors_of_a_batch_that_was_encoded_are_released_before_it_is_tried_again(images):
     held = []
 
-    class Greedy(InSteps):
-        def begin(self, images, prompts):
-            tensors = Tensors(super().begin(images, prompts))
-            held.append(weakref.ref(tensors))
-            return tensors
+    class Greedy(InStages):
+        def encode(self, batch):
+            super().encode(batch)
+            held.append(weakref.ref(batch.prefill))
 
-        def segment(self, images, prompts):
+        def segment(self, batch):
             assert held[0]() is None
-            return super().segment(images, prompts)
+            return super().segment(batch)
 
-    model = Greedy(ending="answer", error=RuntimeError("CUDA error"))
+    model = Greedy(ending="decode", error=RuntimeError("CUDA error"))
     gc.disable()
     try:
         records = predict_all(Predictor(model, Processor(), "{phrase}", 1), images(["bad"], ["a"], ["a"]))
@@ -280,46 +285,45 @@ def test_the_tensors_of_a_batch_that_was_begun_are_released_before_it_is_tried_a
 
 
 @dataclass
-class Cramped(InSteps):
-    """A segmenter whose memory has `room`, of which what was begun holds 3 and a step takes more for its time."""
+class Cramped(InStages):
+    """A segmenter with so much `memory`; an encoded batch holds 3 of it, and a stage takes more for its time."""
 
     memory: int = 10
-    beginning: int = 8
-    answering: int = 8
-    begun: list[weakref.ref] = field(default_factory=list)
+    encoding: int = 8
+    decoding: int = 8
+    encoded: list[weakref.ref] = field(default_factory=list)
 
-    def begin(self, images, prompts):
-        self.take(self.beginning)
-        tensors = Tensors(super().begin(images, prompts))
-        self.begun.append(weakref.ref(tensors))
-        return tensors
+    def encode(self, batch):
+        self.take(self.encoding)
+        super().encode(batch)
+        self.encoded.append(weakref.ref(batch.prefill))
 
-    def answer(self, begun):
-        self.take(self.answering - 3)
-        return super().answer(begun)
+    def decode(self, batch):
+        self.take(self.decoding - 3)
+        super().decode(batch)
 
-    def segment(self, images, prompts):
-        self.take(max(self.beginning, self.answering))
-        return super().segment(images, prompts)
+    def segment(self, batch):
+        self.take(max(self.encoding, self.decoding))
+        return super().segment(batch)
 
     def take(self, peak):
-        held = 3 * sum(reference() is not None for reference in self.begun)
+        held = 3 * sum(reference() is not None for reference in self.encoded)
         if held + peak > self.memory:
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
-@pytest.mark.parametrize(("beginning", "answering"), [(8, 8), (6, 8), (4, 9), (4, 5)])
-def test_what_fits_alone_is_segmented_though_no_two_fit(images, beginning, answering):
-    model = Cramped(beginning=beginning, answering=answering)
+@pytest.mark.parametrize(("encoding", "decoding"), [(8, 8), (6, 8), (4, 9), (4, 5)])
+def test_what_fits_alone_is_segmented_though_no_two_fit(images, encoding, decoding):
+    model = Cramped(encoding=encoding, decoding=decoding)
     records = predict_all(Predictor(model, Processor(), "{phrase}", 1), images(*[["a"]] * 6))
     assert statuses(records) == dict.fromkeys(range(0, 600, 100), "ok")
 
 
-def test_nothing_is_begun_beside_a_batch_with_a_damaged_image(images):
+def test_nothing_is_encoded_beside_a_batch_with_a_damaged_image(images):
     class Alone(Cramped):
-        def segment(self, images, prompts):
-            assert not any(reference() is not None for reference in self.begun)
-            return super().segment(images, prompts)
+        def segment(self, batch):
+            assert not any(reference() is not None for reference in self.encoded)
+            return super().segment(batch)
 
     tasks = images(["a"], ["a"], ["a"], ["a"])
     tasks[1].expressions[0].image_path.write_bytes(b"not an image")

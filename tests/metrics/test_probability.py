@@ -73,9 +73,10 @@ def test_a_threshold_keeps_what_is_strictly_above_it(image):
     predicted, truth = image
     counts = threshold_counts(predicted, truth)
     assert counts.shape == (len(THRESHOLDS), 4)
-    for threshold, found in zip(THRESHOLDS, counts.tolist(), strict=True):
-        mask = predicted > threshold
-        tn, fp, fn, tp = sklearn.confusion_matrix(truth.ravel(), mask.ravel(), labels=[False, True]).ravel()
+    masks = predicted.reshape(-1, 1) > np.asarray(THRESHOLDS)  # a label per threshold: all in one call
+    truths = np.repeat(truth.reshape(-1, 1), len(THRESHOLDS), axis=1)
+    matrices = sklearn.multilabel_confusion_matrix(truths, masks)  # of each, [[TN, FP], [FN, TP]]
+    for found, ((tn, fp), (fn, tp)) in zip(counts.tolist(), matrices.tolist(), strict=True):
         assert found == [tp, fp, fn, tn]
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from refvessel.evaluation.scoring import score_cases
 from refvessel.metrics.policy import resolve_policy
-from refvessel.metrics.sanity_checks import equal_between, sentinels
+from refvessel.metrics.sanity_checks import equal_between, sanity_checks
 
 POLICY = resolve_policy()
 EMPTY, SOME, FULL = np.zeros((4, 4), bool), np.eye(4, dtype=bool), np.ones((4, 4), bool)
@@ -15,7 +15,7 @@ def cases_of(tables):
 
 
 def raised(cases, max_failures=0) -> dict[str, int]:
-    return {name: it["count"] for name, it in sentinels(cases, max_failures).items() if it["raised"]}
+    return {name: it["count"] for name, it in sanity_checks(cases, max_failures).items() if it["raised"]}
 
 
 def test_an_ordinary_run_raises_none(cases_of, vessel_cases):
@@ -58,7 +58,7 @@ def test_answers_without_seg_and_failures_are_counted(cases_of, vessel_cases):
     cases = cases_of(*vessel_cases)
     assert raised(cases) == {"no_seg": 1, "failures": 1}
     assert raised(cases, max_failures=1) == {"no_seg": 1}
-    assert sentinels(cases, 0)["no_seg"]["text"] == (
+    assert sanity_checks(cases, 0)["no_seg"]["text"] == (
         "1 of 6 answers (16.7%) contained no [SEG]: they count as empty masks and stay in every mean."
     )
 

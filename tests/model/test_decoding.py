@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from refvessel.model.decoding import Stopping, complete, prefill
+from refvessel.model.language import LanguageModel
 from refvessel.model.packing import pack_prompts
 
 VOCABULARY = 40
@@ -29,8 +30,9 @@ def language_model():
 
 def answers(model, prompts, draft, stop=(), longest=12, seg=5, multiple=1):
     packed = pack_prompts(prompts, draft, multiple=multiple)
-    begun = prefill(model, model.get_input_embeddings()(packed.input_ids), packed)
-    return complete(model, begun, seg_token_id=seg, stopping=Stopping(stop, longest))
+    ours = LanguageModel(model)
+    prefilled = prefill(ours, ours.embed(packed.input_ids), packed)
+    return complete(ours, prefilled, seg_token_id=seg, stopping=Stopping(stop, longest))
 
 
 def generated(model, prompt, longest=12):
@@ -55,24 +57,24 @@ def test_answers_and_states_are_those_of_plain_greedy_decoding(language_model, i
     prompts = [[[*beginning, *rest] for rest in rests] for beginning, rests in images]
     flat = [prompt for mine in prompts for prompt in mine]
     expected = [generated(language_model, prompt) for prompt in flat]
-    foreseen = data.draw(st.sampled_from([draft, *(answer[:4] for answer in expected)]))
+    drafted = data.draw(st.sampled_from([draft, *(answer[:4] for answer in expected)]))
     seg = expected[0][1]
-    found = answers(language_model, prompts, foreseen, seg=seg, multiple=data.draw(st.sampled_from([1, 16])))
+    found = answers(language_model, prompts, drafted, seg=seg, multiple=data.draw(st.sampled_from([1, 16])))
     for prompt, answer, tokens in zip(flat, found, expected, strict=True):
         assert answer.token_ids == tokens
         wanted = seg_states(language_model, prompt, tokens, seg)
         torch.testing.assert_close(answer.seg_states, wanted, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("foreseen", [0, 1, 2, 3])
+@pytest.mark.parametrize("agreeing", [0, 1, 2, 3])
 @torch.inference_mode()
-def test_an_answer_ends_at_a_stop_token_wherever_the_draft_disagrees(language_model, foreseen):
+def test_an_answer_ends_at_a_stop_token_wherever_the_draft_disagrees(language_model, agreeing):
     prompt = [3, 9, 4]
     whole = generated(language_model, prompt)
     stop = next(
         token for position, token in enumerate(whole) if position >= 2 and token not in whole[:position]
     )
-    (answer,) = answers(language_model, [[prompt]], whole[:foreseen], stop={stop})
+    (answer,) = answers(language_model, [[prompt]], whole[:agreeing], stop={stop})
     assert answer.token_ids == whole[: whole.index(stop) + 1]
 
 

@@ -6,7 +6,7 @@ from transformers import Sam2VideoModel
 
 from refvessel.model import hiera
 from refvessel.model.configuration import Sa2VAConfig
-from refvessel.model.hiera import Windows
+from refvessel.model.hiera import ImageEncoder, Windows
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_features_equal_those_of_transformers_encoder(config, trunk, at_once, mo
     fine, middle, coarse = model.vision_encoder(images).fpn_hidden_states
     narrow = model.mask_decoder.conv_s0, model.mask_decoder.conv_s1
     monkeypatch.setattr(hiera, "_IMAGES_ON_A_CPU", at_once)
-    found, finer = hiera.encode(model.vision_encoder, narrow, images)
+    found, finer = ImageEncoder(model.vision_encoder, narrow).encode(images)
     torch.testing.assert_close(found, coarse, atol=1e-4, rtol=1e-4)
     for ours, convolution, level in zip(finer, narrow, (fine, middle), strict=True):
         torch.testing.assert_close(ours, convolution(level), atol=1e-3, rtol=1e-4)

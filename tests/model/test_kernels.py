@@ -7,9 +7,9 @@ from torch.nn import functional
 
 from refvessel.model.kernels import (
     LinearGelu,
-    PatchProduct,
+    PatchMatmul,
     TransposedLinear,
-    add_product,
+    add_matmul,
     has_small_windows,
     unfold_patches,
     window_attention,
@@ -56,7 +56,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=on_gpu)]
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("convolution", CONVOLUTIONS)
 def test_a_product_takes_a_convolutions_place(convolution, device):
-    product = PatchProduct(convolution)
+    product = PatchMatmul(convolution)
     assert product.state_dict().keys() == convolution.state_dict().keys()
     images = torch.randn(2, 3, 16, 24)
     found = product.to(device)(images.to(device)).cpu()
@@ -105,7 +105,7 @@ def test_attention_within_windows_is_that_of_pytorch(windows, queries, tokens, h
 def test_a_product_is_added_to_sums(device):
     sums, inputs, weight = torch.randn(2, 3, 5), torch.randn(2, 3, 4), torch.randn(5, 4)
     expected = sums + functional.linear(inputs, weight)
-    found = add_product(*(each.to(device) for each in (sums, inputs, weight))).cpu()
+    found = add_matmul(*(each.to(device) for each in (sums, inputs, weight))).cpu()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -113,6 +113,6 @@ def test_a_product_is_added_to_sums(device):
 def test_sums_that_a_gradient_needs_are_kept(device):
     sums, inputs, weight = (torch.randn(*shape, device=device) for shape in ((3, 5), (3, 4), (5, 4)))
     kept = sums.clone()
-    add_product(sums, inputs, weight.requires_grad_()).sum().backward()
+    add_matmul(sums, inputs, weight.requires_grad_()).sum().backward()
     assert torch.equal(sums, kept)
     torch.testing.assert_close(weight.grad, inputs.sum(0).expand(5, 4))

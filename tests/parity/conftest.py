@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from refvessel.inference.drafts import EXPECTED, Drafts
-from refvessel.inference.segmenter import Segmentation, Segmenter
+from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Masks, Sa2VAModel
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 
@@ -50,7 +50,7 @@ def segment() -> Callable[..., Segmented]:
             return masks
 
         with mock.patch.object(model, "decode_masks", noted):
-            segmentations = Segmenter(model, processor, drafts=drafts).segment(images, prompts)
+            segmentations = Segmenter(model, processor, drafts=drafts).segment(Batch(images, prompts))
         states, logits, scores = map(torch.cat, zip(*decoded, strict=True))
         return Segmented([*chain.from_iterable(segmentations)], states, Masks(logits, scores))
 

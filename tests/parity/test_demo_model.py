@@ -114,7 +114,7 @@ def test_prompts_have_the_official_token_ids(processor):
 def read_alone(
     model: Sa2VAModel, processor: Sa2VAProcessor, ids: list[int], image_embeds: torch.Tensor
 ) -> Answer:
-    """The answer to one prompt that nothing was foreseen of."""
+    """The answer to one prompt, without a draft."""
     begun = model.read_prompts(pack_prompts([[ids]], []), image_embeds, processor.image_token_id)
     stopping = Stopping(processor.stop_token_ids, 2048)
     (answer,) = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)
@@ -187,6 +187,8 @@ def test_a_batch_of_any_order_and_draft_has_the_official_states_logits_and_masks
         assert_within(LOGITS, "logits", logits[:, ::16, ::16], official[f"{key}.low_res_logits"])
         assert_within(STATES, "predicted IoUs", scores, official[f"{key}.iou_scores"])
         assert segmentation.scores == scores.amax(-1).tolist()
+        _, second, best = np.sort(official[f"{key}.iou_scores"].numpy(), axis=-1).T
+        assert segmentation.leads == pytest.approx(best - second, abs=2 * STATES)
         assert np.array_equal(segmentation.logits, logits.half().numpy())
         assert_masks_equal(segmentation.masks, case["float32"]["masks"], logits)
     assert at == len(batch.states)

@@ -1,7 +1,8 @@
 """Made-up artifacts of small evaluations, in the forms that the earlier steps write."""
 
 import json
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,24 @@ class Workspace:
     def inputs(self) -> dict:
         names = ("evaluations", "checkpoints", "datasets", "comparisons")
         return {name: getattr(self, name) for name in names}
+
+    def copied(self, root: Path) -> "Workspace":
+        """A copy, free to be changed."""
+        shutil.copytree(self.root, root)
+
+        def there(path: Path) -> Path:
+            return root / path.relative_to(self.root)
+
+        return Workspace(
+            root,
+            [
+                replace(one, scores_dir=there(one.scores_dir), predictions=there(one.predictions))
+                for one in self.evaluations
+            ],
+            {name: there(path) for name, path in self.checkpoints.items()},
+            {name: there(path) for name, path in self.datasets.items()},
+            [there(path) for path in self.comparisons],
+        )
 
     def compare(self, dataset="demo", split="test") -> Path:
         """Compare the models of a split."""
@@ -139,6 +158,7 @@ class Workspace:
                     "masks": json.dumps([mask] if status == "ok" else []),
                     "score": 0.5,
                     "seconds": 0.1,
+                    **({"lead": case["lead"]} if "lead" in case else {}),
                 }
             )
         return pd.DataFrame(predictions), pd.DataFrame(truth)

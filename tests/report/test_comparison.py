@@ -10,15 +10,21 @@ from refvessel.report.render import render_report
 from refvessel.spreadsheets import read_csv
 
 
-@pytest.fixture
-def compared(workspace, make_cases):
+@pytest.fixture(scope="module")
+def compared_once(new_workspace, make_cases, tmp_path_factory):
     """Two models on the same ten expressions; the second one's masks are cut."""
-    cases = make_cases()
+    workspace, cases = new_workspace(tmp_path_factory.mktemp("compared") / "results"), make_cases()
     workspace.add(cases)
     cut = np.arange(48) % 2 > 0
     workspace.add([case | {"prediction": case["prediction"] & cut} for case in cases], model="other")
     workspace.compare()
     return workspace
+
+
+@pytest.fixture
+def compared(compared_once, tmp_path):
+    """A copy of them, free to be changed."""
+    return compared_once.copied(tmp_path / "results")
 
 
 def report_of(workspace) -> str:

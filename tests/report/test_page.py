@@ -49,3 +49,22 @@ def test_a_latex_table_says_over_how_many_a_mean_runs_where_not_over_all(workspa
     page = (workspace.root / "report/index.html").read_text("utf-8")
     assert "(n = 4)" in page
     assert "n = 4 of 5" in page
+
+
+def test_near_ties_among_candidate_masks_are_counted_in_a_sentence(workspace, make_cases):
+    cases = make_cases()
+    for case, lead in zip(cases, [5e-5, 0.0, 1e-4, 0.2], strict=False):
+        case["lead"] = lead
+    workspace.add(cases)
+    render_report(**workspace.inputs, output=workspace.root / "report")
+    page = " ".join((workspace.root / "report/index.html").read_text("utf-8").split())
+    assert (
+        "In 2 of 4 predictions the two best candidate masks lie within 0.0001 in predicted IoU: batch size, draft "
+        "or threads may choose the other one."
+    ) in page
+
+
+def test_predictions_without_leads_say_nothing_of_ties(workspace, make_cases):
+    workspace.add(make_cases())
+    render_report(**workspace.inputs, output=workspace.root / "report")
+    assert "candidate masks" not in (workspace.root / "report/index.html").read_text("utf-8")

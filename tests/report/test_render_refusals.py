@@ -40,6 +40,14 @@ SCORES_FOLDER = "scores/demo/demo/test"
 IMAGES = "datasets/demo/glamm_data/images/coco2014/train2014"
 
 
+@pytest.fixture(scope="module")
+def of_two_cases(new_workspace, make_cases, tmp_path_factory):
+    """An evaluation of two cases, not rendered, to be copied."""
+    workspace = new_workspace(tmp_path_factory.mktemp("refused") / "results")
+    workspace.add(make_cases()[:2])
+    return workspace
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
@@ -71,9 +79,9 @@ IMAGES = "datasets/demo/glamm_data/images/coco2014/train2014"
     ],
 )
 def test_a_missing_or_contradicting_artifact_is_named_and_nothing_is_written(
-    workspace, make_cases, damage, named
+    of_two_cases, tmp_path, damage, named
 ):
-    workspace.add(make_cases()[:2])
+    workspace = of_two_cases.copied(tmp_path / "results")
     damage(workspace)
     with pytest.raises(UserError, match=named):
         render_report(**workspace.inputs, output=workspace.root / "report")

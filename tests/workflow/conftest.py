@@ -12,13 +12,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def pytest_collection_modifyitems(items):
-    """One process runs the workflow's tests, so that the demo is made once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
-
-
 @dataclass(frozen=True)
 class Workflow:
     """The project's workflow over a working directory."""

@@ -10,12 +10,12 @@ SPLIT = "val"  # a few of the ten patients
 
 
 @pytest.fixture(scope="module")
-def compared(demo, start, tmp_path_factory):
+def compared(demo, demo_model, start, tmp_path_factory):
     """The finished demo, with its model in another precision beside it, both evaluated on another split."""
 
     def change(config):
         models = config["models"]
-        models["exact"] = models["demo"] | {"dtype": "float32"}
+        models["exact"] = {"folder": str(demo_model)}  # converted in float32, and linked
         config["evaluations"] = [{"model": name, "dataset": "demo", "split": SPLIT} for name in models]
         config["inference"].update(save_logits=True, shards=1)
         config["scores"].update(compared=["dice", "average_precision"], bootstrap_draws=500)

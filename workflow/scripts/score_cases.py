@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refvessel.evaluation.score_split import score_split
+from refvessel.evaluation.split_scoring import score_split
 from refvessel.workflow import logged
 
 settings = snakemake.params.settings

@@ -20,6 +20,7 @@ _NAME = 1_000  # characters of what a pickle names
 _INTEGER_BITS = 4096
 _CONTAINERS = 10_000_000  # that a walk through the result may meet
 _DEPTH = 100  # of containers within containers
+_TOO_DEEP = f"it nests deeper than {_DEPTH} levels"
 
 
 class UnreadablePickle(Exception):
@@ -68,6 +69,8 @@ def require_walkable(value: Any) -> None:
         if fresh is not None:
             if id(fresh) in opened:
                 raise UnreadablePickle("it has a container that holds itself")
+            if len(path) == _DEPTH:
+                raise UnreadablePickle(_TOO_DEEP)
             path.append((fresh, iter(_containers_in(fresh))))
             opened.add(id(fresh))
         else:
@@ -77,7 +80,7 @@ def require_walkable(value: Any) -> None:
             if count > _CONTAINERS:
                 raise UnreadablePickle(f"it stands for more than {_CONTAINERS} containers")
             if levels > _DEPTH:
-                raise UnreadablePickle(f"it nests deeper than {_DEPTH} levels")
+                raise UnreadablePickle(_TOO_DEEP)
             measured[id(container)] = count, levels
             opened.remove(id(container))
             path.pop()

@@ -22,7 +22,7 @@ def score(
     cores: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
-    from refvessel.evaluation.score_split import score_split
+    from refvessel.evaluation.split_scoring import score_split
 
     score_split(
         predictions=predictions,

@@ -147,7 +147,7 @@ def _ribs(rng: np.random.Generator) -> np.ndarray:
     return 0.07 * _soft_step(width - across, 2) + 0.05 * np.exp(-(((across - width) / 3) ** 2))
 
 
-def _blob(centre, axes, softness: float) -> np.ndarray:
+def _blob(centre: np.ndarray | tuple[float, float], axes: np.ndarray, softness: float) -> np.ndarray:
     """1 inside an ellipse, 0 outside; `softness` is the edge's width as a share of the axes."""
     distance = np.hypot((_COLUMNS - centre[0]) / axes[0], (_ROWS - centre[1]) / axes[1])
     return _soft_step(1 - distance, softness)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,7 @@ def write_labelme_folder(
             write_json(folder / f"{name}.json", _labelme(f"{name}.png", drawn.polygons, annotated_size))
 
 
-def _labelme(image_name: str, polygons: dict[str, list[np.ndarray]], size: int) -> dict:
+def _labelme(image_name: str, polygons: dict[str, list[np.ndarray]], size: int) -> dict[str, Any]:
     scale = size / SIZE
     shapes = [
         {

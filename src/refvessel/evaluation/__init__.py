@@ -1,1 +1,13 @@
 """Predictions meet truth: scoring a split, tuning a threshold, comparing models."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "comparing": ["compare_models"],
+        "split_scoring": ["score_split"],
+        "scoring": ["score"],
+        "tuning": ["tune_threshold"],
+    },
+)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from refvessel.artifacts import COMPARISON, RANKING
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
@@ -60,7 +61,7 @@ def compare_models(
             )
     ranked = pd.concat([ranking(tables, score, draws) for score in scores], ignore_index=True)
     output = Path(output)
-    with atomic_file(output / "ranking.csv") as temporary:
+    with atomic_file(output / RANKING) as temporary:
         write_csv(ranked, temporary)
     comparison = {
         "models": list(cases),
@@ -79,10 +80,10 @@ def compare_models(
         "provenance": {
             "versions": versions(),
             "cases": {name: file_record(path) for name, path in cases.items()},
-            "ranking": file_record(output / "ranking.csv"),
+            "ranking": file_record(output / RANKING),
         },
     }
-    write_json(output / "comparison.json", comparison)
+    write_json(output / COMPARISON, comparison)
     return comparison
 
 

@@ -6,9 +6,8 @@ from typing import Any
 import pandas as pd
 
 from refvessel import rle
+from refvessel.answer_status import Status
 from refvessel.errors import UserError
-
-STATUSES = ("ok", "no_seg", "failed")
 
 
 def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
@@ -67,8 +66,8 @@ def _check_pair(row: Any) -> None:
             raise UserError(
                 f"{name} has {key} {expected!r} in the truth but {found!r} in the predictions; segment again."
             )
-    if row.status not in STATUSES:
-        raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(STATUSES)}.")
+    if row.status not in tuple(Status):
+        raise UserError(f"{name} has the status {row.status!r}; it must be one of {', '.join(Status)}.")
     for source, mask in _masks(row):
         if not rle.is_rle(mask):
             raise UserError(
@@ -80,7 +79,7 @@ def _check_pair(row: Any) -> None:
                 f"{name} has a mask of {height}x{width} pixels in the {source} but its image has "
                 f"{row.height}x{row.width} (height x width); segment the images of this dataset again."
             )
-    if row.status != "ok" and rle.area(row.mask_predicted) > 0:
+    if row.status != Status.OK and rle.area(row.mask_predicted) > 0:
         raise UserError(
             f"{name} has the status {row.status} and yet a mask that is not empty; segment it again."
         )

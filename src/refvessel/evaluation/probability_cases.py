@@ -24,7 +24,7 @@ from refvessel.metrics.probability import (
 from refvessel.predictions.logits_file import read_logits, stored_sent_ids
 from refvessel.predictions.upsampling import image_logits
 
-_EXPRESSIONS_A_TASK = 16
+_EXPRESSIONS_PER_TASK = 16
 _MOST_NAMED = 5
 
 
@@ -45,12 +45,13 @@ def probability_cases(
     columns = ["sent_id", "num_seg", "mask", "ignore_mask"]
     rows = {row["sent_id"]: row for row in paired[columns].to_dict("records")}
     tasks = [
-        (path, [rows[sent_id] for sent_id in sent_ids[first : first + _EXPRESSIONS_A_TASK]])
+        (path, [rows[sent_id] for sent_id in sent_ids[first : first + _EXPRESSIONS_PER_TASK]])
         for path, sent_ids in stored
-        for first in range(0, len(sent_ids), _EXPRESSIONS_A_TASK)
+        for first in range(0, len(sent_ids), _EXPRESSIONS_PER_TASK)
     ]
     done = call_each(_score_some, *zip(*tasks, strict=True), cores=cores) if tasks else []
     scored = {sent_id: result for some in done for sent_id, result in some.items()}
+    row: Any
     scores, counts = [], np.zeros((len(paired), len(THRESHOLDS), len(COUNTS)), np.int64)
     for row, at_thresholds in zip(paired.itertuples(), counts, strict=True):
         if row.sent_id in scored:
@@ -64,7 +65,7 @@ def probability_cases(
 
 
 def threshold_table(counts: np.ndarray, policy: EmptyPolicy) -> pd.DataFrame:
-    """One row a threshold: n_expressions, the summed counts, and each overlap score's `_mean`, `_n` and `_pooled`.
+    """One row per threshold: n_expressions, the summed counts, and each overlap score's `_mean`, `_n`, `_pooled`.
 
     `_n` says over how many expressions the mean runs. `counts` are those of `probability_cases`.
     """

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
@@ -17,16 +19,31 @@ from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
 from refvessel.metrics.probability import PROBABILITY_SCORES
-from refvessel.metrics.sanity_checks import sentinels
-from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
+from refvessel.metrics.sanity_checks import sanity_checks
+from refvessel.metrics.shape import SHAPE_SCORES, TRUTH_SIZES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
 from refvessel.spreadsheets import write_csv
 
 NSD_TOLERANCE = 2.0  # pixels
 TRUTHS_RASTERISER = "coco"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How surfaces are measured.
+
+    unit: of distances, `px` or, where every expression has a spacing, `mm`.
+    nsd_tolerance: pixels.
+    cores: processes that share the work.
+    """
+
+    unit: str = "px"
+    nsd_tolerance: float = NSD_TOLERANCE
+    cores: int = 1
 
 
 def score(
@@ -51,7 +68,7 @@ def score(
     Args:
         predictions: a table as `read_predictions` gives.
         truth: image_id, ref_id, sent_id, phrase, patient, height, width, mask (RLE), ignore_mask (RLE or None)
-            and spacing (mm: height and width of a pixel, or None), one row an expression.
+            and spacing (mm: height and width of a pixel, or None), one row per expression.
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
@@ -75,9 +92,9 @@ def score(
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
     probability, counts = probability_cases(paired, logits, cores=cores) if logits else (None, None)
-    how = {"unit": unit, "nsd_tolerance": nsd_tolerance, "cores": cores}
-    cases = score_pairs(paired, policy, probability, **how)
-    rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, how)
+    measure = Measure(unit, nsd_tolerance, cores)
+    cases = score_pairs(paired, policy, measure, probability)
+    rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
     settings = {
         "distance_unit": unit,
         "nsd_tolerance": nsd_tolerance,
@@ -86,20 +103,21 @@ def score(
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
-    write_cases(cases, output / "cases.parquet", {**provenance, "settings": settings})
-    files = {"cases": file_record(output / "cases.parquet")}
-    if logits:
-        with atomic_file(output / "thresholds.csv") as temporary:
-            write_csv(threshold_table(counts, policy), temporary)
-        files["thresholds"] = file_record(output / "thresholds.csv")
-        files["logits"] = [file_record(path) for path in logits]
+    write_cases(cases, output / CASES, {**provenance, "settings": settings})
+    files: dict[str, Any] = {"cases": file_record(output / CASES)}
+    if counts is None:
+        (output / THRESHOLDS).unlink(missing_ok=True)  # of an earlier scoring, with logits
     else:
-        (output / "thresholds.csv").unlink(missing_ok=True)  # of an earlier scoring, with logits
+        with atomic_file(output / THRESHOLDS) as temporary:
+            write_csv(threshold_table(counts, policy), temporary)
+        files["thresholds"] = file_record(output / THRESHOLDS)
+        files["logits"] = [file_record(path) for path in logits]
     summary = {
         **summarise(cases, policy, draws=draws),
+        "near_ties": near_ties(predictions),
         "official_evaluator": official_scores(paired, official),
         "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
-        "sentinels": sentinels(cases, max_failures),
+        "sentinels": sanity_checks(cases, max_failures),
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
             for name, labels in subgroups(cases).items()
@@ -108,8 +126,14 @@ def score(
         **nnunet_summary(cases),
         "provenance": {**provenance, **files},
     }
-    write_json(output / "summary.json", summary)
+    write_json(output / SUMMARY, summary)
     return summary
+
+
+def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:
+    """How many of the known leads are below NEAR_TIE, so that rounding may choose another mask."""
+    leads = predictions.reindex(columns=["lead"])["lead"].dropna()
+    return {"n": int((leads < NEAR_TIE).sum()), "of": len(leads), "below": NEAR_TIE}
 
 
 def score_cases(
@@ -125,35 +149,43 @@ def score_cases(
 
     `unit` of distances is `px` or, where every expression has a spacing, `mm`.
     """
-    how = {"unit": unit, "nsd_tolerance": nsd_tolerance, "cores": cores}
-    return score_pairs(pair_expressions(predictions, truth), policy, **how)
+    return score_pairs(pair_expressions(predictions, truth), policy, Measure(unit, nsd_tolerance, cores))
 
 
 def score_pairs(
     paired: pd.DataFrame,
     policy: EmptyPolicy,
+    measure: Measure,
     probability: pd.DataFrame | None = None,
-    *,
-    unit: str,
-    nsd_tolerance: float,
-    cores: int,
 ) -> pd.DataFrame:
     """As `score_cases`, of what `pair_expressions` gives and, row by row, the scores of probabilities."""
-    predicted, true = paired["scored_prediction"], paired["scored_truth"]
-    counts = pixel_counts(predicted, true, paired["scored_pixels"])
+    predicted, true = paired["scored_prediction"].tolist(), paired["scored_truth"].tolist()
+    counts = pixel_counts(predicted, true, paired["scored_pixels"].tolist())
     sizes = {"truth_pixels": counts["tp"] + counts["fn"], "predicted_pixels": counts["tp"] + counts["fp"]}
     known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
-    spacings = known if unit == "mm" else [(1.0, 1.0)] * len(paired)
-    shape = shape_scores(predicted, true, spacings=spacings, tolerance=nsd_tolerance, cores=cores)
-    diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
-    for name in SHAPE_SCORES:
-        shape[name] = apply_policy(shape[name].to_numpy(), policy[name], **sizes, diagonals=diagonals)
+    spacings = known if measure.unit == "mm" else [(1.0, 1.0)] * len(paired)
+    shape = shape_scores(
+        predicted, true, spacings=spacings, tolerance=measure.nsd_tolerance, cores=measure.cores
+    )
     if probability is None:
         probability = pd.DataFrame(np.nan, paired.index, PROBABILITY_SCORES)
-    probability = pd.DataFrame(
-        {name: apply_policy(values.to_numpy(), policy[name], **sizes) for name, values in probability.items()}
-    )
-    columns = {
+    diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
+    judged = {
+        name: apply_policy(
+            scores[name].to_numpy(),
+            policy[name],
+            truth_pixels=sizes["truth_pixels"].to_numpy(),
+            predicted_pixels=sizes["predicted_pixels"].to_numpy(),
+            diagonals=diagonals,
+        )
+        for scores, names in ((shape, SHAPE_SCORES), (probability, PROBABILITY_SCORES))
+        for name in names
+    }
+    columns: dict[str, Any] = {
+        **counts,
+        **overlap_scores(counts, policy),
+        **{name: shape[name] for name in TRUTH_SIZES},
+        **judged,
         **sizes,
         "row_spacing": [row for row, _ in known],
         "column_spacing": [column for _, column in known],
@@ -161,10 +193,7 @@ def score_pairs(
         "predicted_mask": paired["mask_predicted"].map(_as_json),
         "ignore_mask": paired["ignore_mask"].map(_as_json),
     }
-    cases = pd.concat(
-        [paired.drop(columns="ignore_mask"), counts, overlap_scores(counts, policy), shape, probability],
-        axis="columns",
-    ).assign(**columns)
+    cases = paired.assign(**columns)
     return cases[CASES_SCHEMA.names]
 
 
@@ -174,19 +203,18 @@ def _by_rasteriser(
     truth: pd.DataFrame,
     redrawn: Mapping[str, Mapping[int, RLE]],
     policy: EmptyPolicy,
-    how: Mapping[str, Any],
+    measure: Measure,
 ) -> dict[str, pd.DataFrame]:
     """The cases of the expressions that were drawn again: against the truth itself, then by each rasteriser."""
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for name, by_sent_id in redrawn.items():
         drawn = truth[truth["sent_id"].isin(by_sent_id)]
         answers = predictions[predictions["sent_id"].isin(by_sent_id)]
         tables.setdefault(TRUTHS_RASTERISER, cases[cases["sent_id"].isin(by_sent_id)])
-        tables[name] = score_cases(
-            answers, drawn.assign(mask=drawn["sent_id"].map(by_sent_id)), policy, **how
-        )
+        redrawn_truth = drawn.assign(mask=drawn["sent_id"].map(by_sent_id))
+        tables[name] = score_pairs(pair_expressions(answers, redrawn_truth), policy, measure)
     return tables
 
 
-def _as_json(rle: dict | None) -> str | None:
-    return None if rle is None else json.dumps(rle, separators=(",", ":"))
+def _as_json(mask: RLE | None) -> str | None:
+    return None if mask is None else json.dumps(mask, separators=(",", ":"))

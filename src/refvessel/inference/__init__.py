@@ -1,1 +1,10 @@
-"""From a model and a tree to one prediction record an expression."""
+"""From a model and a tree to one prediction record per expression."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "run": ["segment_shard"],
+    },
+)

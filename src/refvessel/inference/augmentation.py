@@ -6,9 +6,10 @@ It costs four times one look, and suits only phrases that a flip leaves true: no
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from PIL import Image
 
-from refvessel.inference.logits import masks_of_logits
+from refvessel.inference.official_masks import official_masks
 from refvessel.inference.segmenter import Segmentation
 
 # Each way to flip an image, and the axes of (masks, height, width) along which that reverses its masks.
@@ -25,7 +26,8 @@ def segment_flipped(
     """Segment images and their flips, and average the logits.
 
     The answer is the one to the image itself. Views whose answer has another number of [SEG] take no part, as
-    nothing says which of their masks is which.
+    nothing says which of their masks is which. In each view the candidate is chosen anew: a lead is the smallest
+    over the views.
 
     Args:
         segment: answers every prompt of every image.
@@ -48,13 +50,15 @@ def _average(
     alike = [(axes, view) for axes, view in flipped if len(view.masks) == len(answer.masks)]
     if not len(answer.masks):
         return answer
-    upright = [answer.logits, *(np.flip(view.logits, axes) for axes, view in alike)]
-    logits = np.mean(upright, axis=0, dtype=np.float32)
-    scores = np.mean([answer.scores, *(view.scores for _, view in alike)], axis=0)
+    upright = np.stack([answer.logits, *(np.flip(view.logits, axes) for axes, view in alike)])
+    logits = upright.mean(axis=0, dtype=np.float32)
+    scores = np.array([answer.scores, *(view.scores for _, view in alike)]).mean(axis=0)
+    leads = np.array([answer.leads, *(view.leads for _, view in alike)]).min(axis=0)
     return Segmentation(
         answer=answer.answer,
-        masks=masks_of_logits(logits, height=height, width=width),
+        masks=official_masks(torch.from_numpy(logits), height=height, width=width).numpy(),
         scores=scores.tolist(),
         logits=logits.astype(np.float16),
         drafted=answer.drafted,
+        leads=leads.tolist(),
     )

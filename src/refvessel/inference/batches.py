@@ -1,31 +1,18 @@
 """Which images go through the model together, and how many."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import groupby
 
 import torch
 
-from refvessel.errors import UserError
 from refvessel.inference.devices import require_working_gpu
+from refvessel.inference.failures import Failure, attempted
 from refvessel.inference.plan import ImageTask
 
 _ON_THE_CPU = 4  # where larger batches gain nothing
 _MOST_IMAGES = 64  # from where on larger batches gain nothing on a GPU
 _SHARE_OF_FREE_MEMORY = 0.8  # the rest is for what the allocator cannot reuse
-
-# What may go wrong with an image or for want of memory; anything else is a bug of ours.
-FAILURES = (UserError, ArithmeticError, RuntimeError, MemoryError)
-
-
-class BatchSize:
-    """How many images go through the model at once: fewer after each time that memory was short, never more."""
-
-    def __init__(self, images: int) -> None:
-        self.images = images
-
-    def did_not_fit(self, images: int) -> None:
-        """So many images were too many."""
-        self.images = max(1, min(self.images, images // 2))
 
 
 def form_batches(tasks: Sequence[ImageTask], size: int) -> list[list[ImageTask]]:
@@ -53,14 +40,14 @@ def fitting_batch_size(
     if device.type != "cuda":
         return _ON_THE_CPU
     costliest = max(tasks, key=lambda task: task.cost)
-    try:
-        peaks = [_peaks(lambda count=count: attempt([costliest] * count)) for count in (1, 2)]
-    except FAILURES:  # told when its turn comes
+    peaks = attempted(lambda: [_peaks(partial(attempt, [costliest] * count)) for count in (1, 2)])
+    if isinstance(peaks, Failure):  # told when its turn comes
         require_working_gpu()
         return 1
+    alone, together = peaks
     fitting = [
         _free_memory(gpu) * _SHARE_OF_FREE_MEMORY / max(two - one, 1)
-        for gpu, (one, two) in enumerate(zip(*peaks, strict=True))
+        for gpu, (one, two) in enumerate(zip(alone, together, strict=True))
     ]
     return int(max(1, min(_MOST_IMAGES, *fitting)))
 

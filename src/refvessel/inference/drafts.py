@@ -1,4 +1,4 @@
-"""The answer that a prompt will likely get, which decoding verifies instead of generating it."""
+"""Drafts for speculative decoding: the answer that a prompt will likely get, verified instead of generated."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable

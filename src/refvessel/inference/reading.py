@@ -25,7 +25,7 @@ _SECONDS_OF_GRACE = 2.0
 _READER_ENDED = "DataLoader worker (pid"  # PyTorch's words
 
 
-class _Images(Dataset):
+class _Images(Dataset[ProcessedImage | UserError]):
     """The images of tasks; in the place of one that does not open, the error."""
 
     def __init__(self, tasks: Sequence[ImageTask], processor: Sa2VAProcessor) -> None:

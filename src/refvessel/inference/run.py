@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
-from refvessel.inference.batches import BatchSize, fitting_batch_size, form_batches
+from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.devices import describe_device, peak_memory
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.loaded_model import loaded_model
@@ -82,47 +83,88 @@ def segment_shard(
     run = _run(chosen, model=model_identity(model), split=split, shard=shard)
     expressions = [expression for task in tasks for expression in task.expressions]
     asked = asked_of(expressions, run.identity, chosen.question)
-    if answers is None:
-        _complete(output, None, model, state, tasks, run, asked, chosen)
-        return
-    alike = Path(answers) / run.identity[:_DIGITS]
-    name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
-    kept = alike / f"{name}.jsonl"
-    _complete(kept, alike, model, state, tasks, run, asked, chosen)
-    publish_shard(kept, Path(output))
+    kept = Path(output)
+    if answers is not None:
+        name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
+        kept = Path(answers) / run.identity[:_DIGITS] / f"{name}.jsonl"
+    _complete(
+        _Job(
+            model=model,
+            state=state,
+            processor=Sa2VAProcessor.from_pretrained(model),
+            shard=kept,
+            answers=None if answers is None else kept.parent,
+            tasks=tasks,
+            asked=asked,
+            run=run,
+            settings=chosen,
+        )
+    )
+    if answers is not None:
+        publish_shard(kept, Path(output))
 
 
-def _complete(
-    output: Path,
-    answers: Path | None,
-    model: Path,
-    state: ModelState,
-    tasks: Sequence[ImageTask],
-    run: Run,
-    asked: Sequence[Asked],
-    chosen: Settings,
-) -> None:
+@dataclass(frozen=True)
+class _Job:
+    """A shard to be completed.
+
+    model: official Hugging Face folder.
+    state: what its files were when they were hashed.
+    processor: the model's.
+    shard: where the lines are kept.
+    answers: folder of shards whose answers are used as well, or None.
+    tasks: all images of the shard.
+    asked: all its expressions.
+    run: what its answers depend on.
+    settings: how it is segmented.
+    """
+
+    model: Path
+    state: ModelState
+    processor: Sa2VAProcessor
+    shard: Path
+    answers: Path | None
+    tasks: Sequence[ImageTask]
+    asked: Sequence[Asked]
+    run: Run
+    settings: Settings
+
+
+def _complete(job: _Job) -> None:
     """Segment what of a shard nobody has answered yet; without any, neither model nor GPU is needed."""
-    device = chosen.chosen_device()
-    processor = Sa2VAProcessor.from_pretrained(model)
-    with stopped_by_signals(), open_shard(output, run, asked, answers) as writer:
-        pending = [task for task in tasks if _unfinished([task], writer)]
-        done = len(tasks) - len(pending)
+    with stopped_by_signals(), open_shard(job.shard, job.run, job.asked, job.answers) as writer:
+        done, total = sum(not _unfinished([task], writer) for task in job.tasks), len(job.tasks)
         if done:
             print(
-                f"{done} of {len(tasks)} images were answered by earlier jobs; {len(pending)} are segmented.",
+                f"{done} of {total} images were answered by earlier jobs; {total - done} are segmented.",
                 file=sys.stderr,
             )
-        with reported(output, done=done, total=len(tasks)) as reporter:
-            if pending:
-                with _ready(model, output, tasks, processor, chosen, reporter) as predictor:
-                    _require_unchanged(model, state)
-                    # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
-                    batches = _left(form_batches(tasks, predictor.batch_size.images), writer)
-                    with _read(batches, processor, chosen) as images:
-                        _write(predictor, batches, images, writer, reporter, device)
+        with reported(job.shard, done=done, total=total) as reporter:
+            if done < total:
+                _segment(job, writer, reporter)
             writer.finish()
-            _require_few_failures(output, chosen.max_failures)
+            _require_few_failures(job.shard, job.settings.max_failures)
+
+
+def _segment(job: _Job, writer: ShardWriter, reporter: Reporter) -> None:
+    """Predict, write and report what is missing."""
+    with _ready(job, reporter) as predictor:
+        _require_unchanged(job.model, job.state)
+        # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
+        batches = _left(form_batches(job.tasks, predictor.batch_size), writer)
+        with (
+            _read(batches, job) as images,
+            closing(predictor.predict_all(batches, images)) as predictions,
+        ):
+            for batch, predicted in zip(batches, predictions, strict=True):
+                missing = _unfinished(batch, writer)
+                kept = [each for each in predicted if each[0].sent_id in missing]
+                writer.append(kept)
+                reporter.advance(
+                    images=len({prediction.image_id for prediction, _ in kept}),
+                    failures=len(failures(prediction for prediction, _ in kept)),
+                    memory=peak_memory(job.settings.chosen_device()),
+                )
 
 
 def _require_unchanged(model: Path, state: ModelState) -> None:
@@ -150,18 +192,12 @@ def _run(settings: Settings, **of_what: str) -> Run:
 
 
 @contextmanager
-def _ready(
-    model: Path,
-    output: Path,
-    tasks: Sequence[ImageTask],
-    processor: Sa2VAProcessor,
-    settings: Settings,
-    reporter: Reporter,
-) -> Iterator[Predictor]:
+def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
     """The model on its devices, which it holds until the block ends, and the batch size that fits."""
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    settings, processor = job.settings, job.processor
     device = settings.chosen_device()
     if settings.threads and device.type == "cpu":
         torch.set_num_threads(settings.threads)
@@ -169,79 +205,54 @@ def _ready(
         if device.type == "cuda":
             held.enter_context(claimed_gpus(settings.gpus_per_job, lambda: reporter.enter(WAITING)))
         reporter.enter(LOADING, describe_device(device))
-        loaded = held.enter_context(
+        model = held.enter_context(
             loaded_model(
-                model,
-                output,
+                job.model,
+                job.shard,
                 dtype=settings.chosen_dtype(),
                 device=device,
                 stated=settings.weights_memory(),
                 language_weights=settings.language_weights,
             )
         )
-        drafts = _drafts(settings.draft, processor, output)
-        predictor = Predictor(
-            Segmenter(loaded, processor, settings.max_new_tokens, drafts),
-            processor,
-            settings.question,
-            flips=settings.flips,
-        )
-        predictor.batch_size = BatchSize(
-            settings.batch_size or fitting_batch_size(tasks, predictor.rehearse, device)
+        segmenter = Segmenter(model, processor, settings.max_new_tokens, _drafts(job))
+        predictor = Predictor(segmenter, processor, settings.question, flips=settings.flips)
+        predictor.batch_size = settings.batch_size or fitting_batch_size(
+            job.tasks, predictor.rehearse, device
         )
         if settings.compiled:
-            compile_blocks(loaded)
+            compile_blocks(model)
         state = WARMING_UP if settings.compiled else RUNNING
-        reporter.enter(state, describe_device(device, getattr(loaded, "hf_device_map", None)))
+        reporter.enter(state, describe_device(device, getattr(model, "hf_device_map", None)))
         yield predictor
 
 
-def _drafts(draft: str | None, processor: Sa2VAProcessor, output: Path) -> Drafts | None:
+def _drafts(job: _Job) -> Drafts | None:
     """What answers to expect, knowing those that an earlier job has got."""
-    if draft is None:
+    if job.settings.draft is None:
         return None
-    drafts = Drafts(processor.answer_ids(draft), processor.stop_token_ids)
-    drafts.observe(processor.answer_ids(prediction.answer) for prediction in read_shard(output))
+    ids = job.processor.answer_ids
+    drafts = Drafts(ids(job.settings.draft), job.processor.stop_token_ids)
+    drafts.observe(ids(prediction.answer) for prediction in read_shard(job.shard))
     return drafts
 
 
 @contextmanager
 def _read(
-    batches: Sequence[Sequence[ImageTask]], processor: Sa2VAProcessor, settings: Settings
+    batches: Sequence[Sequence[ImageTask]], job: _Job
 ) -> Iterator[Iterator[ProcessedImage | UserError] | None]:
     """The batches' images, one after the other; on the CPU one process reads and the others compute.
 
     None where flips are asked for: whoever flips an image reads it first.
     """
-    if settings.flips:
+    if job.settings.flips:
         yield None
         return
-    on_gpu = settings.chosen_device().type == "cuda"
-    readers = (settings.threads or cores()) if on_gpu else 1
+    on_gpu = job.settings.chosen_device().type == "cuda"
+    readers = (job.settings.threads or cores()) if on_gpu else 1
     tasks = [*chain.from_iterable(batches)]
-    with read_images(tasks, processor, readers=readers, pinned=on_gpu) as images:
+    with read_images(tasks, job.processor, readers=readers, pinned=on_gpu) as images:
         yield images
-
-
-def _write(
-    predictor: Predictor,
-    batches: Sequence[Sequence[ImageTask]],
-    images: Iterator[ProcessedImage | UserError] | None,
-    writer: ShardWriter,
-    reporter: Reporter,
-    device: torch.device,
-) -> None:
-    """Predict the batches, and write and report what was missing of each."""
-    with closing(predictor.predict_all(batches, images)) as predictions:
-        for batch, predicted in zip(batches, predictions, strict=True):
-            missing = _unfinished(batch, writer)
-            kept = [each for each in predicted if each[0].sent_id in missing]
-            writer.append(kept)
-            reporter.advance(
-                images=len({prediction.image_id for prediction, _ in kept}),
-                failures=len(failures(prediction for prediction, _ in kept)),
-                memory=peak_memory(device),
-            )
 
 
 def _left(batches: Sequence[Sequence[ImageTask]], writer: ShardWriter) -> list[list[ImageTask]]:

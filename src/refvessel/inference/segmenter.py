@@ -1,22 +1,69 @@
-"""A batch of images and prompts through the model, to answers and masks."""
+"""A batch of images and prompts through the model: encoded, decoded, collected.
+
+encode   tiles and prompts through the language model, images through SAM2's encoder; the host waits for nothing
+decode   answers, and the masks of their [SEG]; the host waits for the tokens that the language model chose
+collect  the host waits for the masks
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import torch
 
 from refvessel.inference.drafts import Drafts
+from refvessel.inference.official_masks import official_masks
+from refvessel.inference.plan import ImageTask
 from refvessel.model.decoding import Answer, Prefill, Stopping
-from refvessel.model.modeling import ImageFeatures, Masks, Sa2VAModel, upsample_logits
+from refvessel.model.modeling import ImageFeatures, Masks, Sa2VAModel
 from refvessel.model.packing import PackedPrompts, pack_prompts
-from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
+from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.model.transfer import Arriving, to_device
 
 ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 _LARGEST_LOGIT = float(np.finfo(np.float16).max)
 _PROMPTS_KEPT = 4096  # token ids of so many questions and tile counts
+
+
+@dataclass
+class Batch:
+    """Images that go through the model together, and what is known of them so far.
+
+    images: as the encoders read them, until the batch is decoded.
+    prompts: of each image.
+    tasks: what is asked about each image; empty where only the answers are wanted.
+    full: whether it has as many images as batches have; other shapes are too rare to be compiled for.
+    prefill: of all prompts, from when the batch is encoded until it is decoded.
+    features: SAM2's, of all images, likewise; None where they are made of those images only that some answer
+        segments.
+    answers: to all prompts, image by image.
+    masks: of each answer, bool (number of [SEG], width, height), on their way to the host once the batch is
+        decoded: run lengths run down the columns.
+    others: of all [SEG] one after the other, likewise: the predicted IoU of each candidate, float32 (number, 3),
+        the logits, float16 (number, size/4, size/4); and bool, whether all logits are finite.
+    """
+
+    images: Sequence[ProcessedImage]
+    prompts: Sequence[Sequence[str]]
+    tasks: Sequence[ImageTask] = ()
+    full: bool = True
+    prefill: Prefill | None = None
+    features: ImageFeatures | None = None
+    answers: Sequence[Answer] = ()
+    masks: Arriving | None = None
+    others: Arriving | None = None
+
+    @property
+    def owners(self) -> list[int]:
+        """The image of each prompt, by its number."""
+        return [image for image, mine in enumerate(self.prompts) for _ in mine]
+
+    def let_go(self) -> None:
+        """Free what was computed for `decode`, and the images."""
+        self.images = ()
+        self.prefill = self.features = None
 
 
 @dataclass(frozen=True)
@@ -25,9 +72,10 @@ class Segmentation:
 
     answer: generated text, special tokens included.
     masks: bool (number of [SEG], height, width), at the image's own size.
-    scores: SAM2's predicted IoU of each mask.
+    scores: SAM2's predicted IoU of each mask, the best of its candidates.
     logits: float16 (number of [SEG], size/4, size/4), what the masks were upsampled and thresholded from.
-    drafted: whether the answer was foreseen, and so verified in one pass.
+    drafted: whether the draft was the answer, so that the prompt's own pass verified it.
+    leads: by how much each score exceeds that of the second-best candidate; empty where there is one candidate.
     """
 
     answer: str
@@ -35,49 +83,17 @@ class Segmentation:
     scores: list[float]
     logits: np.ndarray
     drafted: bool = False
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A batch that the encoders and the language model read; on a GPU they may still be running.
-
-    images: of the batch.
-    owners: the image of each prompt, by its number.
-    prefill: of all prompts.
-    features: SAM2's, of all images; None where they are made of those images only that some answer segments.
-    """
-
-    images: Sequence[ProcessedImage]
-    owners: list[int]
-    prefill: Prefill
-    features: ImageFeatures | None
-
-
-@dataclass(frozen=True)
-class Launched:
-    """A batch whose last kernels may still be running, its tensors on their way to the host.
-
-    owners: the image of each prompt.
-    masks: of each prompt, bool (number of [SEG], width, height): run lengths run down the columns.
-    others: of all [SEG] one after the other, their scores, float32 (number,), and their logits, float16
-        (number, size/4, size/4); and bool, whether all logits are finite.
-    """
-
-    num_images: int
-    owners: list[int]
-    answers: list[Answer]
-    masks: Arriving
-    others: Arriving
+    leads: list[float] = field(default_factory=list)
 
 
 class Segmenter:
-    """Runs a model over batches.
+    """Takes batches through a model, stage by stage; a batch may be encoded before the one before it is decoded.
 
     Args:
         model: in its dtype, in evaluation mode.
         processor: the model's processor.
         max_new_tokens: the longest answer.
-        drafts: what answers are expected; a wrong guess costs time but changes no answer. None decodes plainly.
+        drafts: for speculative decoding; a draft that is no answer costs time. None decodes token by token.
     """
 
     def __init__(
@@ -92,85 +108,97 @@ class Segmenter:
         self._stopping = Stopping(processor.stop_token_ids, max_new_tokens)
         self._drafts = drafts
         self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
-        self._on_gpu = model.device.type == "cuda"
-        self._beside = torch.cuda.Stream(model.device) if self._on_gpu else None
-        if self._beside:  # the weights have to be there
-            self._beside.wait_stream(torch.cuda.current_stream(model.device))
+        # SAM2's encoder runs beside the language model: much of it waits for memory, and the rest for matmuls.
+        self._side_stream: torch.cuda.Stream | None = None
+        if model.device.type == "cuda":
+            self._side_stream = torch.cuda.Stream(model.device)
+            self._side_stream.wait_stream(self._main_stream())  # the weights have to be there
 
-    def segment(
-        self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]
-    ) -> list[list[Segmentation]]:
+    def segment(self, batch: Batch) -> list[list[Segmentation]]:
         """Answer every prompt of every image; prompts may differ in number and length from image to image.
 
         Raises:
             UserError: for a prompt without `<image>`.
             ArithmeticError: where logits are not finite.
         """
-        return self.finish(self.answer(self.begin(images, prompts)))
+        self.encode(batch)
+        self.decode(batch)
+        return self.collect(batch)
 
     @torch.inference_mode()
-    def begin(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> Begun:
-        """Begin what `answer` goes on with; the host waits for nothing.
-
-        A GPU is never idle where the next batch is begun before one is answered.
-        """
-        owners = [image for image, mine in enumerate(prompts) for _ in mine]
-        features = self._encode_beside(images) if self._beside else None
-        return Begun(images, owners, self._read(images, prompts), features)
+    def encode(self, batch: Batch) -> None:
+        """Read images and prompts; the host waits for nothing."""
+        with self._compiled_if_full(batch):
+            features = self._encode_beside(batch.images, self._side_stream) if self._side_stream else None
+            batch.prefill = self._read(batch)
+            batch.features = features
 
     @torch.inference_mode()
-    def answer(self, begun: Begun) -> Launched:
-        """Go on with what `finish` completes; the host waits for the language model's choices only."""
-        images, owners = begun.images, begun.owners
-        answers = self._model.answers(
-            begun.prefill, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
-        )
-        found = self._decode(images, owners, answers, begun.features)
+    def decode(self, batch: Batch) -> None:
+        """Answer, and launch the masks; lets go of what `encode` made."""
+        assert batch.prefill is not None
+        with self._compiled_if_full(batch):
+            answers = self._model.answers(
+                batch.prefill, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
+            )
+            found = self._masks(batch, answers)
         if self._drafts:
             self._drafts.observe(answer.token_ids for answer in answers)
+        sizes = [(batch.images[owner].height, batch.images[owner].width) for owner in batch.owners]
         masks = [
-            self._at_image_size(mine, images[owner]).mT.contiguous()
-            for mine, owner in zip(found.logits.split(_counts(answers)), owners, strict=True)
+            official_masks(logits, height=height, width=width).mT.contiguous()
+            for logits, (height, width) in zip(found.logits.split(_counts(answers)), sizes, strict=True)
         ]
         halves = found.logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
-        return Launched(
-            num_images=len(images),
-            owners=owners,
-            answers=answers,
-            masks=Arriving(*masks),
-            others=Arriving(found.iou_scores.amax(-1), halves, torch.isfinite(found.logits).all()),
-        )
+        arriving = Arriving(*masks)
+        others = Arriving(found.iou_scores, halves, torch.isfinite(found.logits).all())
+        batch.let_go()
+        batch.answers, batch.masks, batch.others = answers, arriving, others
 
-    def finish(self, launched: Launched) -> list[list[Segmentation]]:
-        """Wait for a launched batch; the answers of each image, in the order of its prompts."""
-        scores, logits, finite = launched.others.wait()
+    def collect(self, batch: Batch) -> list[list[Segmentation]]:
+        """The answers of each image, in the order of its prompts, once all tensors are on the host."""
+        assert batch.masks is not None
+        assert batch.others is not None
+        scores, logits, finite = batch.others.wait()
         if not finite:
             raise ArithmeticError("the mask logits are not finite")
-        counts = _counts(launched.answers)
-        grouped: list[list[Segmentation]] = [[] for _ in range(launched.num_images)]
-        for owner, answer, masks, score, mine in zip(
-            launched.owners,
-            launched.answers,
-            launched.masks.wait(),
-            scores.split(counts),
+        counts = _counts(batch.answers)
+        ranked = scores.sort(-1, descending=True).values
+        grouped: list[list[Segmentation]] = [[] for _ in batch.prompts]
+        for owner, answer, masks, score, lead, mine in zip(
+            batch.owners,
+            batch.answers,
+            batch.masks.wait(),
+            ranked[:, 0].split(counts),
+            (ranked[:, :1] - ranked[:, 1:2]).split(counts),  # without columns where there is one candidate
             logits.split(counts),
             strict=True,
         ):
-            text = self._processor.answer_text(answer.token_ids)
             grouped[owner].append(
-                Segmentation(text, masks.mT.numpy(), score.tolist(), mine.numpy(), answer.drafted)
+                Segmentation(
+                    answer=self._processor.answer_text(answer.token_ids),
+                    masks=masks.mT.numpy(),
+                    scores=score.tolist(),
+                    logits=mine.numpy(),
+                    drafted=answer.drafted,
+                    leads=lead.flatten().tolist(),
+                )
             )
         return grouped
 
-    def _read(self, images: Sequence[ProcessedImage], prompts: Sequence[Sequence[str]]) -> Prefill:
+    def _compiled_if_full(self, batch: Batch) -> AbstractContextManager[object]:
+        """Only full batches are worth being compiled for: each other shape would take tens of seconds, once."""
+        return nullcontext() if batch.full else self._model.uncompiled()
+
+    def _read(self, batch: Batch) -> Prefill:
         token_ids = [
             [self._prompt_ids(prompt, len(image.tiles)) for prompt in mine]
-            for image, mine in zip(images, prompts, strict=True)
+            for image, mine in zip(batch.images, batch.prompts, strict=True)
         ]
         draft = self._drafts.likeliest() if self._drafts else []
-        packed = pack_prompts(token_ids, draft, multiple=ROUND_LENGTH if self._on_gpu else 1)
-        tiles = self._model.embed_tiles(self._pixels([image.tiles for image in images]))
-        of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in images])]
+        packed = pack_prompts(token_ids, draft, multiple=ROUND_LENGTH if self._side_stream else 1)
+        tiles = self._model.embed_tiles(self._pixels([image.tiles for image in batch.images]))
+        of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in batch.images])]
         return self._model.read_prompts(
             packed.on(self._model.device),
             self._as_often_as_shown(of_image, packed),
@@ -178,55 +206,50 @@ class Segmenter:
         )
 
     def _as_often_as_shown(self, of_image: list[torch.Tensor], packed: PackedPrompts) -> torch.Tensor:
-        """The image tokens in the rows' order; once an image, where its prompts share their beginning."""
+        """The image tokens in the rows' order; once per image, where its prompts share their beginning."""
         places = (packed.input_ids == self._processor.image_token_id).sum(-1).tolist()
         return torch.cat(
             [each for each, count in zip(of_image, places, strict=True) for _ in range(count // len(each))]
         )
 
-    def _encode_beside(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
-        """SAM2's features, on a stream of their own: much of them waits for memory, and the rest for products."""
-        main = torch.cuda.current_stream(self._model.device)
-        with torch.cuda.stream(self._beside):
-            features = self._model.encode_images(self._pixels([image.whole[None] for image in images]))
+    def _encode_beside(
+        self, images: Sequence[ProcessedImage], side_stream: torch.cuda.Stream
+    ) -> ImageFeatures:
+        """SAM2's features, on a stream of their own."""
+        main = self._main_stream()
+        with torch.cuda.stream(side_stream):
+            features = self._encode_wholes(images)
         for tensor in (features.embedding, *features.high_resolution):
             tensor.record_stream(main)
         return features
 
-    def _decode(
-        self,
-        images: Sequence[ProcessedImage],
-        owners: list[int],
-        answers: list[Answer],
-        features: ImageFeatures | None,
-    ) -> Masks:
+    def _masks(self, batch: Batch, answers: list[Answer]) -> Masks:
         """The masks of all answers, one after the other; of the images' features, where they are known."""
-        index = [owner for owner, count in zip(owners, _counts(answers), strict=True) for _ in range(count)]
+        counts = _counts(answers)
+        index = [owner for owner, count in zip(batch.owners, counts, strict=True) for _ in range(count)]
         if not index:
             return self._model.no_masks()
-        encoded = [*range(len(images))]
+        encoded, features = [*range(len(batch.images))], batch.features
         if features is None:  # only what some answer segments
             encoded = sorted(set(index))
-            features = self._model.encode_images(
-                self._pixels([images[image].whole[None] for image in encoded])
-            )
-        else:
-            torch.cuda.current_stream(self._model.device).wait_stream(self._beside)
+            features = self._encode_wholes([batch.images[image] for image in encoded])
+        elif self._side_stream:
+            self._main_stream().wait_stream(self._side_stream)
         states = torch.cat([answer.seg_states for answer in answers])
         position = torch.tensor([encoded.index(image) for image in index])
         return self._model.decode_masks(features.of(to_device(position, states.device)), states)
 
-    def _at_image_size(self, logits: torch.Tensor, image: ProcessedImage) -> torch.Tensor:
-        if not len(logits):
-            return torch.zeros(0, image.height, image.width, dtype=torch.bool)
-        size = self._model.grounding_encoder.image_size
-        return upsample_logits(logits, size, image.height, image.width).sigmoid() > 0.5
+    def _encode_wholes(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
+        return self._model.encode_images(self._pixels([image.whole[None] for image in images]))
 
     def _pixels(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Normalised pixels on the device of uint8 tensors (count, 1 or 3, height, width), one after the other."""
         device, channels = self._model.device, max(part.shape[1] for part in parts)
         moved = [to_device(part, device).expand(-1, channels, -1, -1) for part in parts]
-        return normalise(torch.cat(moved), self._model.dtype)
+        return self._model.normalise(torch.cat(moved), self._model.dtype)
+
+    def _main_stream(self) -> torch.cuda.Stream:
+        return torch.cuda.current_stream(self._model.device)
 
 
 def _counts(answers: Sequence[Answer]) -> list[int]:

@@ -1,16 +1,15 @@
-"""The table of cases, `cases.parquet`: one row an expression, from which every table and figure derives."""
+"""The table of cases, `cases.parquet`: one row per expression, from which every table and figure derives."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from refvessel.errors import UserError
-from refvessel.files import atomic_file
 from refvessel.metrics.policy import SCORES
+from refvessel.parquet_file import read_parquet, write_parquet
 
 CASES_SCHEMA = pa.schema(
     [
@@ -19,7 +18,7 @@ CASES_SCHEMA = pa.schema(
         ("sent_id", pa.int64()),
         ("phrase", pa.string()),
         ("patient", pa.string()),
-        ("status", pa.string()),  # ok | no_seg | failed
+        ("status", pa.string()),  # of Status
         ("error", pa.string()),  # of a failed expression, else null
         ("height", pa.int64()),  # of the image, pixels
         ("width", pa.int64()),
@@ -40,15 +39,10 @@ CASES_SCHEMA = pa.schema(
     ]
 )
 
-_METADATA_KEY = "refvessel"
 
-
-def write_cases(cases: pd.DataFrame, path: Path, made_from: dict[str, Any]) -> None:
+def write_cases(cases: pd.DataFrame, path: Path, made_from: Mapping[str, Any]) -> None:
     """Write the table, its provenance and settings in its metadata, atomically."""
-    table = pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False)
-    metadata = json.dumps(made_from, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    with atomic_file(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({_METADATA_KEY: metadata}), temporary)
+    write_parquet(path, pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False), made_from)
 
 
 def read_cases(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -56,17 +50,10 @@ def read_cases(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
     Raises UserError where the file is missing, is not Parquet, has other columns or an expression twice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; score the predictions first.")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}); score again.") from None
-    made_from = (table.schema.metadata or {}).get(_METADATA_KEY.encode())
-    if made_from is None or not table.schema.equals(CASES_SCHEMA):
+    table, made_from = read_parquet(path, "score the predictions again")
+    if not table.schema.equals(CASES_SCHEMA):
         raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
     cases = table.to_pandas()
     if cases["sent_id"].duplicated().any():
         raise UserError(f"{path} has an expression twice; score again.")
-    return cases, json.loads(made_from)
+    return cases, made_from

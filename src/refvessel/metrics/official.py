@@ -1,6 +1,6 @@
 """The official evaluator's cIoU and gIoU of the same predictions, and why they are not ours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -63,10 +63,9 @@ def official_scores(paired: pd.DataFrame, reading: OfficialReading | None = None
     }
 
 
-def _overlaps(predictions: Sequence[RLE], truths: Sequence[RLE]) -> np.ndarray:
+def _overlaps(predictions: Iterable[RLE], truths: Iterable[RLE]) -> np.ndarray:
     """Pixels of the intersection and of the union of each pair, int64 (pairs, 2)."""
-    predictions, truths = list(predictions), list(truths)
-    counts = pixel_counts(predictions, truths, [0] * len(truths))
+    counts = pixel_counts(list(predictions), true := list(truths), [0] * len(true))
     return np.stack([counts["tp"], counts["tp"] + counts["fp"] + counts["fn"]], axis=1)
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
 def call_each(
-    function: Callable[..., Result], *arguments: Iterable, cores: int, calls_a_task: int = 1
+    function: Callable[..., Result], *arguments: Iterable[Any], cores: int, calls_per_task: int = 1
 ) -> list[Result]:
     """`list(map(function, *arguments))`, by `cores` processes that are given some calls at a time."""
     if cores == 1:
         return list(map(function, *arguments))
     # Forked: a Snakemake script has no guard against being imported by its workers.
     with ProcessPoolExecutor(cores, get_context("fork")) as pool:
-        return list(pool.map(function, *arguments, chunksize=calls_a_task))
+        return list(pool.map(function, *arguments, chunksize=calls_per_task))

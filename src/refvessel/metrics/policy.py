@@ -6,7 +6,6 @@ an empty truth), so the answer is data: the defaults below, changed cell by cell
 
 import math
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy as np
 
@@ -14,16 +13,17 @@ from refvessel.errors import UserError
 
 # score -> emptiness -> value. A number is the score; None leaves the expression out of the score's means;
 # "formula" keeps what the score's formula gives, which is None where that is 0/0; "diagonal" is the image's.
-EmptyPolicy = Mapping[str, Mapping[str, float | str | None]]
+Cell = float | str | None
+EmptyPolicy = Mapping[str, Mapping[str, Cell]]
 
 FORMULA, DIAGONAL = "formula", "diagonal"
 
-_NOTHING_RIGHT = {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0}
-_OF_THE_TRUTH = {"both_empty": 1.0, "truth_empty": None, "prediction_empty": 0.0}
-_DISTANCE = {"both_empty": 0.0, "truth_empty": DIAGONAL, "prediction_empty": DIAGONAL}
+_NOTHING_RIGHT: dict[str, Cell] = {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0}
+_OF_THE_TRUTH: dict[str, Cell] = {"both_empty": 1.0, "truth_empty": None, "prediction_empty": 0.0}
+_DISTANCE: dict[str, Cell] = {"both_empty": 0.0, "truth_empty": DIAGONAL, "prediction_empty": DIAGONAL}
 # Probabilities order the pixels of an empty mask, too; without foreground there is nothing to order.
-_OF_PROBABILITIES = {"both_empty": None, "truth_empty": None, "prediction_empty": FORMULA}
-_COUNTED = {"both_empty": 0.0, "truth_empty": FORMULA, "prediction_empty": FORMULA}
+_OF_PROBABILITIES: dict[str, Cell] = {"both_empty": None, "truth_empty": None, "prediction_empty": FORMULA}
+_COUNTED: dict[str, Cell] = {"both_empty": 0.0, "truth_empty": FORMULA, "prediction_empty": FORMULA}
 
 EMPTY_POLICY: EmptyPolicy = {
     "dice": _NOTHING_RIGHT,
@@ -58,7 +58,7 @@ UNBOUNDED = (*DISTANCES, "betti0_error", "betti1_error", "branch_point_error", "
 ERRORS = (*UNBOUNDED, "ece")
 
 
-def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, float | str | None]]:
+def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, Cell]]:
     """The default table with `changes` laid over it, cell by cell.
 
     Raises UserError for an unknown score or emptiness and for a value that the score cannot have.
@@ -80,16 +80,16 @@ def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, fl
 
 def apply_policy(
     values: np.ndarray,
-    cells: Mapping[str, float | str | None],
+    cells: Mapping[str, Cell],
     *,
     truth_pixels: np.ndarray,
     predicted_pixels: np.ndarray,
-    diagonals: np.ndarray | None = None,
+    diagonals: np.ndarray | float = np.nan,
 ) -> np.ndarray:
     """One score's values with its row of the policy applied; float64, NaN where undefined.
 
     `values`, `truth_pixels`, `predicted_pixels` (foreground sizes) and `diagonals` (of the images, in the unit of
-    the score; only distances need them) have one entry an expression.
+    the score; only distances need them) have one entry per expression.
     """
     truth_empty, prediction_empty = truth_pixels == 0, predicted_pixels == 0
     where = {
@@ -100,19 +100,19 @@ def apply_policy(
     values = values.astype(np.float64)
     for emptiness, value in cells.items():
         if value == DIAGONAL:
-            values[where[emptiness]] = diagonals[where[emptiness]]
+            values = np.where(where[emptiness], diagonals, values)
         elif value != FORMULA:
             values[where[emptiness]] = np.nan if value is None else value
     return values
 
 
-def _checked(score: str, emptiness: str, value: object) -> float | str | None:
+def _checked(score: str, emptiness: str, value: Cell) -> Cell:
     words = (FORMULA, DIAGONAL) if score in DISTANCES else (FORMULA,)
     most = math.inf if score in UNBOUNDED else 1
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if is_number and 0 <= value <= most and math.isfinite(value):
-        return float(value)
-    if value is None or value in words:
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        if 0 <= value <= most and math.isfinite(value):
+            return float(value)
+    elif value is None or value in words:
         return value
     numbers = "a number from 0" if score in UNBOUNDED else "a number from 0 to 1"
     raise UserError(

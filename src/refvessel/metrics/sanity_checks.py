@@ -1,22 +1,24 @@
-"""Sentinels: signs that a run is not what it claims to be, each a named finding."""
+"""Sanity checks: signs that a run is not what it claims to be, each a named finding."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
+from refvessel.answer_status import Status
+
 
 @dataclass(frozen=True)
-class Sentinel:
-    """What one sentinel saw: whether it is alarming, of how many expressions, and a sentence for the report."""
+class SanityCheck:
+    """What one check saw: whether it is alarming, of how many expressions, and a sentence for the report."""
 
     raised: bool
     count: int
     text: str
 
 
-def sentinels(cases: pd.DataFrame, max_failures: int) -> dict[str, dict[str, Any]]:
-    """The sentinels of one evaluation by name, as plain data.
+def sanity_checks(cases: pd.DataFrame, max_failures: int) -> dict[str, dict[str, Any]]:
+    """The sanity checks of one evaluation by name, as plain data.
 
     failures              failed expressions; raised where they are more than `max_failures`
     no_seg                answers without [SEG]
@@ -34,31 +36,31 @@ def sentinels(cases: pd.DataFrame, max_failures: int) -> dict[str, dict[str, Any
     repeated = int(answered["predicted_mask"].map(images).gt(1).sum())
     empty = n - len(answered)
     full = int(((answered["tn"] == 0) & (answered["fn"] == 0)).sum())
-    no_seg, failed = (int((cases["status"] == status).sum()) for status in ("no_seg", "failed"))
+    no_seg, failed = (int((cases["status"] == status).sum()) for status in (Status.NO_SEG, Status.FAILED))
     kept = "they count as empty masks and stay in every mean"
     found = {
-        "failures": Sentinel(
+        "failures": SanityCheck(
             failed > max_failures,
             failed,
             f"{failed} of {n} expressions failed, {max_failures} allowed: {kept}.",
         ),
-        "no_seg": Sentinel(
+        "no_seg": SanityCheck(
             no_seg > 0, no_seg, f"{no_seg} of {n} answers ({no_seg / n:.1%}) contained no [SEG]: {kept}."
         ),
-        "all_empty": Sentinel(empty == n, empty, f"{empty} of {n} predictions are empty."),
-        "full_image": Sentinel(full > 0, full, f"{full} of {n} predictions cover the whole image."),
-        "equal_to_truth": Sentinel(equal > 0, equal, f"{equal} of {n} predictions equal their truth."),
-        "equal_across_images": Sentinel(
+        "all_empty": SanityCheck(empty == n, empty, f"{empty} of {n} predictions are empty."),
+        "full_image": SanityCheck(full > 0, full, f"{full} of {n} predictions cover the whole image."),
+        "equal_to_truth": SanityCheck(equal > 0, equal, f"{equal} of {n} predictions equal their truth."),
+        "equal_across_images": SanityCheck(
             repeated > 0, repeated, f"{repeated} of {n} predictions equal the prediction for another image."
         ),
     }
-    return {name: asdict(sentinel) for name, sentinel in found.items()}
+    return {name: asdict(check) for name, check in found.items()}
 
 
 def equal_between(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
-    """The sentinel of two models' cases of the same expressions: non-empty predictions that are the same."""
+    """The check of two models' cases of the same expressions: non-empty predictions that are the same."""
     pairs = first.merge(second, on="sent_id", suffixes=("", "_second"), validate="one_to_one")
     answered = pairs[(pairs["predicted_pixels"] > 0) | (pairs["predicted_pixels_second"] > 0)]
     equal = int((answered["predicted_mask"] == answered["predicted_mask_second"]).sum())
     text = f"{equal} of {len(pairs)} predictions of the two models are equal."
-    return asdict(Sentinel(equal > 0, equal, text))
+    return asdict(SanityCheck(equal > 0, equal, text))

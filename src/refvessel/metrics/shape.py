@@ -17,7 +17,7 @@ from refvessel.rle import RLE
 SHAPE_SCORES = (*SURFACE_SCORES, *TOPOLOGY_SCORES)
 TRUTH_SIZES = ("truth_regions", "vessel_width")
 
-_PAIRS_A_TASK = 8
+_PAIRS_PER_TASK = 8
 
 
 def shape_scores(
@@ -36,7 +36,7 @@ def shape_scores(
     the side that a square of the same area would have. `cores` processes share the work.
     """
     arguments = predictions, truths, spacings, repeat(tolerance, len(truths))
-    rows = call_each(_shape_of_pair, *arguments, cores=cores, calls_a_task=_PAIRS_A_TASK)
+    rows = call_each(_shape_of_pair, *arguments, cores=cores, calls_per_task=_PAIRS_PER_TASK)
     return pd.DataFrame(rows, columns=[*SHAPE_SCORES, *TRUTH_SIZES], dtype=np.float64)
 
 

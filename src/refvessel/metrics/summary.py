@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from refvessel.answer_status import Status
 from refvessel.metrics.bootstrap import bca_interval, ratio
 from refvessel.metrics.overlap import COUNTS, overlap_ratios, overlap_scores
 from refvessel.metrics.policy import SCORES, EmptyPolicy
@@ -47,7 +48,7 @@ def summarise(cases: pd.DataFrame, policy: EmptyPolicy, *, draws: int = 0) -> Su
 def summarise_by(
     cases: pd.DataFrame, groups: pd.Series, policy: EmptyPolicy, *, draws: int = 0
 ) -> dict[str, Summary]:
-    """`summarise` of the cases of each group; `groups` has a label a case. In the order of the labels."""
+    """`summarise` of the cases of each group; `groups` has one label per case. In the order of the labels."""
     numerators, denominators = _terms(cases, groups)
     estimates = _of_groups(numerators) / _of_groups(denominators)
     pooled_counts = cases[list(COUNTS)].groupby(groups, observed=True).sum()
@@ -58,7 +59,9 @@ def summarise_by(
     table = pd.concat(blocks, axis="columns")
     names = [name for name in _reading_order(numerators.columns) if name in table]
     rows = table[names].to_dict("index")
-    return {group: {name: plain(value) for name, value in row.items()} for group, row in rows.items()}
+    return {
+        str(group): {str(name): plain(value) for name, value in row.items()} for group, row in rows.items()
+    }
 
 
 def nnunet_summary(cases: pd.DataFrame) -> dict[str, Any]:
@@ -127,8 +130,8 @@ def _numbers(cases: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
     """How many expressions and patients each group has, and over how many each score is defined."""
     counted = pd.DataFrame(
         {
-            "n_failed": cases["status"] == "failed",
-            "n_no_seg": cases["status"] == "no_seg",
+            "n_failed": cases["status"] == Status.FAILED,
+            "n_no_seg": cases["status"] == Status.NO_SEG,
             "n_empty_truth": cases["truth_pixels"] == 0,
             "n_empty_prediction": cases["predicted_pixels"] == 0,
         }
@@ -148,7 +151,7 @@ def _numbers(cases: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
 
 
 def _intervals(numerators: pd.DataFrame, denominators: pd.DataFrame, draws: int) -> pd.DataFrame:
-    """The ends of every column's interval, a row a group."""
+    """The ends of every column's interval, one row per group."""
     above, below = numerators.to_numpy(np.float64), denominators.to_numpy(np.float64)
     members = numerators.groupby(level="group", observed=True).indices
     groups = _of_groups(numerators).index

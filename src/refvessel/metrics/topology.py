@@ -4,6 +4,7 @@ Foreground is 8-connected, background 4-connected, as vessels one pixel wide nee
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cc3d
 import numpy as np
@@ -134,7 +135,7 @@ def _harmonic_mean(first: float, second: float) -> float:
     return 2 * first * second / (first + second)
 
 
-def _components(mask: np.ndarray, connectivity: int) -> int:
+def _components(mask: np.ndarray, connectivity: Literal[4, 8]) -> int:
     return int(cc3d.connected_components(mask, connectivity=connectivity, return_N=True)[1])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
@@ -150,12 +150,19 @@ class Sa2VAConfig(PreTrainedConfig):
         for key in _SUPPORTED:
             setattr(self, key, kwargs[key])
         # Nothing else of the folder's settings reaches transformers, where some of them choose code.
-        super().__init__(tie_word_embeddings=False)
+        without: dict[str, Any] = {"tie_word_embeddings": False}
+        super().__init__(**without)
+
+    @property
+    def architecture(self) -> str:
+        """The kind of the language model, a key of `LANGUAGE_MODELS`."""
+        return architecture_of(self.llm_config)
 
     @property
     def image_tokens_per_tile(self) -> int:
         """Number of image tokens that one tile becomes."""
-        patches = self.force_image_size // self.vision_config.patch_size[0]
+        side, _ = cast("tuple[int, int]", self.vision_config.patch_size)
+        patches = self.force_image_size // side
         return int(patches * self.downsample_ratio) ** 2
 
     def projector_config(self) -> InternVLConfig:
@@ -180,6 +187,16 @@ class Sa2VAConfig(PreTrainedConfig):
         complete = HIERA_LARGE | stated
         check_trunk(complete)
         return _sam2_config(complete)
+
+
+def architecture_of(language_model: PreTrainedConfig) -> str:
+    """The kind of a language model, a key of `LANGUAGE_MODELS`."""
+    return cast("list[str]", language_model.architectures)[0]
+
+
+def sam2_side(sam2: Sam2VideoConfig) -> int:
+    """The side of SAM2's square input, in pixels."""
+    return cast("int", sam2.image_size)
 
 
 def read_config(folder: Path) -> Sa2VAConfig:

@@ -1,19 +1,20 @@
-"""Greedy answers; an expected one is verified in the prompt's own forward pass.
+"""Greedy answers by speculative decoding: an expected one is verified in the prompt's own forward pass.
 
 The expected answer, the draft, stands behind the prompt. Where the model's greedy choice agrees with it at
 every token, the answer and its states are those of greedy decoding, in one pass. From the first disagreement on,
-tokens are chosen one by one, continuing from the pass's cache. Either way the result is that of greedy decoding.
+tokens are chosen one by one, continuing from the pass's cache. Either way the result is that of greedy decoding,
+but that a state is computed among others and so rounded otherwise, in its last digits.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import PreTrainedModel
 
-from refvessel.model.language import KeyValues, read_tokens, uncompiled
+from refvessel.model.language import KeyValues, LanguageModel
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.transfer import Arriving
 
@@ -27,7 +28,7 @@ class Answer:
 
     token_ids: the generated tokens, the one that ended the answer included.
     seg_states: (number of [SEG], hidden size), the last layer's state where a generated [SEG] was read.
-    drafted: whether all of it was read in the prompt's own pass, as the draft foresaw it.
+    drafted: whether the draft was all of it, so that the prompt's own pass read it.
     """
 
     token_ids: list[int]
@@ -76,17 +77,16 @@ class _Growing:
             self.states.append(state)
 
 
-def prefill(language_model: PreTrainedModel, inputs_embeds: torch.Tensor, prompts: PackedPrompts) -> Prefill:
+def prefill(language_model: LanguageModel, inputs_embeds: torch.Tensor, prompts: PackedPrompts) -> Prefill:
     """Read the prompts and their drafts, and choose a token behind each; the host waits for nothing.
 
     Args:
-        language_model: a causal language model of transformers.
+        language_model: the one that answers.
         inputs_embeds: (images, length, hidden size), of `prompts.input_ids` with the images in their places.
         prompts: the packed prompts and their draft.
     """
-    caches = [KeyValues() for _ in language_model.model.layers]
-    states = read_tokens(
-        language_model.model,
+    caches = language_model.empty_caches()
+    states = language_model.read(
         inputs_embeds,
         prompts.positions,
         prompts.visible(),
@@ -98,44 +98,44 @@ def prefill(language_model: PreTrainedModel, inputs_embeds: torch.Tensor, prompt
 
 
 def complete(
-    language_model: PreTrainedModel, begun: Prefill, *, seg_token_id: int, stopping: Stopping
+    language_model: LanguageModel, prefilled: Prefill, *, seg_token_id: int, stopping: Stopping
 ) -> list[Answer]:
     """The greedy answer to each packed prompt, in order.
 
     Args:
         language_model: the one that `prefill` read the prompts with.
-        begun: what it returned.
+        prefilled: what it returned.
         seg_token_id: the token whose states are kept.
         stopping: when an answer is over; a [SEG] in the last place is never read and has no state.
 
     Raises:
         ArithmeticError: where the model's logits are not finite.
     """
-    answers = [_Growing(seg_token_id) for _ in begun.states]
-    for answer, tokens, seen in zip(answers, _chosen(begun.chosen), begun.states, strict=True):
-        _accept(answer, tokens, seen, begun.prompts.draft, stopping)
+    answers = [_Growing(seg_token_id) for _ in prefilled.states]
+    for answer, tokens, seen in zip(answers, _chosen(prefilled.chosen), prefilled.states, strict=True):
+        _accept(answer, tokens, seen, prefilled.prompts.draft, stopping)
     unfinished = [number for number, answer in enumerate(answers) if not stopping.ends(answer.token_ids)]
     if unfinished:
-        with uncompiled(), sdpa_kernel(_ATTENTION):
-            _continue(language_model, begun, answers, unfinished, stopping)
-    no_states = begun.states.new_empty(0, begun.states.shape[-1])
+        with language_model.uncompiled(), sdpa_kernel(_ATTENTION):
+            _continue(language_model, prefilled, answers, unfinished, stopping)
+    no_states = prefilled.states.new_empty(0, prefilled.states.shape[-1])
     return [
         Answer(
             answer.token_ids,
             torch.stack(answer.states) if answer.states else no_states,
-            drafted=bool(begun.prompts.draft) and number not in unfinished,
+            drafted=bool(prefilled.prompts.draft) and number not in unfinished,
         )
         for number, answer in enumerate(answers)
     ]
 
 
-def _choose(language_model: PreTrainedModel, states: torch.Tensor) -> Arriving:
+def _choose(language_model: LanguageModel, states: torch.Tensor) -> Arriving:
     """The likeliest token after each state, and whether all of their logits are finite."""
-    highest, tokens = language_model.lm_head(states).max(-1)
+    highest, tokens = language_model.logits(states).max(-1)
     return Arriving(tokens, torch.isfinite(highest).all())
 
 
-def _chosen(arriving: Arriving) -> list:
+def _chosen(arriving: Arriving) -> list[Any]:
     """The tokens as (nested) lists; raises ArithmeticError where there is none."""
     tokens, finite = arriving.wait()
     if not finite:
@@ -146,26 +146,26 @@ def _chosen(arriving: Arriving) -> list:
 def _accept(
     answer: _Growing, chosen: list[int], states: torch.Tensor, draft: list[int], stopping: Stopping
 ) -> None:
-    """Take the greedy choices as long as the draft foresaw the tokens before them."""
+    """Take the greedy choices as long as the tokens before them are those of the draft."""
     for position, token in enumerate(chosen):
         answer.read(states[position])
         answer.token_ids.append(token)
-        foreseen = position < len(draft) and draft[position] == token
-        if not foreseen or stopping.ends(answer.token_ids):
+        accepted = position < len(draft) and draft[position] == token
+        if not accepted or stopping.ends(answer.token_ids):
             return
 
 
 def _continue(
-    language_model: PreTrainedModel,
-    begun: Prefill,
+    language_model: LanguageModel,
+    prefilled: Prefill,
     answers: list[_Growing],
     unfinished: list[int],
     stopping: Stopping,
 ) -> None:
     """Ordinary batched greedy decoding of the unfinished answers, from what the first pass has cached."""
-    prompts = begun.prompts
+    prompts = prefilled.prompts
     read = [prompts.read_by(number, len(answers[number].token_ids) - 1) for number in unfinished]
-    caches, visible = _unpacked(begun.caches, prompts.rows[unfinished], read)
+    caches, visible = _unpacked(prefilled.caches, prompts.rows[unfinished], read)
     key_positions = (visible.cumsum(-1) - 1).clamp(min=0)
     going = dict(enumerate(answers[number] for number in unfinished))  # row -> answer
     tokens = torch.tensor([[answer.token_ids[-1]] for answer in going.values()], device=visible.device)
@@ -174,10 +174,8 @@ def _continue(
         visible = functional.pad(visible, (0, 1), value=True)
         positions = key_positions[:, -1:] + 1
         key_positions = torch.cat([key_positions, positions], -1)
-        embeds = language_model.get_input_embeddings()(tokens)
-        hidden = read_tokens(
-            language_model.model, embeds, positions, visible.unsqueeze(1), key_positions, caches, newest
-        )
+        embeds = language_model.embed(tokens)
+        hidden = language_model.read(embeds, positions, visible.unsqueeze(1), key_positions, caches, newest)
         chosen = _chosen(_choose(language_model, hidden))
         tokens = torch.tensor(chosen, device=tokens.device)[:, None]
         for row in list(going):
@@ -196,8 +194,9 @@ def _unpacked(
     lengths = torch.tensor([[len(each)] for each in read], device=columns.device)
     visible = torch.arange(longest, device=columns.device) >= longest - lengths
 
-    def own(states: torch.Tensor) -> torch.Tensor:
+    def own(states: torch.Tensor | None) -> torch.Tensor:
         """(images, heads, length, c) to (answers, heads, longest, c)"""
+        assert states is not None  # the first pass has filled it
         mine = states[rows.to(states.device)[:, None], :, columns.to(states.device)]
         return mine.transpose(1, 2)
 

@@ -3,10 +3,12 @@
 The library's blocks cut their input into windows and put it together again, each for itself, and its attention
 also computes weights that nothing reads; its neck makes position encodings that an image alone does not need.
 Here the features stay cut for as long as consecutive blocks have the same windows. The arithmetic is the same,
-but that two linear maps in a row are multiplied first, and that the biases of a stage's products are summed apart.
+but that two linear maps in a row are multiplied first, and that the biases of a stage's matmuls are summed apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ from transformers.models.sam2.modeling_sam2 import (
 )
 
 from refvessel.model import kernels
+from refvessel.model.kernels import PatchMatmul, fuse_gelu
 
 _STRIDE = 4  # of the finest features, in pixels
 _IMAGES_ON_A_CPU = 1  # at once: its caches hold the features of one image, but not of many
@@ -67,51 +70,95 @@ def cut(whole: torch.Tensor, side: int) -> torch.Tensor:
     return ordered.reshape(-1, side * side, channels)
 
 
-def encode(
-    encoder: Sam2VisionModel, narrow: tuple[nn.Conv2d, nn.Conv2d], images: torch.Tensor
-) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Features of normalised square images (images, 3, size, size).
+class ImageEncoder:
+    """SAM2's image encoder over the modules of one model; `compile` concerns these and no others.
 
     Args:
         encoder: the trunk and its feature pyramid.
         narrow: the mask decoder's 1x1 convolutions of the pyramid's levels of stride 4 and 8.
-        images: of the encoder's size.
-
-    Returns:
-        (images, hidden, size/16, size/16), and what `narrow` makes of the finer levels.
     """
-    positions = encoder.backbone._get_pos_embed([images.shape[-1] // _STRIDE] * 2)
-    pieces = images.split(_IMAGES_ON_A_CPU if images.is_cpu else _MOST_IMAGES)
-    parts = [_encode(encoder, narrow, piece, positions) for piece in pieces]
-    coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
-    return coarse, (fine, middle)
 
+    def __init__(self, encoder: Sam2VisionModel, narrow: tuple[nn.Conv2d, nn.Conv2d]) -> None:
+        self._encoder = encoder
+        self._narrow = narrow
+        self._embed_patches = embed_patches
+        self._block_tokens = block_tokens
 
-def _encode(
-    encoder: Sam2VisionModel,
-    narrow: tuple[nn.Conv2d, nn.Conv2d],
-    images: torch.Tensor,
-    positions: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    stages = _trunk(encoder.backbone, images, positions)
-    # The pyramid adds the coarsest level to the one before, and nothing to the two finest: there its
-    # convolution and the decoder's follow each other, and are one product.
-    lowest, coarse, *finer = encoder.neck.convs
-    added = functional.interpolate(_project(stages[3], lowest), scale_factor=2.0, mode="nearest")
-    fine, middle = (
-        _project(stage, lateral, second)
-        for stage, lateral, second in zip(stages, reversed(finer), narrow, strict=False)
-    )
-    return _project(stages[2], coarse) + added, fine, middle
+    def compile(self) -> None:
+        """Fuse and compile what repeats, in place."""
+        trunk: Any = self._encoder.backbone
+        if trunk.config.hidden_act == "gelu":
+            for block in trunk.blocks:
+                fuse_gelu(block.mlp, "proj_in", "activation")
+        trunk.patch_embed.projection = PatchMatmul(trunk.patch_embed.projection)
+        self._embed_patches = torch.compile(embed_patches)
+        self._block_tokens = torch.compile(block_tokens)
+
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """Features of normalised square images (images, 3, size, size), of the encoder's size.
+
+        Returns:
+            (images, hidden, size/16, size/16), and what `narrow` makes of the finer levels.
+        """
+        trunk = self._encoder.backbone
+        positions = trunk._get_pos_embed((images.shape[-1] // _STRIDE, images.shape[-1] // _STRIDE))
+        pieces = images.split(_IMAGES_ON_A_CPU if images.is_cpu else _MOST_IMAGES)
+        parts = [self._pyramid(self._stages(piece, positions)) for piece in pieces]
+        coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
+        return coarse, (fine, middle)
+
+    def _stages(self, images: torch.Tensor, positions: torch.Tensor) -> list[Windows]:
+        """The features after each of the trunk's stages, from fine to coarse."""
+        trunk = self._encoder.backbone
+        blocks = cast("Sequence[Sam2MultiScaleBlock]", trunk.blocks)
+        size = positions.shape[1]
+        side = _side(blocks[0], size)
+        tokens = self._embed_patches(trunk, images, positions, side)
+        features = Windows(tokens, side, size, _nothing(tokens))
+        stages = []
+        for index, block in enumerate(blocks):
+            features = self._run_block(block, features)
+            if index in trunk.stage_ends:
+                stages.append(features)
+        return stages
+
+    def _run_block(self, block: Sam2MultiScaleBlock, features: Windows) -> Windows:
+        """One block; the result stays in the block's windows."""
+        side = _side(block, features.size)
+        if block.window_size not in (
+            0,
+            side,
+        ):  # windows that do not fill the image are padded: the library's way
+            whole = block(features.whole() + features.left_out.to(features.tokens.dtype))
+            size = whole.shape[1]
+            return Windows(whole.reshape(len(whole), size * size, -1), size, size, _nothing(whole))
+        features = features.cut(side)
+        tokens, left_out = self._block_tokens(block, features.tokens, features.left_out)
+        stride = _stride(block)
+        return Windows(tokens, side // stride, features.size // stride, left_out)
+
+    def _pyramid(self, stages: Sequence[Windows]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The coarse level, then those of stride 4 and 8.
+
+        The pyramid adds the coarsest level to the one before, and nothing to the two finest: there its
+        convolution and the decoder's follow each other, and are one matmul.
+        """
+        lowest, coarse, *finer = cast("Sequence[nn.Conv2d]", self._encoder.neck.convs)
+        added = functional.interpolate(_project(stages[3], lowest), scale_factor=2.0, mode="nearest")
+        fine, middle = (
+            _project(stage, lateral, second)
+            for stage, lateral, second in zip(stages, reversed(finer), self._narrow, strict=False)
+        )
+        return _project(stages[2], coarse) + added, fine, middle
 
 
 def _project(features: Windows, first: nn.Conv2d, second: nn.Conv2d | None = None) -> torch.Tensor:
     """One 1x1 convolution, or two in a row, of features with c channels: (images, d, height, width)."""
-    weight, bias = first.weight.flatten(1), first.bias
+    weight, bias = first.weight.flatten(1), _bias(first)
     if second is not None:
         weight, bias = (
             second.weight.flatten(1).float() @ weight.float(),
-            functional.linear(bias.float(), second.weight.flatten(1).float(), second.bias.float()),
+            functional.linear(bias.float(), second.weight.flatten(1).float(), _bias(second).float()),
         )
     tokens, weight = features.tokens, weight.float()
     bias = functional.linear(features.left_out, weight, bias.float())
@@ -119,18 +166,8 @@ def _project(features: Windows, first: nn.Conv2d, second: nn.Conv2d | None = Non
     return replace(features, tokens=projected).channels_first()
 
 
-def _trunk(trunk: Sam2HieraDetModel, images: torch.Tensor, positions: torch.Tensor) -> list[Windows]:
-    """The features after each stage, from fine to coarse."""
-    size = positions.shape[1]
-    side = _side(trunk.blocks[0], size)
-    tokens = embed_patches(trunk, images, positions, side)
-    features = Windows(tokens, side, size, _nothing(tokens))
-    stages = []
-    for index, block in enumerate(trunk.blocks):
-        features = run_block(block, features)
-        if index in trunk.stage_ends:
-            stages.append(features)
-    return stages
+def _bias(convolution: nn.Conv2d) -> torch.Tensor:
+    return cast("torch.Tensor", convolution.bias)  # SAM2's all have one
 
 
 def embed_patches(
@@ -147,19 +184,6 @@ def embed_patches(
     return cut(trunk.patch_embed(images) + positions, side).contiguous()
 
 
-def run_block(block: Sam2MultiScaleBlock, features: Windows) -> Windows:
-    """One block; the result stays in the block's windows."""
-    side = _side(block, features.size)
-    if block.window_size not in (0, side):  # windows that do not fill the image are padded: the library's way
-        whole = block(features.whole() + features.left_out.to(features.tokens.dtype))
-        size = whole.shape[1]
-        return Windows(whole.reshape(len(whole), size * size, -1), size, size, _nothing(whole))
-    features = features.cut(side)
-    tokens, left_out = block_tokens(block, features.tokens, features.left_out)
-    stride = block.query_stride[0] if block.query_stride else 1
-    return Windows(tokens, side // stride, features.size // stride, left_out)
-
-
 def _nothing(tokens: torch.Tensor) -> torch.Tensor:
     """What is left out of tokens that are complete."""
     return tokens.new_zeros(tokens.shape[-1], dtype=torch.float32)
@@ -171,12 +195,17 @@ def _side(block: Sam2MultiScaleBlock, size: int) -> int:
     return size if size % side else side
 
 
+def _stride(block: Sam2MultiScaleBlock) -> int:
+    """By how much the block makes each side smaller."""
+    return cast("tuple[int, int]", block.query_stride)[0] if block.query_stride else 1
+
+
 def block_tokens(
     block: Sam2MultiScaleBlock, tokens: torch.Tensor, left_out: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A block over windows: (windows, tokens, channels) to (windows, tokens / stride^2, channels).
 
-    A product adds itself to the tokens where they lie, which leaves no place for its bias: `left_out`, float32
+    A matmul adds itself to the tokens where they lie, which leaves no place for its bias: `left_out`, float32
     (channels,), is what the tokens lack, before and after. The tokens given may be overwritten.
     """
     normed = block.layer_norm1(tokens + left_out.to(tokens.dtype))
@@ -184,11 +213,11 @@ def block_tokens(
         tokens = _pool(block, block.proj(normed))
         left_out = _nothing(tokens)
     attention, feed_forward = block.attn, block.mlp
-    tokens = kernels.add_product(tokens, _attend(block, normed), attention.proj.weight)
+    tokens = kernels.add_matmul(tokens, _attend(block, normed), attention.proj.weight)
     left_out = left_out + attention.proj.bias
     normed = block.layer_norm2(tokens + left_out.to(tokens.dtype))
     hidden = feed_forward.activation(feed_forward.proj_in(normed))
-    tokens = kernels.add_product(tokens, hidden, feed_forward.proj_out.weight)
+    tokens = kernels.add_matmul(tokens, hidden, feed_forward.proj_out.weight)
     return tokens, left_out + feed_forward.proj_out.bias
 
 

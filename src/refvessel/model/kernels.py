@@ -1,18 +1,20 @@
 """What a GPU does faster than by PyTorch's own kernels, as operators that torch.compile leaves whole."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 _MOST_TOKENS = 64  # of a window that is attended as a whole, by one program
 _LEAST_TOKENS = 16  # that query there: fewer rows are not multiplied
-ALIGNED = 8  # numbers of bfloat16 in 16 bytes, as fast products need a row's
+ALIGNED = 8  # numbers of bfloat16 in 16 bytes, as fast matmuls need a row's
 
 
 class LinearGelu(nn.Module):
-    """A linear layer and the GELU behind it in one product; it takes the layer's place, under the same names.
+    """A linear layer and the GELU behind it in one matmul; it takes the layer's place, under the same names.
 
-    On a GPU the product's own epilogue computes the GELU, in its tanh form: within 5e-4 of the exact one, where
+    On a GPU the matmul's own epilogue computes the GELU, in its tanh form: within 5e-4 of the exact one, where
     bfloat16 resolves 4e-3 at 1. Elsewhere it is the exact one.
     """
 
@@ -27,12 +29,19 @@ class LinearGelu(nn.Module):
         return functional.gelu(functional.linear(inputs, self.weight, self.bias))
 
 
+def fuse_gelu(feed_forward: nn.Module, linear: str, activation: str) -> None:
+    """Let a linear layer compute the exact GELU behind it; both are named as `feed_forward` does."""
+    fused = LinearGelu(cast("nn.Linear", feed_forward.get_submodule(linear)))
+    feed_forward.set_submodule(linear, fused)
+    feed_forward.set_submodule(activation, nn.Identity())
+
+
 @torch.library.custom_op("refvessel::linear_gelu", mutates_args=())
 def linear_gelu(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """GELU (tanh form on a GPU) of a linear layer: (..., in), (out, in), (out,) to (..., out)."""
     rows = inputs.reshape(-1, inputs.shape[-1])
-    product = torch._addmm_activation(bias, rows, weight.t(), use_gelu=True)
-    return product.view(*inputs.shape[:-1], len(weight))
+    activated = torch._addmm_activation(bias, rows, weight.t(), use_gelu=True)
+    return activated.view(*inputs.shape[:-1], len(weight))
 
 
 @linear_gelu.register_fake
@@ -43,7 +52,7 @@ def _(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
 class TransposedLinear(nn.Module):
     """A linear layer whose result is computed transposed; it takes the layer's place, under the same names.
 
-    A GPU's fast products need rows of a multiple of 16 bytes, which the odd numbers of vocabularies do not give.
+    A GPU's fast matmuls need rows of a multiple of 16 bytes, which the odd numbers of vocabularies do not give.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -56,8 +65,8 @@ class TransposedLinear(nn.Module):
         return outputs if self.bias is None else outputs + self.bias
 
 
-class PatchProduct(nn.Module):
-    """A convolution of few channels as one product; it takes the convolution's place, under the same names.
+class PatchMatmul(nn.Module):
+    """A convolution of few channels as one matmul; it takes the convolution's place, under the same names.
 
     Convolutions on a GPU are slow where the channels are fewer than a matrix unit takes at once.
     """
@@ -65,13 +74,15 @@ class PatchProduct(nn.Module):
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         self.weight, self.bias = convolution.weight, convolution.bias
-        self._stride, self._padding = convolution.stride, convolution.padding
+        self._kernel = cast("tuple[int, int]", convolution.kernel_size)
+        self._stride = cast("tuple[int, int]", convolution.stride)
+        self._padding = cast("tuple[int, int]", convolution.padding)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(images, channels, height, width) to (images, out, rows, columns)"""
         if not images.is_cuda:
             return functional.conv2d(images, self.weight, self.bias, self._stride, self._padding)
-        patches = unfold_patches(images, self.weight.shape[2:], self._stride, self._padding)
+        patches = unfold_patches(images, self._kernel, self._stride, self._padding)
         weight = self.weight.flatten(1)
         weight = functional.pad(weight, (0, patches.shape[-1] - weight.shape[1]))
         return functional.linear(patches, weight, self.bias).permute(0, 3, 1, 2)
@@ -120,18 +131,18 @@ def _(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -
     return query.new_empty(query.shape)
 
 
-def add_product(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """sums + inputs times weight: (..., out), (..., in), (out, in) to (..., out).
+def add_matmul(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """sums + inputs @ weight.T: (..., out), (..., in), (out, in) to (..., out).
 
     Where no gradient is asked for, it overwrites `sums`, which is contiguous.
     """
     if torch.is_grad_enabled():
         return sums + functional.linear(inputs, weight)
-    add_product_(sums, inputs, weight)
+    add_matmul_(sums, inputs, weight)
     return sums
 
 
-@torch.library.custom_op("refvessel::add_product_", mutates_args=("sums",))
-def add_product_(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> None:
+@torch.library.custom_op("refvessel::add_matmul_", mutates_args=("sums",))
+def add_matmul_(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> None:
     """The same in the place of `sums`."""
     sums.view(-1, sums.shape[-1]).addmm_(inputs.reshape(-1, inputs.shape[-1]), weight.t())

@@ -1,4 +1,4 @@
-"""One pass through a language model's decoder layers, which transformers provides, with a cache a layer.
+"""One pass through a language model's decoder layers, which transformers provides, with a cache per layer.
 
 The library's own loop over the layers would look at the positions, and so make the host wait for the device (as
 rotary embeddings of a dynamic kind still do); and its cache numbers the layers, so that torch.compile makes a
@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from refvessel.model.kernels import ALIGNED, TransposedLinear
 
 
 class KeyValues:
@@ -25,57 +26,98 @@ class KeyValues:
         self, keys: torch.Tensor, values: torch.Tensor, *_: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add those of new tokens and return all; called by the layer's attention."""
-        if self.keys is not None:
+        if self.keys is not None and self.values is not None:
             keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
         self.keys, self.values = keys, values
         return keys, values
 
 
-def read_tokens(
-    decoder: nn.Module,
-    embeds: torch.Tensor,
-    positions: torch.Tensor,
-    visible: torch.Tensor | None,
-    key_positions: torch.Tensor,
-    caches: Sequence[KeyValues],
-    wanted: tuple[torch.Tensor, torch.Tensor],
-) -> torch.Tensor:
-    """The last layer's states of some tokens, after the final norm.
+class LanguageModel:
+    """A causal language model of transformers; `compile` concerns this one and no other.
 
     Args:
-        decoder: the `model` of a causal language model of transformers.
-        embeds: (rows, length, hidden size), of the new tokens.
-        positions: int64 (rows, length), of the new tokens.
-        visible: bool (rows, length, keys), which keys a token reads, those in the caches first; None where it is
-            those up to itself, and the caches are empty.
-        key_positions: int64 (rows, keys).
-        caches: one a layer; the new tokens are added.
-        wanted: int64, rows and columns of the new tokens whose states are returned.
-
-    Returns:
-        (*shape of the wanted rows and columns, hidden size)
+        causal: the model, whose parts are looked up at each use.
     """
-    rotary = decoder.rotary_emb(embeds, positions)
-    masks: dict[int | None, torch.Tensor | None] = {}
-    hidden = embeds
-    for index, (layer, cache) in enumerate(zip(decoder.layers, caches, strict=True)):
-        window = _window(decoder.config, index, key_positions.shape[1])
-        if window not in masks:
-            masks[window] = _mask(window, positions, visible, key_positions)
-        inputs = {
-            "attention_mask": masks[window],
-            "position_ids": positions,
-            "position_embeddings": rotary,
-            "past_key_values": cache,
-        }
-        if layer is decoder.layers[-1] and not hasattr(layer, "_hf_hook"):  # of a model spread over devices
-            return decoder.norm(read_last(layer, hidden, inputs, wanted))
-        hidden = layer(hidden, **inputs)
-    return decoder.norm(hidden[wanted])
+
+    def __init__(self, causal: PreTrainedModel) -> None:
+        self._causal: Any = causal  # its kinds have a decoder and a head in common, but no type that says so
+        self._read_last = read_last
+        self.is_compiled = False
+
+    def compile(self) -> None:
+        """Compile the layers in place, each kind of layer once."""
+        if self._causal.lm_head.out_features % ALIGNED:
+            self._causal.lm_head = TransposedLinear(self._causal.lm_head)
+        self._read_last = torch.compile(read_last)
+        for layer in self._causal.model.layers:
+            # Our caches have no numbers, and layers with numbers of their own would be compiled one by one.
+            layer.self_attn.layer_idx = 0
+            layer.compile()
+        self.is_compiled = True
+
+    def uncompiled(self) -> AbstractContextManager[object]:
+        """Where shapes occur that are too rare to be compiled for; it holds for all of the process meanwhile."""
+        return torch.compiler.set_stance("force_eager") if self.is_compiled else nullcontext()
+
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """Token embeddings: int64 (...) to (..., hidden size)."""
+        return self._causal.get_input_embeddings()(token_ids)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Of the token behind each state: (..., hidden size) to (..., vocabulary)."""
+        return self._causal.lm_head(states)
+
+    def empty_caches(self) -> list[KeyValues]:
+        """One per layer."""
+        return [KeyValues() for _ in self._causal.model.layers]
+
+    def read(
+        self,
+        embeds: torch.Tensor,
+        positions: torch.Tensor,
+        visible: torch.Tensor | None,
+        key_positions: torch.Tensor,
+        caches: Sequence[KeyValues],
+        wanted: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """The last layer's states of some tokens, after the final norm.
+
+        Args:
+            embeds: (rows, length, hidden size), of the new tokens.
+            positions: int64 (rows, length), of the new tokens.
+            visible: bool (rows, length, keys), which keys a token reads, those in the caches first; None where it
+                is those up to itself, and the caches are empty.
+            key_positions: int64 (rows, keys).
+            caches: one per layer; the new tokens are added.
+            wanted: int64, rows and columns of the new tokens whose states are returned.
+
+        Returns:
+            (*shape of the wanted rows and columns, hidden size)
+        """
+        decoder = self._causal.model
+        rotary = decoder.rotary_emb(embeds, positions)
+        masks: dict[int | None, torch.Tensor | None] = {}
+        hidden = embeds
+        for index, (layer, cache) in enumerate(zip(decoder.layers, caches, strict=True)):
+            window = _window(decoder.config, index, key_positions.shape[1])
+            if window not in masks:
+                masks[window] = _mask(window, positions, visible, key_positions)
+            inputs = {
+                "attention_mask": masks[window],
+                "position_ids": positions,
+                "position_embeddings": rotary,
+                "past_key_values": cache,
+            }
+            if layer is decoder.layers[-1] and not hasattr(
+                layer, "_hf_hook"
+            ):  # of a model spread over devices
+                return decoder.norm(self._read_last(layer, hidden, inputs, wanted))
+            hidden = layer(hidden, **inputs)
+        return decoder.norm(hidden[wanted])
 
 
 def read_last(
-    layer: nn.Module,
+    layer: Any,
     hidden: torch.Tensor,
     inputs: dict[str, Any],
     wanted: tuple[torch.Tensor, torch.Tensor],
@@ -84,12 +126,6 @@ def read_last(
     attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden), **inputs)
     chosen = (hidden + attended)[wanted]
     return chosen + layer.mlp(layer.post_attention_layernorm(chosen))
-
-
-def uncompiled() -> AbstractContextManager[object]:
-    """Where shapes occur that are too rare to be compiled for."""
-    compiled = hasattr(read_last, "_torchdynamo_orig_callable")
-    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def _window(config: PreTrainedConfig, index: int, keys: int) -> int | None:

@@ -4,8 +4,11 @@ tiles ---> InternViT ---> pixel shuffle, projector ---> language model ---> answ
 image ---> SAM2 image encoder ------------------------> mask decoder <----- text_hidden_fcs
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -23,10 +26,12 @@ from refvessel.errors import UserError
 from refvessel.files import require_free_space
 from refvessel.model.configuration import Sa2VAConfig, read_config
 from refvessel.model.decoding import Answer, Prefill, Stopping, complete, prefill
-from refvessel.model.hiera import encode
+from refvessel.model.hiera import ImageEncoder
 from refvessel.model.isolation import weights_alone
+from refvessel.model.language import LanguageModel
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.placement import Spreading, bring_results_back, bytes_on_disk, place
+from refvessel.model.processing import Normalisation
 from refvessel.model.quantisation import LANGUAGE_WEIGHTS, quantise_linear_layers
 from refvessel.model.weights import made_on_loading, official_names, tensor_problems
 
@@ -44,7 +49,8 @@ class ImageFeatures:
 
     def of(self, images: torch.Tensor | slice) -> "ImageFeatures":
         """The features of the images with these indices, in this order."""
-        return ImageFeatures(self.embedding[images], tuple(level[images] for level in self.high_resolution))
+        fine, middle = self.high_resolution
+        return ImageFeatures(self.embedding[images], (fine[images], middle[images]))
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,19 @@ class Masks:
 
 
 class Sa2VAModel(PreTrainedModel):
-    """A whole Sa2VA; `load` reads an official Hugging Face folder."""
+    """A whole Sa2VA; `load` reads an official Hugging Face folder.
+
+    Attributes:
+        normalise: makes pixels what `embed_tiles` and `encode_images` take.
+        language: reads and answers prompts by `language_model`.
+        image_encoder: that of `grounding_encoder`.
+    """
 
     config_class = Sa2VAConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
     _supports_sdpa = True
-    _no_split_modules = ("Sam2MultiScaleBlock",)  # to which transformers adds those of the parts
+    _no_split_modules = ["Sam2MultiScaleBlock"]  # noqa: RUF012  (to which transformers adds those of the parts)
     _keep_in_fp32_modules_strict = {"shared_image_embedding"}  # noqa: RUF012  (positions, up to 2 pi times a few)
     _tied_weights_keys = {  # noqa: RUF012
         "grounding_encoder.prompt_encoder.shared_embedding.positional_embedding": (
@@ -77,6 +89,7 @@ class Sa2VAModel(PreTrainedModel):
     def __init__(self, config: Sa2VAConfig, language_weights: str | None = None) -> None:
         super().__init__(config)
         sam2 = config.sam2_config()
+        vision: Any = sam2.vision_config
         hidden_size = config.llm_config.hidden_size
         self.vision_model = InternVLVisionModel(config.vision_config)
         self.multi_modal_projector = InternVLMultiModalProjector(config.projector_config())
@@ -86,10 +99,16 @@ class Sa2VAModel(PreTrainedModel):
         self.text_hidden_fcs = nn.Sequential(
             nn.Linear(hidden_size, hidden_size),
             nn.ReLU(inplace=True),
-            nn.Linear(hidden_size, sam2.vision_config.fpn_hidden_size),
+            nn.Linear(hidden_size, vision.fpn_hidden_size),
         )
         self.grounding_encoder = Sam2VideoModel(sam2)
         self.grounding_encoder.prompt_encoder.shared_embedding = self.grounding_encoder.shared_image_embedding
+        self.normalise = Normalisation()
+        self.language = LanguageModel(self.language_model)
+        narrow = self.grounding_encoder.mask_decoder.conv_s0, self.grounding_encoder.mask_decoder.conv_s1
+        self.image_encoder = ImageEncoder(self.grounding_encoder.vision_encoder, narrow)
+        # What is offloaded to the disk is read there as long as the model is used.
+        self.weights_alone: TemporaryDirectory[str] | None = None
         self.post_init()
 
     @classmethod
@@ -116,12 +135,12 @@ class Sa2VAModel(PreTrainedModel):
         """
         config = read_config(folder)
         weights = weights_alone(folder)
-        device_map = {"": torch.device(device)}
+        device_map: dict[str, Any] = {"": torch.device(device)}
         if spreading:
             device_map = cls._spread(config, dtype, spreading, language_weights)
         try:
             with official_names(config.llm_config, language_weights):
-                model, report = cls.from_pretrained(
+                loaded: Any = cls.from_pretrained(
                     weights.name,
                     config=config,
                     dtype=dtype,
@@ -142,11 +161,11 @@ class Sa2VAModel(PreTrainedModel):
         except (OSError, SafetensorError) as error:
             remedy = "restore them, or make room for what is offloaded" if spreading else "restore them"
             raise UserError(f"{folder}: the weights cannot be read ({error}); {remedy}.") from None
-        if problems := tensor_problems(report, config.llm_config.architectures[0]):
+        model: Sa2VAModel
+        model, report = loaded
+        if problems := tensor_problems(report, config.architecture):
             raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")
-        model.weights_alone = (
-            weights  # what is offloaded to the disk is read there as long as the model is used
-        )
+        model.weights_alone = weights
         if len(device_map) > 1:
             bring_results_back(model)
         return model.eval()
@@ -159,7 +178,7 @@ class Sa2VAModel(PreTrainedModel):
         with torch.device("meta"):
             model = cls(config, language_weights)
         device_map = place(model, dtype, spreading.max_memory)
-        names = made_on_loading(model.state_dict(), config.llm_config.architectures[0], language_weights)
+        names = made_on_loading(model.state_dict(), config.architecture, language_weights)
         require_free_space(spreading.offload_folder, bytes_on_disk(model, dtype, device_map, names))
         return device_map
 
@@ -167,6 +186,11 @@ class Sa2VAModel(PreTrainedModel):
     def device(self) -> torch.device:
         """Where images, prompts and masks are: SAM2's device, even where other parts lie elsewhere."""
         return self.grounding_encoder.no_memory_embedding.device
+
+    @property
+    def image_size(self) -> int:
+        """The side of SAM2's square input, in pixels."""
+        return cast("int", self.grounding_encoder.image_size)
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, hidden size)."""
@@ -186,7 +210,7 @@ class Sa2VAModel(PreTrainedModel):
         Returns:
             (prompts, length, hidden size)
         """
-        embeds = self.language_model.get_input_embeddings()(input_ids)
+        embeds = self.language.embed(input_ids)
         places = (input_ids == image_token_id).unsqueeze(-1)
         return embeds.masked_scatter(places, image_embeds.to(embeds))
 
@@ -201,26 +225,28 @@ class Sa2VAModel(PreTrainedModel):
             image_token_id: the token that stands for one image token.
         """
         embeds = self.embed_prompts(prompts.input_ids, image_embeds, image_token_id)
-        return prefill(self.language_model, embeds, prompts)
+        return prefill(self.language, embeds, prompts)
 
-    def answers(self, begun: Prefill, *, seg_token_id: int, stopping: Stopping) -> list[Answer]:
+    def answers(self, prefilled: Prefill, *, seg_token_id: int, stopping: Stopping) -> list[Answer]:
         """The greedy answer to each prompt that was read, in order.
 
         Args:
-            begun: what `read_prompts` returned.
+            prefilled: what `read_prompts` returned.
             seg_token_id: the token whose states are kept.
             stopping: when an answer is over.
 
         Raises ArithmeticError where the language model's logits are not finite.
         """
-        return complete(self.language_model, begun, seg_token_id=seg_token_id, stopping=stopping)
+        return complete(self.language, prefilled, seg_token_id=seg_token_id, stopping=stopping)
+
+    def uncompiled(self) -> AbstractContextManager[object]:
+        """Where shapes occur that are too rare to be compiled for."""
+        return self.language.uncompiled()
 
     def encode_images(self, images: torch.Tensor) -> ImageFeatures:
         """SAM2's features of normalised images: (images, 3, size, size)."""
         sam2 = self.grounding_encoder
-        coarse, fine = encode(
-            sam2.vision_encoder, (sam2.mask_decoder.conv_s0, sam2.mask_decoder.conv_s1), images
-        )
+        coarse, fine = self.image_encoder.encode(images)
         return ImageFeatures(coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1), fine)
 
     def decode_masks(self, features: ImageFeatures, seg_states: torch.Tensor) -> Masks:
@@ -239,7 +265,7 @@ class Sa2VAModel(PreTrainedModel):
 
     def no_masks(self) -> Masks:
         """What `decode_masks` gives for no states at all."""
-        side = self.grounding_encoder.image_size // 4
+        side = self.image_size // 4
         return Masks(torch.zeros(0, side, side), torch.zeros(0, 3))
 
     def decode_all_masks(

@@ -224,9 +224,16 @@ def to_official(module: str, architecture: str) -> str | None:
 
 def head_name(architecture: str) -> str:
     """The official name of the language model's output layer."""
-    return to_official(HEAD, architecture)
+    return _known(HEAD, architecture)
 
 
 def embedding_name(architecture: str) -> str:
     """The official name of the language model's token embeddings."""
-    return to_official(_EMBEDDING, architecture)
+    return _known(_EMBEDDING, architecture)
+
+
+def _known(module: str, architecture: str) -> str:
+    name = to_official(module, architecture)
+    if name is None:
+        raise KeyError(module)
+    return name

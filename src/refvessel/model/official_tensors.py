@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from transformers import PreTrainedConfig
 
-from refvessel.model.configuration import Sa2VAConfig
+from refvessel.model.configuration import Sa2VAConfig, architecture_of
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import HEAD, INTERNLM2, POINT_EMBED, QKV, SHARED_POSITIONS, WQKV, to_official
 from refvessel.model.projections import join_groups
 
 
-def official_state_dict(state_dict: Mapping[str, Any], language_model: Any | None = None) -> dict[str, Any]:
+def official_state_dict(
+    state_dict: Mapping[str, Any], language_model: PreTrainedConfig | None = None
+) -> dict[str, Any]:
     """Our model's state dict in the official names and shapes.
 
     Args:
@@ -27,7 +30,7 @@ def official_state_dict(state_dict: Mapping[str, Any], language_model: Any | Non
     Raises:
         KeyError: for a name that no official tensor has.
     """
-    architecture = language_model.architectures[0] if language_model else "Qwen2ForCausalLM"
+    architecture = architecture_of(language_model) if language_model else "Qwen2ForCausalLM"
     twice = {SHARED_POSITIONS}
     if language_model and language_model.tie_word_embeddings:
         twice.add(HEAD)
@@ -52,7 +55,7 @@ def official_state_dict(state_dict: Mapping[str, Any], language_model: Any | Non
         elif fused := QKV.fullmatch(name):
             if fused[2] == "q":
                 add(f"{fused[1]}qkv.{fused[3]}", torch.cat(projections(fused)))
-        elif architecture == INTERNLM2 and (fused := WQKV.fullmatch(name)):
+        elif language_model and architecture == INTERNLM2 and (fused := WQKV.fullmatch(name)):
             if fused[2] == "q":
                 groups = language_model.num_key_value_heads
                 add(f"{fused[1]}wqkv.{fused[3]}", join_groups(projections(fused), groups))

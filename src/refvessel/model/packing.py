@@ -38,8 +38,14 @@ class PackedPrompts:
 
     def on(self, device: torch.device) -> "PackedPrompts":
         """The same on a device."""
-        names = ("input_ids", "positions", "parts", "rows", "choices")
-        return replace(self, **{name: to_device(getattr(self, name), device) for name in names})
+        return replace(
+            self,
+            input_ids=to_device(self.input_ids, device),
+            positions=to_device(self.positions, device),
+            parts=to_device(self.parts, device),
+            rows=to_device(self.rows, device),
+            choices=to_device(self.choices, device),
+        )
 
     def visible(self) -> torch.Tensor | None:
         """bool (images, length, length), what each token reads; None where a row is one prompt, plainly causal."""
@@ -68,7 +74,11 @@ def pack_prompts(
 
     `multiple` divides the rows' length, for kernels and compiled code that like round shapes.
     """
-    ids, positions, parts, rows, choices = [], [], [], [], []
+    ids: list[list[int]] = []
+    positions: list[list[int]] = []
+    parts: list[list[int]] = []
+    rows: list[int] = []
+    choices: list[list[int]] = []
     for row, mine in enumerate(prompts):
         # A prompt keeps at least its last token for itself: the one whose state chooses.
         shared = min(_common(mine), *(len(prompt) - 1 for prompt in mine)) if len(mine) > 1 else 0

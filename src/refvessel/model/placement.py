@@ -10,7 +10,7 @@ on the main device, which its weights visit for that time.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_submodules
@@ -104,19 +104,19 @@ def bytes_on_disk(
 def bring_results_back(model: PreTrainedModel) -> None:
     """Let each part of a spread model return tensors of the main device, as it takes them."""
     remove_hook_from_submodules(model.get_submodule(_WHOLE))  # its inputs are where it is
-    last_layer = f"language_model.model.layers.{len(model.language_model.model.layers) - 1}"
+    layers = cast("nn.ModuleList", model.get_submodule("language_model.model.layers"))
+    last_layer = f"language_model.model.layers.{len(layers) - 1}"
     for name in (*_CALLED, last_layer):
-        add_hook_to_module(model.get_submodule(name), _ToDevice(model.device), append=True)
+        add_hook_to_module(model.get_submodule(name), _results_to(model.device), append=True)
 
 
-class _ToDevice(ModelHook):
-    """Moves a module's results."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-
-    def post_forward(self, _module: nn.Module, output: Any) -> Any:
-        return send_to_device(output, self._device, skip_keys=_STAYS_WITH_ITS_LAYER)
+def _results_to(device: torch.device) -> ModelHook:
+    """A hook that moves a module's results."""
+    hook = ModelHook()
+    hook.post_forward = lambda _module, output: send_to_device(
+        output, device, skip_keys=_STAYS_WITH_ITS_LAYER
+    )
+    return hook
 
 
 def _undivided(model: PreTrainedModel) -> list[str]:
@@ -126,7 +126,7 @@ def _undivided(model: PreTrainedModel) -> list[str]:
         for module in model.modules()
         if next(module.children(), None) and next(module.parameters(recurse=False), None) is not None
     }
-    return sorted(mixed.union(model._no_split_modules))
+    return sorted(mixed.union(model._no_split_modules or ()))
 
 
 def _named(device: int | str) -> str:

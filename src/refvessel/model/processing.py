@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from refvessel.errors import UserError
-from refvessel.model.configuration import Sa2VAConfig, read_config
+from refvessel.model.configuration import Sa2VAConfig, read_config, sam2_side
 from refvessel.model.isolation import tokenizer_alone
 from refvessel.model.prompt_templates import find_template
 
@@ -56,7 +57,7 @@ class Sa2VAProcessor:
         self._config = config
         self._tokenizer = tokenizer
         self._template = find_template(config.template)
-        self._sam2_size = config.sam2_config().image_size
+        self._sam2_size = sam2_side(config.sam2_config())
         self.image_token_id = self._token_id(_IMAGE_TOKEN)
         self.seg_token_id = self._token_id(_SEG_TOKEN)
         stop_ids = {self._token_id(token) for token in self._template.stop_tokens}
@@ -66,7 +67,7 @@ class Sa2VAProcessor:
     def from_pretrained(cls, folder: Path) -> "Sa2VAProcessor":
         """Read configuration and tokenizer of an official folder by explicit class; raises UserError."""
         config = read_config(folder)
-        architecture = config.llm_config.architectures[0]
+        architecture = config.architecture
         kind = Qwen2Tokenizer if architecture.startswith("Qwen") else PreTrainedTokenizerFast
         if kind is PreTrainedTokenizerFast and not (Path(folder) / "tokenizer.json").is_file():
             raise UserError(
@@ -116,7 +117,8 @@ class Sa2VAProcessor:
 
     def answer_text(self, token_ids: list[int]) -> str:
         """The generated text, special tokens included, as the official code returns it."""
-        return self._tokenizer.decode(token_ids, skip_special_tokens=False).strip()
+        text = cast("str", self._tokenizer.decode(token_ids, skip_special_tokens=False))  # of one answer
+        return text.strip()
 
     def _tiles(self, image: Image.Image) -> torch.Tensor:
         side = self._config.force_image_size
@@ -172,14 +174,29 @@ def tile_grid(width: int, height: int, *, least: int = 1, most: int = 12, side: 
     return best
 
 
-def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Pixels normalised by ImageNet's statistics, computed in float32.
+class Normalisation:
+    """Pixels normalised by ImageNet's statistics, in float32; `compile` concerns this one and no other."""
 
-    Args:
-        pixels: uint8 (..., channels, height, width), 3 channels or 1 that stands for 3 equal ones.
-        dtype: of the result, (..., 3, height, width).
-    """
-    return standardise(pixels, *_imagenet(pixels.device), dtype)
+    def __init__(self) -> None:
+        self._standardise = standardise
+
+    def compile(self) -> None:
+        """Compile what is computed."""
+        self._standardise = torch.compile(standardise)
+
+    def __call__(self, pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Normalise.
+
+        Args:
+            pixels: uint8 (..., channels, height, width), 3 channels or 1 that stands for 3 equal ones.
+            dtype: of the result, (..., 3, height, width).
+        """
+        return self._standardise(pixels, *_imagenet(pixels.device), dtype)
+
+
+def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What a `Normalisation` that is not compiled gives."""
+    return Normalisation()(pixels, dtype)
 
 
 def standardise(
@@ -199,10 +216,11 @@ def standardise(
 @lru_cache
 def _imagenet(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and deviation of each channel, float32 (3, 1, 1); kept, since bringing them to a GPU makes it wait."""
-    return tuple(
+    mean, deviation = (
         torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
         for values in (_IMAGENET_MEAN, _IMAGENET_DEVIATION)
     )
+    return mean, deviation
 
 
 def _channels_first(image: Image.Image) -> torch.Tensor:

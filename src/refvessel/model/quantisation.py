@@ -1,7 +1,7 @@
 """The weights of the language model's linear layers in 8 bits; activations keep their precision.
 
 Each output channel has a scale: its largest weight is 127 (int8) or 448 (float8_e4m3fn). Both kinds of number are
-exact in bfloat16, so a product is that of the stored weights, and the scale is applied to its result. Embeddings
+exact in bfloat16, so a matmul is that of the stored weights, and the scale is applied to its result. Embeddings
 and the output layer stay as they are: one is looked up, not multiplied, and the other's logits decide which token
 follows, where a small error can change a whole answer; together they are a small share of the weights.
 """
@@ -34,8 +34,8 @@ class QuantisedLinear(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out), in the precision of the input."""
-        product = functional.linear(inputs, self.weight.to(inputs.dtype)) * self.scale  # float32
-        return (product if self.bias is None else product + self.bias).to(inputs.dtype)
+        outputs = functional.linear(inputs, self.weight.to(inputs.dtype)) * self.scale  # float32
+        return (outputs if self.bias is None else outputs + self.bias).to(inputs.dtype)
 
 
 def quantise(weight: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,8 +1,9 @@
 """Official folders through transformers' own loader: names on the way in, and what did not fit."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from transformers import PreTrainedConfig
@@ -15,6 +16,7 @@ from transformers.core_model_loading import (
     WeightRenaming,
 )
 
+from refvessel.model.configuration import architecture_of
 from refvessel.model.naming import INTERNLM2, to_module, to_official
 from refvessel.model.projections import split_groups
 from refvessel.model.quantisation import LANGUAGE_LINEAR, LANGUAGE_WEIGHTS, quantise
@@ -49,8 +51,12 @@ class _SplitGroups(ConversionOps):
 
     @torch.no_grad()
     def convert(
-        self, input_dict: dict[str, list[torch.Tensor]], *, target_patterns: list[str], **_: object
-    ) -> dict[str, torch.Tensor]:
+        self,
+        input_dict: dict[str, Any],
+        source_patterns: list[str],  # noqa: ARG002
+        target_patterns: list[str],
+        **_: Any,
+    ) -> dict[str, Any]:
         ((fused,),) = input_dict.values()
         names = [target for target in target_patterns if not target.endswith(_SCALE)]
         return dict(zip(names, split_groups(fused, self._groups, self._head_size), strict=True))
@@ -64,9 +70,13 @@ class _Quantise(ConversionOps):
 
     @torch.no_grad()
     def convert(
-        self, input_dict: dict[str, torch.Tensor | list[torch.Tensor]], **_: object
-    ) -> dict[str, torch.Tensor]:
-        converted = {}
+        self,
+        input_dict: dict[str, Any],
+        source_patterns: list[str],  # noqa: ARG002
+        target_patterns: list[str],  # noqa: ARG002
+        **_: Any,
+    ) -> dict[str, Any]:
+        converted: dict[str, torch.Tensor] = {}
         for name, tensor in input_dict.items():
             weight, scale = quantise(tensor[0] if isinstance(tensor, list) else tensor, self._dtype)
             converted |= {name: weight, _scale_of(name): scale}
@@ -110,8 +120,8 @@ def _split(
 def _transforms(
     language_model: PreTrainedConfig, quantised: torch.dtype | None
 ) -> list[WeightRenaming | WeightConverter]:
-    architecture = language_model.architectures[0]
-    transforms = [
+    architecture = architecture_of(language_model)
+    transforms: list[WeightRenaming | WeightConverter] = [
         _OfficialNames(architecture),
         *_split("attention", "qkv", Chunk(dim=0)),
         WeightConverter(
@@ -160,7 +170,7 @@ def made_on_loading(names: Iterable[str], architecture: str, language_weights: s
     ]
 
 
-def tensor_problems(report: dict, architecture: str) -> str:
+def tensor_problems(report: Mapping[str, Any], architecture: str) -> str:
     """What a loading report says is wrong, in words; empty where every tensor found its place.
 
     `architecture` is that of the language model.
@@ -171,9 +181,9 @@ def tensor_problems(report: dict, architecture: str) -> str:
         return to_official(name, architecture) or name
 
     problems = []
-    report = report | {"missing_keys": [key for key in report["missing_keys"] if not key.endswith(_SCALE)]}
-    for key, words in (("missing_keys", "lacks"), ("unexpected_keys", "has unknown")):
-        if names := sorted(map(official, report[key])):
+    missing = [name for name in report["missing_keys"] if not name.endswith(_SCALE)]
+    for found, words in ((missing, "lacks"), (report["unexpected_keys"], "has unknown")):
+        if names := sorted(map(official, found)):
             problems.append(f"it {words} {_listed(names)}")
     if mismatched := sorted(report["mismatched_keys"]):
         shapes = [

@@ -9,6 +9,8 @@ from refvessel.answer_status import Status
 from refvessel.errors import UserError
 from refvessel.rle import RLE, is_rle
 
+NEAR_TIE = 1e-4  # a lead below which the choice among SAM2's candidates is left to rounding
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -21,8 +23,12 @@ class Prediction:
     mask: the union of `masks`, one per [SEG]; empty where there is none.
     score: the mean over the masks of SAM2's predicted IoU of the chosen one; None without masks.
     seconds: the expression's share of its batch's time.
-    drafted: whether the answer was that of the draft, and so verified in one pass; it is the same either way.
+    drafted: whether the draft was the answer, so that one pass verified it (speculative decoding).
     identity: of the answer, see `answer_identity`: the image, the question, the model and how it was run.
+    lead: by how much the predicted IoU of the chosen mask exceeds that of the second-best candidate, the smallest
+        over the [SEG], and with flips over the views that were averaged, each of which chooses for itself. Below
+        NEAR_TIE, rounding may choose the other one: batch size, draft, threads and compilation round otherwise.
+        None without masks, of one candidate only, and where it was not noted.
     """
 
     image_id: str
@@ -40,6 +46,7 @@ class Prediction:
     seconds: float
     drafted: bool = False
     identity: str = ""
+    lead: float | None = None
 
     def to_line(self) -> str:
         """One JSON line, its end included."""

@@ -44,12 +44,14 @@ def refine_predictions(
             data set or for another model.
     """
     records, made_from = read_records(predictions)
-    tuned = _tuned_elsewhere(threshold, made_from) if isinstance(threshold, Path) else None
-    applied: float = tuned["threshold"] if tuned else threshold
-    if applied == MODEL_THRESHOLD:
+    tuned = None
+    if isinstance(threshold, Path):
+        tuned = _tuned_elsewhere(threshold, made_from)
+        threshold = float(tuned["threshold"])
+    if threshold == MODEL_THRESHOLD:
         given = _given_masks(records, predictions)
     else:
-        given = _thresholded_masks(records, logits, applied)
+        given = _thresholded_masks(records, logits, threshold)
     refined = {
         sent_id: [
             encode(fill_small_holes(drop_small_components(mask, smallest_component), smallest_hole))
@@ -58,7 +60,7 @@ def refine_predictions(
         for sent_id, masks in given
     }
     refinement = {
-        "threshold": applied,
+        "threshold": threshold,
         "tuned": tuned,
         "smallest_component": smallest_component,
         "smallest_hole": smallest_hole,

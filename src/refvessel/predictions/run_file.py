@@ -11,8 +11,9 @@ from refvessel.artifacts import RUN_SUFFIX, beside
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
-# Settings that can change an answer. Size of a batch, draft and compilation can only move a pixel whose logit is
-# zero but for rounding.
+# Settings that change answers. Size of a batch, draft, threads and compilation only round otherwise: that may
+# move a pixel whose logit is all but zero, and choose another of SAM2's candidates where two are all but equal:
+# `Prediction.lead`.
 ANSWER_SETTINGS = ("question", "dtype", "device", "language_weights", "max_new_tokens", "flips")
 _ANSWERS_DEPEND_ON = ("model", *ANSWER_SETTINGS, "code", "versions")
 # Fields in which all shards of a table agree.

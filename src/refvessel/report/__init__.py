@@ -1,1 +1,11 @@
 """From artifacts to tables, figures and one self-contained page."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "render": ["render_report"],
+        "sections": ["Evaluation"],
+    },
+)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from refvessel.artifacts import RANKING
 from refvessel.errors import UserError
 from refvessel.files import read_json
-from refvessel.provenance import file_record
+from refvessel.provenance import FileRecord, file_record
 from refvessel.report.sections import Artifacts
 from refvessel.spreadsheets import read_csv
 
@@ -24,7 +25,7 @@ class Comparison:
     split: str
     content: dict[str, Any]
     ranking: pd.DataFrame
-    sources: dict[str, dict[str, str | int]]
+    sources: dict[str, FileRecord]
 
     @property
     def name(self) -> str:
@@ -34,7 +35,7 @@ class Comparison:
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the two files by the names that the manifest gives them."""
-        return {f"{self.name}/{record['name']}": str(record["sha256"]) for record in self.sources.values()}
+        return {f"{self.name}/{record['name']}": record["sha256"] for record in self.sources.values()}
 
 
 def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
@@ -42,7 +43,7 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
 
     Raises UserError where one is missing or was made from other cases than the evaluations of the report.
     """
-    path, ranking = Path(path), Path(path).parent / "ranking.csv"
+    path, ranking = Path(path), Path(path).parent / RANKING
     content = read_json(path)
     if not ranking.is_file():
         raise UserError(f"{ranking} does not exist; compare the models again.")
@@ -54,8 +55,8 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
     except (KeyError, TypeError):
         raise UserError(f"{path} does not say what it was made from; compare the models again.") from None
     known = {(one.evaluation.model, one.sources["cases"]["sha256"]): one.evaluation for one in evaluations}
-    compared = [known.get(item) for item in hashes.items()]
-    if None in compared or ranking_hash != sources["ranking"]["sha256"]:
+    compared = [known[item] for item in hashes.items() if item in known]
+    if len(compared) < len(hashes) or ranking_hash != sources["ranking"]["sha256"]:
         raise UserError(
             f"{path} was made from other cases than those of the report; compare the models again."
         )
@@ -66,7 +67,7 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
 
 
 def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """One row a split, a score and a pair of models: every number of the paired tests."""
+    """One row per split, score and pair of models: every number of the paired tests."""
     rows = [
         {"dataset": one.dataset, "split": one.split, **row}
         for one in comparisons
@@ -76,7 +77,7 @@ def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def ranking_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """One row a split, a score and a model: its rank."""
+    """One row per split, score and model: its rank."""
     return pd.concat(
         [one.ranking.assign(dataset=one.dataset, split=one.split) for one in comparisons], ignore_index=True
     )[[*_KEYS, *comparisons[0].ranking.columns]]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -13,7 +14,7 @@ TRUTH, PREDICTION = "#56B4E9", "#E69F00"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#444444")
 INK, FAINT, ALARM = "#1f2933", "#cbd2d9", "#b3261e"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",  # looks the same wherever it is opened
     "svg.hashsalt": "refvessel",  # element ids repeat from run to run
     "text.parse_math": False,  # a phrase may hold a dollar sign

@@ -3,12 +3,14 @@
 import math
 import textwrap
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from refvessel.answer_status import Status
 from refvessel.report.drawing import ALARM, INK, PALETTE, svg_figure
 from refvessel.report.printing import printable, shortened
 
@@ -20,14 +22,21 @@ _SHORT_LABEL = 16  # characters; four of them fit side by side in the legend
 _GOLDEN = 0.6180339887498949  # its multiples modulo 1 spread points evenly without chance
 
 
+class _Look(NamedTuple):
+    """Of the points of a group."""
+
+    color: str
+    marker: str
+
+
 def draw_dice_by_phrase(cases: pd.DataFrame, path: Path) -> None:
-    """A row a phrase, in their order: every expression's Dice, the quartiles as a box, the mean as a diamond."""
-    groups = [(phrase, group) for phrase, group in cases.groupby("phrase", sort=True)]
+    """One row per phrase, in their order: every expression's Dice, quartiles as a box, the mean as a diamond."""
+    groups = [(str(phrase), group) for phrase, group in cases.groupby("phrase", sort=True)]
     with svg_figure(path, _WIDTH, _height(len(groups), 0.75)) as figure:
-        axes = _dice_axes(figure.subplots(), [_label(phrase, group) for phrase, group in groups])
+        axes = _dice_axes(figure.subplots(), len(groups), [_label(phrase, group) for phrase, group in groups])
         axes.invert_yaxis()
         for row, (_, group) in enumerate(groups):
-            _draw_points(axes, group, row, spread=0.5, color=PALETTE[row % len(PALETTE)], marker="o")
+            _draw_points(axes, group, row, spread=0.5, look=_Look(PALETTE[row % len(PALETTE)], "o"))
             dice = group["dice"].dropna()
             if dice.empty:
                 continue
@@ -57,20 +66,27 @@ def draw_dice_by_phrase(cases: pd.DataFrame, path: Path) -> None:
 
 
 def draw_dice_by_patient(cases: pd.DataFrame, path: Path) -> None:
-    """A row a patient, the worst mean below: the expressions' Dice, coloured by phrase, their mean as a bar."""
+    """One row per patient, the worst mean below: expressions' Dice, coloured by phrase, the mean as a bar."""
     means = cases.groupby("patient")["dice"].mean().sort_index().sort_values(kind="stable")
     rows = {patient: row for row, patient in enumerate(means.index)}
     looks = {
-        phrase: {
-            "color": PALETTE[number % len(PALETTE)],
-            "marker": _MARKERS[number // len(PALETTE) % len(_MARKERS)],
-        }
+        phrase: _Look(
+            color=PALETTE[number % len(PALETTE)], marker=_MARKERS[number // len(PALETTE) % len(_MARKERS)]
+        )
         for number, phrase in enumerate(sorted(cases["phrase"].unique()))
     }
-    bar = {"marker": "|", "color": INK, "linestyle": "", "markersize": 12, "markeredgewidth": 2.2}
+    bar: dict[str, Any] = {
+        "marker": "|",
+        "color": INK,
+        "linestyle": "",
+        "markersize": 12,
+        "markeredgewidth": 2.2,
+    }
     handles = [
         *(
-            Line2D([], [], linestyle="", alpha=0.7, label=_shorten(phrase), **look)
+            Line2D(
+                [], [], linestyle="", alpha=0.7, label=_shorten(phrase), color=look.color, marker=look.marker
+            )
             for phrase, look in looks.items()
         ),
         Line2D([], [], label="mean", **bar),
@@ -79,21 +95,21 @@ def draw_dice_by_patient(cases: pd.DataFrame, path: Path) -> None:
     legend_columns = 4 if max(map(len, looks)) <= _SHORT_LABEL else 2
     legend_height = 0.2 * math.ceil(len(handles) / legend_columns)
     with svg_figure(path, _WIDTH, _height(len(means), 0.32) + legend_height) as figure:
-        labels = list(map(_shorten, means.index)) if len(means) <= _MAX_LABELS else None
-        axes = _dice_axes(figure.subplots(), labels, rows=len(means))
+        labels = list(map(_shorten, means.index)) if len(means) <= _MAX_LABELS else []
+        axes = _dice_axes(figure.subplots(), len(means), labels)
         for (patient, phrase), group in cases.groupby(["patient", "phrase"]):
-            _draw_points(axes, group, rows[patient], spread=0.3, **looks[phrase])
+            _draw_points(axes, group, rows[patient], spread=0.3, look=looks[phrase])
         axes.plot(means, range(len(means)), zorder=5, **bar)
         axes.set_xlabel("Dice of an expression")
         axes.set_ylabel("Patient")
         figure.legend(handles=handles, loc="outside lower right", ncols=legend_columns)
 
 
-def _dice_axes(axes: Axes, labels: list[str] | None, rows: int | None = None) -> Axes:
-    rows = len(labels) if rows is None else rows
+def _dice_axes(axes: Axes, rows: int, labels: list[str]) -> Axes:
+    """`labels` is empty where rows have no names."""
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.6, rows - 0.4)
-    axes.set_yticks(range(rows) if labels else [], labels or [])
+    axes.set_yticks(range(rows) if labels else [], labels)
     axes.tick_params(length=0)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
@@ -101,13 +117,15 @@ def _dice_axes(axes: Axes, labels: list[str] | None, rows: int | None = None) ->
     return axes
 
 
-def _draw_points(axes: Axes, group: pd.DataFrame, row: int, spread: float, color: str, marker: str) -> None:
+def _draw_points(axes: Axes, group: pd.DataFrame, row: int, spread: float, look: _Look) -> None:
     """The group's Dice around a row; expressions that failed or had no [SEG] are crosses."""
     group = group.dropna(subset="dice").sort_values(["dice", "sent_id"])
     heights = row + spread * ((np.arange(len(group)) * _GOLDEN) % 1 - 0.5)
-    answered = (group["status"] == "ok").to_numpy()
+    answered = (group["status"] == Status.OK).to_numpy()
     dice = group["dice"].to_numpy()
-    axes.scatter(dice[answered], heights[answered], s=16, marker=marker, color=color, alpha=0.6, linewidths=0)
+    axes.scatter(
+        dice[answered], heights[answered], s=16, marker=look.marker, color=look.color, alpha=0.6, linewidths=0
+    )
     axes.scatter(dice[~answered], heights[~answered], s=26, marker="x", color=ALARM, linewidths=1.2, zorder=4)
 
 

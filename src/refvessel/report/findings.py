@@ -21,7 +21,7 @@ def findings(one: Artifacts) -> list[Finding]:
     """The findings of one evaluation, in the order shown."""
     summary = one.summary
     n = summary["n_expressions"]
-    found = _of_sentinels(summary["sentinels"])
+    found = _of_sanity_checks(summary["sentinels"])
     if summary["n_empty_truth"]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
         found.append(Finding("note", text))
@@ -44,7 +44,7 @@ def findings(one: Artifacts) -> list[Finding]:
 
 def comparison_findings(one: Comparison) -> list[Finding]:
     """The findings of the models of one split."""
-    return _of_sentinels(one.content["sentinels"])
+    return _of_sanity_checks(one.content["sentinels"])
 
 
 def identities(one: Artifacts) -> list[tuple[str, str]]:
@@ -58,10 +58,10 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
     ]
 
 
-def _of_sentinels(sentinels: dict[str, Any]) -> list[Finding]:
+def _of_sanity_checks(checks: dict[str, Any]) -> list[Finding]:
     return [
-        Finding("warning" if sentinel["raised"] else "note", f"{sentinel['text']} ({name})")
-        for name, sentinel in sentinels.items()
+        Finding("warning" if check["raised"] else "note", f"{check['text']} ({name})")
+        for name, check in checks.items()
     ]
 
 

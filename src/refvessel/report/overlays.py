@@ -1,6 +1,8 @@
 """The best, the median and the worst case of a phrase, drawn over their images."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +82,7 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
     return path
 
 
-def read_image(images: dict[str, Path], case: dict) -> Image.Image:
+def read_image(images: dict[str, Path], case: Mapping[Any, Any]) -> Image.Image:
     """A case's image as RGB, its longer side at most 512 pixels; raises UserError as `draw_overlays` does."""
     path = image_path(images, case["image_id"])
     image = decode_file(path).convert("RGB")

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from refvessel.answer_status import Status
+from refvessel.artifacts import CASES, RANKING, SUMMARY, THRESHOLDS
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
@@ -20,7 +23,7 @@ from refvessel.report.printing import printable, shortened
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.tables import write_tables
 
-_OF_COMPARISONS = ("comparisons.csv", "ranking.csv")
+_OF_COMPARISONS = ("comparisons.csv", RANKING)
 _MOST_OF_A_PHRASE = 200  # characters in a caption
 _CONTENTS = ("figures", "index.html", "manifest.json", "tables")
 
@@ -99,7 +102,7 @@ def _check_replaceable(output: Path) -> None:
 
 def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
     name, stem = one.evaluation.name, one.evaluation.file_stem
-    cases_source = {f"{name}/cases.parquet": one.sources["cases"]["sha256"]}
+    cases_source = {f"{name}/{CASES}": one.sources["cases"]["sha256"]}
     drawn = [
         ShownFigure(
             folder / f"{stem}.dice_by_phrase.svg",
@@ -123,7 +126,7 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
                 "Scores of the stored probabilities cut at every threshold; the line is the model's own, 0.5. "
                 "These expressions are the evaluated ones: no threshold may be chosen for them from this curve."
                 f"{_fewer(one.thresholds)}",
-                {f"{name}/thresholds.csv": one.sources["thresholds"]["sha256"]},
+                {f"{name}/{THRESHOLDS}": one.sources["thresholds"]["sha256"]},
             )
         )
         draw_threshold_curves(one.thresholds, drawn[-1].path)
@@ -135,8 +138,8 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
         figure = ShownFigure(
             folder / f"{stem}.overlays_{number}.svg",
-            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over the image"
-            f"{_among(group)}. {described}",
+            f"“{shortened(str(phrase), _MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over "
+            f"the image{_among(group)}. {described}",
             cases_source | _hashes_of_images(one.evaluation.dataset, files),
         )
         draw_overlays(shown, one.images, figure.path)
@@ -167,8 +170,8 @@ def _hashes_of_images(dataset: str, files: Sequence[Path]) -> dict[str, str]:
     }
 
 
-def _describe(case: dict) -> str:
-    unanswered = "" if case["status"] == "ok" else f" ({case['status']})"
+def _describe(case: Mapping[Any, Any]) -> str:
+    unanswered = "" if case["status"] == Status.OK else f" ({case['status']})"
     return (
         f"{case['rank'].capitalize()}: image {printable(case['image_id'])}, patient {printable(case['patient'])}, "
         f"Dice {case['dice']:.3f}{unanswered}."
@@ -182,7 +185,7 @@ def _manifest(
     captions: dict[str, str],
     figures: dict[str, list[ShownFigure]],
     used: dict[str, str],
-) -> dict:
+) -> dict[str, Any]:
     """Each file of the report with its SHA-256, its caption, and the SHA-256 of what it was made from."""
     files = {
         f"{one.evaluation.name}/{record['name']}": record["sha256"]
@@ -190,7 +193,7 @@ def _manifest(
         for record in one.sources.values()
     }
     compared_files = {name: sha256 for one in compared for name, sha256 in one.hashes.items()}
-    summaries = {name: sha256 for name, sha256 in files.items() if name.endswith("/summary.json")}
+    summaries = {name: sha256 for name, sha256 in files.items() if name.endswith(f"/{SUMMARY}")}
     described = {
         f"tables/{name}": (caption, compared_files if name in _OF_COMPARISONS else summaries)
         for name, caption in captions.items()

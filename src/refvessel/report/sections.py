@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.artifacts import CONVERSION
+from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS
 from refvessel.dataset.tree.image_places import image_places
 from refvessel.dataset.tree.layout import DATASET, INSTANCES
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
-from refvessel.provenance import file_record
+from refvessel.provenance import FileRecord, file_record
 
 _LONGEST_STEM = 160  # characters; a file name has 255 bytes
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -34,7 +34,7 @@ class Evaluation:
     scores_dir: Path
     predictions: Path
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("model", "dataset", "split"):
             if not _KEY.fullmatch(getattr(self, field)):
                 raise UserError(
@@ -77,7 +77,7 @@ class Artifacts:
     images: dict[str, Path]
     dataset: dict[str, Any] | None
     conversion: dict[str, Any] | None
-    sources: dict[str, dict[str, str | int]]
+    sources: dict[str, FileRecord]
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -100,15 +100,15 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     conversion, description = Path(checkpoint) / CONVERSION, Path(dataset) / DATASET
     instances = Path(dataset) / INSTANCES
     files = {
-        "cases": scores / "cases.parquet",
-        "summary": scores / "summary.json",
+        "cases": scores / CASES,
+        "summary": scores / SUMMARY,
         "predictions": Path(evaluation.predictions),
         "dataset": description if description.is_file() else instances,
     }
     for path in (*files.values(), instances, Path(checkpoint)):
         if not path.exists():
             raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
-    curve = scores / "thresholds.csv"
+    curve = scores / THRESHOLDS
     for role, path in (("thresholds", curve), ("conversion", conversion)):
         if path.is_file():
             files[role] = path
@@ -133,7 +133,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     return artifacts
 
 
-def _check_origin(summary_path: Path, summary: Any, role: str, path: Path, record: dict) -> None:
+def _check_origin(summary_path: Path, summary: Any, role: str, path: Path, record: FileRecord) -> None:
     try:
         recorded = summary["provenance"][role]["sha256"]
     except (KeyError, TypeError):

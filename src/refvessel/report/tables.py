@@ -6,6 +6,7 @@ Numbers come from summary.json, which derives from cases.parquet: nothing is com
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -144,7 +145,7 @@ def write_tables(
         caption = "Scores of the same predictions by the truth's rasteriser"
         tables["by_rasteriser"] = (group_table(evaluations, "rasteriser"), caption)
     differs = differs_from_official(evaluations)
-    captions = {}
+    captions: dict[str, str] = {}
     for name, (table, caption) in tables.items():
         write_csv(table, folder / f"{name}.csv")
         in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
@@ -161,7 +162,7 @@ def write_tables(
 
 
 def _latex(table: pd.DataFrame, caption: str, name: str) -> str:
-    """A booktabs table; text is escaped and at most 60 characters a cell, scores have three decimals, what is
+    """A booktabs table; text is escaped and at most 60 characters per cell, scores have three decimals, what is
     undefined is a dash.
 
     Model, dataset and split stand in the caption where all rows share them.
@@ -208,6 +209,6 @@ def _identity(one: Artifacts) -> dict[str, str]:
     return {key: getattr(one.evaluation, key) for key in _KEYS}
 
 
-def _numbers(summary: dict) -> dict[str, int | float | None]:
+def _numbers(summary: dict[str, Any]) -> dict[str, int | float | None]:
     """The summary's numbers over all expressions, without its groups, cases and provenance."""
     return {name: value for name, value in summary.items() if not isinstance(value, dict | list)}

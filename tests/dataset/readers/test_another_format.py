@@ -1,4 +1,4 @@
-"""The README's own example of another format: what it says is all that one takes."""
+"""The documentation's own example of another format: what it says is all that one takes."""
 
 import re
 from pathlib import Path
@@ -14,12 +14,13 @@ from refvessel.dataset.regions.polygons import as_polygon
 from refvessel.dataset.regions.shapes import Polygon, Region
 from refvessel.errors import UserError
 
-README = Path(__file__).resolve().parents[3] / "data" / "README.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs/developing.md"
 
 
 @pytest.fixture
 def example(monkeypatch):
-    section = README.read_text("utf-8").partition("### Another format")[2]
+    section = PAGE.read_text("utf-8").partition("### Another format")[2]
     module = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
     names = {each.__name__: each for each in (Polygon, Record, Region, as_polygon, locate, visible_files)}
     exec(module, names)
@@ -34,12 +35,12 @@ def test_a_format_is_one_module_and_one_line(example, source, convert):
 
 
 def test_all_formats_are_known_by_one_line():
-    line = re.search(r"```python\n(FORMATS = .*)\n```", README.read_text("utf-8"))[1]
+    line = re.search(r"```python\n(FORMATS = .*)\n```", PAGE.read_text("utf-8"))[1]
     names = {}
     exec(line, names)
     assert names["FORMATS"] == (*FORMATS, "text")
     assert formats.READERS.keys() == set(FORMATS) == set(Format)
-    schema = yaml.safe_load((README.parents[1] / "workflow/schemas/config.schema.yaml").read_text())
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     assert "enum" not in schema["$defs"]["dataset"]["properties"]["format"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from refvessel import rle
+from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH
 from refvessel.dataset.regions.polygons import Outlines, rasterise
 from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
 from refvessel.dataset.tree.expressions import Expression, read_tree
@@ -100,8 +101,8 @@ def score_split(
         cores=cores,
         provenance=provenance,
     )
-    write_json(Path(output) / "coco_results.json", coco_results(table, ids))
-    write_json(Path(output) / "coco_truth.json", coco_truth(truth, ids, categories))
+    write_json(Path(output) / COCO_RESULTS, coco_results(table, ids))
+    write_json(Path(output) / COCO_TRUTH, coco_truth(truth, ids, categories))
     return summary
 
 

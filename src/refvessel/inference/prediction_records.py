@@ -11,10 +11,9 @@ from refvessel.rle import RLE, empty, encode, union
 
 def answered(expression: Expression, prompt: str, segmentation: Segmentation) -> Prediction:
     """The record of an answered expression; raises ArithmeticError where its score is not finite."""
-    masks = [encode(mask) for mask in segmentation.masks]
-    score = sum(segmentation.scores) / len(masks) if masks else None
-    if masks and not math.isfinite(score):
+    if not all(map(math.isfinite, [*segmentation.scores, *segmentation.leads])):
         raise ArithmeticError("the predicted IoU is not finite")
+    masks = [encode(mask) for mask in segmentation.masks]
     return Prediction(
         image_id=expression.image_id,
         ref_id=expression.ref_id,
@@ -27,9 +26,10 @@ def answered(expression: Expression, prompt: str, segmentation: Segmentation) ->
         error=None,
         mask=_union(masks, expression),
         masks=masks,
-        score=score,
+        score=sum(segmentation.scores) / len(masks) if masks else None,
         seconds=0.0,
         drafted=segmentation.drafted,
+        lead=min(segmentation.leads, default=None),
     )
 
 

@@ -21,7 +21,7 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
-from refvessel.evaluation.score_split import score_split
+from refvessel.evaluation.split_scoring import score_split
 from refvessel.metrics.surface import surface_scores
 
 TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from refvessel.jobs.signals import stopping
 
@@ -15,7 +16,7 @@ _SECONDS_BETWEEN_TRIES = 0.1
 _SECONDS_TO_END = 5.0  # a scheduler that takes a job's devices away grants little more
 
 
-def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], count: int) -> Generator[T, None, None]:
     """The items in order, of which the thread keeps `count` ready; what they raise is raised here.
 
     Closed early, it asks for no further item and waits for the one under way, on a signal to stop not for long.
@@ -38,28 +39,29 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
         thread.join(_SECONDS_TO_END if stopping() else None)
 
 
-def _fill(ready: Queue, items: Iterable[T], stopped: Event) -> None:
+def _fill(ready: Queue[Callable[[], T]], items: Iterable[T], stopped: Event) -> None:
     iterator = iter(items)
     ended = False
     while not (ended or stopped.is_set()):
+        outcome: Callable[[], T]
         try:
             item = next(iterator)
         except BaseException as error:  # StopIteration too: the end is an item like others
             outcome, ended = _raising(error), True
         else:
-            outcome = _giving(item)
+            outcome = partial(_given, item)
         while not stopped.is_set():
             with suppress(Full):
                 ready.put(outcome, timeout=_SECONDS_BETWEEN_TRIES)
                 break
 
 
-def _giving(item: T) -> Callable[[], T]:
-    return lambda: item
+def _given(item: T) -> T:
+    return item
 
 
-def _raising(error: BaseException) -> Callable[[], T]:
-    def outcome() -> T:
+def _raising(error: BaseException) -> Callable[[], NoReturn]:
+    def outcome() -> NoReturn:
         raise error
 
     return outcome
