@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from refvessel.dataset.tree.expressions import Expression
-from refvessel.dataset.tree.loader import QUESTION
 from refvessel.demo.angiogram import angiogram
 from refvessel.inference.drafts import EXPECTED, Drafts
 from refvessel.inference.plan import ImageTask
@@ -20,6 +19,7 @@ from refvessel.inference.reading import cores, read_images
 from refvessel.inference.segmenter import Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.settings.inference_section import Inference
 
 PHRASES = ("blood vessel", "catheter", "left coronary artery", "side branch")
 
@@ -55,7 +55,7 @@ def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageT
 def make_predictor(model: Sa2VAModel, processor: Sa2VAProcessor, batch: int) -> Predictor:
     """A predictor that expects the usual answer, with batches of so many images."""
     drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
-    return Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, batch)
+    return Predictor(Segmenter(model, processor, drafts=drafts), processor, Inference().question, batch)
 
 
 def engine_seconds(

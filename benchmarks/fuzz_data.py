@@ -154,7 +154,7 @@ def convert(source_format: str, root: Path) -> None:
                 clean = clean_image(record.load(record.path), record.stated_size, str(record.path))
                 regions = record.all_regions(problems)
                 phrases = {region.label: region.label for region in regions}
-                draw_truths(record, regions, phrases, (clean.width, clean.height), TruthRule(), problems)
+                draw_truths(record, regions, phrases, (clean.width, clean.height), TruthRule("phrase", include_empty=False, crossing_outlines="refuse"), problems)
     for sentence in problems.sentences:
         sentence.encode()
         if "\n" in sentence or len(sentence) > 2_000:

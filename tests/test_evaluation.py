@@ -19,7 +19,7 @@ from refvessel.cli import app
 from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
 from refvessel.dataset.tree.writing import TreeImage, write_tree
 from refvessel.errors import UserError
-from refvessel.evaluation.score_split import score_split
+from stages import score_split
 from refvessel.metrics.surface import surface_scores
 
 TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))
@@ -83,7 +83,7 @@ def predictions(tree, tmp_path):
 
 def test_ignore_masks_and_spacings_of_the_tree_are_used(tree, predictions, tmp_path):
     output = tmp_path / "scores"
-    summary = score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    summary = score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
     cases = pd.read_parquet(output / "cases.parquet").set_index(["image_id", "phrase"])
     assert summary["settings"]["distance_unit"] == "mm"
     assert cases.loc[("a", "blood vessel"), "fn"] == 0  # the missing columns are ignored there
@@ -95,7 +95,7 @@ def test_ignore_masks_and_spacings_of_the_tree_are_used(tree, predictions, tmp_p
 
 def test_coco_results_name_the_images_and_categories_of_instances_json(tree, predictions, tmp_path):
     output = tmp_path / "scores"
-    score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
     results = json.loads((output / "coco_results.json").read_text("utf-8"))
     assert [(each["image_id"], each["category_id"]) for each in results] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert results[0]["segmentation"] == rle.encode(PREDICTION)
@@ -112,7 +112,7 @@ def test_every_file_name_of_the_coco_truth_is_an_image_of_the_tree(tree, predict
     instances = tree / INSTANCES
     text = instances.read_text("utf-8").replace('"a.png"', '"a.jpg"').replace('"b.png"', '"below/b.png"')
     instances.write_text(text, "utf-8")
-    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", draws=20)
+    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", bootstrap_draws=100)
     truth = json.loads((tmp_path / "scores/coco_truth.json").read_text("utf-8"))
     names = [image["file_name"] for image in truth["images"]]
     assert names == ["a.jpg", "below/b.png"]
@@ -122,7 +122,7 @@ def test_every_file_name_of_the_coco_truth_is_an_image_of_the_tree(tree, predict
 def test_cocos_own_tools_score_the_files_beside_the_scores(tree, predictions, tmp_path):
     """Two vessels found with an IoU of 27/30, which nine of COCO's ten thresholds accept, and no catheter."""
     output = tmp_path / "scores"
-    score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(output / "coco_truth.json"))
         evaluated = COCOeval(truth, truth.loadRes(str(output / "coco_results.json")), "segm")

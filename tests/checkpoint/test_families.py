@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 
-from refvessel.checkpoint.convert import convert_checkpoint
+from stages import convert_checkpoint
 from refvessel.errors import UserError
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import SAM2_PREFIX, embedding_name, head_name

@@ -194,6 +194,6 @@ def test_the_counts_are_said_on_standard_error(source, convert, capsys):
 def test_two_runs_give_the_same_bytes(source, convert, tmp_path, pseudonymise, bytes_of):
     for number in range(12):
         source.labelme(f"p{number % 4}_{number}.png", [("vessel", TRIANGLE), ("catheter", SQUARE)])
-    convert(output=tmp_path / "first", pseudonymise=pseudonymise, jobs=1)
-    convert(output=tmp_path / "second", pseudonymise=pseudonymise, jobs=4)
+    convert(output=tmp_path / "first", pseudonymise=pseudonymise, threads=1)
+    convert(output=tmp_path / "second", pseudonymise=pseudonymise, threads=4)
     assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "second")

@@ -15,6 +15,7 @@ from refvessel import rle
 from refvessel.dataset.tree.expressions import IMAGES
 from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.dataset.tree.writing import TreeImage, write_tree
+from refvessel.settings.inference_section import Inference
 
 
 def write_frames(source, shared: Path, form: str, factor: float) -> dict[str, list]:
@@ -64,7 +65,7 @@ def assert_converted_as_pycocotools(frames, convert, tmp_path, form, factor, off
     assert summary["counts"]["images"] == len(frames) == 40
     assert summary["counts"]["images_scaled"] == (0 if factor == 1 else 40)
     read = officially_read(tmp_path / "tree", "test")
-    dataset = ReferringDataset(tmp_path / "tree", "test")
+    dataset = ReferringDataset(tmp_path / "tree", "test", Inference().question)
     assert len(dataset) == 40
     for item in dataset:
         name = Path(item["image_path"]).name
@@ -104,6 +105,6 @@ def test_any_mask_comes_back_identical_through_tree_and_loader(tmp_path, officia
     Image.new("L", (width, height)).save(tmp_path / IMAGES / "a.png")
     truths = {"vessel": [rle.encode(mask)], "background": [rle.encode(1 - mask)]}
     write_tree(tmp_path, [TreeImage("a", "p", "test", width, height, truths)], ["background", "vessel"])
-    (item,) = list(ReferringDataset(tmp_path, "test"))
+    (item,) = list(ReferringDataset(tmp_path, "test", Inference().question))
     assert np.array_equal(item["gt_masks"], np.stack([1 - mask, mask]))
     assert np.array_equal(officially_read(tmp_path, "test")["a.png"]["vessel"], mask)

@@ -10,6 +10,7 @@ from refvessel.dataset.tree import loader
 from refvessel.model.decoding import Stopping
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import normalise
+from refvessel.settings.inference_section import Inference
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def setting():
 
 
 def test_the_question_is_the_evaluations():
-    assert objective.QUESTION == loader.QUESTION
+    assert objective.QUESTION == Inference().question
 
 
 def test_both_rows_answer_at_the_same_place_after_their_own_question(setting):

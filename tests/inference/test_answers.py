@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference import run as run_module
-from refvessel.inference.run import segment_shard
+from stages import segment_shard
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
 

@@ -11,8 +11,8 @@ import torch
 
 from refvessel.errors import UserError
 from refvessel.inference.devices import memory_for_weights
-from refvessel.inference.run import segment_shard
-from refvessel.inference.spreading import stated_memory
+from stages import segment_shard
+from refvessel.settings.memory import stated_memory
 from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.shard import read_run
 

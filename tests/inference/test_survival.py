@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from refvessel.errors import UserError
-from refvessel.inference.run import segment_shard
+from stages import segment_shard
 
 
 def without_seconds(shard):

@@ -7,7 +7,7 @@ from monai import metrics as monai
 from scipy import ndimage
 
 from refvessel import rle
-from refvessel.evaluation.scoring import score_cases
+from stages import score_cases
 from refvessel.geometry import vessel_width
 from refvessel.metrics.policy import DISTANCES, EMPTY_POLICY, SCORES, resolve_policy
 from refvessel.metrics.shape import SHAPE_SCORES, shape_scores

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from refvessel.evaluation.scoring import score_cases
+from stages import score_cases
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import summarise, summarise_by

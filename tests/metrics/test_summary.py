@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from refvessel.evaluation.scoring import score_cases
+from stages import score_cases
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 

@@ -6,7 +6,7 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
-from refvessel.report.render import render_report
+from stages import render_report
 from refvessel.spreadsheets import read_csv
 
 

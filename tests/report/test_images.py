@@ -8,7 +8,7 @@ from PIL import Image
 from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.refs import write_refs
 from refvessel.files import sha256_of_file, write_json
-from refvessel.report.render import render_report
+from stages import render_report
 from refvessel.report.sections import read_artifacts
 
 

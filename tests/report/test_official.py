@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from refvessel.metrics.official import OfficialReading
-from refvessel.report.render import render_report
+from stages import render_report
 
 
 def report_of(workspace) -> str:

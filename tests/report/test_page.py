@@ -3,7 +3,7 @@ import math
 import pytest
 
 from refvessel.report.page import format_number, format_p_value, stated
-from refvessel.report.render import render_report
+from stages import render_report
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from refvessel.report.printing import printable, shortened
-from refvessel.report.render import render_report
+from stages import render_report
 from refvessel.report.sections import Evaluation
 
 PHRASES = (

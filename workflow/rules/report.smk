@@ -41,11 +41,11 @@ rule render_report:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        evaluations=config["evaluations"],
+        evaluations=[one.canonical() for one in settings.evaluations],
         dataset_names=evaluated("dataset"),
         model_names=evaluated("model"),
         key_files=key_files(),
-        accepted=config["privacy"]["accepted"],
+        settings=settings.privacy.result_settings(),
         private_log=f"{PRIVATE_LOGS}/report.log",
         code=code_of("render_report"),
     script:

@@ -11,7 +11,7 @@ import pandas as pd
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
-from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
+from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.cases import CASES_SCHEMA, write_cases
 from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
@@ -23,9 +23,9 @@ from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
+from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import write_csv
 
-NSD_TOLERANCE = 2.0  # pixels
 TRUTHS_RASTERISER = "coco"
 
 
@@ -34,14 +34,12 @@ def score(
     predictions: pd.DataFrame,
     truth: pd.DataFrame,
     output: Path,
+    settings: Scores,
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
     official: OfficialReading | None = None,
-    policy: EmptyPolicy | None = None,
-    nsd_tolerance: float = NSD_TOLERANCE,
-    draws: int = DRAWS,
     max_failures: int = 0,
-    cores: int = 1,
+    threads: int = 1,
     provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score every expression of `truth`; write its files to `output`, return what summary.json says.
@@ -52,16 +50,14 @@ def score(
         predictions: a table as `read_predictions` gives.
         truth: image_id, ref_id, sent_id, phrase, patient, height, width, mask (RLE), ignore_mask (RLE or None)
             and spacing (mm: height and width of a pixel, or None), one row an expression.
+        settings: how predictions are scored.
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
         official: how the official loader reads the split. `official_evaluator` in the summary has what it gives
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
-        policy: cells of the empty-case policy that differ from the default.
-        nsd_tolerance: pixels.
-        draws: of the bootstrap over patients.
         max_failures: more failed expressions than that are a finding.
-        cores: processes that share the work.
+        threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
             `read_predictions`) and `dataset` (the `file_record` of the tree's dataset.json, or of its
             instances.json where it has no dataset.json).
@@ -71,16 +67,16 @@ def score(
     Raises UserError, before anything is written, unless the predictions are exactly those of the truth's
     expressions, once each, on images of the same size.
     """
-    policy = resolve_policy(policy)
+    policy, draws = resolve_policy(settings.empty_cases), settings.bootstrap_draws
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
-    probability, counts = probability_cases(paired, logits, cores=cores) if logits else (None, None)
-    how = {"unit": unit, "nsd_tolerance": nsd_tolerance, "cores": cores}
+    probability, counts = probability_cases(paired, logits, cores=threads) if logits else (None, None)
+    how = {"unit": unit, "nsd_tolerance": settings.nsd_tolerance, "threads": threads}
     cases = score_pairs(paired, policy, probability, **how)
     rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, how)
     settings = {
         "distance_unit": unit,
-        "nsd_tolerance": nsd_tolerance,
+        "nsd_tolerance": settings.nsd_tolerance,
         "empty_policy": policy,
     }
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
@@ -117,15 +113,15 @@ def score_cases(
     truth: pd.DataFrame,
     policy: EmptyPolicy,
     *,
+    nsd_tolerance: float,
     unit: str = "px",
-    nsd_tolerance: float = NSD_TOLERANCE,
-    cores: int = 1,
+    threads: int = 1,
 ) -> pd.DataFrame:
     """The table of cases, with the columns of CASES_SCHEMA, by sent_id; raises UserError as `score` does.
 
     `unit` of distances is `px` or, where every expression has a spacing, `mm`.
     """
-    how = {"unit": unit, "nsd_tolerance": nsd_tolerance, "cores": cores}
+    how = {"unit": unit, "nsd_tolerance": nsd_tolerance, "threads": threads}
     return score_pairs(pair_expressions(predictions, truth), policy, **how)
 
 
@@ -136,7 +132,7 @@ def score_pairs(
     *,
     unit: str,
     nsd_tolerance: float,
-    cores: int,
+    threads: int,
 ) -> pd.DataFrame:
     """As `score_cases`, of what `pair_expressions` gives and, row by row, the scores of probabilities."""
     predicted, true = paired["scored_prediction"], paired["scored_truth"]
@@ -144,7 +140,7 @@ def score_pairs(
     sizes = {"truth_pixels": counts["tp"] + counts["fn"], "predicted_pixels": counts["tp"] + counts["fp"]}
     known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
     spacings = known if unit == "mm" else [(1.0, 1.0)] * len(paired)
-    shape = shape_scores(predicted, true, spacings=spacings, tolerance=nsd_tolerance, cores=cores)
+    shape = shape_scores(predicted, true, spacings=spacings, tolerance=nsd_tolerance, cores=threads)
     diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
     for name in SHAPE_SCORES:
         shape[name] = apply_policy(shape[name].to_numpy(), policy[name], **sizes, diagonals=diagonals)

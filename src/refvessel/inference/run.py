@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import logging as transformers_logging
@@ -15,14 +14,13 @@ from refvessel.code import code_hash
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import BatchSize, fitting_batch_size, form_batches
-from refvessel.inference.devices import describe_device, peak_memory
+from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.loaded_model import loaded_model
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.reading import cores, read_images
+from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
-from refvessel.inference.settings import Settings
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
@@ -33,6 +31,7 @@ from refvessel.predictions.identity import ModelState, model_identity, model_sta
 from refvessel.predictions.prediction import failures, read_shard
 from refvessel.predictions.shard import Run, ShardWriter, open_shard, publish_shard
 from refvessel.provenance import versions
+from refvessel.settings.inference_section import Inference
 
 # The modules that make an answer, with what they import.
 ANSWERING = (
@@ -53,7 +52,7 @@ def segment_shard(
     output: Path,
     shard: str = "1/1",
     answers: Path | None = None,
-    **settings: Any,
+    settings: Inference,
 ) -> None:
     """Segment every expression of one shard of a split, and append the predictions to `output`.
 
@@ -69,25 +68,25 @@ def segment_shard(
         shard: `2/8` is the second shard of eight.
         answers: folder where finished answers are kept for later jobs, whichever shard they will be of; `output`
             is then written at the end. None: only those in `output` are known.
-        settings: those of `Settings`.
+        settings: how the model is run.
 
     Raises:
         UserError: for bad input, or more failures than allowed (the answers are kept; a rerun tries those again).
     """
-    chosen = Settings(**settings)
+    settings.weights_memory(choose_device(settings.device).type)  # refused here, where the device is known
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
     read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
     state = model_state(model)
-    run = _run(chosen, model=model_identity(model), split=split, shard=shard)
+    run = _run(settings, model=model_identity(model), split=split, shard=shard)
     expressions = [expression for task in tasks for expression in task.expressions]
-    asked = asked_of(expressions, run.identity, chosen.question)
+    asked = asked_of(expressions, run.identity, settings.question)
     if answers is None:
-        _complete(output, None, model, state, tasks, run, asked, chosen)
+        _complete(output, None, model, state, tasks, run, asked, settings)
         return
     alike = Path(answers) / run.identity[:_DIGITS]
     name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
     kept = alike / f"{name}.jsonl"
-    _complete(kept, alike, model, state, tasks, run, asked, chosen)
+    _complete(kept, alike, model, state, tasks, run, asked, settings)
     publish_shard(kept, Path(output))
 
 
@@ -99,10 +98,10 @@ def _complete(
     tasks: Sequence[ImageTask],
     run: Run,
     asked: Sequence[Asked],
-    chosen: Settings,
+    settings: Inference,
 ) -> None:
     """Segment what of a shard nobody has answered yet; without any, neither model nor GPU is needed."""
-    device = chosen.chosen_device()
+    device = choose_device(settings.device)
     processor = Sa2VAProcessor.from_pretrained(model)
     with stopped_by_signals(), open_shard(output, run, asked, answers) as writer:
         pending = [task for task in tasks if _unfinished([task], writer)]
@@ -114,14 +113,14 @@ def _complete(
             )
         with reported(output, done=done, total=len(tasks)) as reporter:
             if pending:
-                with _ready(model, output, tasks, processor, chosen, reporter) as predictor:
+                with _ready(model, output, tasks, processor, settings, reporter) as predictor:
                     _require_unchanged(model, state)
                     # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
                     batches = _left(form_batches(tasks, predictor.batch_size.images), writer)
-                    with _read(batches, processor, chosen) as images:
+                    with _read(batches, processor, settings) as images:
                         _write(predictor, batches, images, writer, reporter, device)
             writer.finish()
-            _require_few_failures(output, chosen.max_failures)
+            _require_few_failures(output, settings.max_failures)
 
 
 def _require_unchanged(model: Path, state: ModelState) -> None:
@@ -130,12 +129,12 @@ def _require_unchanged(model: Path, state: ModelState) -> None:
         raise UserError(f"the files of {model} changed while they were read; run again.")
 
 
-def _run(settings: Settings, **of_what: str) -> Run:
+def _run(settings: Inference, **of_what: str) -> Run:
     return Run(
         **of_what,
         question=settings.question,
-        dtype=str(settings.chosen_dtype()).removeprefix("torch."),
-        device=settings.chosen_device().type,
+        dtype=str(choose_dtype(settings.dtype, choose_device(settings.device))).removeprefix("torch."),
+        device=choose_device(settings.device).type,
         language_weights=settings.language_weights,
         batch_size=settings.batch_size,
         draft=settings.draft,
@@ -154,15 +153,15 @@ def _ready(
     output: Path,
     tasks: Sequence[ImageTask],
     processor: Sa2VAProcessor,
-    settings: Settings,
+    settings: Inference,
     reporter: Reporter,
 ) -> Iterator[Predictor]:
     """The model on its devices, which it holds until the block ends, and the batch size that fits."""
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    device = settings.chosen_device()
-    if settings.threads and device.type == "cpu":
+    device = choose_device(settings.device)
+    if device.type == "cpu":
         torch.set_num_threads(settings.threads)
     with ExitStack() as held:
         if device.type == "cuda":
@@ -172,9 +171,9 @@ def _ready(
             loaded_model(
                 model,
                 output,
-                dtype=settings.chosen_dtype(),
+                dtype=choose_dtype(settings.dtype, choose_device(settings.device)),
                 device=device,
-                stated=settings.weights_memory(),
+                stated=settings.weights_memory(device.type),
                 language_weights=settings.language_weights,
             )
         )
@@ -206,7 +205,7 @@ def _drafts(draft: str | None, processor: Sa2VAProcessor, output: Path) -> Draft
 
 @contextmanager
 def _read(
-    batches: Sequence[Sequence[ImageTask]], processor: Sa2VAProcessor, settings: Settings
+    batches: Sequence[Sequence[ImageTask]], processor: Sa2VAProcessor, settings: Inference
 ) -> Iterator[Iterator[ProcessedImage | UserError] | None]:
     """The batches' images, one after the other; on the CPU one process reads and the others compute.
 
@@ -215,8 +214,8 @@ def _read(
     if settings.flips:
         yield None
         return
-    on_gpu = settings.chosen_device().type == "cuda"
-    readers = (settings.threads or cores()) if on_gpu else 1
+    on_gpu = choose_device(settings.device).type == "cuda"
+    readers = (settings.threads) if on_gpu else 1
     tasks = [*chain.from_iterable(batches)]
     with read_images(tasks, processor, readers=readers, pinned=on_gpu) as images:
         yield images

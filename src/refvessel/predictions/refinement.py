@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from refvessel.config import MODEL_THRESHOLD
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json
 from refvessel.inference.logits import masks_of_logits
@@ -17,6 +16,7 @@ from refvessel.predictions.logits_file import read_logits
 from refvessel.predictions.postprocessing import drop_small_components, fill_small_holes
 from refvessel.provenance import file_record, versions
 from refvessel.rle import decode, empty, encode, is_rle, union
+from refvessel.settings.refinement_section import MODEL_THRESHOLD, Refinement
 
 _METADATA = b"refvessel"
 Row = Mapping[str, Any]
@@ -26,31 +26,31 @@ def refine_predictions(
     *,
     predictions: Path,
     output: Path,
+    settings: Refinement,
     logits: Sequence[Path] = (),
-    threshold: float | Path = MODEL_THRESHOLD,
-    smallest_component: int = 0,
-    smallest_hole: int = 0,
+    tuned_threshold: Path | None = None,
 ) -> None:
     """Write a table like `predictions` with other masks; its metadata says under `refinement` which.
 
     Args:
         predictions: Parquet table of `gather_predictions`.
         output: Parquet table to write.
-        logits: of all shards of the table; only a threshold other than 0.5 needs them.
-        threshold: the probability above which a pixel is foreground, or the file of `tune_threshold` with it.
-        smallest_component: components of fewer pixels are dropped from each mask.
-        smallest_hole: holes of fewer pixels are filled in each mask.
+        settings: what becomes of each mask.
+        logits: of all shards of the table; only a threshold other than the model's own needs them.
+        tuned_threshold: the file of `tune_threshold`, where the settings say that the threshold is tuned.
 
     Raises:
-        UserError: where logits are missing, and for a threshold that was tuned on the very split, on another
+        UserError: where logits or the tuned threshold are missing, and for a threshold that was tuned on the very split, on another
             data set or for another model.
     """
     table = _read_table(predictions)
     made_from = json.loads(table.schema.metadata[_METADATA])
-    tuned = None
-    if isinstance(threshold, Path):
-        tuned = _tuned_elsewhere(threshold, made_from)
-        threshold = tuned["threshold"]
+    tuned, threshold = None, settings.threshold
+    if tuned_threshold is not None:
+        tuned = _tuned_elsewhere(tuned_threshold, made_from)
+        threshold = float(tuned["threshold"])
+    elif isinstance(threshold, str):
+        raise UserError(f"the threshold is tuned for {threshold}; give the file of tune-threshold.")
     rows = table.to_pylist()
     if threshold == MODEL_THRESHOLD:
         given = _given_masks(rows, predictions)
@@ -58,7 +58,11 @@ def refine_predictions(
         given = _thresholded_masks(rows, logits, threshold)
     refined = {
         sent_id: [
-            encode(fill_small_holes(drop_small_components(mask, smallest_component), smallest_hole))
+            encode(
+                fill_small_holes(
+                    drop_small_components(mask, settings.smallest_component), settings.smallest_hole
+                )
+            )
             for mask in masks
         ]
         for sent_id, masks in given
@@ -70,8 +74,8 @@ def refine_predictions(
     refinement = {
         "threshold": threshold,
         "tuned": tuned,
-        "smallest_component": smallest_component,
-        "smallest_hole": smallest_hole,
+        "smallest_component": settings.smallest_component,
+        "smallest_hole": settings.smallest_hole,
         "predictions": file_record(predictions),
         "logits": [file_record(path) for path in logits],
         "versions": versions(),
