@@ -215,13 +215,13 @@ def _refs(chance: random.Random, folder: Path) -> None:
 def _run_lengths(chance: random.Random, folder: Path) -> None:  # noqa: ARG001 (one signature for all)
     counts = MASK["counts"].encode()
     counts = (damaged(chance, counts) if chance.random() < 0.8 else counts).decode("latin-1")
-    rle = {
+    damaged_mask = {
         "size": chance.choice([[30, 40], [40, 30], [2**16, 2**16], [-30, -40], [10**9, 10**9]]),
         "counts": counts,
     }
-    if not rle.is_rle(rle):
+    if not rle.is_rle(damaged_mask):
         raise UserError("no run lengths")
-    rle.area(rle), rle.decode(rle), rle.union([rle, rle])
+    rle.area(damaged_mask), rle.decode(damaged_mask), rle.union([damaged_mask, damaged_mask])
 
 
 def _yaml(chance: random.Random, folder: Path) -> None:  # noqa: ARG001

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refvessel import rle
 from refvessel.dataset.images.pixels import clean_image
 from refvessel.dataset.images.rewrap import rewrap_jpeg
 from refvessel.dataset.regions.polygons import as_polygon
 from refvessel.dataset.tree.expressions import INSTANCES, REFS, read_expressions
 from refvessel.dataset.tree.refs import read_refs, write_refs
 from refvessel.errors import UserError
+from refvessel.rle import is_rle, run_lengths
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 
@@ -129,7 +129,7 @@ def test_an_image_of_a_tree_that_cannot_be(tree, field, value, reason):
     ],
 )
 def test_run_lengths_beyond_the_image(tree, rle):
-    assert not rle.is_rle(rle)
+    assert not is_rle(rle)
     content = json.loads((tree / INSTANCES).read_text())
     content["annotations"][0]["segmentation"] = [rle]
     (tree / INSTANCES).write_text(json.dumps(content))
@@ -145,8 +145,8 @@ def test_a_mask_of_more_pixels_than_run_lengths_count_is_none():
         digits.append(chr(48 + (left & 31) + 32))
         left >>= 5
     digits.append(chr(48 + left))
-    assert rle.run_lengths("".join(digits)).sum() == height * width
-    assert not rle.is_rle({"size": [height, width], "counts": "".join(digits)})
+    assert run_lengths("".join(digits)).sum() == height * width
+    assert not is_rle({"size": [height, width], "counts": "".join(digits)})
 
 
 def test_pairs_of_a_million_points_are_looked_at_once():

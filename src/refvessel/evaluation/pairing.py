@@ -39,13 +39,13 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
         scored_truth=_without(paired["mask"], ignored),
         scored_prediction=_without(paired["mask_predicted"], ignored),
         scored_pixels=paired["height"] * paired["width"]
-        - [0 if rle is None else rle.area(rle) for rle in ignored],
+        - [0 if mask is None else rle.area(mask) for mask in ignored],
     )
 
 
 def _without(rles: pd.Series, ignored: pd.Series) -> pd.Series:
     pairs = zip(rles, ignored, strict=True)
-    kept = [rle if out is None else rle.encode(rle.decode(rle) & ~rle.decode(out)) for rle, out in pairs]
+    kept = [mask if out is None else rle.encode(rle.decode(mask) & ~rle.decode(out)) for mask, out in pairs]
     return pd.Series(kept, index=rles.index, dtype=object)
 
 

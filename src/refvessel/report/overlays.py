@@ -93,7 +93,7 @@ def read_image(images: dict[str, Path], case: dict) -> Image.Image:
     return image
 
 
-def _outline(axes: Axes, rle: rle.RLE, color: str, linewidth: float) -> None:
-    padded = np.pad(rle.decode(rle), 1)  # so that a region at the border is closed
+def _outline(axes: Axes, mask: rle.RLE, color: str, linewidth: float) -> None:
+    padded = np.pad(rle.decode(mask), 1)  # so that a region at the border is closed
     contours = [contour[:, ::-1] - 1 for contour in find_contours(padded, 0.5)]  # (row, column) -> (x, y)
     axes.add_collection(LineCollection(contours, colors=color, linewidths=linewidth, capstyle="round"))

@@ -39,13 +39,13 @@ def read_segmentation(segmentation: Any, height: int, width: int, where: str) ->
     return unite(read_shapes(segmentation, height, width, where), height, width, where)
 
 
-def read_run_lengths(rle: dict, height: int, width: int, where: str) -> rle.RLE:
+def read_run_lengths(part: dict[str, Any], height: int, width: int, where: str) -> rle.RLE:
     """An RLE with compressed or plain counts; raises UserError where it does not cover height x width."""
-    if require(rle, "size", list, where) != [height, width]:
+    if require(part, "size", list, where) != [height, width]:
         raise UserError(
-            f"{where}: its RLE is of size {shown(rle['size'])}, the image of [{height}, {width}]; correct it."
+            f"{where}: its RLE is of size {shown(part['size'])}, the image of [{height}, {width}]; correct it."
         )
-    counts = rle.get("counts")
+    counts = part.get("counts")
     if isinstance(counts, list) and all(type(run) is int and 0 <= run <= height * width for run in counts):
         runs = np.array(counts, np.int64)
     elif isinstance(counts, str):
@@ -57,5 +57,5 @@ def read_run_lengths(rle: dict, height: int, width: int, where: str) -> rle.RLE:
     if runs is None or (runs < 0).any() or runs.sum() != height * width:
         raise UserError(f"{where}: its RLE does not cover {height} x {width} pixels; replace it.")
     if isinstance(counts, list):
-        rle = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    return rle.union([rle])
+        part = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return rle.union([part])
