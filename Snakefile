@@ -3,7 +3,7 @@ import os
 
 from snakemake.utils import min_version
 
-from refvessel.settings.tree import Pathvars
+from refvessel.settings.tree import PathVariables
 
 min_version("9.19")
 
@@ -19,9 +19,9 @@ if not workflow.overwrite_configfiles:
 
 
 pathvars:
-    logs=Pathvars().logs,
-    benchmarks=Pathvars().benchmarks,
-    private_logs=Pathvars().private_logs,
+    logs=PathVariables().logs,
+    benchmarks=PathVariables().benchmarks,
+    private_logs=PathVariables().private_logs,
 
 
 include: "workflow/rules/configuration.smk"

@@ -48,6 +48,7 @@ ODD: list[Any] = [
     *("", "x", "x" * 300, "\ud800", "a\0b", "../../x", "/", "."),
     *([], {}, [[]], [None], [[1]], [1, 2, 3], {"size": [1, 1]}, [[[[1]]]]),
 ]
+RULE = TruthRule("phrase", include_empty=False, crossing_outlines="refuse")
 GREY = Image.fromarray(np.random.default_rng(1).integers(0, 256, (30, 40), np.uint8))
 
 
@@ -154,7 +155,14 @@ def convert(source_format: str, root: Path) -> None:
                 clean = clean_image(record.load(record.path), record.stated_size, str(record.path))
                 regions = record.all_regions(problems)
                 phrases = {region.label: region.label for region in regions}
-                draw_truths(record, regions, phrases, (clean.width, clean.height), TruthRule("phrase", include_empty=False, crossing_outlines="refuse"), problems)
+                draw_truths(
+                    record,
+                    regions,
+                    phrases,
+                    (clean.width, clean.height),
+                    RULE,
+                    problems,
+                )
     for sentence in problems.sentences:
         sentence.encode()
         if "\n" in sentence or len(sentence) > 2_000:

@@ -40,9 +40,9 @@ def plain_masks(
     for task in tasks:
         for expression in task.expressions:
             image = processor.process_image(open_image(expression))
-            yield plain_answer(model, processor, image, Inference().question.format(phrase=expression.phrase)).masks.any(
-                0
-            )
+            yield plain_answer(
+                model, processor, image, Inference().question.format(phrase=expression.phrase)
+            ).masks.any(0)
 
 
 def plain_loop_seconds(

@@ -64,6 +64,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 def tree(tmp_path_factory) -> Path:
     """Three frames, two expressions each."""
     from stages import convert_dataset
+
     from refvessel.demo.annotations import write_labelme_folder
 
     folder = tmp_path_factory.mktemp("tree")

@@ -70,7 +70,11 @@ def test_every_key_of_the_schema_has_a_description():
             {0: "20GiB"},
             "config: inference.max_memory is of a model that is spread",
         ),
-        (("refinement", "threshold"), "recall", "threshold: 'recall' is neither a number nor one of dice, iou"),
+        (
+            ("refinement", "threshold"),
+            "recall",
+            "threshold: 'recall' is neither a number nor one of dice, iou",
+        ),
         (("models", "a b"), {"folder": "x"}, "'a b' does not match"),
         (
             ("models", "demo", "folder"),

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from stages import score_split
 from typer.testing import CliRunner
 
 from refvessel import rle
@@ -19,7 +20,6 @@ from refvessel.cli import app
 from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
 from refvessel.dataset.tree.writing import TreeImage, write_tree
 from refvessel.errors import UserError
-from stages import score_split
 from refvessel.metrics.surface import surface_scores
 
 TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))
@@ -83,7 +83,9 @@ def predictions(tree, tmp_path):
 
 def test_ignore_masks_and_spacings_of_the_tree_are_used(tree, predictions, tmp_path):
     output = tmp_path / "scores"
-    summary = score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
+    summary = score_split(
+        predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100
+    )
     cases = pd.read_parquet(output / "cases.parquet").set_index(["image_id", "phrase"])
     assert summary["settings"]["distance_unit"] == "mm"
     assert cases.loc[("a", "blood vessel"), "fn"] == 0  # the missing columns are ignored there
@@ -112,7 +114,9 @@ def test_every_file_name_of_the_coco_truth_is_an_image_of_the_tree(tree, predict
     instances = tree / INSTANCES
     text = instances.read_text("utf-8").replace('"a.png"', '"a.jpg"').replace('"b.png"', '"below/b.png"')
     instances.write_text(text, "utf-8")
-    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", bootstrap_draws=100)
+    score_split(
+        predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", bootstrap_draws=100
+    )
     truth = json.loads((tmp_path / "scores/coco_truth.json").read_text("utf-8"))
     names = [image["file_name"] for image in truth["images"]]
     assert names == ["a.jpg", "below/b.png"]

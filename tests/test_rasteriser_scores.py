@@ -10,14 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 from skimage.draw import polygon2mask
+from stages import convert_dataset, score_split
 
 from refvessel import rle
-from stages import convert_dataset
 from refvessel.dataset.regions import rasterisers
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.outlines import OUTLINES, outlines_file, read_outlines
 from refvessel.errors import UserError
-from stages import score_split
 
 SIZE = (90, 60)  # width, height
 
@@ -91,7 +90,12 @@ def predictions(tree, tmp_path):
 
 
 def scored(tree, predictions, tmp_path, **options):
-    arguments = {"dataset": tree, "split": "test", "output": tmp_path / "scores", "bootstrap_draws": 100} | options
+    arguments = {
+        "dataset": tree,
+        "split": "test",
+        "output": tmp_path / "scores",
+        "bootstrap_draws": 100,
+    } | options
     return score_split(predictions=predictions, **arguments)
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from stages import tune_threshold
 from scipy.special import expit
 from skimage.transform import resize
+from stages import tune_threshold
 
 from refvessel.dataset.tree.expressions import Expression
 from refvessel.errors import UserError

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from refvessel.dataset.conversion.phrases import require_phrases
 from refvessel.dataset.patients.splits import STATE_PATIENTS, SplitRule, require_split_name
@@ -40,12 +39,12 @@ def require_sound_run(settings: Settings, *, results: Path, gpus: int | None) ->
     """
     problems = [
         problem
-        for name in _evaluated(settings, "model")
+        for name in settings.evaluated("model")
         for problem in _problems_of_model(settings.models[name], f"models.{name}")
     ]
-    for name in _evaluated(settings, "model"):
+    for name in settings.evaluated("model"):
         problems += _problems_of_converted(settings.models[name], results / "checkpoints" / name)
-    for name in _evaluated(settings, "dataset"):
+    for name in settings.evaluated("dataset"):
         dataset, output = settings.datasets[name], results / "datasets" / name
         problems += _problems_of_dataset(dataset, f"datasets.{name}", results, output)
     problems += _problems_of_splits(settings)
@@ -53,10 +52,6 @@ def require_sound_run(settings: Settings, *, results: Path, gpus: int | None) ->
     problems += _problems_of_inference(settings.inference, gpus)
     if problems:
         raise UserError("\n".join(f"config: {problem}" for problem in problems))
-
-
-def _evaluated(settings: Settings, kind: Literal["model", "dataset"]) -> list[str]:
-    return sorted({getattr(evaluation, kind) for evaluation in settings.evaluations})
 
 
 def _problems_of_model(model: Model, where: str) -> Iterator[str]:
@@ -136,7 +131,7 @@ def _problems_of_splits(settings: Settings) -> Iterator[str]:
         absent = _problem_of_split(settings.datasets[name], name, split, f"{where} is {split!r}")
         yield from unusable or absent
     if isinstance(settings.refinement.threshold, str):
-        for name in _evaluated(settings, "dataset"):
+        for name in settings.evaluated("dataset"):
             why = f"refinement.threshold is tuned on the split {TUNING_SPLIT!r}"
             yield from _problem_of_split(settings.datasets[name], name, TUNING_SPLIT, why)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
-
 from stages import convert_dataset
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]

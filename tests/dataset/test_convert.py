@@ -11,6 +11,7 @@ from PIL import Image
 
 from refvessel.dataset.tree.expressions import INSTANCES, REFS, read_expressions
 from refvessel.dataset.tree.loader import ReferringDataset
+from refvessel.settings.inference_section import Inference
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 SQUARE = [[10, 10], [30, 10], [30, 28], [10, 28]]
@@ -178,7 +179,7 @@ def test_pixels_are_published_unchanged(source, convert, tmp_path, name, publish
     ((read, phrases),) = officially_read(tmp_path / "tree", "test").items()
     assert read == published
     assert np.array_equal(phrases["vessel"], union([TRIANGLE]))
-    (item,) = ReferringDataset(tmp_path / "tree", "test")
+    (item,) = ReferringDataset(tmp_path / "tree", "test", Inference().question)
     assert Path(item["image_path"]).name == published
     assert np.array_equal(item["image"], Image.open(source.root / name).convert("RGB"))
 

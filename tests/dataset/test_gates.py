@@ -99,7 +99,9 @@ def test_an_unusable_list_is_refused(two_splits, convert, tmp_path, content, rea
 
 @pytest.mark.parametrize("threshold", [-1, 256, 2.5, True])
 def test_an_unusable_threshold_is_refused(convert, threshold):
-    with pytest.raises(UserError, match=r"near_duplicates: .* is (less|greater) than|is not of type 'integer'"):
+    with pytest.raises(
+        UserError, match=r"near_duplicates: .* is (less|greater) than|is not of type 'integer'"
+    ):
         convert(near_duplicates=threshold)
 
 

@@ -11,11 +11,11 @@ import yaml
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from refvessel.config import checked_config
 from typer.testing import CliRunner
 
 from refvessel import rle
 from refvessel.cli import app
-from refvessel.config import checked_config
 from refvessel.dataset.readers import FORMATS
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
-
 from stages import convert_dataset
+
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
 from refvessel.privacy.name_tables import Name, read_name_table

@@ -1,4 +1,4 @@
-"""The functions of the stages, called with a section's keys as keyword arguments: tests state only what matters."""
+"""The functions of the stages, called with a section's keys: tests state only what matters."""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from stages import segment_shard
 
 from refvessel.dataset.tree.expressions import IMAGES, INSTANCES, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference import run as run_module
-from stages import segment_shard
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
 

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from pyarrow import parquet
+from stages import refine_predictions
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
-from stages import refine_predictions
 from refvessel.rle import area, decode, union
 
 

@@ -6,11 +6,11 @@ import shutil
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
+from stages import segment_shard
 
 from refvessel.checkpoint.link import link_checkpoint
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
-from stages import segment_shard
 from refvessel.predictions.prediction import COLUMNS
 from refvessel.rle import decode, union
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from refvessel.errors import UserError
 from stages import compare_models as compare_with_many_draws
 from stages import score
+
+from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
 from refvessel.settings.scores_section import Scores
 

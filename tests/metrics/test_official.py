@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from stages import score
 
 from refvessel import rle
 from refvessel.evaluation.pairing import pair_expressions
-from stages import score
 from refvessel.metrics.official import OfficialReading, official_scores
 
 

@@ -4,9 +4,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stages import score
 
 from refvessel.errors import UserError
-from stages import score
 from refvessel.files import sha256_of_file
 from refvessel.predictions.table import read_predictions
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn import metrics as sklearn
+from stages import score as score_with_intervals
 
 from refvessel import rle
 from refvessel.errors import UserError
-from stages import score as score_with_intervals
 from refvessel.files import sha256_of_file
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.probability import PROBABILITY_SCORES, THRESHOLDS

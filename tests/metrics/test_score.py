@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from stages import score as score_with_intervals
 
 from refvessel import rle
 from refvessel.errors import UserError
-from stages import score as score_with_intervals
 from refvessel.files import sha256_of_file
 from refvessel.metrics.cases import CASES_SCHEMA
 

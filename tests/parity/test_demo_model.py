@@ -19,8 +19,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-
 from stages import convert_checkpoint
+
 from refvessel.model.decoding import Answer, Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts

@@ -10,14 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from stages import compare_models, render_report, score
 
 from refvessel import rle
-from stages import compare_models
-from stages import score
 from refvessel.files import write_json
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
-from stages import render_report
 from refvessel.report.sections import Evaluation
 
 WEIGHTS, CHECKPOINT = "ab" * 32, "c0" * 32  # SHA-256 of the made-up model
@@ -79,7 +77,14 @@ class Workspace:
         scores = self.root / "scores" / model / dataset / split
         identity = tree / ("dataset.json" if described else "ref_seg/refcoco/instances.json")
         provenance = {"predictions": origin, "dataset": file_record(identity)}
-        score(predictions=read, truth=truth, output=scores, bootstrap_draws=100, provenance=provenance, **scoring)
+        score(
+            predictions=read,
+            truth=truth,
+            output=scores,
+            bootstrap_draws=100,
+            provenance=provenance,
+            **scoring,
+        )
         self.evaluations.append(Evaluation(model, dataset, split, scores_dir=scores, predictions=path))
         self.checkpoints[model] = checkpoint
         self.datasets[dataset] = tree

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from demo_checkpoint.samples import FIRST_TRAINING_PATIENT, FIRST_VALIDATION_PATIENT
 from pycocotools import mask as coco
+from stages import convert_dataset, segment_shard
 
-from stages import convert_dataset
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.demo.annotations import PATIENTS
-from stages import segment_shard
 
 PHRASES = ("blood vessel", "catheter")
 

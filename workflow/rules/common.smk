@@ -3,7 +3,7 @@ from pathlib import Path
 from refvessel.code import code_hash
 from refvessel.predictions.division import number_of_shards
 from refvessel.provenance import folder_state, state_of_data
-from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
+from refvessel.settings.refinement_section import TUNING_SPLIT
 
 # Of what sees original names: beside the key and the names, outside everything that is published.
 PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
@@ -64,14 +64,9 @@ def key_files():
     """Data set -> key, of those with pseudonyms; beside the key lie the names, none of which a report may hold."""
     return {
         name: str(settings.datasets[name].key_file)
-        for name in evaluated("dataset")
+        for name in settings.evaluated("dataset")
         if settings.datasets[name].pseudonymise
     }
-
-
-def evaluated(kind):
-    """The models or data sets that are evaluated, each once."""
-    return sorted({getattr(evaluation, kind) for evaluation in settings.evaluations})
 
 
 def listed_expressions(wildcards):
@@ -109,8 +104,8 @@ def scoring_settings(*names):
 
 def scored_predictions():
     """The table that is scored: the refined one where anything is refined."""
-    name = "predictions" if settings.refinement == Refinement() else "refined"
-    return f"<results>/predictions/{{model}}/{{dataset}}/{{split}}/{name}.parquet"
+    table = settings.scored_table()
+    return f"<results>/predictions/{{model}}/{{dataset}}/{{split}}/{table}.parquet"
 
 
 def tuned_threshold(wildcards):
@@ -119,20 +114,9 @@ def tuned_threshold(wildcards):
     return {"threshold": "<results>/thresholds/{model}/{dataset}.json"} if tuned else {}
 
 
-def models_on(dataset, split):
-    """The models that are evaluated on a split, in the order of the configuration."""
-    return [
-        evaluation.model
-        for evaluation in settings.evaluations
-        if (evaluation.dataset, evaluation.split) == (dataset, split)
-    ]
-
-
 def comparisons(pattern):
     """One path a split on which several models are evaluated; the pattern has {dataset} and {split}."""
-    splits = {(one.dataset, one.split) for one in settings.evaluations}
     return [
         pattern.format(dataset=dataset, split=split)
-        for dataset, split in sorted(splits)
-        if len(models_on(dataset, split)) > 1
+        for dataset, split in settings.compared_splits()
     ]

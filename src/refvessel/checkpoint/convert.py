@@ -72,7 +72,12 @@ def convert_checkpoint(
             that training loaded is not given or one given is not whole, where a number is not finite, or where
             the disk has no room for it.
     """
-    base_mllm, checkpoint, dtype, output = settings.base_mllm, settings.checkpoint, settings.dtype, Path(output)
+    base_mllm, checkpoint, dtype, output = (
+        settings.base_mllm,
+        settings.checkpoint,
+        settings.dtype,
+        Path(output),
+    )
     if base_mllm is None or checkpoint is None:
         raise UserError(f"The model is the folder {settings.folder}, which is used as it is; link it.")
     layers = _read_layers(base_mllm, checkpoint, settings)

@@ -36,7 +36,8 @@ def tune_threshold(
 ) -> dict[str, Any]:
     """Write, and return, the threshold whose mean score over a split's expressions is the highest.
 
-    Of equal ones it is the closest to the model's own. Failed expressions and those without [SEG] count as empty masks.
+    Of equal ones it is the closest to the model's own. Failed expressions and those without [SEG] count as empty
+    masks.
 
     Args:
         predictions: Parquet table of `gather_predictions`; says which split it is.

@@ -40,8 +40,8 @@ def refine_predictions(
         tuned_threshold: the file of `tune_threshold`, where the settings say that the threshold is tuned.
 
     Raises:
-        UserError: where logits or the tuned threshold are missing, and for a threshold that was tuned on the very split, on another
-            data set or for another model.
+        UserError: where logits or the tuned threshold are missing, and for a threshold that was tuned on the very
+            split, on another data set or for another model.
     """
     table = _read_table(predictions)
     made_from = json.loads(table.schema.metadata[_METADATA])

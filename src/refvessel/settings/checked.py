@@ -6,7 +6,6 @@ are equal to the letter, so that Snakemake reruns nothing for another way of wri
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import count
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin

@@ -23,9 +23,7 @@ class Options(Stated):
     )
     masks: str = setting(None, "Of masks, the path template of the masks.")
     field_of_view: str | None = setting(None, "Of masks, the path template of the masks of what counts.")
-    labels: dict[int | str, str] = setting(
-        None, "Of masks, value of a pixel -> label; excludes threshold."
-    )
+    labels: dict[int | str, str] = setting(None, "Of masks, value of a pixel -> label; excludes threshold.")
     threshold: Number = setting(
         None, "Of masks, the grey level from which on a pixel is foreground.", unit="grey level"
     )
@@ -40,24 +38,24 @@ class Options(Stated):
 class Dataset(Section):
     """A data set."""
 
-    format: str = setting(..., "Form of the data.")
+    format: str = setting(..., "Form of the data; see data/README.md for each.")
     root: Location = setting(..., "Folder of the data.")
     options: Options = setting(
         Options(), "What the format must know beside the folder, e.g. {layout: drive}; see data/README.md."
     )
     phrases: dict[int | str, str | None] | None = setting(
         None,
-        "Label -> phrase that the model is asked for, or null to leave the label out; null instead of the mapping "
-        "makes each label its own phrase.",
+        "Label -> phrase that the model is asked for, or null to leave the label out; null instead of the "
+        "mapping makes each label its own phrase.",
     )
     target: Target = setting(
         "phrase", "What an expression asks for: a phrase, with all its regions, or a region."
     )
     patient_pattern: str | None = setting(
         None,
-        "Regular expression on file names without suffix, with a group `patient`, perhaps `frame` and `split`; null "
-        "takes the patients from the data or, where everything is in one split, guesses them from the names, with "
-        "a warning.",
+        "Regular expression on file names without suffix, with a group `patient`, perhaps `frame` and `split`; "
+        "null takes the patients from the data or, where everything is in one split, guesses them from the "
+        "names, with a warning.",
     )
     patients: Location | None = setting(
         None,
@@ -65,8 +63,10 @@ class Dataset(Section):
     )
     splits: dict[str, Number] | None = setting(
         None,
-        "Split -> share of the patients, each of whom is in one split only; null keeps the splits that the data "
-        "have, else is " + ", ".join(f"{split} {share}" for split, share in DEFAULT_RATIOS.items()) + ".",
+        "Split -> share of the patients, each of whom is in one split only; null keeps the splits that the "
+        "data have, else is "
+        + ", ".join(f"{split} {share}" for split, share in DEFAULT_RATIOS.items())
+        + ".",
     )
     single_split: str | None = setting(None, "Put every patient into this split.")
     split_seed: int = setting(1, "Seed of the patients' order: another seed, another division.")
@@ -75,15 +75,16 @@ class Dataset(Section):
     )
     near_duplicates: int | None = setting(
         56,
-        f"Bits of {HASH_BITS} in which the perceptual hashes of two images of different splits may differ for their "
-        "vessels to be compared; where these agree too, the images count as the same, which is an error. Null "
-        "compares nothing.",
+        f"Bits of {HASH_BITS} in which the perceptual hashes of two images of different splits may differ for "
+        "their vessels to be compared; where these agree too, the images count as the same, which is an error. "
+        "Null compares nothing.",
         unit="bits",
         ge=0,
         lt=HASH_BITS,
     )
     trained_on: Location | None = setting(
-        None, "Text file of training images, one path or SHA-256 of pixels per line; none may be evaluated on."
+        None,
+        "Text file of training images, one path or SHA-256 of pixels per line; none may be evaluated on.",
     )
     include_empty: bool = setting(
         False, "Ask every phrase of every image, with an empty ground truth where it is absent."

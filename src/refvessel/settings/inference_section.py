@@ -20,23 +20,23 @@ class Inference(Section):
 
     shards: int | None = setting(
         None,
-        "Jobs that a split is divided into, until all of them are done; null is as many as the GPUs serve at once, "
-        "two at least.",
+        "Jobs that a split is divided into, until all of them are done; null is as many as the GPUs serve at "
+        "once, two at least.",
         free=True,
         ge=1,
         le=10_000,
     )
     gpus_per_job: int = setting(
         1,
-        "Free GPUs that each of these jobs takes and holds, where it runs on any; several share one model. All jobs "
-        "together take the GPUs of the machine, or `snakemake --resources gpu=N`.",
+        "Free GPUs that each of these jobs takes and holds, where it runs on any; several share one model. All "
+        "jobs together take the GPUs of the machine, or `snakemake --resources gpu=N`.",
         free=True,
         ge=1,
     )
     device_map: Literal["auto"] | None = setting(
         None,
-        "auto spreads a model over the GPUs of its job, what finds no room there goes to the host's memory, and the "
-        "rest to the disk; null keeps it whole on one device.",
+        "auto spreads a model over the GPUs of its job, what finds no room there goes to the host's memory, "
+        "and the rest to the disk; null keeps it whole on one device.",
         free=True,
     )
     max_memory: dict[int | str, Any] = setting(
@@ -47,8 +47,8 @@ class Inference(Section):
     )
     language_weights: LanguageWeights | None = setting(
         None,
-        "Weights of the language model's linear layers in 8 bits, with a scale for each output channel; null keeps "
-        "them in dtype.",
+        "Weights of the language model's linear layers in 8 bits, with a scale for each output channel; null "
+        "keeps them in dtype.",
     )
     threads: int = setting(
         1,
@@ -58,15 +58,15 @@ class Inference(Section):
     )
     batch_size: int | None = setting(
         None,
-        "Images per batch, fewer where memory is short; null is what fits into a GPU's memory, 64 at most, and 4 on "
-        "the CPU.",
+        "Images per batch, fewer where memory is short; null is what fits into a GPU's memory, 64 at most, and "
+        "4 on the CPU.",
         free=True,
         ge=1,
     )
     draft: str | None = setting(
         "Sure, [SEG].<|im_end|>",
-        "Answer that is expected at first and verified in one pass; later it is the most frequent one. Null expects "
-        "none.",
+        "Answer that is expected at first and verified in one pass; later it is the most frequent one. Null "
+        "expects none.",
         free=True,
     )
     dtype: Dtype | None = setting(
@@ -80,16 +80,16 @@ class Inference(Section):
     max_new_tokens: int = setting(2048, "Longest answer.", unit="tokens", ge=1)
     flips: bool = setting(
         False,
-        "Test-time augmentation: average the logits over an image and its three flips; not for phrases that name a "
-        "side.",
+        "Test-time augmentation: average the logits over an image and its three flips; not for phrases that "
+        "name a side.",
     )
     compiled: bool = setting(
         False, "Compile the model's blocks first; pays on a GPU, for many images.", free=True
     )
     save_logits: bool = setting(
         False,
-        "Store the masks' logits beside each shard, in half precision: for scores of probabilities, and for other "
-        "thresholds than the model's own.",
+        "Store the masks' logits beside each shard, in half precision: for scores of probabilities, and for "
+        "other thresholds than the model's own.",
         free=True,
     )
     max_failures: int = setting(

@@ -14,8 +14,8 @@ class Privacy(Section):
 
     accepted: Annotated[tuple[_Pseudonym, ...], Strict(False), Distinct] = setting(
         (),
-        "Pseudonyms of patients or images whose names may stand in the report, which tells them; for words that "
-        "are there by chance.",
+        "Pseudonyms of patients or images whose names may stand in the report, which tells them; for words "
+        "that are there by chance.",
     )
     names_on_screen: bool = setting(
         False, "What is wrong with data is told on the console, too, where it may name somebody.", free=True

@@ -16,8 +16,9 @@ class Refinement(Section):
 
     threshold: Annotated[float, Field(gt=0, lt=1)] | TunedScore = setting(
         MODEL_THRESHOLD,
-        "Probability above which a pixel is foreground; or the score, dice or iou, for which it is tuned on the "
-        f"split `{TUNING_SPLIT}` of each data set. Other than {MODEL_THRESHOLD} it needs inference.save_logits.",
+        "Probability above which a pixel is foreground; or the score, dice or iou, for which it is tuned on "
+        f"the split `{TUNING_SPLIT}` of each data set. Other than {MODEL_THRESHOLD} it needs "
+        "inference.save_logits.",
     )
     smallest_component: int = setting(0, "Components of fewer pixels are dropped.", unit="pixels", ge=0)
     smallest_hole: int = setting(0, "Holes of fewer pixels are filled.", unit="pixels", ge=0)

@@ -26,7 +26,9 @@ class Section(BaseModel):
     def free_settings(cls) -> frozenset[str]:
         """The keys that change no result: how fast it comes, and what is kept beside it."""
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
-        return frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and "free" in extra)
+        return frozenset(
+            name for name, extra in extras.items() if isinstance(extra, dict) and "free" in extra
+        )
 
     def result_settings(self) -> dict[str, Any]:
         """The canonical values that can change a result; an edit of any other reruns nothing."""
@@ -39,7 +41,9 @@ class Stated(Section):
 
     @model_serializer
     def _only_stated(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        return {
+            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
+        }
 
 
 def setting(

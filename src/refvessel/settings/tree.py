@@ -1,6 +1,6 @@
 """The whole configuration."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
@@ -13,7 +13,7 @@ from refvessel.settings.scores_section import Scores
 from refvessel.settings.section import Distinct, Name, Section, Stated, setting
 
 
-class Pathvars(Stated):
+class PathVariables(Stated):
     """Snakemake's path variables."""
 
     results: str = setting("results", "Folder of all outputs.", min_length=1)
@@ -22,6 +22,13 @@ class Pathvars(Stated):
     private_logs: str = setting(
         ".refvessel/logs", "Folder of the logs that may name somebody; nothing publishes it.", min_length=1
     )
+
+    def apply(self, text: str) -> str:
+        """A path with the folders that its variables stand for, as Snakemake has it."""
+        for name in type(self).model_fields:
+            if f"<{name}>" in text:
+                text = text.replace(f"<{name}>", self.apply(getattr(self, name)))
+        return text
 
 
 class Evaluation(Section):
@@ -35,7 +42,7 @@ class Evaluation(Section):
 class Settings(Section):
     """Configuration of RefVessel."""
 
-    pathvars: Pathvars = setting(Pathvars(), "Snakemake's path variables.")
+    pathvars: PathVariables = setting(PathVariables(), "Snakemake's path variables.")
     models: Annotated[dict[Name, Model], Field(min_length=1)] = setting(
         ..., "Models by a name of your choice, which stands in paths and tables."
     )
@@ -55,6 +62,24 @@ class Settings(Section):
         Privacy(), "The search for original names, and what the console may say; see docs/PRIVACY.md."
     )
 
+    def evaluated(self, kind: Literal["model", "dataset"]) -> list[str]:
+        """The models or data sets that are evaluated, each once."""
+        return sorted({getattr(evaluation, kind) for evaluation in self.evaluations})
+
+    def models_on(self, dataset: str, split: str) -> list[str]:
+        """The models that are evaluated on a split, in the order of the configuration."""
+        where = (dataset, split)
+        return [each.model for each in self.evaluations if (each.dataset, each.split) == where]
+
+    def compared_splits(self) -> list[tuple[str, str]]:
+        """Data set and split of each split on which several models are evaluated."""
+        splits = sorted({(each.dataset, each.split) for each in self.evaluations})
+        return [each for each in splits if len(self.models_on(*each)) > 1]
+
+    def scored_table(self) -> str:
+        """The name of the table that is scored: the refined one where anything is refined."""
+        return "predictions" if self.refinement == Refinement() else "refined"
+
     @model_validator(mode="after")
     def _evaluates_what_is_described(self) -> Self:
         for number, evaluation in enumerate(self.evaluations):
@@ -62,7 +87,9 @@ class Settings(Section):
             if evaluation.model not in self.models:
                 raise ValueError(f"{where}.model is {evaluation.model!r}, which models does not describe")
             if evaluation.dataset not in self.datasets:
-                raise ValueError(f"{where}.dataset is {evaluation.dataset!r}, which datasets does not describe")
+                raise ValueError(
+                    f"{where}.dataset is {evaluation.dataset!r}, which datasets does not describe"
+                )
         return self
 
     @model_validator(mode="after")

@@ -67,9 +67,7 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
     _require_places(root, output, key_file)
 
     problems = Problems()
-    records_of_format = read_records(
-        settings.format, root, settings.options.given(), problems, left_out
-    )
+    records_of_format = read_records(settings.format, root, settings.options.given(), problems, left_out)
     found = list(tqdm(records_of_format, "reading annotations", unit="image", disable=None))
     records = [record for record in found if record.annotation is not None]
     labels = phrases_of_labels(settings.phrases, records, problems)

@@ -8,8 +8,8 @@ from refvessel import rle
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.regions.shapes import Drawn, Page, Region
-from refvessel.settings.dataset_section import CrossingOutlines, Target
 from refvessel.errors import UserError
+from refvessel.settings.dataset_section import CrossingOutlines, Target
 
 
 @dataclass(frozen=True)
