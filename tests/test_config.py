@@ -37,7 +37,8 @@ def test_every_key_of_the_schema_has_a_description():
 
     def undescribed(node, path=""):
         for key, value in node.get("properties", {}).items():
-            if "description" not in value:
+            described = value.get("description") or schema["$defs"][value["$ref"].rpartition("/")[2]]
+            if not described:
                 yield f"{path}.{key}"
             yield from undescribed(value, f"{path}.{key}")
 
