@@ -3,6 +3,8 @@ import os
 
 from snakemake.utils import min_version
 
+from refvessel.settings.tree import PathVariables
+
 min_version("9.19")
 
 
@@ -17,9 +19,9 @@ if not workflow.overwrite_configfiles:
 
 
 pathvars:
-    logs="<results>/logs",
-    benchmarks="<results>/benchmarks",
-    private_logs=".refvessel/logs",
+    logs=PathVariables().logs,
+    benchmarks=PathVariables().benchmarks,
+    private_logs=PathVariables().private_logs,
 
 
 include: "workflow/rules/configuration.smk"
@@ -60,6 +62,6 @@ rule all:
         ),
         [
             shard
-            for evaluation in config["evaluations"]
-            for shard in shard_files(".jsonl", **evaluation)
+            for evaluation in settings.evaluations
+            for shard in shard_files(".jsonl", **evaluation.canonical())
         ],

@@ -1,7 +1,8 @@
 rule tune_threshold:
     input:
-        predictions="<results>/predictions/{model}/{dataset}/val/predictions.parquet",
-        logits=each_shard(".logits.npz", split="val"),
+        predictions="<results>/predictions/{model}/{dataset}/"
+        f"{TUNING_SPLIT}/predictions.parquet",
+        logits=each_shard(".logits.npz", split=TUNING_SPLIT),
         dataset="<results>/datasets/{dataset}",
     output:
         "<results>/thresholds/{model}/{dataset}.json",
@@ -10,8 +11,8 @@ rule tune_threshold:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        score=config["refinement"]["threshold"],
-        empty_cases=config["scores"]["empty_cases"],
+        score=settings.refinement.threshold,
+        settings=scoring_settings("empty_cases"),
         code=code_of("tune_threshold"),
     script:
         "../scripts/tune_threshold.py"
@@ -29,7 +30,7 @@ rule refine_predictions:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        settings=config["refinement"],
+        settings=settings.refinement.canonical(),
         code=code_of("refine_predictions"),
     script:
         "../scripts/refine_predictions.py"

@@ -10,11 +10,11 @@ rule render_report:
             "<results>/scores/{model}/{dataset}/{split}/summary.json"
         ),
         predictions=of_evaluations(scored_predictions()),
-        datasets=[f"<results>/datasets/{name}" for name in evaluated("dataset")],
+        datasets=[f"<results>/datasets/{name}" for name in settings.evaluated("dataset")],
         comparisons=comparisons(
             "<results>/comparisons/{dataset}/{split}/comparison.json"
         ),
-        checkpoints=[f"<results>/checkpoints/{name}" for name in evaluated("model")],
+        checkpoints=[f"<results>/checkpoints/{name}" for name in settings.evaluated("model")],
     output:
         index=report(
             "<results>/report/index.html",
@@ -41,11 +41,11 @@ rule render_report:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        evaluations=config["evaluations"],
-        dataset_names=evaluated("dataset"),
-        model_names=evaluated("model"),
+        evaluations=[one.canonical() for one in settings.evaluations],
+        dataset_names=settings.evaluated("dataset"),
+        model_names=settings.evaluated("model"),
         key_files=key_files(),
-        accepted=config["privacy"]["accepted"],
+        settings=settings.privacy.result_settings(),
         private_log=f"{PRIVATE_LOGS}/report.log",
         code=code_of("render_report"),
     script:
