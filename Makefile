@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test lint types docs format clean
+.PHONY: demo test lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -18,6 +18,7 @@ lint: types
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/python tools/generate.py --check
 
 types: $(READY)
 	$(BIN)/mypy
@@ -29,6 +30,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+# The schema, the comments of config.yaml and docs/configuration.md, from the settings.
+generate: $(READY)
+	$(BIN)/python tools/generate.py
 
 clean:
 	rm -rf results site .snakemake

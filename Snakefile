@@ -3,6 +3,8 @@ import os
 
 from snakemake.utils import min_version
 
+from refvessel.settings.tree import PathVariables
+
 min_version("9.19")
 
 
@@ -17,9 +19,9 @@ if not workflow.overwrite_configfiles:
 
 
 pathvars:
-    logs="<results>/logs",
-    benchmarks="<results>/benchmarks",
-    private_logs=".refvessel/logs",
+    logs=PathVariables().logs,
+    benchmarks=PathVariables().benchmarks,
+    private_logs=PathVariables().private_logs,
 
 
 include: "workflow/rules/configuration.smk"
@@ -58,6 +60,6 @@ rule all:
         of_evaluations(at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS)),
         [
             shard
-            for evaluation in config["evaluations"]
-            for shard in shard_files(artifacts.SHARD_SUFFIX, **evaluation)
+            for evaluation in settings.evaluations
+            for shard in shard_files(artifacts.SHARD_SUFFIX, **evaluation.canonical())
         ],

@@ -143,14 +143,17 @@ def copy(path: Path, *, target: Path, read: bool) -> None:
 def convert(folder: Path, processes: int) -> None:
     """Convert the source, splits, gates, pseudonyms and all."""
     from refvessel.dataset.conversion.annotate import convert_dataset
+    from refvessel.settings.dataset_section import Dataset
 
     convert_dataset(
-        source_format="labelme",
-        root=folder / "source",
-        patient_pattern=r"(?P<patient>.+)_f(?P<frame>\d+)$",
         output=folder / "tree",
-        key_file=folder / "key" / "pseudonym.key",
-        jobs=processes,
+        settings=Dataset(
+            format="labelme",
+            root=folder / "source",
+            patient_pattern=r"(?P<patient>.+)_f(?P<frame>\d+)$",
+            key_file=folder / "key" / "pseudonym.key",
+        ),
+        threads=processes,
     )
 
 

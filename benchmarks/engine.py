@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 
 from refvessel.dataset.tree.expressions import Expression
-from refvessel.dataset.tree.loader import QUESTION
 from refvessel.demo.angiogram import angiogram
-from refvessel.inference.drafts import EXPECTED, Drafts
+from refvessel.inference.drafts import Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.reading import cores, read_images
 from refvessel.inference.segmenter import Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.settings.inference_section import Inference
 
 PHRASES = ("blood vessel", "catheter", "left coronary artery", "side branch")
 
@@ -54,8 +54,8 @@ def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageT
 
 def make_predictor(model: Sa2VAModel, processor: Sa2VAProcessor, batch: int) -> Predictor:
     """A predictor that expects the usual answer, with batches of so many images."""
-    drafts = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids)
-    return Predictor(Segmenter(model, processor, drafts=drafts), processor, QUESTION, batch)
+    drafts = Drafts(processor.answer_ids(Inference().draft), processor.stop_token_ids)
+    return Predictor(Segmenter(model, processor, drafts=drafts), processor, Inference().question, batch)
 
 
 def engine_seconds(

@@ -8,11 +8,10 @@ from demo_checkpoint.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer,
 from demo_checkpoint.train import train_words
 from engine import PHRASES
 
-from refvessel.dataset.tree.loader import QUESTION
-from refvessel.inference.drafts import EXPECTED
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.settings.inference_section import Inference
 
 LANGUAGE = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -52,8 +51,8 @@ def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
         embeddings = model.language_model.model.embed_tokens.weight
         embeddings.normal_()
         processor = Sa2VAProcessor(config, tokenizer)
-        end = processor.prompt_ids(QUESTION.format(phrase=PHRASES[0]), 1)[-1]
-        answer = processor.answer_ids(EXPECTED)
+        end = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), 1)[-1]
+        answer = processor.answer_ids(Inference().draft)
         for token, following in zip([end, *answer], answer, strict=False):
             model.language_model.lm_head.weight[following] = embeddings[token]
     model.requires_grad_(False)

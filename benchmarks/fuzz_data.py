@@ -49,6 +49,7 @@ ODD: list[Any] = [
     *("", "x", "x" * 300, "\ud800", "a\0b", "../../x", "/", "."),
     *([], {}, [[]], [None], [[1]], [1, 2, 3], {"size": [1, 1]}, [[[[1]]]]),
 ]
+RULE = TruthRule("phrase", include_empty=False, crossing_outlines="refuse")
 GREY = Image.fromarray(np.random.default_rng(1).integers(0, 256, (30, 40), np.uint8))
 
 
@@ -156,8 +157,8 @@ def convert(source_format: str, root: Path) -> None:
                 regions = record.all_regions(problems)
                 phrases = {region.label: region.label for region in regions}
                 size = (facts.width, facts.height)
-                draw_truths(record, regions, phrases, size, TruthRule(), problems)
-                draw_ignored(record, regions, size, TruthRule(), problems)
+                draw_truths(record, regions, phrases, size, RULE, problems)
+                draw_ignored(record, regions, size, RULE, problems)
     for sentence in problems.sentences:
         sentence.encode()
         if "\n" in sentence or len(sentence) > 2_000:

@@ -23,6 +23,7 @@ from refvessel.inference.plan import ImageTask
 from refvessel.inference.reading import cores
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.settings.model_section import Model
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 ROUNDS = 3
@@ -67,11 +68,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         convert_checkpoint(
-            base_mllm=DEMO / "base_mllm",
-            sam2=DEMO / "sam2_hiera_demo.pt",
-            pretrained=None,
-            checkpoint=DEMO / "iter_200.pth",
             output=folder / "model",
+            settings=Model(
+                base_mllm=DEMO / "base_mllm",
+                sam2=DEMO / "sam2_hiera_demo.pt",
+                checkpoint=DEMO / "iter_200.pth",
+            ),
         )
         model = Sa2VAModel.load(folder / "model", dtype=torch.float32)
         processor = Sa2VAProcessor.from_pretrained(folder / "model")

@@ -21,8 +21,7 @@ from PIL import Image
 from plain_loop import plain_loop_seconds
 from torch.profiler import ProfilerActivity, profile
 
-from refvessel.dataset.tree.loader import QUESTION
-from refvessel.inference.drafts import EXPECTED, Drafts
+from refvessel.inference.drafts import Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import ROUND_LENGTH
@@ -31,6 +30,7 @@ from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.settings.inference_section import Inference
 
 KERNELS = 40
 BEFORE, BEHIND = 4, 3  # batches that do not count
@@ -57,8 +57,8 @@ def stage_times(
         image = processor.process_image(stored.convert("RGB"))
     tiles = torch.cat([image.tiles] * batch).to(model.device)
     whole = torch.stack([image.whole] * batch).to(model.device)
-    ids = processor.prompt_ids(QUESTION.format(phrase=PHRASES[0]), len(image.tiles))
-    draft = Drafts(processor.answer_ids(EXPECTED), processor.stop_token_ids).likeliest()
+    ids = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), len(image.tiles))
+    draft = Drafts(processor.answer_ids(Inference().draft), processor.stop_token_ids).likeliest()
     packed = pack_prompts([[ids]] * batch, draft, multiple=ROUND_LENGTH).on(model.device)
     stopping = Stopping(processor.stop_token_ids, 2048)
     stages: dict[str, float] = {}

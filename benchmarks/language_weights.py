@@ -23,6 +23,8 @@ from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.rle import decode
+from refvessel.settings.dataset_section import Dataset
+from refvessel.settings.model_section import Model
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 FIRST_PATIENT = 3000  # training began at 10,000, the demo evaluates 0 to 9
@@ -63,22 +65,25 @@ def main() -> None:
 def prepare(folder: Path, model: Path, tree: Path, patients: int) -> None:
     """The demo's model, and one frame of each patient as a tree."""
     convert_checkpoint(
-        base_mllm=DEMO / "base_mllm",
-        sam2=DEMO / "sam2_hiera_demo.pt",
-        pretrained=None,
-        checkpoint=DEMO / "iter_200.pth",
         output=model,
+        settings=Model(
+            base_mllm=DEMO / "base_mllm",
+            sam2=DEMO / "sam2_hiera_demo.pt",
+            checkpoint=DEMO / "iter_200.pth",
+        ),
     )
     write_labelme_folder(
         output=folder / "frames", patients=range(FIRST_PATIENT, FIRST_PATIENT + patients), frames=1
     )
     convert_dataset(
-        source_format="labelme",
-        root=folder / "frames",
         output=tree,
-        phrases=PHRASES,
-        single_split="test",
-        key_file=folder / "secret" / "key",
+        settings=Dataset(
+            format="labelme",
+            root=folder / "frames",
+            phrases=PHRASES,
+            single_split="test",
+            key_file=folder / "secret" / "key",
+        ),
     )
 
 

@@ -22,13 +22,16 @@ from fundus import fundus
 from PIL import Image, ImageEnhance, ImageOps
 from scipy.fft import dct
 
-from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, SAME_VESSELS
+from refvessel.dataset.conversion.gates import SAME_VESSELS
 from refvessel.dataset.images.perceptual_hash import (
     BITS,
     near_duplicate_pairs,
     perceptual_hashes,
     vessel_correlation,
 )
+from refvessel.settings.dataset_section import Dataset
+
+NEAR_DUPLICATES = Dataset.model_fields["near_duplicates"].default
 
 _NEAREST = 40  # pairs whose vessels are compared
 _EVERY = 5  # image is copied

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from refvessel.dataset.tree.loader import QUESTION, open_image
+from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.plan import ImageTask
 from refvessel.model.modeling import ImageFeatures, Sa2VAModel, upsample_logits
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
 from refvessel.rle import encode
+from refvessel.settings.inference_section import Inference
 
 
 class PlainAnswer(NamedTuple):
@@ -39,9 +40,9 @@ def plain_masks(
     for task in tasks:
         for expression in task.expressions:
             image = processor.process_image(open_image(expression))
-            yield plain_answer(model, processor, image, QUESTION.format(phrase=expression.phrase)).masks.any(
-                0
-            )
+            yield plain_answer(
+                model, processor, image, Inference().question.format(phrase=expression.phrase)
+            ).masks.any(0)
 
 
 def plain_loop_seconds(

@@ -80,7 +80,7 @@ def demo_layers() -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def demo_model(demo_layers, tmp_path_factory) -> Path:
     """The demo's model as a Hugging Face folder, converted in float32."""
-    from refvessel.checkpoint.convert import convert_checkpoint
+    from stages import convert_checkpoint
 
     folder = tmp_path_factory.mktemp("demo") / "model"
     convert_checkpoint(**demo_layers, pretrained=None, output=folder, dtype="float32")
@@ -107,13 +107,14 @@ def small_disk(tmp_path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory) -> Path:
     """Three frames, two expressions each."""
-    from refvessel.dataset.conversion.annotate import convert_dataset
+    from stages import convert_dataset
+
     from refvessel.demo.annotations import write_labelme_folder
 
     folder = tmp_path_factory.mktemp("tree")
     write_labelme_folder(output=folder / "frames", patients=[0], frames=3)
     convert_dataset(
-        source_format="labelme",
+        format="labelme",
         root=folder / "frames",
         output=folder / "tree",
         phrases={"vessel": "blood vessel", "catheter": "catheter"},
@@ -127,7 +128,7 @@ def tree(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def segmented(tree, demo_model, tmp_path_factory) -> Path:
     """The whole split in one shard, image by image, with its logits."""
-    from refvessel.inference.run import segment_shard
+    from stages import segment_shard
 
     shard = tmp_path_factory.mktemp("segmented") / "all.jsonl"
     segment_shard(model=demo_model, dataset=tree, split="test", output=shard, batch_size=1, save_logits=True)

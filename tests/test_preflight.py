@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from refvessel.config import checked_config
 from refvessel.errors import UserError
 from refvessel.preflight import require_sound_run
+from refvessel.settings.checked import checked_config
 
-SCHEMA = Path(__file__).resolve().parents[1] / "workflow/schemas/config.schema.yaml"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch):
 
 
 def check(config, gpus=0):
-    require_sound_run(checked_config(config, SCHEMA), results=Path("results"), gpus=gpus)
+    require_sound_run(checked_config(config), results=Path("results"), gpus=gpus)
 
 
 def refusal(config, gpus=0) -> str:
@@ -100,6 +100,7 @@ def test_layers_that_are_absent_or_of_another_kind_are_named(run, layer, path, s
             },
             "the ratios add up to 0.9",
         ),
+        ({"format": "nifti"}, "datasets.angio: The format 'nifti' is unknown; choose one of: coco, dicom"),
         ({"phrases": {}}, "datasets.angio: phrases"),
         ({"phrases": {"vessel": None}}, "datasets.angio: phrases"),
         ({"phrases": {1: "vessel"}}, "the label 1 is not text; write it in quotes"),
@@ -222,7 +223,7 @@ def test_data_that_the_workflow_makes_need_not_be_there_yet(run):
 
 
 def test_the_demos_own_configuration_is_sound():
-    root = SCHEMA.parents[2]
+    root = ROOT
     config = yaml.safe_load((root / "config.yaml").read_text())
     for dataset in config["datasets"].values():
         dataset["root"] = dataset["root"].replace("<results>", "results")

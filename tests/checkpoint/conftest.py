@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stages import convert_checkpoint
 
-from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.checkpoint.tensors import StoredTensor
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.errors import UserError

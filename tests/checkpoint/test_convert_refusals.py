@@ -199,6 +199,7 @@ import os, signal, sys
 from pathlib import Path
 from refvessel.checkpoint import shards
 from refvessel.checkpoint.convert import convert_checkpoint
+from refvessel.settings.model_section import Model
 
 write, written = shards.write_tensor, []
 
@@ -210,8 +211,14 @@ def write_and_die(*arguments):
 
 shards.write_tensor = write_and_die
 folder, output = map(Path, sys.argv[1:])
-convert_checkpoint(base_mllm=folder / "base_mllm", sam2=folder / "sam2_hiera_micro.pt", pretrained=None,
-                   checkpoint=folder / "iter_320.pth", output=output)
+convert_checkpoint(
+    output=output,
+    settings=Model(
+        base_mllm=folder / "base_mllm",
+        sam2=folder / "sam2_hiera_micro.pt",
+        checkpoint=folder / "iter_320.pth",
+    ),
+)
 """
 
 

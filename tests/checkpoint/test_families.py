@@ -11,10 +11,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
+from stages import convert_checkpoint
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 
-from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.errors import UserError
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import SAM2_PREFIX, embedding_name, head_name

@@ -20,6 +20,7 @@ COMMANDS = [
     "refine",
     "score",
     "compare",
+    "report",
     "status",
 ]
 

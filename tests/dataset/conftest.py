@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
-
-from refvessel.dataset.conversion.annotate import convert_dataset
+from stages import convert_dataset
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 
@@ -79,7 +78,7 @@ def convert(source: Source, tmp_path: Path) -> Callable[..., dict]:
             arguments.setdefault("single_split", "test")
         arguments.setdefault("output", tmp_path / "tree")
         arguments.setdefault("key_file", tmp_path / "key" / "pseudonym.key")
-        return convert_dataset(source_format=source_format, root=source.root, **arguments)
+        return convert_dataset(format=source_format, root=source.root, **arguments)
 
     return run
 

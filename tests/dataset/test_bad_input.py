@@ -18,6 +18,7 @@ from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
+from refvessel.settings.inference_section import Inference
 
 OUTLINE = [5, 5, 30, 5, 30, 20, 5, 20]
 OUTSIDE = [90, 90, 99, 90, 99, 99]
@@ -277,7 +278,7 @@ def test_names_may_hold_spaces_brackets_and_unicode(
     """Up to what the loader hands to a model, and to the search for the name in what is published."""
     written = write(source, source_format, [name])
     convert(source_format, pseudonymise=pseudonymise)
-    (item,) = ReferringDataset(tmp_path / "tree", "test")
+    (item,) = ReferringDataset(tmp_path / "tree", "test", Inference().question)
     assert np.array_equal(item["gt_masks"], [truth()])
     if source_format == "dicom":
         assert np.array_equal(np.asarray(item["image"])[..., 0], pixels(0))
@@ -334,5 +335,5 @@ def test_outlines_that_cross_themselves_are_drawn_where_one_says_so(source, conv
     summary = convert(source_format, crossing_outlines="draw")
     assert summary["counts"]["regions_crossing_themselves"] == 1
     assert "crosses itself" in summary["warnings"][0]
-    (item,) = ReferringDataset(tmp_path / "tree", "test")
+    (item,) = ReferringDataset(tmp_path / "tree", "test", Inference().question)
     assert np.array_equal(item["gt_masks"][0], coco.decode(coco.frPyObjects([CROSSING], 30, 40))[..., 0])

@@ -68,7 +68,7 @@ def test_a_template_needs_no_quotes_of_yaml_but_may_have_them(run, source, tmp_p
 @pytest.mark.parametrize("value", ["{3: a", "{3: *a}", "{<<: 1}", "[" * 200, "9" * 5000])
 def test_an_option_that_is_not_yaml_is_one_sentence(run, source, value):
     arguments = ["--format", "masks", "--root", str(source.root), "--output", "out", "--single-split", "test"]
-    with pytest.raises(UserError, match=r"^--option labels=") as caught:
+    with pytest.raises(UserError, match=r"^options\.labels=") as caught:
         run("convert-dataset", *arguments, "--option", f"labels={value}")
     assert "\n" not in str(caught.value)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.dataset.tree.loader import ReferringDataset
+from refvessel.settings.inference_section import Inference
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 SQUARE = [[10, 10], [30, 10], [30, 28], [10, 28]]
@@ -179,7 +180,7 @@ def test_pixels_are_published_unchanged(source, convert, tmp_path, name, publish
     ((read, phrases),) = officially_read(tmp_path / "tree", "test").items()
     assert read == published
     assert np.array_equal(phrases["vessel"], union([TRIANGLE]))
-    (item,) = ReferringDataset(tmp_path / "tree", "test")
+    (item,) = ReferringDataset(tmp_path / "tree", "test", Inference().question)
     assert Path(item["image_path"]).name == published
     assert np.array_equal(item["image"], Image.open(source.root / name).convert("RGB"))
 
@@ -195,6 +196,6 @@ def test_the_counts_are_said_on_standard_error(source, convert, capsys):
 def test_two_runs_give_the_same_bytes(source, convert, tmp_path, pseudonymise, bytes_of):
     for number in range(12):
         source.labelme(f"p{number % 4}_{number}.png", [("vessel", TRIANGLE), ("catheter", SQUARE)])
-    convert(output=tmp_path / "first", pseudonymise=pseudonymise, jobs=1)
-    convert(output=tmp_path / "second", pseudonymise=pseudonymise, jobs=4)
+    convert(output=tmp_path / "first", pseudonymise=pseudonymise, threads=1)
+    convert(output=tmp_path / "second", pseudonymise=pseudonymise, threads=4)
     assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "second")

@@ -25,7 +25,7 @@ def many(source):
 def test_processes_change_nothing(many, convert, tmp_path):
     trees = []
     for jobs in (1, 3):
-        convert(output=tmp_path / str(jobs), jobs=jobs)
+        convert(output=tmp_path / str(jobs), threads=jobs)
         files = sorted(path for path in (tmp_path / str(jobs)).rglob("*") if path.is_file())
         trees.append({path.relative_to(tmp_path / str(jobs)): path.read_bytes() for path in files})
     assert trees[0] == trees[1]
@@ -36,7 +36,7 @@ def test_problems_of_all_processes_are_told_in_order(many, convert, tmp_path):
     for number in (3, 11, 17):
         (many.root / f"p{number}_1.png").write_bytes(b"")
     with pytest.raises(UserError) as caught:
-        convert(jobs=3)
+        convert(threads=3)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("3 problems")
     for name, line in zip(["p11_1.png", "p17_1.png", "p3_1.png"], lines[1:], strict=True):
@@ -48,7 +48,7 @@ def test_work_ends_when_there_are_enough_problems(many, convert):
     for number in range(20):
         (many.root / f"p{number}_1.png").write_bytes(b"")
     with pytest.raises(UserError, match="20 problems"):
-        convert(jobs=2)
+        convert(threads=2)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -61,7 +61,7 @@ def test_an_image_that_crashes_its_process_is_told_by_name_with_the_others(many,
     monkeypatch.setattr(converted, "clean_image", crash)
     (many.root / "p7_1.png").write_bytes(b"")
     with pytest.raises(UserError) as caught:
-        convert(jobs=jobs)
+        convert(threads=jobs)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("2 problems")
     assert "p5_1.png: its process ended by SIGABRT" in lines[1]
@@ -95,6 +95,6 @@ def test_hundreds_of_random_points_are_judged_at_once(source, convert):
 
 def test_processes_are_gone_when_the_conversion_is(many, convert):
     before = signal.getsignal(signal.SIGINT)
-    convert(jobs=3)
+    convert(threads=3)
     assert not multiprocessing.active_children()
     assert signal.getsignal(signal.SIGINT) is before

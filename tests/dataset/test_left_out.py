@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -15,14 +14,13 @@ from typer.testing import CliRunner
 
 from refvessel import rle
 from refvessel.cli import app
-from refvessel.config import checked_config
 from refvessel.dataset.readers import FORMATS
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
+from refvessel.settings.checked import checked_config
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 PHRASES = {"vessel": "blood vessel", "catheter": None}
-ROOT = Path(__file__).resolve().parents[2]
 # What no truth can be made of.
 SPOILT = {"label": "catheter", "points": [[3, 4]], "shape_type": "point"}
 
@@ -174,6 +172,5 @@ def test_the_configuration_takes_null():
         "datasets": {"d": {"format": "labelme", "root": "data", "phrases": PHRASES, "single_split": "test"}},
         "evaluations": [{"model": "any", "dataset": "d", "split": "test"}],
     }
-    schema = ROOT / "workflow/schemas/config.schema.yaml"
-    complete = checked_config(yaml.safe_load(yaml.safe_dump(config)), schema)
-    assert complete["datasets"]["d"]["phrases"] == PHRASES
+    complete = checked_config(yaml.safe_load(yaml.safe_dump(config)))
+    assert complete.datasets["d"].phrases == PHRASES

@@ -9,7 +9,7 @@ from near_duplicates import COPIES as ALL_COPIES
 from near_duplicates import old_hash
 from PIL import Image, ImageEnhance
 
-from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, SAME_VESSELS
+from refvessel.dataset.conversion.gates import SAME_VESSELS
 from refvessel.dataset.images.perceptual_hash import (
     BITS,
     near_duplicate_pairs,
@@ -17,6 +17,9 @@ from refvessel.dataset.images.perceptual_hash import (
     perceptual_hashes,
     vessel_correlation,
 )
+from refvessel.settings.dataset_section import Dataset
+
+NEAR_DUPLICATES = Dataset.model_fields["near_duplicates"].default
 
 
 def distance(one: bytes, other: bytes) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, PngImagePlugin
+from stages import convert_dataset
 
-from refvessel.dataset.conversion.annotate import convert_dataset
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
 from refvessel.privacy.name_tables import Name, read_name_table
@@ -42,7 +42,7 @@ def test_a_key_gives_the_same_pseudonyms_again_and_another_key_others(source, co
 def test_the_key_lies_by_default_in_a_private_file_of_the_working_folder(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source.labelme("p1_01.png")
-    convert_dataset(source_format="labelme", root=source.root, output=tmp_path / "tree", single_split="test")
+    convert_dataset(format="labelme", root=source.root, output=tmp_path / "tree", single_split="test")
     assert stat.S_IMODE(Path(".refvessel/pseudonym.key").stat().st_mode) == 0o600
 
 

@@ -15,6 +15,7 @@ from refvessel import rle
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.dataset.tree.writing import tree_writer
+from refvessel.settings.inference_section import Inference
 
 
 def write_frames(source, shared: Path, form: str, factor: float) -> dict[str, list]:
@@ -64,7 +65,7 @@ def assert_converted_as_pycocotools(frames, convert, tmp_path, form, factor, off
     assert summary["counts"]["images"] == len(frames) == 40
     assert summary["counts"]["images_scaled"] == (0 if factor == 1 else 40)
     read = officially_read(tmp_path / "tree", "test")
-    dataset = ReferringDataset(tmp_path / "tree", "test")
+    dataset = ReferringDataset(tmp_path / "tree", "test", Inference().question)
     assert len(dataset) == 40
     for item in dataset:
         name = Path(item["image_path"]).name
@@ -106,7 +107,10 @@ def test_any_mask_comes_back_identical_through_tree_and_loader(tmp_path, officia
             Image.new("L", (width, height)).save(tmp_path / IMAGES / name)
             truths = {"vessel": [rle.encode(mask)], "background": [rle.encode(1 - mask)]}
             writer.add(file_name=name, size=(width, height), patient="p", split="test", truths=truths)
-    items, read = list(ReferringDataset(tmp_path, "test")), officially_read(tmp_path, "test")
+    items, read = (
+        list(ReferringDataset(tmp_path, "test", Inference().question)),
+        officially_read(tmp_path, "test"),
+    )
     assert len(items) == len(read) == len(masks)
     for number, (mask, item) in enumerate(zip(masks, items, strict=True)):
         assert Path(item["image_path"]).name == f"{number}.png"

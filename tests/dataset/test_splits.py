@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refvessel.dataset.patients.splits import (
-    DEFAULT_RATIOS,
-    DEFAULT_SEED,
     SplitRule,
     require_one_split,
     require_ratios,
@@ -16,10 +14,11 @@ from refvessel.dataset.patients.splits import (
 from refvessel.dataset.patients.stated import Origin
 from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
+from refvessel.settings.dataset_section import DEFAULT_RATIOS
 
 
 def test_ratios_are_met_in_expectation():
-    splits = split_by_hash([f"patient {i}" for i in range(5000)], DEFAULT_RATIOS, DEFAULT_SEED)
+    splits = split_by_hash([f"patient {i}" for i in range(5000)], DEFAULT_RATIOS, 1)
     counts = Counter(splits.values())
     for split, ratio in DEFAULT_RATIOS.items():
         assert counts[split] / 5000 == pytest.approx(ratio, abs=0.025)
@@ -37,7 +36,7 @@ def test_a_split_never_changes():
         "p3": "train",
         "p4": "train",
     }
-    assert split_by_hash(expected, DEFAULT_RATIOS, DEFAULT_SEED) == expected
+    assert split_by_hash(expected, DEFAULT_RATIOS, 1) == expected
 
 
 def test_another_seed_gives_another_split():
@@ -74,8 +73,8 @@ def test_by_frames_a_patient_more_moves_few_others():
 def test_a_single_split_wins_over_the_origin_and_the_origin_over_the_ratios():
     origins = [Origin("p1", None, "val"), Origin("p2", None, None)]
     for rule, expected in (
-        (SplitRule(single="testA"), ["testA", "testA"]),
-        (SplitRule(ratios={"test": 1.0}), ["val", "test"]),
+        (SplitRule("testA", None, 1, False), ["testA", "testA"]),
+        (SplitRule(None, {"test": 1.0}, 1, False), ["val", "test"]),
     ):
         split_of = rule.splits(origins)
         assert [split_of(origin) for origin in origins] == expected

@@ -14,6 +14,7 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
+from refvessel.settings.inference_section import Inference
 
 SQUARE = [5, 5, 15, 5, 15, 15, 5, 15]
 MASK = np.zeros((30, 40), np.uint8)
@@ -195,7 +196,7 @@ def test_two_images_of_one_stem_are_refused(tree):
 
 def test_the_loader_yields_an_image_with_all_its_expressions(tree):
     tree.refs = [tree.ref(0), tree.ref(1)]
-    dataset = ReferringDataset(tree.write(), "val")
+    dataset = ReferringDataset(tree.write(), "val", Inference().question)
     assert len(dataset) == 1
     item = dataset[0]
     assert sorted(item) == ["gt_masks", "image", "image_path", "img_id", "text"]
@@ -208,14 +209,14 @@ def test_the_loader_yields_an_image_with_all_its_expressions(tree):
 
 
 def test_the_loader_refuses_an_image_of_another_size(tree):
-    dataset = ReferringDataset(tree.write(), "val")
+    dataset = ReferringDataset(tree.write(), "val", Inference().question)
     Image.new("L", (64, 64)).save(tree.root / IMAGES / "COCO_7.jpg")
     with pytest.raises(UserError, match=r"COCO_7\.jpg is 64 x 64 pixels but instances\.json says 40 x 30"):
         dataset[0]
 
 
 def test_the_loader_refuses_an_image_that_does_not_open(tree):
-    dataset = ReferringDataset(tree.write(), "val")
+    dataset = ReferringDataset(tree.write(), "val", Inference().question)
     (tree.root / IMAGES / "COCO_7.jpg").write_bytes(b"\xff\xd8 no jpeg")
     with pytest.raises(UserError, match=r"COCO_7\.jpg does not open"):
         dataset[0]

@@ -11,8 +11,8 @@ from demo_checkpoint.lora import add_updates, remove_updates
 from demo_checkpoint.network import LORA_ALPHA, LORA_RANK
 from demo_checkpoint.train import new_model, train_words
 from safetensors.torch import load_file
+from stages import convert_checkpoint
 
-from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.official_tensors import official_state_dict
 from refvessel.model.processing import Sa2VAProcessor

@@ -6,10 +6,10 @@ from demo_checkpoint.samples import LABELS, Angiograms
 from demo_checkpoint.train import PHRASES, new_model, train_words
 from torch.utils.data import DataLoader
 
-from refvessel.dataset.tree import loader
 from refvessel.model.decoding import Stopping
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import normalise
+from refvessel.settings.inference_section import Inference
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def setting():
 
 
 def test_the_question_is_the_evaluations():
-    assert objective.QUESTION == loader.QUESTION
+    assert Inference().question == objective.QUESTION
 
 
 def test_both_rows_answer_at_the_same_place_after_their_own_question(setting):

@@ -7,14 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stages import compare_models as compare_with_many_draws
+from stages import score
 
 from refvessel.errors import UserError
-from refvessel.evaluation.comparing import COMPARED_SCORES
-from refvessel.evaluation.comparing import compare_models as compare_with_many_draws
-from refvessel.evaluation.scoring import score
 from refvessel.files import sha256_of_file
+from refvessel.settings.scores_section import Scores
 
-compare_models = partial(compare_with_many_draws, draws=100)
+compare_models = partial(compare_with_many_draws, bootstrap_draws=100)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def scored(tables, tmp_path_factory):
     def scored(name: str, cases: list[dict], **settings):
         predictions, truth = tables(cases)
         folder = tmp_path_factory.mktemp("scored") / name
-        score(predictions=predictions, truth=truth, output=folder, draws=20, **settings)
+        score(predictions=predictions, truth=truth, output=folder, bootstrap_draws=100, **settings)
         return folder / "cases.parquet"
 
     return scored
@@ -58,11 +58,11 @@ def test_a_comparison_and_a_ranking_are_written(paths, tmp_path):
         6,
         3,
     )
-    assert [row["score"] for row in comparison["tests"]] == list(COMPARED_SCORES)
+    assert [row["score"] for row in comparison["tests"]] == list(Scores().compared)
     assert comparison["tests"][0]["difference"] > 0
     assert comparison["provenance"]["cases"]["bad"]["sha256"] == sha256_of_file(paths["bad"])
     ranking = pd.read_csv(tmp_path / "comparison/ranking.csv")
-    assert len(ranking) == 2 * len(COMPARED_SCORES)
+    assert len(ranking) == 2 * len(Scores().compared)
     assert ranking.loc[ranking["score"] == "dice", "model"].tolist() == ["good", "bad"]
     assert comparison["provenance"]["ranking"]["sha256"] == sha256_of_file(
         tmp_path / "comparison/ranking.csv"
@@ -145,6 +145,6 @@ def test_one_model_an_unknown_score_and_a_missing_file_are_named(scored_once, tm
     with pytest.raises(UserError, match="at least two"):
         compare_models(cases={"one": one}, output=tmp_path)
     with pytest.raises(UserError, match="'dise' cannot be compared"):
-        compare_models(cases={"one": one, "two": one}, output=tmp_path, scores=["dise"])
+        compare_models(cases={"one": one, "two": one}, output=tmp_path, compared=["dise"])
     with pytest.raises(UserError, match="nowhere does not exist"):
         compare_models(cases={"one": one, "two": tmp_path / "nowhere"}, output=tmp_path)

@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn import metrics as sklearn
+from stages import score as score_with_intervals
 
 from refvessel import rle
 from refvessel.errors import UserError
-from refvessel.evaluation.scoring import score as score_with_intervals
 from refvessel.files import sha256_of_file
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.probability import PROBABILITY_SCORES, THRESHOLDS
 from refvessel.predictions.upsampling import image_logits
 
-score = partial(score_with_intervals, draws=50)
+score = partial(score_with_intervals, bootstrap_draws=100)
 SIDE, SIZE = 8, (24, 30)  # of the logits; height and width of the images
 
 
@@ -166,7 +166,7 @@ def test_several_masks_count_as_their_union(tables, tmp_path):
 def test_several_processes_give_the_same_files(answered, tmp_path):
     _, predictions, truth, _, files = answered
     for cores in (1, 2):
-        score(predictions=predictions, truth=truth, output=tmp_path / str(cores), logits=files, cores=cores)
+        score(predictions=predictions, truth=truth, output=tmp_path / str(cores), logits=files, threads=cores)
     for name in ("cases.parquet", "summary.json", "thresholds.csv"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
@@ -184,7 +184,7 @@ def test_without_logits_nothing_is_made_up_and_no_older_curve_is_left(answered, 
 def test_the_policy_can_leave_out_what_the_formula_gives_for_an_empty_prediction(answered, tmp_path):
     _, predictions, truth, _, files = answered
     policy = {"auc": {"prediction_empty": None}}
-    summary = score(predictions=predictions, truth=truth, output=tmp_path, logits=files, policy=policy)
+    summary = score(predictions=predictions, truth=truth, output=tmp_path, logits=files, empty_cases=policy)
     table = pd.read_parquet(tmp_path / "cases.parquet").set_index("sent_id")
     assert table.loc[[2, 3, 7], "auc"].isna().all()
     assert table.loc[[2, 3, 7], "ece"].notna().all()

@@ -10,15 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 from skimage.draw import polygon2mask
+from stages import convert_dataset, score_split
 
 from refvessel import rle
-from refvessel.dataset.conversion.annotate import convert_dataset
 from refvessel.dataset.regions import rasterisers
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import OUTLINES
 from refvessel.dataset.tree.outlines import outlines_file, read_outlines
 from refvessel.errors import UserError
-from refvessel.evaluation.split_scoring import score_split
 
 SIZE = (90, 60)  # width, height
 
@@ -52,7 +51,7 @@ def tree(tmp_path):
         content |= {"imageWidth": factor * SIZE[0], "imageHeight": factor * SIZE[1]}
         (source / f"{name}.json").write_text(json.dumps(content))
     convert_dataset(
-        source_format="labelme",
+        format="labelme",
         root=source,
         output=tmp_path / "tree",
         phrases={"vessel": "blood vessel"},
@@ -92,7 +91,12 @@ def predictions(tree, tmp_path):
 
 
 def scored(tree, predictions, tmp_path, **options):
-    arguments = {"dataset": tree, "split": "test", "output": tmp_path / "scores", "draws": 50} | options
+    arguments = {
+        "dataset": tree,
+        "split": "test",
+        "output": tmp_path / "scores",
+        "bootstrap_draws": 100,
+    } | options
     return score_split(predictions=predictions, **arguments)
 
 

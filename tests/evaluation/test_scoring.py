@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from stages import score as score_with_intervals
 
 from refvessel import rle
 from refvessel.errors import UserError
-from refvessel.evaluation.scoring import score as score_with_intervals
 from refvessel.files import sha256_of_file
 from refvessel.metrics.cases import CASES_SCHEMA
 
-score = partial(score_with_intervals, draws=50)
+score = partial(score_with_intervals, bootstrap_draws=100)
 
 
 def test_cases_have_fixed_columns_and_types_and_stand_in_order(tables, vessel_cases, tmp_path):
@@ -70,7 +70,7 @@ def test_the_policy_in_force_is_written_and_used(tables, tmp_path):
     empty = np.zeros((2, 2), bool)
     predictions, truth = tables([{"truth": empty, "prediction": empty}])
     summary = score(
-        predictions=predictions, truth=truth, output=tmp_path, policy={"dice": {"both_empty": None}}
+        predictions=predictions, truth=truth, output=tmp_path, empty_cases={"dice": {"both_empty": None}}
     )
     assert summary["dice_mean"] is None
     assert summary["dice_n"] == 0
@@ -184,7 +184,7 @@ def test_odd_images_are_scored(tables, tmp_path):
         {"truth": frame, "prediction": ~frame, "ignore": np.ones((6, 8), bool), "spacing": (1.0, 1.0)},
     ]
     predictions, truth = tables(cases)
-    summary = score(predictions=predictions, truth=truth, output=tmp_path, cores=2)
+    summary = score(predictions=predictions, truth=truth, output=tmp_path, threads=2)
     table = pd.read_parquet(tmp_path / "cases.parquet")
     assert table["dice"].tolist() == [0.8, 0, 0, 1, 1]
     assert table["hd95"].tolist() == pytest.approx(

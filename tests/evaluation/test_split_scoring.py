@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from stages import score_split
 from typer.testing import CliRunner
 
 from refvessel import rle
@@ -21,7 +22,6 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
-from refvessel.evaluation.split_scoring import score_split
 from refvessel.metrics.surface import surface_scores
 
 TRUTH, PREDICTION, IGNORED = (np.zeros((20, 30), bool) for _ in range(3))
@@ -82,7 +82,9 @@ def predictions(tree, tmp_path):
 
 def test_ignore_masks_and_spacings_of_the_tree_are_used(tree, predictions, tmp_path):
     output = tmp_path / "scores"
-    summary = score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    summary = score_split(
+        predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100
+    )
     cases = pd.read_parquet(output / "cases.parquet").set_index(["image_id", "phrase"])
     assert summary["settings"]["distance_unit"] == "mm"
     assert cases.loc[("a", "blood vessel"), "fn"] == 0  # the missing columns are ignored there
@@ -98,13 +100,14 @@ def test_refs_are_parsed_once_per_scoring(tree, predictions, tmp_path, monkeypat
     monkeypatch.setattr(
         subprocess, "run", lambda command, **how: (read.append(command), run(command, **how))[1]
     )
-    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", draws=20)
+    output = tmp_path / "scores"
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
     assert [str(tree / REFS) in command for command in read] == [True]
 
 
 def test_coco_results_name_the_images_and_categories_of_instances_json(tree, predictions, tmp_path):
     output = tmp_path / "scores"
-    score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
     results = json.loads((output / "coco_results.json").read_text("utf-8"))
     assert [(each["image_id"], each["category_id"]) for each in results] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert results[0]["segmentation"] == rle.encode(PREDICTION)
@@ -121,7 +124,8 @@ def test_every_file_name_of_the_coco_truth_is_an_image_of_the_tree(tree, predict
     instances = tree / INSTANCES
     text = instances.read_text("utf-8").replace('"a.png"', '"a.jpg"').replace('"b.png"', '"below/b.png"')
     instances.write_text(text, "utf-8")
-    score_split(predictions=predictions, dataset=tree, split="test", output=tmp_path / "scores", draws=20)
+    output = tmp_path / "scores"
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
     truth = json.loads((tmp_path / "scores/coco_truth.json").read_text("utf-8"))
     names = [image["file_name"] for image in truth["images"]]
     assert names == ["a.jpg", "below/b.png"]
@@ -131,7 +135,7 @@ def test_every_file_name_of_the_coco_truth_is_an_image_of_the_tree(tree, predict
 def test_cocos_own_tools_score_the_files_beside_the_scores(tree, predictions, tmp_path):
     """Two vessels found with an IoU of 27/30, which nine of COCO's ten thresholds accept, and no catheter."""
     output = tmp_path / "scores"
-    score_split(predictions=predictions, dataset=tree, split="test", output=output, draws=20)
+    score_split(predictions=predictions, dataset=tree, split="test", output=output, bootstrap_draws=100)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(output / "coco_truth.json"))
         evaluated = COCOeval(truth, truth.loadRes(str(output / "coco_results.json")), "segm")

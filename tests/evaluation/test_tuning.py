@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from skimage.transform import resize
+from stages import tune_threshold
 
 from refvessel.dataset.tree.expressions import Expression
 from refvessel.errors import UserError
 from refvessel.evaluation import tuning
-from refvessel.evaluation.tuning import THRESHOLDS, tune_threshold
+from refvessel.evaluation.tuning import THRESHOLDS
 from refvessel.rle import decode, encode
 
 SIDE = 16  # of the logits; images have four times that, so that nothing but one interpolation stands between

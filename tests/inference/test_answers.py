@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from stages import segment_shard
 
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES
 from refvessel.errors import UserError
 from refvessel.inference import run as run_module
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.run import segment_shard
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
 

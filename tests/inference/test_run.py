@@ -6,11 +6,11 @@ import shutil
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
+from stages import segment_shard
 
 from refvessel.checkpoint.link import link_checkpoint
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
-from refvessel.inference.run import segment_shard
 from refvessel.predictions.prediction import COLUMNS, NEAR_TIE
 from refvessel.rle import decode, union
 
@@ -127,12 +127,12 @@ def copied_tree(tree, tmp_path):
         ({"question": "<image> vessel"}, "must hold <image>"),
         ({"split": "train"}, "train"),
         ({"shard": "3/2"}, "not of the form"),
-        ({"batch_size": 0}, "batch size is 0"),
-        ({"device_map": "balanced"}, "device_map is 'balanced'"),
+        ({"batch_size": 0}, "inference.batch_size: 0 is less than the minimum of 1"),
+        ({"device_map": "balanced"}, "device_map: 'balanced' is not one of auto"),
         ({"device_map": "auto", "device": "cpu", "max_memory": {0: "1GiB"}}, "max_memory names 0"),
-        ({"language_weights": "int4"}, "language_weights is 'int4'; give int8 or float8"),
-        ({"dtype": "float16"}, "dtype 'float16' is unknown"),
-        ({"device": "tpu"}, "device 'tpu' is unknown"),
+        ({"language_weights": "int4"}, "language_weights: 'int4' is not one of int8, float8"),
+        ({"dtype": "float16"}, "dtype: 'float16' is not one of float32, bfloat16"),
+        ({"device": "tpu"}, "device: 'tpu' is not one of cpu, cuda"),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_is_written(tree, demo_model, tmp_path, settings, sentence):

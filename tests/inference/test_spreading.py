@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stages import segment_shard
 
 from refvessel.errors import UserError
 from refvessel.inference.devices import memory_for_weights
-from refvessel.inference.run import segment_shard
-from refvessel.inference.spreading import stated_memory
 from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.run_file import read_run
+from refvessel.settings.memory import stated_memory
 
 WHOLE = {"device_map": None, "max_memory": None, "gpus_per_job": 1, "device": None, "compiled": False}
 SMALL = {"cpu": "10.2MB"}  # SAM2 and a little of the rest

@@ -8,9 +8,9 @@ import time
 
 import pytest
 from safetensors.torch import load_file, save_file
+from stages import segment_shard
 
 from refvessel.errors import UserError
-from refvessel.inference.run import segment_shard
 
 
 def without_seconds(shard):

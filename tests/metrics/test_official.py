@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from stages import score
 
 from refvessel import rle
 from refvessel.evaluation.pairing import pair_expressions
-from refvessel.evaluation.scoring import score
 from refvessel.metrics.official import OfficialReading, official_scores
 
 
@@ -19,7 +19,7 @@ def expected(pairs) -> dict[str, float]:
 
 def test_without_a_difference_the_numbers_are_ours(tables, vessel_cases, tmp_path):
     predictions, truth = tables(vessel_cases)
-    summary = score(predictions=predictions, truth=truth, output=tmp_path, draws=20)
+    summary = score(predictions=predictions, truth=truth, output=tmp_path, bootstrap_draws=100)
     official = summary["official_evaluator"]
     assert official["differences"] == []
     assert official["n_expressions"] == len(vessel_cases)
@@ -33,7 +33,7 @@ def test_ignored_pixels_count_for_the_official_evaluator(tables, vessel_cases, t
         case["ignore"][:, :8] = True
     vessel_cases[4]["ignore"] = ~vessel_cases[4]["truth"]  # without foreground, so without a difference
     predictions, truth = tables(vessel_cases)
-    summary = score(predictions=predictions, truth=truth, output=tmp_path, draws=20)
+    summary = score(predictions=predictions, truth=truth, output=tmp_path, bootstrap_draws=100)
     official = summary["official_evaluator"]
     shown = [case["prediction"] & (case.get("status", "ok") == "ok") for case in vessel_cases]
     pairs = [(case["truth"], predicted) for case, predicted in zip(vessel_cases, shown, strict=True)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from stages import score_cases
 
-from refvessel.evaluation.scoring import score_cases
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.sanity_checks import equal_between, sanity_checks
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from monai import metrics as monai
 from scipy import ndimage
+from stages import score_cases
 
 from refvessel import rle
-from refvessel.evaluation.scoring import score_cases
 from refvessel.geometry import vessel_width
 from refvessel.metrics.policy import DISTANCES, EMPTY_POLICY, SCORES, resolve_policy
 from refvessel.metrics.shape import SHAPE_SCORES, shape_scores

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from stages import score_cases
 
-from refvessel.evaluation.scoring import score_cases
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import summarise, summarise_by

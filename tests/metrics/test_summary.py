@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from stages import score_cases
 
-from refvessel.evaluation.scoring import score_cases
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 

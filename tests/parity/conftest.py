@@ -8,10 +8,13 @@ from unittest import mock
 import pytest
 import torch
 
-from refvessel.inference.drafts import EXPECTED, Drafts
+from refvessel.inference.drafts import Drafts
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Masks, Sa2VAModel
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
+from refvessel.settings.inference_section import Inference
+
+EXPECTED = Inference().draft
 
 
 @dataclass

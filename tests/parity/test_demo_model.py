@@ -19,13 +19,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from stages import convert_checkpoint
 
-from refvessel.checkpoint.convert import convert_checkpoint
-from refvessel.inference.drafts import EXPECTED
 from refvessel.model.decoding import Answer, Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.settings.inference_section import Inference
+
+EXPECTED = Inference().draft
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "demo_model"
 PIXELS, STATES, LOGITS, PROBE_LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3, 1e-3

@@ -16,12 +16,14 @@ from PIL import Image
 from plain_loop import plain_answer
 from safetensors.torch import load_file
 
-from refvessel.inference.drafts import EXPECTED
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
 from refvessel.model.placement import Spreading
 from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.settings.inference_section import Inference
+
+EXPECTED = Inference().draft
 
 PIXELS, STATES, LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3
 DRAFTS = (

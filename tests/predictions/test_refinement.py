@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from pyarrow import parquet
+from stages import refine_predictions
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
-from refvessel.predictions.refinement import refine_predictions
 from refvessel.rle import area, decode, union
 
 
@@ -120,8 +120,9 @@ def tuned(gathered, path, **changes):
 
 def test_a_tuned_threshold_is_applied_and_recorded(gathered, logits, tmp_path):
     file, outputs = tuned(gathered, tmp_path / "tuned.json"), [tmp_path / "a.parquet", tmp_path / "b.parquet"]
-    for output, threshold in zip(outputs, (file, 0.3), strict=True):
-        refine_predictions(predictions=gathered, output=output, logits=[logits], threshold=threshold)
+    thresholds = {"threshold": "dice", "tuned_threshold": file}, {"threshold": 0.3}
+    for output, threshold in zip(outputs, thresholds, strict=True):
+        refine_predictions(predictions=gathered, output=output, logits=[logits], **threshold)
     assert rows(outputs[0]) == rows(outputs[1])
     recorded = metadata(outputs[0])["refinement"]
     assert recorded["threshold"] == 0.3
@@ -144,7 +145,7 @@ def test_a_threshold_of_the_same_split_or_another_model_is_refused(
     file = tuned(gathered, tmp_path / "tuned.json", **changes)
     with pytest.raises(UserError, match=sentence):
         refine_predictions(
-            predictions=gathered, output=tmp_path / "r.parquet", logits=[logits], threshold=file
+            predictions=gathered, output=tmp_path / "r.parquet", logits=[logits], tuned_threshold=file
         )
 
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stages import score
 
 from refvessel.answer_status import Status
 from refvessel.errors import UserError
-from refvessel.evaluation.scoring import score
 from refvessel.files import sha256_of_file
 from refvessel.predictions.prediction import COLUMNS, Prediction
 from refvessel.predictions.table import SCHEMA, read_predictions, read_records, write_predictions
@@ -34,8 +34,8 @@ def test_what_was_gathered_is_read_back_with_its_origin(tables, vessel_cases, tm
     assert read["masks"].tolist() == predictions["masks"].tolist()
     assert provenance["made_from"] == METADATA
     assert provenance["sha256"] == sha256_of_file(path)
-    from_file = score(predictions=read, truth=truth, output=tmp_path / "a", draws=50)
-    from_memory = score(predictions=predictions, truth=truth, output=tmp_path / "b", draws=50)
+    from_file = score(predictions=read, truth=truth, output=tmp_path / "a", bootstrap_draws=100)
+    from_memory = score(predictions=predictions, truth=truth, output=tmp_path / "b", bootstrap_draws=100)
     assert from_file == from_memory
 
 

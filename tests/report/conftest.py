@@ -11,14 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from stages import compare_models, render_report, score
 
 from refvessel import rle
-from refvessel.evaluation.comparing import compare_models
-from refvessel.evaluation.scoring import score
 from refvessel.files import write_json
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
-from refvessel.report.render import render_report
 from refvessel.report.sections import Evaluation
 
 WEIGHTS, CHECKPOINT = "ab" * 32, "c0" * 32  # SHA-256 of the made-up model
@@ -66,7 +64,7 @@ class Workspace:
             if (one.dataset, one.split) == (dataset, split)
         }
         output = self.root / "comparisons" / dataset / split
-        compare_models(cases=cases, output=output, draws=100)
+        compare_models(cases=cases, output=output, bootstrap_draws=100)
         self.comparisons.append(output / "comparison.json")
         return output
 
@@ -98,7 +96,14 @@ class Workspace:
         scores = self.root / "scores" / model / dataset / split
         identity = tree / ("dataset.json" if described else "ref_seg/refcoco/instances.json")
         provenance = {"predictions": origin, "dataset": file_record(identity)}
-        score(predictions=read, truth=truth, output=scores, draws=100, provenance=provenance, **scoring)
+        score(
+            predictions=read,
+            truth=truth,
+            output=scores,
+            bootstrap_draws=100,
+            provenance=provenance,
+            **scoring,
+        )
         self.evaluations.append(Evaluation(model, dataset, split, scores_dir=scores, predictions=path))
         self.checkpoints[model] = checkpoint
         self.datasets[dataset] = tree

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from stages import render_report
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
-from refvessel.report.render import render_report
 from refvessel.spreadsheets import read_csv
 
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from stages import render_report
 
 from refvessel.errors import UserError
 from refvessel.privacy.name_tables import Name, write_name_table
 from refvessel.report.findings import findings
 from refvessel.report.page import render_page
-from refvessel.report.render import render_report
 from refvessel.report.sections import read_artifacts
 
 GATES = {

@@ -1,12 +1,12 @@
 """The search for names in a real report: nobody's name is found where nobody is named."""
 
 import pytest
+from stages import render_report
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.privacy.check import check_privacy
 from refvessel.privacy.name_tables import Name, write_name_table
-from refvessel.report.render import render_report
 
 SURNAMES = """
     Smith Johnson Williams Brown Jones Garcia Miller Davis Martinez Lopez Gonzalez Wilson Anderson Thomas

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 from PIL import Image
+from stages import render_report
 
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
 from refvessel.dataset.tree.refs import write_refs
 from refvessel.files import sha256_of_file, write_json
-from refvessel.report.render import render_report
 from refvessel.report.sections import read_artifacts
 
 

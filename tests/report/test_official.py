@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
+from stages import render_report
 
 from refvessel.metrics.official import OfficialReading
-from refvessel.report.render import render_report
 
 
 def report_of(workspace) -> str:

@@ -1,9 +1,9 @@
 import math
 
 import pytest
+from stages import render_report
 
 from refvessel.report.page import format_number, format_p_value, stated
-from refvessel.report.render import render_report
 
 
 @pytest.mark.parametrize(

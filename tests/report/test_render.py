@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from stages import render_report
 
 from refvessel import rle
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
-from refvessel.report.render import render_report
 from refvessel.report.tables import GROUPINGS
 
 SHAPE = (

@@ -7,10 +7,10 @@ import shutil
 import pandas as pd
 import pytest
 from PIL import Image
+from stages import render_report
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
-from refvessel.report.render import render_report
 from refvessel.report.sections import Evaluation
 
 

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pandas as pd
 import pytest
+from stages import render_report
 
 from refvessel.report.printing import printable, shortened
-from refvessel.report.render import render_report
 from refvessel.report.sections import Evaluation
 
 PHRASES = (

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from demo_checkpoint.samples import FIRST_TRAINING_PATIENT, FIRST_VALIDATION_PATIENT
 from pycocotools import mask as coco
+from stages import convert_dataset, segment_shard
 
-from refvessel.dataset.conversion.annotate import convert_dataset
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.demo.annotations import PATIENTS
-from refvessel.inference.run import segment_shard
 
 PHRASES = ("blood vessel", "catheter")
 
@@ -49,7 +48,7 @@ def test_swapping_the_words_drops_both_scores(demo, demo_model, tmp_path):
             (tmp_path / "frames").mkdir(exist_ok=True)
             shutil.copy(path, tmp_path / "frames")
     convert_dataset(
-        source_format="labelme",
+        format="labelme",
         root=tmp_path / "frames",
         output=tmp_path / "tree",
         phrases={"vessel": "catheter", "catheter": "blood vessel"},

@@ -4,6 +4,7 @@ from refvessel import artifacts
 from refvessel.code import code_hash
 from refvessel.predictions.division import number_of_shards
 from refvessel.provenance import folder_state, state_of_data
+from refvessel.settings.refinement_section import TUNING_SPLIT
 
 # Of what sees original names: beside the key and the names, outside everything that is published.
 PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
@@ -23,14 +24,14 @@ def code_of(rule):
 
 
 def model_settings(wildcards):
-    return config["models"][wildcards.model]
+    return settings.models[wildcards.model]
 
 
 def model_layers(wildcards):
     """The files that a model is converted from, by the name of their layer, or its folder."""
-    settings = model_settings(wildcards)
+    model = model_settings(wildcards).canonical()
     names = ("folder", "base_mllm", "sam2", "pretrained", "checkpoint")
-    return {name: settings[name] for name in names if settings.get(name)}
+    return {name: model[name] for name in names if model[name]}
 
 
 def layers_state(wildcards):
@@ -43,50 +44,36 @@ def layers_state(wildcards):
     }
 
 
-# What of the section `inference` can change an answer: an edit of anything else reruns nothing.
-ANSWER_SETTINGS = (
-    "device",
-    "dtype",
-    "flips",
-    "language_weights",
-    "max_new_tokens",
-    "question",
-)
-
-
 def dataset_settings(wildcards):
-    return config["datasets"][wildcards.dataset]
+    return settings.datasets[wildcards.dataset]
 
 
 def made_by_the_workflow(wildcards):
     """The folder of the data where the workflow makes it, else none: Snakemake prints and keeps what it is given."""
-    root = Path(dataset_settings(wildcards)["root"])
+    root = dataset_settings(wildcards).root
     return [str(root)] if root.resolve().is_relative_to(RESULTS.resolve()) else []
 
 
 def dataset_state(wildcards):
     """A hash that changes where a setting or a file of the data does; paths do not show."""
     made = made_by_the_workflow(wildcards)
-    return state_of_data(dataset_settings(wildcards), with_root=not made)
+    return state_of_data(dataset_settings(wildcards).canonical(), with_root=not made)
 
 
 def of_evaluations(pattern):
     """One path an evaluation; the pattern has {model}, {dataset} and {split}."""
-    return [pattern.format(**evaluation) for evaluation in config["evaluations"]]
+    return [
+        pattern.format(**evaluation.canonical()) for evaluation in settings.evaluations
+    ]
 
 
 def key_files():
     """Data set -> key, of those with pseudonyms; beside the key lie the names, none of which a report may hold."""
     return {
-        name: config["datasets"][name]["key_file"]
-        for name in evaluated("dataset")
-        if config["datasets"][name]["pseudonymise"]
+        name: str(settings.datasets[name].key_file)
+        for name in settings.evaluated("dataset")
+        if settings.datasets[name].pseudonymise
     }
-
-
-def evaluated(kind):
-    """The models or data sets that are evaluated, each once."""
-    return sorted({evaluation[kind] for evaluation in config["evaluations"]})
 
 
 def listed_expressions(wildcards):
@@ -98,7 +85,7 @@ def listed_expressions(wildcards):
 def shard_files(suffix, model, dataset, split):
     """The files of a split's shards with this suffix."""
     folder = artifacts.OF_SHARDS.format(model=model, dataset=dataset, split=split)
-    count = number_of_shards(RESULTS / folder, config["inference"]["shards"])
+    count = number_of_shards(RESULTS / folder, SHARDS)
     return [
         at(folder, f"{number}-of-{count}{suffix}") for number in range(1, count + 1)
     ]
@@ -113,46 +100,28 @@ def each_shard(suffix, split=None):
 
 def where_logits_are_stored(**files):
     """These inputs or outputs by their names; none where no logits are stored."""
-    return files if config["inference"]["save_logits"] else {}
+    return files if settings.inference.save_logits else {}
 
 
 def scoring_settings(*names):
     """Some of the settings under `scores`; a rule that has only those it uses is not rerun by others."""
-    return {name: config["scores"][name] for name in names}
+    return {name: settings.scores.canonical()[name] for name in names}
 
 
 def scored_predictions():
     """The table that is scored: the refined one where anything is refined."""
-    refinement = config["refinement"]
-    changed = refinement != {
-        "threshold": 0.5,
-        "smallest_component": 0,
-        "smallest_hole": 0,
-    }
-    name = artifacts.REFINED if changed else artifacts.PREDICTIONS
-    return at(artifacts.OF_PREDICTIONS, name)
+    return at(artifacts.OF_PREDICTIONS, settings.scored_table())
 
 
 def tuned_threshold(wildcards):
     """The file of the tuned threshold, where it is tuned."""
-    tuned = isinstance(config["refinement"]["threshold"], str)
+    tuned = isinstance(settings.refinement.threshold, str)
     return {"threshold": at(artifacts.TUNED)} if tuned else {}
-
-
-def models_on(dataset, split):
-    """The models that are evaluated on a split, in the order of the configuration."""
-    return [
-        evaluation["model"]
-        for evaluation in config["evaluations"]
-        if (evaluation["dataset"], evaluation["split"]) == (dataset, split)
-    ]
 
 
 def comparisons(pattern):
     """One path a split on which several models are evaluated; the pattern has {dataset} and {split}."""
-    splits = {(one["dataset"], one["split"]) for one in config["evaluations"]}
     return [
         pattern.format(dataset=dataset, split=split)
-        for dataset, split in sorted(splits)
-        if len(models_on(dataset, split)) > 1
+        for dataset, split in settings.compared_splits()
     ]

@@ -10,7 +10,7 @@ rule convert_checkpoint:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        settings=lambda wildcards: model_settings(wildcards),
+        settings=lambda wildcards: model_settings(wildcards).canonical(),
         state=layers_state,
         code=code_of("convert_checkpoint"),
     script:

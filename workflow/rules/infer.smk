@@ -32,11 +32,11 @@ rule segment_shard:
         "<benchmarks>/infer/{model}/{dataset}/{split}/{part}.tsv"
     conda:
         "../../envs/refvessel.yaml"
-    threads: config["inference"]["threads"]
+    threads: settings.inference.threads
     resources:
-        gpu=config["inference"]["gpus_per_job"],
+        gpu=settings.inference.gpus_per_job,
     params:
-        settings={name: config["inference"][name] for name in ANSWER_SETTINGS},
+        settings=settings.inference.result_settings(),
         code=code_of("segment_shard"),
     script:
         "../scripts/segment_shard.py"

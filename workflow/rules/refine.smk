@@ -1,7 +1,9 @@
 rule tune_threshold:
     input:
-        predictions=at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS, split="val"),
-        logits=each_shard(artifacts.LOGITS_SUFFIX, split="val"),
+        predictions=at(
+            artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS, split=TUNING_SPLIT
+        ),
+        logits=each_shard(artifacts.LOGITS_SUFFIX, split=TUNING_SPLIT),
         dataset=at(artifacts.OF_DATASET),
     output:
         at(artifacts.TUNED),
@@ -10,8 +12,8 @@ rule tune_threshold:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        score=config["refinement"]["threshold"],
-        empty_cases=config["scores"]["empty_cases"],
+        score=settings.refinement.threshold,
+        settings=scoring_settings("empty_cases"),
         code=code_of("tune_threshold"),
     script:
         "../scripts/tune_threshold.py"
@@ -29,7 +31,7 @@ rule refine_predictions:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        settings=config["refinement"],
+        settings=settings.refinement.canonical(),
         code=code_of("refine_predictions"),
     script:
         "../scripts/refine_predictions.py"

@@ -7,11 +7,13 @@ rule render_report:
         summaries=of_evaluations(at(artifacts.OF_SCORES, artifacts.SUMMARY)),
         predictions=of_evaluations(scored_predictions()),
         datasets=[
-            at(artifacts.OF_DATASET, dataset=name) for name in evaluated("dataset")
+            at(artifacts.OF_DATASET, dataset=name)
+            for name in settings.evaluated("dataset")
         ],
         comparisons=comparisons(at(artifacts.OF_COMPARISON, artifacts.COMPARISON)),
         checkpoints=[
-            at(artifacts.OF_CHECKPOINT, model=name) for name in evaluated("model")
+            at(artifacts.OF_CHECKPOINT, model=name)
+            for name in settings.evaluated("model")
         ],
     output:
         index=report(
@@ -39,11 +41,11 @@ rule render_report:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        evaluations=config["evaluations"],
-        dataset_names=evaluated("dataset"),
-        model_names=evaluated("model"),
+        evaluations=[one.canonical() for one in settings.evaluations],
+        dataset_names=settings.evaluated("dataset"),
+        model_names=settings.evaluated("model"),
         key_files=key_files(),
-        accepted=config["privacy"]["accepted"],
+        settings=settings.privacy.result_settings(),
         private_log=f"{PRIVATE_LOGS}/report.log",
         code=code_of("render_report"),
     script:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from refvessel.evaluation.comparing import compare_models
+from refvessel.settings.scores_section import Scores
 from refvessel.workflow import logged
 
-settings = snakemake.params.settings
 with logged(snakemake.log[0]):
     compare_models(
         cases=dict(zip(snakemake.params.models, map(Path, snakemake.input.cases), strict=True)),
         output=Path(snakemake.output.comparison).parent,
-        scores=settings["compared"],
-        draws=settings["bootstrap_draws"],
+        settings=Scores.model_validate(snakemake.params.settings),
     )

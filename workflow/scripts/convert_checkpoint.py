@@ -5,23 +5,14 @@ from pathlib import Path
 from refvessel.checkpoint.conversion_record import summary
 from refvessel.checkpoint.convert import convert_checkpoint
 from refvessel.checkpoint.link import link_checkpoint
+from refvessel.settings.model_section import Model
 from refvessel.workflow import logged
 
-layers = {name: Path(path) for name, path in snakemake.input.items()}
-settings = snakemake.params.settings
+settings = Model.model_validate(snakemake.params.settings)
 output = Path(snakemake.output[0])
 with logged(snakemake.log[0]):
-    if "folder" in layers:
-        report = link_checkpoint(folder=layers["folder"], output=output)
+    if settings.folder is not None:
+        report = link_checkpoint(folder=settings.folder, output=output)
     else:
-        report = convert_checkpoint(
-            base_mllm=layers["base_mllm"],
-            sam2=layers.get("sam2"),
-            pretrained=layers.get("pretrained"),
-            checkpoint=layers["checkpoint"],
-            output=output,
-            dtype=settings["dtype"],
-            overrides=settings["overrides"],
-            leave_out=settings["leave_out"],
-        )
+        report = convert_checkpoint(output=output, settings=settings)
     print(summary(report))

@@ -5,6 +5,7 @@ from pathlib import Path
 from refvessel.privacy.name_tables import table_of_tree
 from refvessel.report.render import render_report
 from refvessel.report.sections import Evaluation
+from refvessel.settings.privacy_section import Privacy
 from refvessel.workflow import logged
 
 given, params = snakemake.input, snakemake.params
@@ -20,7 +21,7 @@ with logged(snakemake.log[0]):
         checkpoints=dict(zip(params.model_names, map(Path, given.checkpoints), strict=True)),
         comparisons=[Path(path) for path in given.comparisons],
         name_tables=[table_of_tree(datasets[name], Path(key)) for name, key in params.key_files.items()],
-        accepted=params.accepted,
+        settings=Privacy.model_validate(params.settings),
         private_log=Path(params.private_log),
         datasets=datasets,
     )

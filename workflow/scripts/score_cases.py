@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from refvessel.evaluation.split_scoring import score_split
+from refvessel.settings.scores_section import Scores
 from refvessel.workflow import logged
 
-settings = snakemake.params.settings
 with logged(snakemake.log[0]):
     score_split(
         predictions=Path(snakemake.input.predictions),
@@ -13,9 +13,7 @@ with logged(snakemake.log[0]):
         split=snakemake.wildcards.split,
         output=Path(snakemake.output.cases).parent,
         logits=[Path(path) for path in snakemake.input.get("logits", [])],
-        policy=settings["empty_cases"],
-        nsd_tolerance=settings["nsd_tolerance"],
-        draws=settings["bootstrap_draws"],
+        settings=Scores.model_validate(snakemake.params.settings),
         max_failures=snakemake.config["inference"]["max_failures"],  # of no effect on a score: no parameter
-        cores=snakemake.threads,
+        threads=snakemake.threads,
     )

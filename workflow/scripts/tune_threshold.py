@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from refvessel.evaluation.tuning import tune_threshold
+from refvessel.settings.scores_section import Scores
 from refvessel.workflow import logged
 
 with logged(snakemake.log[0]):
@@ -12,5 +13,5 @@ with logged(snakemake.log[0]):
         dataset=Path(snakemake.input.dataset),
         score=snakemake.params.score,
         output=Path(snakemake.output[0]),
-        policy=snakemake.params.empty_cases,
+        settings=Scores.model_validate(snakemake.params.settings),
     )

@@ -43,6 +43,7 @@ from refvessel.errors import UserError
 from refvessel.files import atomic_directory, require_free_space, write_json
 from refvessel.model.naming import FLOAT32_TENSORS, SAM2_PREFIX, embedding_name, head_name
 from refvessel.provenance import file_record
+from refvessel.settings.model_section import Model
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -51,28 +52,18 @@ _RECORD_BYTES_PER_TENSOR = 1024  # more than an entry of conversion.json has
 
 def convert_checkpoint(
     *,
-    base_mllm: Path,
-    sam2: Path | None,
-    pretrained: Path | None,
-    checkpoint: Path,
     output: Path,
-    dtype: str = "bfloat16",
-    overrides: Mapping[str, Any] | None = None,
-    leave_out: Sequence[str] = (),
+    settings: Model,
 ) -> dict[str, Any]:
     """Stack the layers, merge LoRA, and write an official Sa2VA folder and its `conversion.json`.
 
     Args:
-        base_mllm: InternVL folder with weights (safetensors or .bin), `config.json` and tokenizer.
-        sam2: SAM2 checkpoint, `{"model": {...}}`; None where a later layer holds all of SAM2.
-        pretrained: Sa2VA checkpoint that training started from, in training names.
-        checkpoint: mmengine's iter_N.pth, a file or a DeepSpeed folder; or a complete Sa2VA in training names.
         output: folder to write; an earlier conversion there is replaced once the new one is whole.
-        dtype: of the tensors written, bfloat16 or float32; LoRA is merged in float32 in either case, and
-            SAM2's position frequencies stay float32 (`FLOAT32_TENSORS`).
-        overrides: what replaces the checkpoint's training config (see `read_training_config`); a contradiction is
-            among the record's warnings.
-        leave_out: patterns (`*`, `?`) of the tensors, as their files name them, that do not take part.
+        settings: the layers: `base_mllm` (weights as safetensors or .bin, `config.json` and tokenizer), `sam2`
+            (`{"model": {...}}`, None where a later layer holds all of SAM2), `pretrained` and `checkpoint` in
+            training names. LoRA is merged in float32 whatever the `dtype`, and SAM2's position frequencies stay
+            float32 (`FLOAT32_TENSORS`). For `overrides` see `read_training_config`; a contradiction is among the
+            report's warnings.
 
     Returns:
         The content of `conversion.json`.
@@ -83,10 +74,15 @@ def convert_checkpoint(
             that training loaded is not given or one given is not whole, where a number is not finite, or where
             the disk has no room for it.
     """
-    if dtype not in DTYPES:
-        raise UserError(f"dtype {dtype!r} is not supported; choose one of {', '.join(DTYPES)}.")
-    base_mllm, output = Path(base_mllm), Path(output)
-    layers, training = _read_layers(base_mllm, sam2, pretrained, checkpoint, overrides, leave_out)
+    base_mllm, checkpoint, dtype, output = (
+        settings.base_mllm,
+        settings.checkpoint,
+        settings.dtype,
+        Path(output),
+    )
+    if base_mllm is None or checkpoint is None:
+        raise UserError(f"The model is the folder {settings.folder}, which is used as it is; link it.")
+    layers, training = _read_layers(base_mllm, checkpoint, settings)
     tokenizer, token_count = extended_tokenizer(base_mllm, training.special_tokens)
     layers, warnings = without_padding(layers, token_count)
     base_config = read_base_config(base_mllm)
@@ -140,21 +136,15 @@ def convert_checkpoint(
     return record
 
 
-def _read_layers(
-    base_mllm: Path,
-    sam2: Path | None,
-    pretrained: Path | None,
-    checkpoint: Path,
-    overrides: Mapping[str, Any] | None,
-    leave_out: Sequence[str],
-) -> tuple[list[Layer], TrainingConfig]:
+def _read_layers(base_mllm: Path, checkpoint: Path, settings: Model) -> tuple[list[Layer], TrainingConfig]:
     """All layers, the earliest first, and the training config of the last."""
+    leave_out = settings.leave_out
     layers = [read_base_layer(base_mllm, leave_out)]
-    if sam2 is not None:
-        layers.append(read_sam2_layer(sam2, leave_out))
-    if pretrained is not None:
-        layers.append(read_pretrained_layer(pretrained, leave_out))
-    trained, training = read_trained_layer(checkpoint, leave_out, overrides)
+    if settings.sam2 is not None:
+        layers.append(read_sam2_layer(settings.sam2, leave_out))
+    if settings.pretrained is not None:
+        layers.append(read_pretrained_layer(settings.pretrained, leave_out))
+    trained, training = read_trained_layer(checkpoint, leave_out, settings.overrides.given())
     layers.append(trained)
     left_out = [name for layer in layers for name in layer.left_out]
     for pattern in leave_out:

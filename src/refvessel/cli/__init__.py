@@ -6,7 +6,13 @@ Heavy packages are imported inside the commands, so that `refvessel --help` answ
 import sys
 from pathlib import Path
 
-from refvessel.cli import checkpoints, data, predictions, scores  # noqa: F401  (their commands join the application)
+from refvessel.cli import (  # noqa: F401  (their commands join the application)
+    checkpoint_commands,
+    data_commands,
+    prediction_commands,
+    report_command,
+    score_commands,
+)
 from refvessel.cli.app import app
 from refvessel.errors import UserError
 from refvessel.files import full_disk_is_a_user_error

@@ -1,6 +1,6 @@
 """Comparing models from their tables of cases: `comparison.json` and `ranking.csv`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,14 @@ import pandas as pd
 from refvessel.artifacts import COMPARISON, RANKING
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, write_json
-from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
+from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.cases import read_cases
 from refvessel.metrics.comparison import paired_tests, ranking
 from refvessel.metrics.policy import SCORES
 from refvessel.metrics.sanity_checks import equal_between
 from refvessel.provenance import file_record, versions
+from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import write_csv
-
-COMPARED_SCORES = ("dice", "cldice", "nsd")
 
 # What makes two rows the same case: the expression and everything it is judged by.
 _TRUTH = ("image_id", "ref_id", "phrase", "patient", "height", "width", "truth_mask", "ignore_mask")
@@ -28,20 +27,20 @@ def compare_models(
     *,
     cases: Mapping[str, Path],
     output: Path,
-    scores: Sequence[str] = COMPARED_SCORES,
-    draws: int = DRAWS,
+    settings: Scores,
 ) -> dict[str, Any]:
     """Compare two or more models on the same expressions; write both files, return the comparison.
 
     Args:
         cases: the cases.parquet of each model by its name.
         output: folder of the two files.
-        scores: the declared comparisons; Holm's correction runs over all of them and all pairs of models.
-        draws: of the bootstrap over patients and of the sign flips.
+        settings: `compared` are the declared comparisons, Holm's correction runs over all of them and all pairs of
+            models; `bootstrap_draws` are those over patients and of the sign flips.
 
     Raises UserError, before anything is written, for fewer than two models, an unknown score, tables that were
     scored with different settings, and tables of different cases: the sentence then lists every difference.
     """
+    scores, draws = settings.compared, settings.bootstrap_draws
     if len(cases) < 2:
         raise UserError("A comparison needs at least two models; name a cases.parquet of each.")
     if unknown := sorted(set(scores) - set(SCORES)):

@@ -29,7 +29,7 @@ _MOST_NAMED = 5
 
 
 def probability_cases(
-    paired: pd.DataFrame, logits: Sequence[Path], *, cores: int
+    paired: pd.DataFrame, logits: Sequence[Path], *, threads: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """PROBABILITY_SCORES of each row of `pair_expressions`, and its pixel counts at each of THRESHOLDS.
 
@@ -49,7 +49,7 @@ def probability_cases(
         for path, sent_ids in stored
         for first in range(0, len(sent_ids), _EXPRESSIONS_PER_TASK)
     ]
-    done = call_each(_score_some, *zip(*tasks, strict=True), cores=cores) if tasks else []
+    done = call_each(_score_some, *zip(*tasks, strict=True), threads=threads) if tasks else []
     scored = {sent_id: result for some in done for sent_id, result in some.items()}
     row: Any
     scores, counts = [], np.zeros((len(paired), len(THRESHOLDS), len(COUNTS)), np.int64)

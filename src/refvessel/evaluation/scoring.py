@@ -13,7 +13,7 @@ from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
-from refvessel.metrics.bootstrap import CONFIDENCE, DRAWS, SEED
+from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.cases import CASES_SCHEMA, write_cases
 from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
@@ -26,9 +26,9 @@ from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
+from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import write_csv
 
-NSD_TOLERANCE = 2.0  # pixels
 TRUTHS_RASTERISER = "coco"
 
 
@@ -38,12 +38,12 @@ class Measure:
 
     unit: of distances, `px` or, where every expression has a spacing, `mm`.
     nsd_tolerance: pixels.
-    cores: processes that share the work.
+    threads: processes that share the work.
     """
 
-    unit: str = "px"
-    nsd_tolerance: float = NSD_TOLERANCE
-    cores: int = 1
+    unit: str
+    nsd_tolerance: float
+    threads: int
 
 
 def score(
@@ -51,14 +51,12 @@ def score(
     predictions: pd.DataFrame,
     truth: pd.DataFrame,
     output: Path,
+    settings: Scores,
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
     official: OfficialReading | None = None,
-    policy: EmptyPolicy | None = None,
-    nsd_tolerance: float = NSD_TOLERANCE,
-    draws: int = DRAWS,
     max_failures: int = 0,
-    cores: int = 1,
+    threads: int = 1,
     provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score every expression of `truth`; write its files to `output`, return what summary.json says.
@@ -69,16 +67,14 @@ def score(
         predictions: a table as `read_predictions` gives.
         truth: image_id, ref_id, sent_id, phrase, patient, height, width, mask (RLE), ignore_mask (RLE or None)
             and spacing (mm: height and width of a pixel, or None), one row per expression.
+        settings: how predictions are scored.
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
         official: how the official loader reads the split. `official_evaluator` in the summary has what it gives
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
-        policy: cells of the empty-case policy that differ from the default.
-        nsd_tolerance: pixels.
-        draws: of the bootstrap over patients.
         max_failures: more failed expressions than that are a finding.
-        cores: processes that share the work.
+        threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
             `read_predictions`) and `dataset` (the `file_record` of the tree's dataset.json, or of its
             instances.json where it has no dataset.json).
@@ -88,22 +84,22 @@ def score(
     Raises UserError, before anything is written, unless the predictions are exactly those of the truth's
     expressions, once each, on images of the same size.
     """
-    policy = resolve_policy(policy)
+    policy, draws = resolve_policy(settings.empty_cases), settings.bootstrap_draws
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
-    probability, counts = probability_cases(paired, logits, cores=cores) if logits else (None, None)
-    measure = Measure(unit, nsd_tolerance, cores)
+    probability, counts = probability_cases(paired, logits, threads=threads) if logits else (None, None)
+    measure = Measure(unit, settings.nsd_tolerance, threads)
     cases = score_pairs(paired, policy, measure, probability)
     rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
-    settings = {
+    conventions = {
         "distance_unit": unit,
-        "nsd_tolerance": nsd_tolerance,
+        "nsd_tolerance": settings.nsd_tolerance,
         "empty_policy": policy,
     }
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
-    write_cases(cases, output / CASES, {**provenance, "settings": settings})
+    write_cases(cases, output / CASES, {**provenance, "settings": conventions})
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
     if counts is None:
         (output / THRESHOLDS).unlink(missing_ok=True)  # of an earlier scoring, with logits
@@ -116,7 +112,7 @@ def score(
         **summarise(cases, policy, draws=draws),
         "near_ties": near_ties(predictions),
         "official_evaluator": official_scores(paired, official),
-        "settings": {**settings, "bootstrap": bootstrap, "max_failures": max_failures},
+        "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sanity_checks(cases, max_failures),
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
@@ -141,15 +137,15 @@ def score_cases(
     truth: pd.DataFrame,
     policy: EmptyPolicy,
     *,
+    nsd_tolerance: float,
     unit: str = "px",
-    nsd_tolerance: float = NSD_TOLERANCE,
-    cores: int = 1,
+    threads: int = 1,
 ) -> pd.DataFrame:
     """The table of cases, with the columns of CASES_SCHEMA, by sent_id; raises UserError as `score` does.
 
     `unit` of distances is `px` or, where every expression has a spacing, `mm`.
     """
-    return score_pairs(pair_expressions(predictions, truth), policy, Measure(unit, nsd_tolerance, cores))
+    return score_pairs(pair_expressions(predictions, truth), policy, Measure(unit, nsd_tolerance, threads))
 
 
 def score_pairs(
@@ -165,7 +161,7 @@ def score_pairs(
     known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
     spacings = known if measure.unit == "mm" else [(1.0, 1.0)] * len(paired)
     shape = shape_scores(
-        predicted, true, spacings=spacings, tolerance=measure.nsd_tolerance, cores=measure.cores
+        predicted, true, spacings=spacings, tolerance=measure.nsd_tolerance, threads=measure.threads
     )
     if probability is None:
         probability = pd.DataFrame(np.nan, paired.index, PROBABILITY_SCORES)

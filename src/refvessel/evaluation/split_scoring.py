@@ -17,12 +17,12 @@ from refvessel.dataset.tree.official_truths import official_count, official_trut
 from refvessel.dataset.tree.outlines import read_outlines
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
-from refvessel.evaluation.scoring import NSD_TOLERANCE, score
+from refvessel.evaluation.scoring import score
 from refvessel.files import write_json
-from refvessel.metrics.bootstrap import DRAWS
 from refvessel.metrics.official import OfficialReading
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
+from refvessel.settings.scores_section import Scores
 
 
 def score_split(
@@ -31,12 +31,10 @@ def score_split(
     dataset: Path,
     split: str,
     output: Path,
+    settings: Scores,
     logits: Sequence[Path] = (),
-    policy: Mapping[str, Mapping[str, Any]] | None = None,
-    nsd_tolerance: float = NSD_TOLERANCE,
-    draws: int = DRAWS,
     max_failures: int = 0,
-    cores: int = 1,
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Score the gathered predictions of a split and return the summary.
 
@@ -49,12 +47,10 @@ def score_split(
         dataset: official RefCOCO tree.
         split: a split of the tree.
         output: folder of these files.
+        settings: how predictions are scored.
         logits: of all shards of the predictions, for the scores of probabilities.
-        policy: cells of the empty-case policy that differ from the default.
-        nsd_tolerance: of the NSD, in pixels.
-        draws: of the bootstrap over patients.
         max_failures: more failed expressions than that are a finding.
-        cores: processes that share the work.
+        threads: processes that share the work.
 
     Raises:
         UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
@@ -94,11 +90,9 @@ def score_split(
             n_expressions=official_count(tree.refs, split),
             truths=official_truths(expressions, tree.refs, tree.annotations),
         ),
-        policy=policy,
-        nsd_tolerance=nsd_tolerance,
-        draws=draws,
+        settings=settings,
         max_failures=max_failures,
-        cores=cores,
+        threads=threads,
         provenance=provenance,
     )
     write_json(Path(output) / COCO_RESULTS, coco_results(table, ids))

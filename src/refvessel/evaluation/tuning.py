@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from refvessel.config import MODEL_THRESHOLD
 from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import write_json
@@ -19,9 +18,11 @@ from refvessel.predictions.table import read_predictions
 from refvessel.predictions.upsampling import image_logits, logit
 from refvessel.provenance import file_record, versions
 from refvessel.rle import decode
+from refvessel.settings.refinement_section import MODEL_THRESHOLD, TunedScore
+from refvessel.settings.scores_section import Scores
 
 THRESHOLDS = np.arange(1, 100) / 100
-TUNED_SCORES = ("dice", "iou")
+TUNED_SCORES = get_args(TunedScore)
 
 
 def tune_threshold(
@@ -31,11 +32,12 @@ def tune_threshold(
     dataset: Path,
     score: str,
     output: Path,
-    policy: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Scores,
 ) -> dict[str, Any]:
     """Write, and return, the threshold whose mean score over a split's expressions is the highest.
 
-    Of equal ones it is the closest to 0.5. Failed expressions and those without [SEG] count as empty masks.
+    Of equal ones it is the closest to the model's own. Failed expressions and those without [SEG] count as empty
+    masks.
 
     Args:
         predictions: Parquet table of `gather_predictions`; says which split it is.
@@ -44,7 +46,7 @@ def tune_threshold(
         score: dice or iou.
         output: JSON file: the threshold, at each of THRESHOLDS the mean score and over how
             many expressions, and what they were made from.
-        policy: cells of the empty-case policy that differ from the default.
+        settings: how the score is formed where a mask is empty.
 
     Raises:
         UserError: where logits are missing; a sweep over binary masks would find the same score everywhere.
@@ -57,7 +59,7 @@ def tune_threshold(
         raise UserError(f"{predictions} does not say which split it is of; segment again.")
     expressions = {each.sent_id: each for each in read_expressions(dataset, run["split"])}
     counts = _counts(dict(zip(table["sent_id"], table["num_seg"], strict=True)), logits, expressions)
-    resolved = resolve_policy(policy)
+    resolved = resolve_policy(settings.empty_cases)
     values = [overlap_scores(at, resolved)[score] for at in counts]
     means = np.array([each.mean() for each in values])
     best = min(range(len(means)), key=lambda k: (-means[k], abs(THRESHOLDS[k] - MODEL_THRESHOLD)))

@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-EXPECTED = "Sure, [SEG].<|im_end|>"  # what a trained model answers nearly always
-
 
 class Drafts:
     """Guesses the most frequent answer so far; at first, and among equally frequent ones, the expected one.

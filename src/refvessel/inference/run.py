@@ -6,7 +6,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import logging as transformers_logging
@@ -16,14 +15,13 @@ from refvessel.code import code_hash
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
-from refvessel.inference.devices import describe_device, peak_memory
+from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.loaded_model import loaded_model
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.reading import cores, read_images
+from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
-from refvessel.inference.settings import Settings
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
@@ -35,6 +33,7 @@ from refvessel.predictions.prediction import failures, read_shard
 from refvessel.predictions.run_file import Run
 from refvessel.predictions.shard import ShardWriter, open_shard, publish_shard
 from refvessel.provenance import versions
+from refvessel.settings.inference_section import Inference
 
 # The modules that make an answer, with what they import.
 ANSWERING = (
@@ -55,7 +54,7 @@ def segment_shard(
     output: Path,
     shard: str = "1/1",
     answers: Path | None = None,
-    **settings: Any,
+    settings: Inference,
 ) -> None:
     """Segment every expression of one shard of a split, and append the predictions to `output`.
 
@@ -71,18 +70,19 @@ def segment_shard(
         shard: `2/8` is the second shard of eight.
         answers: folder where finished answers are kept for later jobs, whichever shard they will be of; `output`
             is then written at the end. None: only those in `output` are known.
-        settings: those of `Settings`.
+        settings: how the model is run.
 
     Raises:
         UserError: for bad input, or more failures than allowed (the answers are kept; a rerun tries those again).
     """
-    chosen = Settings(**settings)
+    device = choose_device(settings.device)
+    settings.weights_memory(device.type)  # refused here, where the device is known
     tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
     read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
     state = model_state(model)
-    run = _run(chosen, model=model_identity(model), split=split, shard=shard)
+    run = _run(settings, device, model=model_identity(model), split=split, shard=shard)
     expressions = [expression for task in tasks for expression in task.expressions]
-    asked = asked_of(expressions, run.identity, chosen.question)
+    asked = asked_of(expressions, run.identity, settings.question)
     kept = Path(output)
     if answers is not None:
         name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
@@ -97,7 +97,8 @@ def segment_shard(
             tasks=tasks,
             asked=asked,
             run=run,
-            settings=chosen,
+            settings=settings,
+            device=device,
         )
     )
     if answers is not None:
@@ -117,6 +118,7 @@ class _Job:
     asked: all its expressions.
     run: what its answers depend on.
     settings: how it is segmented.
+    device: where.
     """
 
     model: Path
@@ -127,7 +129,8 @@ class _Job:
     tasks: Sequence[ImageTask]
     asked: Sequence[Asked]
     run: Run
-    settings: Settings
+    settings: Inference
+    device: torch.device
 
 
 def _complete(job: _Job) -> None:
@@ -163,7 +166,7 @@ def _segment(job: _Job, writer: ShardWriter, reporter: Reporter) -> None:
                 reporter.advance(
                     images=len({prediction.image_id for prediction, _ in kept}),
                     failures=len(failures(prediction for prediction, _ in kept)),
-                    memory=peak_memory(job.settings.chosen_device()),
+                    memory=peak_memory(job.device),
                 )
 
 
@@ -173,12 +176,12 @@ def _require_unchanged(model: Path, state: ModelState) -> None:
         raise UserError(f"the files of {model} changed while they were read; run again.")
 
 
-def _run(settings: Settings, **of_what: str) -> Run:
+def _run(settings: Inference, device: torch.device, **of_what: str) -> Run:
     return Run(
         **of_what,
         question=settings.question,
-        dtype=str(settings.chosen_dtype()).removeprefix("torch."),
-        device=settings.chosen_device().type,
+        dtype=str(choose_dtype(settings.dtype, device)).removeprefix("torch."),
+        device=device.type,
         language_weights=settings.language_weights,
         batch_size=settings.batch_size,
         draft=settings.draft,
@@ -197,9 +200,8 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    settings, processor = job.settings, job.processor
-    device = settings.chosen_device()
-    if settings.threads and device.type == "cpu":
+    settings, processor, device = job.settings, job.processor, job.device
+    if device.type == "cpu":
         torch.set_num_threads(settings.threads)
     with ExitStack() as held:
         if device.type == "cuda":
@@ -209,9 +211,9 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
             loaded_model(
                 job.model,
                 job.shard,
-                dtype=settings.chosen_dtype(),
+                dtype=choose_dtype(settings.dtype, device),
                 device=device,
-                stated=settings.weights_memory(),
+                stated=settings.weights_memory(device.type),
                 language_weights=settings.language_weights,
             )
         )
@@ -248,8 +250,8 @@ def _read(
     if job.settings.flips:
         yield None
         return
-    on_gpu = job.settings.chosen_device().type == "cuda"
-    readers = (job.settings.threads or cores()) if on_gpu else 1
+    on_gpu = job.device.type == "cuda"
+    readers = job.settings.threads if on_gpu else 1
     tasks = [*chain.from_iterable(batches)]
     with read_images(tasks, job.processor, readers=readers, pinned=on_gpu) as images:
         yield images

@@ -10,7 +10,6 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 CONFIDENCE = 0.95
-DRAWS = 10_000
 SEED = 0
 
 # weights (draws, patients) -> values (draws, statistics); NaN where a draw leaves a statistic undefined
@@ -19,7 +18,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 _WEIGHTS_AT_ONCE = 1 << 22  # 32 MiB of weights
 
 
-def bootstrap(statistic: Statistic, patients: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
+def bootstrap(statistic: Statistic, patients: int, draws: int, seed: int = SEED) -> np.ndarray:
     """The statistic of every draw, float64 of shape (draws, statistics)."""
     random = np.random.default_rng(seed)
     return np.concatenate(
@@ -31,7 +30,7 @@ def bootstrap(statistic: Statistic, patients: int, draws: int = DRAWS, seed: int
 
 
 def bca_interval(
-    statistic: Statistic, patients: int, draws: int = DRAWS, seed: int = SEED
+    statistic: Statistic, patients: int, draws: int, seed: int = SEED
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper end of the 95% interval of each statistic; NaN where there is none.
 

@@ -9,11 +9,11 @@ Result = TypeVar("Result")
 
 
 def call_each(
-    function: Callable[..., Result], *arguments: Iterable[Any], cores: int, calls_per_task: int = 1
+    function: Callable[..., Result], *arguments: Iterable[Any], threads: int, calls_per_task: int = 1
 ) -> list[Result]:
-    """`list(map(function, *arguments))`, by `cores` processes that are given some calls at a time."""
-    if cores == 1:
+    """`list(map(function, *arguments))`, by `threads` processes that are given some calls at a time."""
+    if threads == 1:
         return list(map(function, *arguments))
     # Forked: a Snakemake script has no guard against being imported by its workers.
-    with ProcessPoolExecutor(cores, get_context("fork")) as pool:
+    with ProcessPoolExecutor(threads, get_context("fork")) as pool:
         return list(pool.map(function, *arguments, chunksize=calls_per_task))

@@ -26,17 +26,17 @@ def shape_scores(
     *,
     spacings: Sequence[tuple[float, float]],
     tolerance: float,
-    cores: int,
+    threads: int,
 ) -> pd.DataFrame:
     """SHAPE_SCORES and TRUTH_SIZES of each pair of masks, float64, one row a pair.
 
     A score is NaN where its formula is undefined. `truth_regions` counts the truth's 8-connected components;
     `vessel_width` is twice the mean distance, in pixels, from the truth's skeleton to the nearest background
     (NaN for an empty truth). `spacings` are the heights and widths of the pixels; `tolerance` is in pixels, of
-    the side that a square of the same area would have. `cores` processes share the work.
+    the side that a square of the same area would have. `threads` processes share the work.
     """
     arguments = predictions, truths, spacings, repeat(tolerance, len(truths))
-    rows = call_each(_shape_of_pair, *arguments, cores=cores, calls_per_task=_PAIRS_PER_TASK)
+    rows = call_each(_shape_of_pair, *arguments, threads=threads, calls_per_task=_PAIRS_PER_TASK)
     return pd.DataFrame(rows, columns=[*SHAPE_SCORES, *TRUTH_SIZES], dtype=np.float64)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from refvessel.config import MODEL_THRESHOLD
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.predictions.logits_file import read_logits
@@ -18,43 +17,48 @@ from refvessel.predictions.table import read_records, write_predictions
 from refvessel.predictions.upsampling import masks_of_logits
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE, decode, empty, encode, is_rle, union
+from refvessel.settings.refinement_section import MODEL_THRESHOLD, Refinement
 
 
 def refine_predictions(
     *,
     predictions: Path,
     output: Path,
+    settings: Refinement,
     logits: Sequence[Path] = (),
-    threshold: float | Path = MODEL_THRESHOLD,
-    smallest_component: int = 0,
-    smallest_hole: int = 0,
+    tuned_threshold: Path | None = None,
 ) -> None:
     """Write a table like `predictions` with other masks; its metadata says under `refinement` which.
 
     Args:
         predictions: Parquet table of `gather_predictions`.
         output: Parquet table to write.
-        logits: of all shards of the table; only a threshold other than 0.5 needs them.
-        threshold: the probability above which a pixel is foreground, or the file of `tune_threshold` with it.
-        smallest_component: components of fewer pixels are dropped from each mask.
-        smallest_hole: holes of fewer pixels are filled in each mask.
+        settings: what becomes of each mask.
+        logits: of all shards of the table; only a threshold other than the model's own needs them.
+        tuned_threshold: the file of `tune_threshold`, where the settings say that the threshold is tuned.
 
     Raises:
-        UserError: where logits are missing, and for a threshold that was tuned on the very split, on another
-            data set or for another model.
+        UserError: where logits or the tuned threshold are missing, and for a threshold that was tuned on the very
+            split, on another data set or for another model.
     """
     records, made_from = read_records(predictions)
-    tuned = None
-    if isinstance(threshold, Path):
-        tuned = _tuned_elsewhere(threshold, made_from)
+    tuned, threshold = None, settings.threshold
+    if tuned_threshold is not None:
+        tuned = _tuned_elsewhere(tuned_threshold, made_from)
         threshold = float(tuned["threshold"])
+    elif isinstance(threshold, str):
+        raise UserError(f"the threshold is tuned for {threshold}; give the file of tune-threshold.")
     if threshold == MODEL_THRESHOLD:
         given = _given_masks(records, predictions)
     else:
         given = _thresholded_masks(records, logits, threshold)
     refined = {
         sent_id: [
-            encode(fill_small_holes(drop_small_components(mask, smallest_component), smallest_hole))
+            encode(
+                fill_small_holes(
+                    drop_small_components(mask, settings.smallest_component), settings.smallest_hole
+                )
+            )
             for mask in masks
         ]
         for sent_id, masks in given
@@ -62,8 +66,8 @@ def refine_predictions(
     refinement = {
         "threshold": threshold,
         "tuned": tuned,
-        "smallest_component": smallest_component,
-        "smallest_hole": smallest_hole,
+        "smallest_component": settings.smallest_component,
+        "smallest_hole": settings.smallest_hole,
         "predictions": file_record(predictions),
         "logits": [file_record(path) for path in logits],
         "versions": versions(),

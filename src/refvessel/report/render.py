@@ -22,6 +22,7 @@ from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.tables import write_tables
+from refvessel.settings.privacy_section import Privacy
 
 _OF_COMPARISONS = ("comparisons.csv", RANKING)
 _MOST_OF_A_PHRASE = 200  # characters in a caption
@@ -36,18 +37,19 @@ def render_report(
     datasets: Mapping[str, Path],
     comparisons: Sequence[Path] = (),
     name_tables: Sequence[Path] = (),
-    accepted: Sequence[str] = (),
+    settings: Privacy,
     private_log: Path | None = None,
 ) -> None:
     """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of each model, `datasets` the tree of each dataset; `comparisons` are the
     comparison.json of splits with several models. `name_tables` are those of the datasets with pseudonyms: the
-    report is searched for the original names before it appears, but for those under the pseudonyms `accepted`,
-    which the page tells. `private_log` gets which name was found where.
+    report is searched for the original names before it appears, but for those under the pseudonyms that
+    `settings` accept, which the page tells. `private_log` gets which name was found where.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
+    accepted = settings.accepted
     if not evaluations:
         raise UserError("The report has no evaluation to show; name at least one model, dataset and split.")
     names = [one.name for one in evaluations]

@@ -11,6 +11,7 @@ from refvessel import rle
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
+from refvessel.settings.inference_section import Inference
 
 TRIANGLE = [2, 2, 20, 4, 8, 25]
 SQUARE = [10, 10, 30, 10, 30, 28, 10, 28]
@@ -98,7 +99,7 @@ def test_the_real_frames_have_the_masks_of_pycocotools(
     names = {image["file_name"]: image["id"] for image in reference.dataset["images"]}
     assert len(names) == 42
     found = {}
-    for item in ReferringDataset(tmp_path / "tree", "test"):
+    for item in ReferringDataset(tmp_path / "tree", "test", Inference().question):
         (mask,) = item["gt_masks"]
         found[item["image_path"].rpartition("/")[2]] = mask
     for name, identifier in names.items():

@@ -9,19 +9,14 @@ from tqdm import tqdm
 
 from refvessel.dataset.conversion.converted import Converted, Truths, convert_images
 from refvessel.dataset.conversion.dataset_record import dataset_record
-from refvessel.dataset.conversion.gates import NEAR_DUPLICATES, Gates
+from refvessel.dataset.conversion.gates import Gates
 from refvessel.dataset.conversion.original_names import keep_original_names
 from refvessel.dataset.conversion.phrases import labels_left_out, phrases_of_labels, phrases_without_label
 from refvessel.dataset.conversion.spool import Spool
 from refvessel.dataset.conversion.truths import TruthRule
 from refvessel.dataset.patients.identities import identify
-from refvessel.dataset.patients.pseudonyms import (
-    DEFAULT_KEY_FILE,
-    OriginalNames,
-    Pseudonyms,
-    read_or_create_key,
-)
-from refvessel.dataset.patients.splits import DEFAULT_SEED, SplitRule
+from refvessel.dataset.patients.pseudonyms import OriginalNames, Pseudonyms, read_or_create_key
+from refvessel.dataset.patients.splits import SplitRule
 from refvessel.dataset.patients.stated import Origins
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
@@ -29,68 +24,48 @@ from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
+from refvessel.settings.dataset_section import Dataset
 
 
-def convert_dataset(
-    *,
-    source_format: str,
-    root: Path,
-    output: Path,
-    options: Mapping[str, Any] | None = None,
-    phrases: Mapping[str, str | None] | None = None,
-    target: str = "phrase",
-    include_empty: bool = False,
-    crossing_outlines: str = "refuse",
-    patient_pattern: str | None = None,
-    patients: Path | None = None,
-    splits: Mapping[str, float] | None = None,
-    single_split: str | None = None,
-    split_seed: int = DEFAULT_SEED,
-    split_by_frames: bool = False,
-    near_duplicates: int | None = NEAR_DUPLICATES,
-    trained_on: Path | None = None,
-    pseudonymise: bool = True,
-    key_file: Path | None = None,
-    jobs: int | None = None,
-) -> dict[str, Any]:
-    """Convert the data under `root` to an official tree at `output`; return what its `dataset.json` says.
+def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = None) -> dict[str, Any]:
+    """Convert a data set to an official tree at `output`; return what its `dataset.json` says.
 
-    What is read: `source_format` is a key of READERS, `options` are its reader's (see `read_records`).
-
-    What is asked: `phrases` maps labels to phrases, or to None, which leaves the label out (no `phrases`: the
-    label is the phrase); see TruthRule for `target`, `include_empty` and `crossing_outlines`.
+    What is asked: see `phrases_of_labels` for `phrases`, TruthRule for `target`, `include_empty` and
+    `crossing_outlines`.
 
     Who is in which split: `patients` is a CSV table (see PatientTable), `patient_pattern` a regular expression
     (see PatientPattern); without either the data tell or, in one split only, their names (see
     `likely_patients`). Splits come from `single_split`; else from the table or the pattern; else, where `splits`
-    is None, from the data; else in the ratios `splits` (None: 0.7 train, 0.1 val, 0.2 test), by hash with the seed
-    `split_seed`, or by frames with `split_by_frames` (see `splits`).
+    is None, from the data; else in the ratios `splits`, by hash with the seed `split_seed`, or by frames with
+    `split_by_frames` (see `splits`).
 
     What is refused: see Gates for `near_duplicates` and `trained_on`.
 
-    What is published: pseudonyms, unless `pseudonymise` is false. `key_file` (None: `.refvessel/pseudonym.key`)
-    holds their key and is made where absent; the folder `names` beside it gets the table of the original names.
+    Args:
+        output: folder to write; an older tree there is replaced once the new one is complete. The folder `names`
+            beside the key of the pseudonyms gets the table of the original names.
+        settings: the data set: what is read, what is asked, who is in which split, what is refused and published.
+        threads: processes that work on the images; None: one per core.
 
-    `jobs` processes work on the images (None: one a core).
-
-    Raises UserError with all problems of the data, up to 20, one a line; nothing is written then. An older tree
-    at `output` is replaced once the new one is complete.
+    Raises:
+        UserError: with all problems of the data, up to 20, one per line; nothing is written then.
     """
-    root, output = Path(root), Path(output)
-    key_file = DEFAULT_KEY_FILE if key_file is None else Path(key_file)
-    truth_rule = TruthRule(target, include_empty, crossing_outlines)
-    split_rule = SplitRule(single_split, splits, split_seed, split_by_frames)
-    origins = Origins(patient_pattern, patients, own_splits=splits is None)
-    gates = Gates(near_duplicates, trained_on)
-    left_out = labels_left_out(phrases)
+    root, output, key_file = settings.root, Path(output), settings.key_file
+    truth_rule = TruthRule(settings.target, settings.include_empty, settings.crossing_outlines)
+    split_rule = SplitRule(
+        settings.single_split, settings.splits, settings.split_seed, settings.split_by_frames
+    )
+    origins = Origins(settings.patient_pattern, settings.patients, own_splits=settings.splits is None)
+    gates = Gates(settings.near_duplicates, settings.trained_on)
+    left_out = labels_left_out(settings.phrases)
     _require_places(root, output, key_file)
 
     problems = Problems()
-    records_of_format = read_records(source_format, root, options or {}, problems, left_out)
+    records_of_format = read_records(settings.format, root, settings.options.given(), problems, left_out)
     found = list(tqdm(records_of_format, "reading annotations", unit="image", disable=None))
     records = [record for record in found if record.annotation is not None]
-    labels = phrases_of_labels(phrases, records, problems)
-    names = Pseudonyms(read_or_create_key(key_file)) if pseudonymise else OriginalNames()
+    labels = phrases_of_labels(settings.phrases, records, problems)
+    names = Pseudonyms(read_or_create_key(key_file)) if settings.pseudonymise else OriginalNames()
     identities = identify(records, origins, split_rule, names, problems)
     with atomic_directory(output) as tree:
         spool = Spool(tree)
@@ -103,7 +78,7 @@ def convert_dataset(
             problems,
             rule=truth_rule,
             hashed=several_splits and gates.near_duplicates is not None,
-            jobs=jobs,
+            jobs=threads,
         )
         kept = [item for item in converted if item.tally.expressions]
         gate_findings = gates.check(kept, origins, tree / IMAGES, problems)
@@ -112,16 +87,16 @@ def convert_dataset(
             vanished = sum(item.tally.regions_without_pixels for item in converted)
             why = f" ({vanished} annotated regions have no pixel)" if vanished else ""
             raise UserError(
-                f"{root} holds no image with an expression in the form {source_format!r}{why}; check both."
+                f"{root} holds no image with an expression in the form {settings.format!r}{why}; check both."
             )
         table, collisions = keep_original_names(key_file, output, names, identities, labels)
         _write_tree(tree, kept, spool, list(dict.fromkeys(labels.values())))
         summary = {
-            "source_format": source_format,
-            "target": target,
-            "include_empty": include_empty,
-            "crossing_outlines": crossing_outlines,
-            "pseudonymised": pseudonymise,
+            "source_format": settings.format,
+            "target": settings.target,
+            "include_empty": settings.include_empty,
+            "crossing_outlines": settings.crossing_outlines,
+            "pseudonymised": settings.pseudonymise,
             **table,
             **dataset_record(
                 converted,

@@ -22,29 +22,18 @@ from refvessel.errors import UserError
 from refvessel.files import read_bytes
 from refvessel.image_files import decode_file
 
-# Of BITS, within which two images are compared closely, and the correlation of their vessels from which on they
-# are one: see benchmarks/RESULTS.md for what copies and different images reach.
-NEAR_DUPLICATES = 56
+# The correlation of vessels from which on two images that are compared closely are one: see benchmarks/RESULTS.md
+# for what copies and different images reach.
 SAME_VESSELS = 0.5
 _PIXEL_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Gates:
-    """What is compared: images that differ in `near_duplicates` bits (None: none), a list of training images.
+    """What is compared: images that differ in `near_duplicates` bits (None: none), a list of training images."""
 
-    Raises UserError where a value is unusable.
-    """
-
-    near_duplicates: int | None = NEAR_DUPLICATES
+    near_duplicates: int | None
     trained_on: Path | None = None
-
-    def __post_init__(self) -> None:
-        value = self.near_duplicates
-        if value is not None and not (type(value) is int and 0 <= value < BITS):
-            raise UserError(
-                f"near_duplicates is {value!r}; give a number of bits from 0 to {BITS - 1} or null."
-            )
 
     def check(
         self, kept: Sequence[Converted], origins: Origins, images: Path, problems: Problems

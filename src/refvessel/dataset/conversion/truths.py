@@ -9,24 +9,21 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.regions.shapes import Drawn, Page, Region
 from refvessel.errors import UserError
+from refvessel.settings.dataset_section import CrossingOutlines, Target
 
 
 @dataclass(frozen=True)
 class TruthRule:
-    """What an expression asks for, and which outlines are drawn; raises UserError where a value is unknown.
+    """What an expression asks for, and which outlines are drawn.
 
     The `target` of an expression is a phrase, with all its regions, or a region. With `include_empty`, a phrase
     without a region on an annotated image becomes an expression with an empty truth. Outlines that cross
     themselves are refused or drawn as COCO draws them, what they enclose twice outside.
     """
 
-    target: str = "phrase"
-    include_empty: bool = False
-    crossing_outlines: str = "refuse"
-
-    def __post_init__(self) -> None:
-        _require_one_of(self.target, ("phrase", "region"), "target")
-        _require_one_of(self.crossing_outlines, ("refuse", "draw"), "crossing_outlines")
+    target: Target
+    include_empty: bool
+    crossing_outlines: CrossingOutlines
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +139,3 @@ def draw_ignored(
             _require_drawable(region, drawn, rule)
             found.append(drawn.mask)
     return rle.union(found) if found else None
-
-
-def _require_one_of(value: str, known: tuple[str, ...], key: str) -> None:
-    if value not in known:
-        raise UserError(f"The {key} {value!r} is unknown; choose one of: {', '.join(known)}.")

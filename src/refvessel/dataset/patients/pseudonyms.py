@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 from refvessel.errors import UserError
 
-DEFAULT_KEY_FILE = Path(".refvessel/pseudonym.key")
 _KEY_BYTES = 32
 _DIGITS = 10  # hexadecimal digits of a pseudonym: 40 bits
 

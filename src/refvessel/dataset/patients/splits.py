@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from refvessel.dataset.patients.stated import Origin
 from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
+from refvessel.settings.dataset_section import DEFAULT_RATIOS
 
-DEFAULT_RATIOS = {"train": 0.7, "val": 0.1, "test": 0.2}
-DEFAULT_SEED = 1
 # The remedy where nobody says who is on the images.
 STATE_PATIENTS = (
     "set patient_pattern or patients (where every image shows another patient: "
@@ -51,10 +50,10 @@ class SplitRule:
     Raises UserError where the values contradict each other or the ratios are unusable.
     """
 
-    single: str | None = None
-    ratios: Mapping[str, float] | None = None
-    seed: int = DEFAULT_SEED
-    by_frames: bool = False
+    single: str | None
+    ratios: Mapping[str, float] | None
+    seed: int
+    by_frames: bool
 
     def __post_init__(self) -> None:
         if self.ratios is not None and self.single is not None:

@@ -11,7 +11,6 @@ from refvessel.dataset.readers import FORMATS
 from refvessel.dataset.readers.layouts import LAYOUTS
 from refvessel.dataset.readers.records import Reader, Record
 from refvessel.errors import UserError
-from refvessel.yaml_text import parse_yaml
 
 _LEFT_OUT = "left_out"  # the parameter of a reader that is no option
 
@@ -51,22 +50,6 @@ def read_records(
     if _LEFT_OUT in parameters:
         given[_LEFT_OUT] = left_out
     return reader(root, problems, **given)
-
-
-def options_as_typed(source_format: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    """Options of the command line by their names: text where the format's reader takes text, else YAML.
-
-    A template is full of braces and colons, which YAML would read as something else. Whoever quotes one for YAML
-    gets the same. Raises UserError where a value is not YAML.
-    """
-    parameters = inspect.signature(READERS[source_format]).parameters
-    takes_text = {name for name, each in parameters.items() if each.annotation in (str, str | None)}
-    return {
-        name: text
-        if name in takes_text and text != "null" and not (text[0] in "'\"" and text.endswith(text[0]))
-        else parse_yaml(text, f"--option {name}={text:.100}")
-        for name, text in texts.items()
-    }
 
 
 def _layout(source_format: str, layout: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.image_files import decode_file
 
-QUESTION = "<image>\n Please segment {phrase} in this image."  # the official one; mind the blank
 _SHOWN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that RGB keeps as they look
 
 
@@ -28,7 +27,7 @@ class ReferringDataset:
     Raises UserError where `question` lacks `<image>` or `{phrase}`, and whatever `read_expressions` raises.
     """
 
-    def __init__(self, root: Path, split: str, question: str = QUESTION) -> None:
+    def __init__(self, root: Path, split: str, question: str) -> None:
         for placeholder in ("<image>", "{phrase}"):
             if placeholder not in question:
                 raise UserError(f"The question {question!r} has no {placeholder}; add it.")

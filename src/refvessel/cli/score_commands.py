@@ -7,10 +7,19 @@ import typer
 
 from refvessel.cli.app import app
 from refvessel.cli.options import pairs
+from refvessel.cli.sections import Options, with_sections
+from refvessel.settings.inference_section import Inference
+from refvessel.settings.scores_section import Scores
 
 
 @app.command()
+@with_sections(
+    settings=Options(Scores, "scores", only=("nsd_tolerance", "bootstrap_draws")),
+    inference=Options(Inference, "inference", only=("max_failures",)),
+)
 def score(
+    settings: Scores,
+    inference: Inference,
     predictions: Annotated[Path, typer.Option(help="Parquet table of `refvessel gather`.")],
     dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
     split: Annotated[str, typer.Option(help="The split that was segmented.")],
@@ -19,7 +28,7 @@ def score(
         list[Path] | None,
         typer.Option(help="Logits of a shard, for AUC and its like; repeated, those of all shards."),
     ] = None,
-    cores: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
     from refvessel.evaluation.split_scoring import score_split
@@ -30,18 +39,23 @@ def score(
         split=split,
         output=output,
         logits=logits or (),
-        cores=cores,
+        settings=settings,
+        max_failures=inference.max_failures,
+        threads=threads,
     )
 
 
 @app.command()
+@with_sections(
+    settings=Options(Scores, "scores", only=("compared", "bootstrap_draws"), flags={"compared": "--score"})
+)
 def compare(
+    settings: Scores,
     cases: Annotated[list[str], typer.Argument(help="MODEL=cases.parquet, two or more.")],
     output: Annotated[Path, typer.Option(help="Folder to write comparison.json and ranking.csv into.")],
-    score: Annotated[list[str] | None, typer.Option(help="Score to compare; may be repeated.")] = None,
 ) -> None:
     """Compare models on the same expressions: paired tests, effects and ranks."""
-    from refvessel.evaluation.comparing import COMPARED_SCORES, compare_models
+    from refvessel.evaluation.comparing import compare_models
 
-    paths = {name: Path(path) for name, path in (pairs(cases, "MODEL=cases.parquet") or {}).items()}
-    compare_models(cases=paths, output=output, scores=score or COMPARED_SCORES)
+    paths = {name: Path(path) for name, path in pairs(cases, "MODEL=cases.parquet").items()}
+    compare_models(cases=paths, output=output, settings=settings)

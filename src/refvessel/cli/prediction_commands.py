@@ -1,0 +1,129 @@
+"""Commands from a model to predictions."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refvessel.cli.app import app
+from refvessel.cli.sections import Options, with_sections
+from refvessel.errors import UserError
+from refvessel.settings.inference_section import Inference
+from refvessel.settings.refinement_section import MODEL_THRESHOLD, TUNING_SPLIT, Refinement
+from refvessel.settings.scores_section import Scores
+
+_OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")
+
+
+@app.command()
+@with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD))
+def segment(
+    settings: Inference,
+    model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
+    dataset: Annotated[Path, typer.Option(help="Official RefCOCO tree.")],
+    split: Annotated[str, typer.Option(help="Split of the tree.")],
+    output: Annotated[Path, typer.Option(help="Shard to write, JSON lines; an unfinished one is completed.")],
+    shard: Annotated[str, typer.Option(help="K/N: the K-th shard of N.")] = "1/1",
+    answers: Annotated[
+        Path | None, typer.Option(help="Folder of finished answers, used again and added to; output last.")
+    ] = None,
+) -> None:
+    """Segment every expression of one shard of a split."""
+    from refvessel.inference.run import segment_shard
+
+    segment_shard(
+        model=model,
+        dataset=dataset,
+        split=split,
+        output=output,
+        shard=shard,
+        answers=answers,
+        settings=settings,
+    )
+
+
+@app.command()
+def gather(
+    shards: Annotated[list[Path], typer.Argument(help="All shards of the split.")],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
+    split: Annotated[str, typer.Option(help="The split that was segmented.")],
+    output: Annotated[Path, typer.Option(help="Parquet table to write.")],
+) -> None:
+    """Gather the shards of a split, every expression exactly once."""
+    from refvessel.predictions.gather import gather_predictions
+
+    gather_predictions(shards=shards, dataset=dataset, split=split, output=output)
+
+
+@app.command("tune-threshold")
+@with_sections(
+    refinement=Options(Refinement, "refinement", only=("threshold",), flags={"threshold": "--score"}),
+    scores=Options(Scores, "scores", only=()),
+)
+def tune_threshold(
+    refinement: Refinement,
+    scores: Scores,
+    predictions: Annotated[
+        Path, typer.Option(help=f"Parquet table of `refvessel gather`, of the split {TUNING_SPLIT}.")
+    ],
+    logits: Annotated[list[Path], typer.Argument(help="The logits of all its shards.")],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
+    output: Annotated[Path, typer.Option(help="JSON file to write.")],
+) -> None:
+    """Find the threshold that scores best on one split, to be frozen for another."""
+    from refvessel.evaluation.tuning import tune_threshold
+
+    if not isinstance(refinement.threshold, str):
+        raise UserError("nothing says what the threshold is tuned for; give --score dice or iou.")
+    tuned = tune_threshold(
+        predictions=predictions,
+        logits=logits,
+        dataset=dataset,
+        score=refinement.threshold,
+        output=output,
+        settings=scores,
+    )
+    print(
+        f"{tuned['threshold']}: mean {tuned['score']} {tuned['mean']:.4f}, "
+        f"at {MODEL_THRESHOLD} {tuned['mean_at_half']:.4f}, of {tuned['n_expressions']} expressions"
+    )
+
+
+@app.command()
+@with_sections(settings=Options(Refinement, "refinement"))
+def refine(
+    settings: Refinement,
+    predictions: Annotated[Path, typer.Option(help="Parquet table of `refvessel gather`.")],
+    output: Annotated[Path, typer.Option(help="Parquet table to write.")],
+    logits: Annotated[
+        list[Path] | None, typer.Argument(help="The logits of all its shards, for another threshold.")
+    ] = None,
+    tuned_threshold: Annotated[
+        Path | None, typer.Option(help="File of tune-threshold, in the place of --threshold.")
+    ] = None,
+) -> None:
+    """Make the masks of another threshold, and post-process them."""
+    from refvessel.predictions.refinement import refine_predictions
+
+    refine_predictions(
+        predictions=predictions,
+        output=output,
+        logits=logits or (),
+        tuned_threshold=tuned_threshold,
+        settings=settings,
+    )
+
+
+@app.command()
+def status(
+    results: Annotated[Path, typer.Argument(help="Folder of a run's results.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, until interrupted.")] = False,
+) -> None:
+    """Show how far all shards below a folder are."""
+    from refvessel.jobs import status
+
+    if watch:
+        status.watch(results, screen=sys.stdout.isatty())
+    else:
+        print(status.status(results))

@@ -1,0 +1,64 @@
+"""The command that renders the report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refvessel import artifacts
+from refvessel.cli.app import app
+from refvessel.cli.sections import CONFIG, SET, read_settings
+from refvessel.settings.tree import Settings
+
+
+@app.command()
+def report(
+    config: Annotated[Path, CONFIG],
+    assignments: Annotated[list[str] | None, SET] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write; default: the report's among the results.")
+    ] = None,
+) -> None:
+    """Render the report of a configuration from the results that there are."""
+    settings = read_settings(config, assignments)
+    render(settings, output)
+
+
+def render(settings: Settings, output: Path | None) -> None:
+    """As the workflow's rule renders it."""
+    from refvessel.privacy.name_tables import table_of_tree
+    from refvessel.report.render import render_report
+    from refvessel.report.sections import Evaluation
+
+    results = Path(settings.pathvars.apply("<results>"))
+    names = [each.canonical() for each in settings.evaluations]
+    datasets = {
+        name: results / artifacts.OF_DATASET.format(dataset=name) for name in settings.evaluated("dataset")
+    }
+    described = {name: settings.datasets[name] for name in datasets}
+    render_report(
+        evaluations=[
+            Evaluation(
+                **each,
+                scores_dir=results / artifacts.OF_SCORES.format(**each),
+                predictions=results / artifacts.OF_PREDICTIONS.format(**each) / settings.scored_table(),
+            )
+            for each in names
+        ],
+        output=output or (results / artifacts.REPORT).parent,
+        checkpoints={
+            name: results / artifacts.OF_CHECKPOINT.format(model=name) for name in settings.evaluated("model")
+        },
+        datasets=datasets,
+        comparisons=[
+            results / artifacts.OF_COMPARISON.format(dataset=dataset, split=split) / artifacts.COMPARISON
+            for dataset, split in settings.compared_splits()
+        ],
+        name_tables=[
+            table_of_tree(datasets[name], each.key_file)
+            for name, each in described.items()
+            if each.pseudonymise
+        ],
+        settings=settings.privacy,
+        private_log=Path(settings.pathvars.apply("<private_logs>")) / "report.log",
+    )

@@ -1,0 +1,102 @@
+"""A data set: where it lies, how it is read, what is asked of it, and who is in which split."""
+
+from typing import Literal
+
+from refvessel.settings.section import Location, Number, Section, Stated, setting
+
+Target = Literal["phrase", "region"]
+CrossingOutlines = Literal["refuse", "draw"]
+HASH_BITS = 256  # of a perceptual hash
+DEFAULT_RATIOS = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+class Options(Stated):
+    """What a format must know beside the folder."""
+
+    layout: Literal["arcade", "chase_db1", "dca1", "drive", "fives", "hrf", "stare", "xcad"] = setting(
+        None, "A public data set as it is unpacked; stands for the options that read it."
+    )
+    images: str = setting(
+        None,
+        "Of masks, the path template of the images; of coco and labelme, their folder, of labelme where it is "
+        "neither the annotations' nor beside it.",
+    )
+    masks: str = setting(None, "Of masks, the path template of the masks.")
+    field_of_view: str | None = setting(None, "Of masks, the path template of the masks of what counts.")
+    labels: dict[int | str, str] = setting(None, "Of masks, value of a pixel -> label; excludes threshold.")
+    threshold: Number = setting(
+        None, "Of masks, the grey level from which on a pixel is foreground.", unit="grey level"
+    )
+    annotations: str = setting(None, "Of coco, the path template of the annotation files.")
+    patient: str = setting(
+        None, "Of masks and coco, the template of the patient's name from the fields of paths."
+    )
+    splits: dict[str, str] = setting(None, "Of masks and coco, value of the field {split} -> split.")
+    line_width: Number = setting(None, "Of labelme and dicom, the width of linestrips.", unit="pixels")
+
+
+class Dataset(Section):
+    """A data set."""
+
+    format: str = setting(..., "Form of the data; see data/README.md for each.")
+    root: Location = setting(..., "Folder of the data.")
+    options: Options = setting(
+        Options(), "What the format must know beside the folder, e.g. {layout: drive}; see data/README.md."
+    )
+    phrases: dict[int | str, str | None] | None = setting(
+        None,
+        "Label -> phrase that the model is asked for, or null to leave the label out; null instead of the "
+        "mapping makes each label its own phrase.",
+    )
+    target: Target = setting(
+        "phrase", "What an expression asks for: a phrase, with all its regions, or a region."
+    )
+    patient_pattern: str | None = setting(
+        None,
+        "Regular expression on file names without suffix, with a group `patient`, perhaps `frame` and `split`; "
+        "null takes the patients from the data or, where everything is in one split, guesses them from the "
+        "names, with a warning.",
+    )
+    patients: Location | None = setting(
+        None,
+        "CSV file with the columns image, patient and, if wanted, frame and split; excludes the pattern.",
+    )
+    splits: dict[str, Number] | None = setting(
+        None,
+        "Split -> share of the patients, each of whom is in one split only; null keeps the splits that the "
+        "data have, else is "
+        + ", ".join(f"{split} {share}" for split, share in DEFAULT_RATIOS.items())
+        + ".",
+    )
+    single_split: str | None = setting(None, "Put every patient into this split.")
+    split_seed: int = setting(1, "Seed of the patients' order: another seed, another division.")
+    split_by_frames: bool = setting(
+        False, "Let the shares count frames instead of patients; a new patient can then move a few others."
+    )
+    near_duplicates: int | None = setting(
+        56,
+        f"Bits of {HASH_BITS} in which the perceptual hashes of two images of different splits may differ for "
+        "their vessels to be compared; where these agree too, the images count as the same, which is an error. "
+        "Null compares nothing.",
+        unit="bits",
+        ge=0,
+        lt=HASH_BITS,
+    )
+    trained_on: Location | None = setting(
+        None,
+        "Text file of training images, one path or SHA-256 of pixels per line; none may be evaluated on.",
+    )
+    include_empty: bool = setting(
+        False, "Ask every phrase of every image, with an empty ground truth where it is absent."
+    )
+    crossing_outlines: CrossingOutlines = setting(
+        "refuse",
+        "Outlines that cross themselves are an error (refuse), or drawn as COCO draws them (draw): what they "
+        "enclose twice is outside.",
+    )
+    pseudonymise: bool = setting(True, "Replace names by pseudonyms; false publishes the file names.")
+    key_file: Location = setting(
+        ".refvessel/pseudonym.key",
+        "Secret key of the pseudonyms, made where it does not exist; keep it, never publish it.",
+        validate_default=True,
+    )

@@ -1,0 +1,27 @@
+"""How predictions are scored."""
+
+from typing import Annotated, Literal
+
+from pydantic import Strict
+
+from refvessel.settings.section import Distinct, Number, Section, setting
+
+
+class Scores(Section):
+    """How predictions are scored."""
+
+    nsd_tolerance: Number = setting(
+        2, "By how much a surface may miss and still count in the NSD.", unit="pixels", ge=0
+    )
+    bootstrap_draws: int = setting(10_000, "Draws of patients for the 95% intervals.", ge=100)
+    compared: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
+        ("dice", "cldice", "nsd"),
+        "Scores that models are compared on, where several are evaluated on one split.",
+        min_length=1,
+    )
+    empty_cases: dict[str, dict[str, Number | Literal["formula", "diagonal"] | None]] = setting(
+        {},
+        "Cells of the empty-case policy that differ from the default: score -> both_empty, truth_empty or "
+        "prediction_empty -> a value of that score, null (left out of means), formula or, for hd95 and assd, "
+        "diagonal (of the image). {dice: {both_empty: null}} leaves correctly empty answers out of the mean Dice.",
+    )
