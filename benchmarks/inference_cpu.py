@@ -86,7 +86,7 @@ def main() -> None:
             torch.set_num_threads(1)
             ours.append(seconds_of_shards(model, processor, tasks, folder) / arguments.frames / 2)
     print(f"{cores()} cores, torch {torch.__version__}")
-    print("| round | plain loop, ms an expression | RefVessel | ratio |")
+    print("| round | plain loop, ms per expression | RefVessel | ratio |")
     print("|---|---|---|---|")
     for number, (before, after) in enumerate(zip(plain, ours, strict=True), start=1):
         print(f"| {number} | {before * 1e3:.0f} | {after * 1e3:.0f} | {before / after:.2f} |")

@@ -39,7 +39,7 @@ TFLOP_A_FRAME = 6.13  # 0.74 + 3.57 + 1.82: image encoder, language prefill of 2
 
 @contextmanager
 def timed(stages: dict[str, float], name: str, batch: int):
-    """Milliseconds an image of what runs within, by device events, after one run that does not count."""
+    """Milliseconds per image of what runs within, by device events, after one run that does not count."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     yield
@@ -52,7 +52,7 @@ def timed(stages: dict[str, float], name: str, batch: int):
 def stage_times(
     model: Sa2VAModel, processor: Sa2VAProcessor, task: ImageTask, batch: int
 ) -> dict[str, float]:
-    """Milliseconds an image of each stage on the GPU."""
+    """Milliseconds per image of each stage on the GPU."""
     with Image.open(task.expressions[0].image_path) as stored:
         image = processor.process_image(stored.convert("RGB"))
     tiles = torch.cat([image.tiles] * batch).to(model.device)
@@ -79,7 +79,7 @@ def stage_times(
 
 
 def longest_kernels(predictor: Predictor, task: ImageTask, batch: int) -> list[tuple[float, int, str]]:
-    """Milliseconds an image, launches and name of the kernels that take most of the time of one batch."""
+    """Milliseconds per image, launches and name of the kernels that take most of the time of one batch."""
     predictor.attempt([task] * batch)
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         predictor.attempt([task] * batch)
@@ -88,16 +88,16 @@ def longest_kernels(predictor: Predictor, task: ImageTask, batch: int) -> list[t
     return [(each.self_device_time_total / 1e3 / batch, each.count, each.key) for each in kernels[:KERNELS]]
 
 
-def matrix_rate(products: int) -> float:
-    """TFLOP/s of so many bfloat16 products of 8192 x 8192 random matrices; of many, at the card's power limit."""
+def matmul_rate(count: int) -> float:
+    """TFLOP/s of so many bfloat16 matmuls of 8192 x 8192 random matrices; of many, at the card's power limit."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     for _ in range(3):
         a @ b
     times: dict[str, float] = {}
-    with timed(times, "product", products):
-        for _ in range(products):
+    with timed(times, "matmul", count):
+        for _ in range(count):
             a @ b
-    return 2 * 8192**3 / times["product"] / 1e9
+    return 2 * 8192**3 / times["matmul"] / 1e9
 
 
 def main() -> None:
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--eager", action="store_true", help="do not compile")
     arguments = parser.parse_args()
     batch = arguments.batch_size
-    rate, lasting = matrix_rate(10), matrix_rate(2000)
+    rate, lasting = matmul_rate(10), matmul_rate(2000)
     model, processor = random_model("cuda")
     predictor = make_predictor(model, processor, batch)
     with tempfile.TemporaryDirectory() as name:
@@ -146,10 +146,10 @@ def main() -> None:
         stages = stage_times(model, processor, single[0], batch)
         kernels = longest_kernels(predictor, single[0], batch) if arguments.profile else []
     print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, batches of {batch}")
-    print(f"bfloat16 product: {rate:.0f} TFLOP/s at first, {lasting:.0f} for seconds")
-    print(f"plain loop: {plain * 1e3:.1f} ms an expression at 512x512")
+    print(f"bfloat16 matmul: {rate:.0f} TFLOP/s at first, {lasting:.0f} for seconds")
+    print(f"plain loop: {plain * 1e3:.1f} ms per expression at 512x512")
     print(
-        "| frames | images | expressions | ms an image | ms an expression | x plain | drafts kept | warm-up s |"
+        "| frames | images | expressions | ms per image | ms per expression | x plain | drafts kept | warm-up s |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for label, warm_up, seconds, images, expressions, accepted in rows:
@@ -157,9 +157,9 @@ def main() -> None:
         ratio = plain * expressions / seconds
         print(f"| {label} | {images} | {expressions} | {times} | {ratio:.1f} | {accepted} | {warm_up:.0f} |")
     total = sum(stages.values())
-    print(", ".join(f"{stage} {ms:.2f} ms" for stage, ms in stages.items()), f"= {total:.2f} ms an image")
+    print(", ".join(f"{stage} {ms:.2f} ms" for stage, ms in stages.items()), f"= {total:.2f} ms per image")
     reached = TFLOP_A_FRAME * rows[0][3] / rows[0][2]
-    print(f"end to end {reached:.0f} TFLOP/s, {reached / lasting:.0%} of the products' rate for seconds")
+    print(f"end to end {reached:.0f} TFLOP/s, {reached / lasting:.0%} of the matmuls' rate for seconds")
     print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     for milliseconds, launches, name in kernels:
         print(f"{milliseconds:8.3f} ms {launches:5d} x {name[:120]}")

@@ -83,7 +83,7 @@ def main() -> None:
     for job in jobs:
         job.join()
     print(
-        f"\n{torch.cuda.get_device_name()} x {GPUS}, torch {torch.__version__}, {arguments.frames} frames a GPU"
+        f"\n{torch.cuda.get_device_name()} x {GPUS}, torch {torch.__version__}, {arguments.frames} frames per GPU"
     )
     print("| round | one GPU, s | two at once, s | images/s of two over one |")
     print("|---|---|---|---|")
