@@ -8,7 +8,7 @@ pycocotools trusts its input: run lengths that do not fill the image make it rea
 from a file therefore pass through `is_rle` before anything else here sees them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -98,7 +98,7 @@ def run_lengths(counts: str) -> np.ndarray | None:
     return runs
 
 
-def as_text(rle: dict) -> RLE:
+def as_text(rle: Mapping[str, Any]) -> RLE:
     """An RLE as pycocotools returns it, whose counts are bytes, in JSON-serialisable form."""
     counts = rle["counts"]
     return {

@@ -66,7 +66,10 @@ def with_sections(**sections: Options) -> Callable[[Callable[..., None]], Callab
             for each in sections.values()
             for name, info in each.fields.items()
         }
-        common = {"config": (Path | None, CONFIG), "assignments": (list[str] | None, SET)}
+        common: dict[str, tuple[Any, Any]] = {
+            "config": (Path | None, CONFIG),
+            "assignments": (list[str] | None, SET),
+        }
         if any(each.named for each in sections.values()):
             common["name"] = (str | None, _NAME)
         for name, (kind, option) in common.items():
@@ -184,7 +187,7 @@ def _parameter(name: str, info: FieldInfo, flag: str | None) -> inspect.Paramete
         key: getattr(each, key) for each in info.metadata for key in ("ge", "le", "lt") if hasattr(each, key)
     }
     most = limits["lt"] - 1 if "lt" in limits else limits.get("le")
-    bounds = {"min": limits.get("ge"), "max": most}
+    bounds: dict[str, Any] = {"min": limits.get("ge"), "max": most}
     option = typer.Option(
         *([flag] if flag else []),
         help=f"{info.description}{_unit(info)}",
