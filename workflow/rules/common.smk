@@ -48,9 +48,7 @@ def made_by_the_workflow(wildcards):
 def dataset_state(wildcards):
     """A hash that changes where a setting or a file of the data does; paths do not show."""
     made = made_by_the_workflow(wildcards)
-    return state_of_data(
-        dataset_settings(wildcards).canonical(), with_root=not made
-    )
+    return state_of_data(dataset_settings(wildcards).canonical(), with_root=not made)
 
 
 def of_evaluations(pattern):

@@ -10,11 +10,15 @@ rule render_report:
             "<results>/scores/{model}/{dataset}/{split}/summary.json"
         ),
         predictions=of_evaluations(scored_predictions()),
-        datasets=[f"<results>/datasets/{name}" for name in settings.evaluated("dataset")],
+        datasets=[
+            f"<results>/datasets/{name}" for name in settings.evaluated("dataset")
+        ],
         comparisons=comparisons(
             "<results>/comparisons/{dataset}/{split}/comparison.json"
         ),
-        checkpoints=[f"<results>/checkpoints/{name}" for name in settings.evaluated("model")],
+        checkpoints=[
+            f"<results>/checkpoints/{name}" for name in settings.evaluated("model")
+        ],
     output:
         index=report(
             "<results>/report/index.html",
