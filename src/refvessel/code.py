@@ -28,9 +28,7 @@ def import_closure(*sources: Path | str) -> list[Path]:
     Imports inside functions count, and so do the modules that `import_module` is given: of a name that begins
     with a package and ends with a variable, all modules of that package.
     """
-    waiting = [Path(each) if isinstance(each, Path) else _file_of(each) for each in sources]
-    if None in waiting:
-        raise ValueError(f"no module of the package is called {sources[waiting.index(None)]}")
+    waiting = [each if isinstance(each, Path) else _file_of_known(each) for each in sources]
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
@@ -78,6 +76,13 @@ def _names_of_text(argument: ast.expr) -> Iterator[str]:
         folder = _file_of(package)
         if folder is not None:
             yield from (f"{package}.{path.stem}" for path in folder.parent.glob("*.py"))
+
+
+def _file_of_known(name: str) -> Path:
+    path = _file_of(name)
+    if path is None:
+        raise ValueError(f"no module of the package is called {name}")
+    return path
 
 
 def _file_of(name: str) -> Path | None:

@@ -11,7 +11,8 @@ WIDTH_EDGES = (4, 6, 8, 12)
 def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Of each point the distance to the nearest of the others, float64; both of shape (n, 2), none empty."""
     # A k-d tree of the few pixels is faster than a distance transform of the whole image, and exact.
-    return cKDTree(others, compact_nodes=False, balanced_tree=False).query(points)[0]
+    distances, _ = cKDTree(others, compact_nodes=False, balanced_tree=False).query(points)
+    return np.asarray(distances)
 
 
 def positions(mask: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from refvessel.errors import UserError
 from refvessel.files import read_bytes, require_no_pointer, require_plain_file
@@ -92,16 +94,17 @@ def opacity_of(image: Image.Image) -> np.ndarray | None:
 
 def is_white_zero(image: Image.Image) -> bool:
     """Whether a TIFF says that its zeros are white; Pillow inverts such images of 1 and 8 bits, not of 16."""
-    return image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
 
 
 def _has_deep_colours(image: Image.Image) -> bool:
     """Whether a channel of several has more than 8 bits; `image` is not decoded yet."""
     if len(image.getbands()) == 1:
         return False
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > _DEEP
-    coding = image.tile[0].args if image.tile else None  # PNG: "RGB;16B", PPM: ("RGB", highest value)
+    tiles = image.tile if isinstance(image, ImageFile) else []
+    coding = tiles[0].args if tiles else None  # PNG: "RGB;16B", PPM: ("RGB", highest value)
     if isinstance(coding, tuple):
         return image.format == "PPM" and isinstance(coding[-1], int) and coding[-1] > 255
     return isinstance(coding, str) and ";16" in coding

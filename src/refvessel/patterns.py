@@ -48,15 +48,17 @@ class BoundedPattern:
         """The names of its groups."""
         return frozenset(self._pattern.groupindex)
 
-    def search(self, text: str) -> regex.Match | None:
+    def search(self, text: str) -> regex.Match[str] | None:
         """The first match in `text`; raises UserError where finding it takes too long."""
         return self._within_time(self._pattern.search, text)
 
-    def fullmatch(self, text: str) -> regex.Match | None:
+    def fullmatch(self, text: str) -> regex.Match[str] | None:
         """The match of the whole `text`; raises UserError where finding it takes too long."""
         return self._within_time(self._pattern.fullmatch, text)
 
-    def _within_time(self, match: Callable[..., regex.Match | None], text: str) -> regex.Match | None:
+    def _within_time(
+        self, match: Callable[..., regex.Match[str] | None], text: str
+    ) -> regex.Match[str] | None:
         start = time.monotonic()
         try:
             if self._left <= 0:

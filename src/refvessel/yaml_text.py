@@ -41,7 +41,8 @@ def parse_yaml(text: str | bytes, what: str) -> Any:
 
 
 def _require_bounds(text: str | bytes, what: str) -> None:
-    total, sizes = 0, {}  # nodes so far; anchor -> nodes that an alias of it repeats
+    total = 0  # nodes so far
+    sizes: dict[str | None, int] = {}  # anchor -> nodes that an alias of it repeats
     open_nodes: list[tuple[str | None, int]] = []  # anchor and `total` where each open container began
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -85,7 +86,7 @@ def _is_writable(text: str) -> bool:
 class _Loader(yaml.SafeLoader):
     """The safe loader, which refuses keys that occur twice and numbers that are not finite."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         counts = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         if twice := [key for (tag, key), count in counts.items() if count > 1 and tag != _MERGE]:
             raise ConstructorError(None, None, f"the key {twice[0]!r} is given twice", node.start_mark)

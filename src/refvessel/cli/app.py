@@ -1,6 +1,6 @@
 """The application that every command joins."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -8,12 +8,18 @@ from typer.core import TyperCommand, TyperGroup
 from refvessel import __version__
 
 
+class _HasParams(Protocol):
+    def get_params(self, ctx: Any, /) -> list[Any]:
+        """The parameters of a command."""
+        ...
+
+
 class _PlainFlags:
     """A command whose help shows no type beside an option that takes no value."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, as the help lists them."""
-        params = super().get_params(ctx)
+        params = cast(_HasParams, super()).get_params(ctx)
         for param in params:
             if getattr(param, "is_flag", False) and param.metavar is None:
                 param.metavar = ""

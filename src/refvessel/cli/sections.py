@@ -22,6 +22,7 @@ from refvessel.settings.checked import checked_config, checked_section
 from refvessel.settings.dataset_section import Dataset
 from refvessel.settings.section import Section
 from refvessel.settings.tree import Settings
+from refvessel.yaml_text import parse_yaml
 
 CONFIG = typer.Option(help="Configuration, YAML; what is typed as an option goes before it.")
 SET = typer.Option(
@@ -66,7 +67,10 @@ def with_sections(**sections: Options) -> Callable[[Callable[..., None]], Callab
             for each in sections.values()
             for name, info in each.fields.items()
         }
-        common = {"config": (Path | None, CONFIG), "assignments": (list[str] | None, SET)}
+        common: dict[str, tuple[Any, Any]] = {
+            "config": (Path | None, CONFIG),
+            "assignments": (list[str] | None, SET),
+        }
         if any(each.named for each in sections.values()):
             common["name"] = (str | None, _NAME)
         for name, (kind, option) in common.items():
@@ -90,13 +94,21 @@ def with_sections(**sections: Options) -> Callable[[Callable[..., None]], Callab
 
 def read_settings(config: Path | None, assignments: list[str] | None) -> Settings:
     """The whole configuration of a file, with what `--set` says laid over it."""
-    laid_over = nested(assignments, "--set")
+    laid_over = _assigned(assignments)
     return checked_config(_laid_over(_read(config), laid_over), laid_over)
+
+
+def _assigned(assignments: list[str] | None) -> dict[str, Any]:
+    """What `--set` says; a whole section is YAML, single values are typed once it is known what they are for."""
+    return {
+        key: parse_yaml(value, f"--set {key}") if isinstance(value, str) else value
+        for key, value in nested(assignments, "--set").items()
+    }
 
 
 def _chosen(sections: Mapping[str, Options], typed: dict[str, Any]) -> dict[str, Section]:
     """The sections of a command, from its options."""
-    config, laid_over = typed.pop("config"), nested(typed.pop("assignments"), "--set")
+    config, laid_over = typed.pop("config"), _assigned(typed.pop("assignments"))
     name, content = typed.pop("name", None), _read(config)
     known = [each.key for each in sections.values()]
     if unread := [] if config else sorted(laid_over.keys() - set(known)):
@@ -184,7 +196,7 @@ def _parameter(name: str, info: FieldInfo, flag: str | None) -> inspect.Paramete
         key: getattr(each, key) for each in info.metadata for key in ("ge", "le", "lt") if hasattr(each, key)
     }
     most = limits["lt"] - 1 if "lt" in limits else limits.get("le")
-    bounds = {"min": limits.get("ge"), "max": most}
+    bounds: dict[str, Any] = {"min": limits.get("ge"), "max": most}
     option = typer.Option(
         *([flag] if flag else []),
         help=f"{info.description}{_unit(info)}",

@@ -121,7 +121,7 @@ def claimed_gpus(count: int, waiting: Callable[[], None]) -> Iterator[list[str]]
 
 def _take(gpus: list[str], count: int, locks: ExitStack) -> list[str]:
     """The first free ones, `count` at most, locked until `locks` is closed."""
-    held = []
+    held: list[str] = []
     for gpu in gpus:
         if len(held) == count:
             break

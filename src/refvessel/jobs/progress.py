@@ -51,7 +51,7 @@ class Progress:
         parts = [f"{self.state}: {self.images_done} of {self.images_total} images", f"{self.failures} failed"]
         if self.warm_up_seconds is not None:
             parts.append(f"warmed up in {duration(self.warm_up_seconds)}")
-        if self.images_per_second is not None:
+        if self.images_per_second is not None and self.seconds_left is not None:
             parts += [f"{self.images_per_second:.2f} images/s", f"{duration(self.seconds_left)} left"]
         return ", ".join([*parts, self.device])
 

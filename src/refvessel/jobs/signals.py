@@ -20,7 +20,8 @@ class Stopped(SystemExit):
     """A signal's end of the process, with the status that shells give it: 128 and the signal's number."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
+        self.status = 128 + number
+        super().__init__(self.status)
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def stopped_by_signals() -> Iterator[None]:
         )  # what was under way may have raised something of its own at its end
         if any(thread.daemon and thread.name != _WATCH for thread in threading.enumerate()):
             sys.stderr.flush()
-            os._exit(stopped.code)
+            os._exit(stopped.status)
         raise stopped from None
     finally:
         for number, handler in former.items():

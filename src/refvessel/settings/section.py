@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict, model_serializer
 
 _Items = TypeVar("_Items", bound=Sequence[Any])
 
@@ -58,7 +58,7 @@ def setting(
         free: whether it changes no result, so that another value reruns nothing.
         bounds: `ge`, `lt`, `min_length` and the like, as pydantic's `Field` takes them.
     """
-    extra = {**({"unit": unit} if unit else {}), **({"free": True} if free else {})}
+    extra: dict[str, JsonValue] = {**({"unit": unit} if unit else {}), **({"free": True} if free else {})}
     return Field(default, description=description, json_schema_extra=extra or None, **bounds)
 
 

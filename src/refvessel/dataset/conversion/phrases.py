@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
@@ -10,7 +11,7 @@ from refvessel.errors import UserError
 _IMAGE = "<image>"
 
 
-def require_phrases(phrases: Mapping[str, str | None]) -> dict[str, str | None]:
+def require_phrases(phrases: Mapping[Any, str | None]) -> dict[str, str | None]:
     """The mapping from label to phrase, both stripped; None leaves a label out.
 
     Raises UserError where it is empty or leaves every label out, where a label or a phrase is no text, and where
