@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import yaml
 
 from refvessel.errors import UserError
 from refvessel.settings import checked
+from refvessel.settings.inference_section import Inference
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
@@ -256,3 +259,19 @@ def test_a_missing_key_is_named(config):
     del config["datasets"]["demo"]["format"]
     with pytest.raises(UserError, match=r"config: datasets\.demo has no format; add it\."):
         checked_config(config)
+
+
+def test_reading_settings_loads_nothing_heavy():
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, refvessel.settings.checked; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not {"torch", "transformers", "pandas", "pyarrow", "numpy"} & {*told}
+
+
+def test_settings_that_change_no_result_are_not_among_those_that_rerun():
+    others = Inference(threads=8, batch_size=3, draft=None, compiled=True, max_failures=9, save_logits=True)
+    assert others.result_settings() == Inference().result_settings()
+    assert Inference(flips=True).result_settings() != Inference().result_settings()

@@ -23,6 +23,7 @@ from refvessel.report.printing import printable, shortened
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.tables import write_tables
 from refvessel.settings.privacy_section import Privacy
+from refvessel.settings.refinement_section import MODEL_THRESHOLD
 
 _OF_COMPARISONS = ("comparisons.csv", RANKING)
 _MOST_OF_A_PHRASE = 200  # characters in a caption
@@ -125,7 +126,8 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         drawn.append(
             ShownFigure(
                 folder / f"{stem}.thresholds.svg",
-                "Scores of the stored probabilities cut at every threshold; the line is the model's own, 0.5. "
+                "Scores of the stored probabilities cut at every threshold; the line is the model's own, "
+                f"{MODEL_THRESHOLD}. "
                 "These expressions are the evaluated ones: no threshold may be chosen for them from this curve."
                 f"{_fewer(one.thresholds)}",
                 {f"{name}/{THRESHOLDS}": one.sources["thresholds"]["sha256"]},
