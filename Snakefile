@@ -3,7 +3,7 @@ import os
 
 from snakemake.utils import min_version
 
-from refvessel.settings.tree import PathVariables
+from refvessel.settings.whole import PathVariables
 
 min_version("9.19")
 

@@ -54,7 +54,7 @@ def refvessel_scores(pairs: list, cores: int) -> None:
     """All scores by RefVessel."""
     predictions, truths = zip(*pairs, strict=True)
     refvessel_overlap(pairs)
-    shape_scores(predictions, truths, spacings=[(1.0, 1.0)] * len(pairs), tolerance=2.0, cores=cores)
+    shape_scores(predictions, truths, spacings=[(1.0, 1.0)] * len(pairs), tolerance=2.0, threads=cores)
 
 
 def refvessel_overlap(pairs: list) -> None:

@@ -146,8 +146,7 @@ def test_what_needs_no_model_needs_no_torch(module):
 def test_modules_are_imported_from_where_they_are_written():
     """The face of a room (its `__init__`) is for users: code hashes follow modules."""
     faces = {name for name, path in MODULES.items() if path.stem == "__init__" and name}
-    for module in MODULES:
-        if module in ("cli.__main__", *faces):
-            continue
+    faces -= {"dataset.readers"}  # where the one list of formats is written
+    for module in MODULES.keys() - faces - {"cli.__main__"}:
         through = imported_by(module) & faces
-        assert not through - {"cli"}, f"{module} imports {through}"
+        assert not through, f"{module} imports {through}"

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from refvessel.dataset.readers import FORMATS
 from refvessel.settings.section import Section, Stated
-from refvessel.settings.tree import Settings
+from refvessel.settings.whole import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = "workflow/schemas/config.schema.json"

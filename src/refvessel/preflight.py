@@ -21,7 +21,7 @@ from refvessel.settings.dataset_section import DEFAULT_RATIOS, Dataset
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.model_section import Model
 from refvessel.settings.refinement_section import TUNING_SPLIT
-from refvessel.settings.tree import Settings
+from refvessel.settings.whole import Settings
 
 # Paths of data are not told: they may name somebody, and Snakemake keeps what it prints.
 _CHECK = "check the path, which is seen from the working directory"

@@ -5,7 +5,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from refvessel.cli.sections import Options, with_sections
+from refvessel.cli.section_options import Options, with_sections
 from refvessel.errors import UserError
 from refvessel.settings.dataset_section import Dataset
 from refvessel.settings.inference_section import Inference

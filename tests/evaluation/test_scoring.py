@@ -206,8 +206,8 @@ def test_odd_images_are_scored(tables, tmp_path):
 def test_near_ties_are_counted_among_the_leads_that_are_known(tables, vessel_cases, tmp_path):
     predictions, truth = tables(vessel_cases)
     predictions["lead"] = [5e-5, 1e-4, None, None, 0.3, 0.0]
-    summary = score(predictions=predictions, truth=truth, output=tmp_path, draws=20)
+    summary = score(predictions=predictions, truth=truth, output=tmp_path)
     assert summary["near_ties"] == {"n": 2, "of": 4, "below": 1e-4}
     del predictions["lead"]  # of an earlier version
-    summary = score(predictions=predictions, truth=truth, output=tmp_path, draws=20)
+    summary = score(predictions=predictions, truth=truth, output=tmp_path)
     assert summary["near_ties"] == {"n": 0, "of": 0, "below": 1e-4}

@@ -19,14 +19,14 @@ EMPTY, SOME = np.zeros((6, 8), bool), np.eye(6, 8, dtype=bool)
 NAN, DIAGONAL = float("nan"), 10.0  # of 6x8 pixels
 
 
-def shape_of(pairs, cores=1, tolerance=2.0, spacing=(1.0, 1.0)) -> pd.DataFrame:
+def shape_of(pairs, threads=1, tolerance=2.0, spacing=(1.0, 1.0)) -> pd.DataFrame:
     encoded = [[rle.encode(mask) for mask in pair] for pair in pairs]
     return shape_scores(
         [prediction for prediction, _ in encoded],
         [truth for _, truth in encoded],
         spacings=[spacing] * len(pairs),
         tolerance=tolerance,
-        cores=cores,
+        threads=threads,
     )
 
 
@@ -44,7 +44,7 @@ def test_a_row_has_the_scores_of_the_whole_image_though_only_a_part_is_looked_at
 
 
 def test_several_processes_give_the_same_rows_in_the_same_order(pairs):
-    pd.testing.assert_frame_equal(shape_of(pairs, cores=2), shape_of(pairs))
+    pd.testing.assert_frame_equal(shape_of(pairs, threads=2), shape_of(pairs))
 
 
 def test_the_tolerance_is_in_pixels_of_the_same_area():

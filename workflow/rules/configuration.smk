@@ -10,7 +10,7 @@ from refvessel.jobs.gpus import usable_gpus
 from refvessel.jobs.runs import begin_run
 from refvessel.preflight import require_sound_run
 from refvessel.settings.checked import checked_config
-from refvessel.settings.tree import Settings
+from refvessel.settings.whole import Settings
 
 RESULTS = Path(workflow.pathvars.apply("<results>"))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from refvessel.cli.app import app
-from refvessel.cli.sections import Options, with_sections
+from refvessel.cli.section_options import Options, with_sections
 from refvessel.errors import UserError
 from refvessel.settings.dataset_section import Dataset
 

@@ -7,8 +7,8 @@ import typer
 
 from refvessel import artifacts
 from refvessel.cli.app import app
-from refvessel.cli.sections import CONFIG, SET, read_settings
-from refvessel.settings.tree import Settings
+from refvessel.cli.section_options import CONFIG, SET, read_settings
+from refvessel.settings.whole import Settings
 
 
 @app.command()

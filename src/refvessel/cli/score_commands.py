@@ -7,7 +7,7 @@ import typer
 
 from refvessel.cli.app import app
 from refvessel.cli.options import pairs
-from refvessel.cli.sections import Options, with_sections
+from refvessel.cli.section_options import Options, with_sections
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.scores_section import Scores
 

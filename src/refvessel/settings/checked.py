@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from refvessel.errors import UserError
 from refvessel.settings.section import Section
-from refvessel.settings.tree import Settings
+from refvessel.settings.whole import Settings
 from refvessel.yaml_text import parse_yaml
 
 _MOST_VALUES = 100_000
@@ -57,7 +57,7 @@ def checked_config(config: Mapping[str, Any], command_line: Mapping[str, Any] | 
             other, a threshold without the logits that it needs, or one that would be tuned on what it is evaluated
             on.
     """
-    return checked_section(Settings, config, command_line, head="config: ")
+    return checked_section(Settings, _in_order(_plain(config)), command_line, head="config: ")
 
 
 def checked_section(
@@ -236,10 +236,17 @@ def _plain(value: Any, seen: Iterator[int] | None = None) -> Any:
     return [_plain(each, seen) for each in value] if isinstance(value, list) else value
 
 
+def _in_order(value: Any) -> Any:
+    """The same with the keys of every mapping sorted."""
+    if isinstance(value, Mapping):
+        return {key: _in_order(value[key]) for key in sorted(value, key=str)}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
+
+
 def _canonical(value: Any, where: str) -> Any:
-    """Keys in order, whole numbers as int; raises UserError for a number that is none."""
+    """Whole numbers as int; raises UserError for a number that is none."""
     if isinstance(value, dict):
-        return {key: _canonical(value[key], f"{where}.{key}") for key in sorted(value, key=str)}
+        return {key: _canonical(each, f"{where}.{key}") for key, each in value.items()}
     if isinstance(value, list):
         return [_canonical(each, f"{where}.{number}") for number, each in enumerate(value)]
     if isinstance(value, float):

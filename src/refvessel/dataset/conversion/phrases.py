@@ -39,14 +39,14 @@ def require_phrases(phrases: Mapping[Any, str | None]) -> dict[str, str | None]:
     return {label.strip(): None if phrase is None else phrase.strip() for label, phrase in phrases.items()}
 
 
-def labels_left_out(phrases: Mapping[str, str | None] | None) -> frozenset[str]:
+def labels_left_out(phrases: Mapping[int | str, str | None] | None) -> frozenset[str]:
     """The labels that `phrases` leaves out; raises UserError as `require_phrases` does."""
     mapping = {} if phrases is None else require_phrases(phrases)
     return frozenset(label for label, phrase in mapping.items() if phrase is None)
 
 
 def phrases_of_labels(
-    phrases: Mapping[str, str | None] | None, records: Sequence[Record], problems: Problems
+    phrases: Mapping[int | str, str | None] | None, records: Sequence[Record], problems: Problems
 ) -> dict[str, str]:
     """The phrase of every label of the records, in the order in which expressions are numbered.
 

@@ -21,7 +21,7 @@ from refvessel.files import read_yaml
 from refvessel.settings.checked import checked_config, checked_section
 from refvessel.settings.dataset_section import Dataset
 from refvessel.settings.section import Section
-from refvessel.settings.tree import Settings
+from refvessel.settings.whole import Settings
 from refvessel.yaml_text import parse_yaml
 
 CONFIG = typer.Option(help="Configuration, YAML; what is typed as an option goes before it.")
