@@ -98,10 +98,10 @@ def test_every_declared_phrase_is_asked_of_every_annotated_image_on_request(
     assert summary["dropped"] == {}
 
 
-def test_expressions_are_numbered_by_image_and_by_the_order_of_labels(source, convert, tmp_path):
+def test_expressions_are_numbered_by_image_and_by_the_order_of_phrases(source, convert, tmp_path):
     for name in ("b_1.png", "a_1.png"):
         source.labelme(name, [("c", SQUARE), ("v", TRIANGLE)])
-    convert(phrases={"v": "catheter", "c": "vessel"}, pseudonymise=False)  # in the order of the labels
+    convert(phrases={"v": "vessel", "c": "catheter"}, pseudonymise=False)
     expressions = read_expressions(tmp_path / "tree", "test")
     assert [(e.sent_id, e.image_id, e.phrase) for e in expressions] == [
         (1, "a_1", "vessel"),

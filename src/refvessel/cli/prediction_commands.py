@@ -17,7 +17,7 @@ _OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")
 
 
 @app.command()
-@with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD))
+@with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD, defaults={"threads": "all cores"}))
 def segment(
     settings: Inference,
     model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
@@ -30,7 +30,11 @@ def segment(
     ] = None,
 ) -> None:
     """Segment every expression of one shard of a split."""
+    from refvessel.inference.reading import cores
     from refvessel.inference.run import segment_shard
+
+    if "threads" not in settings.model_fields_set:  # Snakemake gives a job its cores; a command has them all
+        settings = settings.model_copy(update={"threads": cores()})
 
     segment_shard(
         model=model,

@@ -29,7 +29,7 @@ class Inference(Section):
     gpus_per_job: int = setting(
         1,
         "Free GPUs that each of these jobs takes and holds, where it runs on any; several share one model. All "
-        "jobs together take the GPUs of the machine, or `snakemake --resources gpu=N`.",
+        "jobs together take the GPUs of the machine, or as many as `--resources gpu=N` says.",
         free=True,
         ge=1,
     )
