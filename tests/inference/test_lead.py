@@ -10,13 +10,13 @@ import torch
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.prediction_records import answered, failed
-from refvessel.inference.run import segment_shard
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Masks, Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.predictions.prediction import Prediction, read_shard
 
 from plain_loop import plain_answer  # isort: skip
+from stages import segment_shard
 
 FLOAT32 = 1e-5  # what rounding may change of a predicted IoU
 

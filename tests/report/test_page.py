@@ -38,7 +38,7 @@ def test_a_mean_over_fewer_expressions_says_over_how_many(name, shown):
 
 def test_a_latex_table_says_over_how_many_a_mean_runs_where_not_over_all(workspace, make_cases):
     """A policy that leaves failed expressions out of the Dice."""
-    workspace.add(make_cases(), policy={"dice": {"prediction_empty": None}})
+    workspace.add(make_cases(), empty_cases={"dice": {"prediction_empty": None}})
     render_report(**workspace.inputs, output=workspace.root / "report")
     lines = (workspace.root / "report/tables/overall.tex").read_text("utf-8").splitlines()
     heading = next(line for line in lines if line.startswith("n & "))

@@ -74,7 +74,7 @@ def of_two_cases(new_workspace, make_cases, tmp_path_factory):
         ),
         (
             change_json("datasets/demo/ref_seg/refcoco/instances.json", lambda it: it.pop("images")),
-            "instances.json: the field 'images' is missing",
+            "instances.json has no images with a file_name",
         ),
     ],
 )

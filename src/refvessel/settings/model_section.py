@@ -1,8 +1,8 @@
 """Where a model comes from: the layers of a fine-tuning run, or a finished folder."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Strict, model_validator
+from pydantic import Strict, field_validator, model_validator
 
 from refvessel.settings.section import Location, Number, Section, Stated, setting
 
@@ -27,6 +27,14 @@ class Overrides(Stated):
     pretrained_pth: None = setting(
         None, "Null leaves out, on purpose, what the training config says that training began from."
     )
+
+    @field_validator("pretrained_pth", mode="before")
+    @classmethod
+    def _is_null(cls, value: Any) -> None:
+        if value is not None:
+            raise ValueError(
+                f"{value!r} may only be null, which leaves the layer out; give the file as pretrained"
+            )
 
 
 class Model(Section):
