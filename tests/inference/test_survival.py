@@ -42,7 +42,7 @@ def test_a_killed_job_is_resumed_to_the_same_shard(segmented, segment_job, resum
 
 def test_a_preempted_job_ends_soon_with_what_it_finished(segmented, segment_job, resume, tmp_path):
     output = tmp_path / "shard.jsonl"
-    job = segment_job(output)
+    job = segment_job(output, forked=False)
     with pytest.raises(UserError, match=r"shard\.jsonl is being written by another job"):
         resume(output)
     job.send_signal(signal.SIGTERM)

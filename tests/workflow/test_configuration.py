@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,11 @@ from refvessel.demo.annotations import write_labelme_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTHING = "Nothing to be done"
+TREE = "results/datasets/demo"
 
 
-@pytest.fixture
-def run(tmp_path):
+def runner(folder):
     """A function that runs Snakemake in an empty folder, as README says it: the profile is found by itself."""
-    folder = tmp_path / "run"
     folder.mkdir()
 
     def run(*arguments, cwd=folder):
@@ -35,18 +35,38 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def config(tmp_path):
+def run(tmp_path):
+    return runner(tmp_path / "run")
+
+
+def configuration(folder):
     """A configuration with a data set of the demo's name, which says little of it."""
-    write_labelme_folder(output=tmp_path / "frames", patients=range(2), frames=1)
-    model = tmp_path / "model"
+    write_labelme_folder(output=folder / "frames", patients=range(2), frames=1)
+    model = folder / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
-    dataset = {"format": "labelme", "root": str(tmp_path / "frames"), "single_split": "test"}
+    dataset = {"format": "labelme", "root": str(folder / "frames"), "single_split": "test"}
     return {
         "models": {"mine": {"folder": str(model)}},
         "datasets": {"demo": dataset | {"patient_pattern": r"(?P<patient>.+)_f\d+$"}},
         "evaluations": [{"model": "mine", "dataset": "demo", "split": "test"}],
     }
+
+
+@pytest.fixture
+def config(tmp_path):
+    return configuration(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """The data set of a configuration converted once: the runner, the configuration, and what was told."""
+    folder = tmp_path_factory.mktemp("converted")
+    run, config = runner(folder / "run"), configuration(folder)
+    config["datasets"]["demo"]["phrases"] = {"vessel": "blood vessel", "catheter": "catheter"}
+    code, told = run(TREE, "--configfile", written(config, folder / "my.yaml"))
+    assert code == 0, told
+    return run, config, told
 
 
 def written(config, path):
@@ -64,7 +84,7 @@ def test_the_users_configuration_inherits_nothing_of_the_demo(run, config, tmp_p
     for annotation in (tmp_path / "frames").glob("*.json"):
         annotation.write_text(annotation.read_text().replace('"catheter"', '"vessel"'))
     mine = written(config, tmp_path / "my.yaml")
-    code, told = run("results/datasets/demo", "--configfile", mine)
+    code, told = run(TREE, "--configfile", mine)
     assert code == 0, told
     assert phrases(run.folder / "results") == {"vessel": 2}
 
@@ -101,17 +121,15 @@ def test_values_of_the_command_line_are_laid_over_the_file_with_their_types(run,
     assert "config: inference.flips: 'perhaps' is not of type 'boolean'" in told
 
 
-def test_another_order_of_keys_and_stated_defaults_rerun_nothing(run, config, tmp_path):
-    tree = "results/datasets/demo"
-    config["datasets"]["demo"]["phrases"] = {"vessel": "blood vessel", "catheter": "catheter"}
-    code, told = run(tree, "--configfile", written(config, tmp_path / "my.yaml"))
-    assert code == 0, told
+def test_another_order_of_keys_and_stated_defaults_rerun_nothing(converted, tmp_path):
+    run, config, _ = converted
+    config = deepcopy(config)
 
     def turned(value):
         return {key: turned(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
 
     config["datasets"]["demo"] |= {"include_empty": False, "split_seed": 1.0, "near_duplicates": 56}
-    code, told = run(tree, "--dry-run", "--configfile", written(turned(config), tmp_path / "turned.yaml"))
+    code, told = run(TREE, "--dry-run", "--configfile", written(turned(config), tmp_path / "turned.yaml"))
     assert code == 0, told
     assert NOTHING in told
 
@@ -130,7 +148,7 @@ def test_the_reason_of_a_failure_is_told_once_and_last(run, config, tmp_path):
     for annotation in (tmp_path / "frames").glob("*.json"):
         annotation.write_text(annotation.read_text().replace('"catheter"', '"balloon"'))
     config["datasets"]["demo"]["phrases"] = {"vessel": "blood vessel"}
-    code, told = run("results/datasets/demo", "--configfile", written(config, tmp_path / "my.yaml"))
+    code, told = run(TREE, "--configfile", written(config, tmp_path / "my.yaml"))
     assert code != 0
     assert told.count("refvessel: ") == 1
     assert (
@@ -140,16 +158,14 @@ def test_the_reason_of_a_failure_is_told_once_and_last(run, config, tmp_path):
     assert "WorkflowError" not in told.partition("refvessel: ")[2]
 
 
-def test_the_console_says_how_many_gpus_images_and_patients_were_found(run, config, tmp_path):
-    mine = written(config, tmp_path / "my.yaml")
-    code, told = run("results/datasets/demo", "--configfile", mine)
-    assert code == 0, told
+def test_the_console_says_how_many_gpus_images_and_patients_were_found(converted):
+    _, _, told = converted
     assert "GPUs found: " in told
     assert "demo: 2 images, 4 expressions, 2 patients (test 2)" in told
 
 
 def test_after_a_hard_kill_the_same_command_works_and_nothing_is_left(run, config, tmp_path):
-    arguments = ["results/datasets/demo", "--configfile", written(config, tmp_path / "my.yaml")]
+    arguments = [TREE, "--configfile", written(config, tmp_path / "my.yaml")]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
     datasets = run.folder / "results/datasets"
     with subprocess.Popen(
