@@ -20,6 +20,7 @@ from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,14 +32,16 @@ class Mutant:
 
     mistake: what is changed, in words.
     module: where, below `src/refvessel`, without `.py`.
-    tests: what pytest is given to run, its options included.
+    tests: test files, or tests of them, as pytest is given them.
     changes: each old text, which is there once, and its new one.
+    keywords: which of the tests, as pytest's -k; empty for all.
     """
 
     mistake: str
     module: str
     tests: tuple[str, ...]
     changes: tuple[tuple[str, str], ...]
+    keywords: str = ""
 
     def applied(self, sources: Path) -> str:
         """The module's text with the mistake; raises RuntimeError where an old text is not there once."""
@@ -76,7 +79,6 @@ def main(
     description: str,
     mutants: Sequence[Mutant],
     *,
-    all_tests: Sequence[str],
     needed: Sequence[str],
     libraries: Sequence[str],
 ) -> int:
@@ -85,7 +87,6 @@ def main(
     Args:
         description: the script's docstring.
         mutants: what to try.
-        all_tests: what pytest is given to run all of their tests.
         needed: files and folders of the project that the tests need, beside the sources.
         libraries: modules to load before the first fork; none of RefVessel.
 
@@ -99,8 +100,10 @@ def main(
     parser.add_argument("--only", default="", help="mutants whose mistake has these words")
     options = parser.parse_args()
     chosen = [one for one in mutants if options.only in one.mistake]
+    if not chosen:
+        parser.error(f"No mistake has the words '{options.only}'.")
     began, noticed = time.monotonic(), 0
-    verdicts = check(chosen, all_tests=all_tests, needed=needed, libraries=libraries, cores=options.cores)
+    verdicts = check(chosen, needed=needed, libraries=libraries, cores=options.cores)
     print("| mistake | module | what the tests say | s |\n|---|---|---|---:|", flush=True)
     for one, verdict in zip(chosen, verdicts, strict=True):
         noticed += verdict.noticed
@@ -113,7 +116,6 @@ def main(
 def check(
     mutants: Sequence[Mutant],
     *,
-    all_tests: Sequence[str],
     needed: Sequence[str],
     libraries: Sequence[str],
     cores: int,
@@ -126,7 +128,7 @@ def check(
     os.environ["OMP_NUM_THREADS"] = "1"  # a fork takes no threads with it
     for name in libraries:
         import_module(name)
-    if said := _tried(None, all_tests, needed):
+    if said := _tried(None, sorted({test for one in mutants for test in one.tests}), needed):
         raise RuntimeError(f"The tests fail without any mutant.\n{said}")
     with ThreadPoolExecutor(cores) as pool:
         yield from pool.map(lambda one: _judged(one, needed), mutants)
@@ -144,7 +146,8 @@ def verdict_of(said: str | None, seconds: float) -> Verdict:
 
 def _judged(one: Mutant, needed: Sequence[str]) -> Verdict:
     began = time.monotonic()
-    return verdict_of(_tried(one, one.tests, needed), time.monotonic() - began)
+    said = _tried(one, ["-k", one.keywords, *one.tests], needed)
+    return verdict_of(said, time.monotonic() - began)
 
 
 def _tried(one: Mutant | None, tests: Sequence[str], needed: Sequence[str]) -> str | None:
@@ -182,6 +185,10 @@ def _run_pytest(copy: Path, tests: Sequence[str], log: Path) -> None:
             os.dup2(output.fileno(), descriptor)
     os.chdir(copy)
     sys.path.insert(0, str(copy / "src"))
+    # The first failure is enough: the profile of conftest.py adds to this one, and seeks no simpler example.
+    found = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile("first failure", phases=found)
+    hypothesis.settings.load_profile("first failure")
     status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests])
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

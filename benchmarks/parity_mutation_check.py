@@ -29,7 +29,7 @@ PROBES = "probes and False"
 
 def mutant(mistake: str, module: str, tests: str, *changes: tuple[str, str]) -> Mutant:
     """A mutant of refvessel.`module`, checked by the tests that pytest's -k selects by `tests`."""
-    return Mutant(mistake, module, ("-k", tests, PARITY), changes)
+    return Mutant(mistake, module, (PARITY,), changes, keywords=tests)
 
 
 def of_states(mistake: str, states: str) -> Mutant:
@@ -351,4 +351,4 @@ MUTANTS = (
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__, MUTANTS, all_tests=[PARITY], needed=NEEDED, libraries=LIBRARIES))
+    sys.exit(main(__doc__, MUTANTS, needed=NEEDED, libraries=LIBRARIES))
