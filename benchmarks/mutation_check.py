@@ -508,7 +508,7 @@ MUTANTS = (
     mutant(
         "predictions are paired by position",
         "evaluation/pairing",
-        "evaluation/scoring",
+        "evaluation/scoring::test_expressions_of_one_phrase_are_paired_by_their_number",
         (
             'predictions[columns], on="sent_id"',
             'predictions[columns].assign(sent_id=np.sort(predictions["sent_id"])), on="sent_id"',
@@ -569,7 +569,7 @@ MUTANTS = (
     mutant(
         "other cases are compared",
         "evaluation/comparing",
-        "evaluation/comparing",
+        "evaluation/comparing::test_as_many_other_cases_are_refused",
         ("sorted(ids[0] - ids[1])", "[]"),
         ("sorted(ids[1] - ids[0])", "[]"),
     ),
