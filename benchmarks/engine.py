@@ -54,8 +54,10 @@ def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageT
 
 def make_predictor(model: Sa2VAModel, processor: Sa2VAProcessor, batch: int) -> Predictor:
     """A predictor that expects the usual answer, with batches of so many images."""
-    drafts = Drafts(processor.answer_ids(Inference().draft), processor.stop_token_ids)
-    return Predictor(Segmenter(model, processor, drafts=drafts), processor, Inference().question, batch)
+    settings = Inference()
+    drafts = Drafts(processor.answer_ids(settings.draft), processor.stop_token_ids)
+    segmenter = Segmenter(model, processor, settings.max_new_tokens, drafts)
+    return Predictor(segmenter, processor, settings.question, batch)
 
 
 def engine_seconds(

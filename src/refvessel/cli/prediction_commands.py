@@ -9,8 +9,9 @@ import typer
 from refvessel.cli.app import app
 from refvessel.cli.section_options import Options, with_sections
 from refvessel.errors import UserError
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.inference_section import Inference
-from refvessel.settings.refinement_section import MODEL_THRESHOLD, TUNING_SPLIT, Refinement
+from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 
 _OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")

@@ -12,6 +12,7 @@ from refvessel.artifacts import CASES, RANKING, SUMMARY, THRESHOLDS
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
 from refvessel.report.compared_models import Comparison, read_comparison
@@ -23,7 +24,6 @@ from refvessel.report.printing import printable, shortened
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.tables import write_tables
 from refvessel.settings.privacy_section import Privacy
-from refvessel.settings.refinement_section import MODEL_THRESHOLD
 
 _OF_COMPARISONS = ("comparisons.csv", RANKING)
 _MOST_OF_A_PHRASE = 200  # characters in a caption
