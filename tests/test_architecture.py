@@ -17,6 +17,7 @@ FOUNDATION = {
     "answer_status",
     "artifacts",
     "code",
+    "cores",
     "errors",
     "files",
     "geometry",

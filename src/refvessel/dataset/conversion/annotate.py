@@ -78,7 +78,7 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
             problems,
             rule=truth_rule,
             hashed=several_splits and gates.near_duplicates is not None,
-            jobs=threads,
+            threads=threads,
         )
         kept = [item for item in converted if item.tally.expressions]
         gate_findings = gates.check(kept, origins, tree / IMAGES, problems)
