@@ -60,7 +60,7 @@ def stage_times(
     ids = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), len(image.tiles))
     draft = Drafts(processor.answer_ids(Inference().draft), processor.stop_token_ids).likeliest()
     packed = pack_prompts([[ids]] * batch, draft, multiple=ROUND_LENGTH).on(model.device)
-    stopping = Stopping(processor.stop_token_ids, 2048)
+    stopping = Stopping(processor.stop_token_ids, Inference().max_new_tokens)
     stages: dict[str, float] = {}
     for _ in range(3):
         with timed(stages, "image encoder", batch):

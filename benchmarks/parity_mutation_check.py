@@ -335,7 +335,10 @@ MUTANTS = (
         ("size=(image_size, image_size)", "size=(height, width)"),
     ),
     mutant(
-        "a threshold of 0.45", "inference/official_masks", REFUTED, (".sigmoid() > 0.5", ".sigmoid() > 0.45")
+        "a threshold of 0.45",
+        "inference/official_masks",
+        REFUTED,
+        (".sigmoid() > MODEL_THRESHOLD", ".sigmoid() > 0.45"),
     ),
     mutant(
         "masks transposed",

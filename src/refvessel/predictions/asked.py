@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refvessel.dataset.tree.expressions import Sentence, read_expressions
-from refvessel.dataset.tree.loader import prompt_of
 from refvessel.files import write_json
 from refvessel.predictions.identity import answer_identity, hashes_of_files
 from refvessel.predictions.prediction import Prediction
+from refvessel.prompts import prompt_of
 
 
 @dataclass(frozen=True)
