@@ -96,14 +96,14 @@ def main(
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cores", type=int, default=2, help="mutants tried at once")
+    parser.add_argument("--threads", type=int, default=2, help="mutants tried at once")
     parser.add_argument("--only", default="", help="mutants whose mistake has these words")
     options = parser.parse_args()
     chosen = [one for one in mutants if options.only in one.mistake]
     if not chosen:
         parser.error(f"No mistake has the words '{options.only}'.")
     began, noticed = time.monotonic(), 0
-    verdicts = check(chosen, needed=needed, libraries=libraries, cores=options.cores)
+    verdicts = check(chosen, needed=needed, libraries=libraries, threads=options.threads)
     print("| mistake | module | what the tests say | s |\n|---|---|---|---:|", flush=True)
     for one, verdict in zip(chosen, verdicts, strict=True):
         noticed += verdict.noticed
@@ -118,11 +118,11 @@ def check(
     *,
     needed: Sequence[str],
     libraries: Sequence[str],
-    cores: int,
+    threads: int,
 ) -> Iterator[Verdict]:
     """What the tests say of each mutant, in order, each as soon as it and those before are known.
 
-    The arguments are those of `main`; `cores` mutants are tried at once. Raises RuntimeError where the tests fail
+    The arguments are those of `main`; `threads` mutants are tried at once. Raises RuntimeError where the tests fail
     without any mutant, or where none of a mutant's tests ran.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # a fork takes no threads with it
@@ -130,7 +130,7 @@ def check(
         import_module(name)
     if said := _tried(None, sorted({test for one in mutants for test in one.tests}), needed):
         raise RuntimeError(f"The tests fail without any mutant.\n{said}")
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(lambda one: _judged(one, needed), mutants)
 
 

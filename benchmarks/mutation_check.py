@@ -1,6 +1,6 @@
 """Whether the tests of the scores notice when one of their conventions is changed.
 
-    python benchmarks/mutation_check.py [--cores 2] [--only WORDS]
+    python benchmarks/mutation_check.py [--threads 2] [--only WORDS]
 
 Each mutant changes one convention in a copy of the sources: counts swapped, another empty case, pooled for
 mean. The tests named with it run against the copy, as `mutants.py` says.
@@ -495,7 +495,7 @@ MUTANTS = (
         "predictions/upsampling",
         "predictions/upsampling::test_logits_come_to_any_image_size_as_by_torch",
         (
-            "_interpolation(_SCALE * side, length) @ _interpolation(side, _SCALE * side)",
+            "_interpolation(LOGITS_SCALE * side, length) @ _interpolation(side, LOGITS_SCALE * side)",
             "_interpolation(side, length)",
         ),
     ),

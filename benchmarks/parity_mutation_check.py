@@ -1,6 +1,6 @@
 """Whether the parity tests notice a mistake on the path from phrase and image to mask.
 
-    python benchmarks/parity_mutation_check.py [--cores 2] [--only WORDS]
+    python benchmarks/parity_mutation_check.py [--threads 2] [--only WORDS]
 
 Each mutant makes one mistake in a copy of the sources; the tests of `tests/parity/test_demo_model.py` named with
 it run against the copy, as `mutants.py` says.
@@ -333,7 +333,10 @@ MUTANTS = (
         ("size=(image_size, image_size)", "size=(height, width)"),
     ),
     mutant(
-        "a threshold of 0.45", "inference/official_masks", REFUTED, (".sigmoid() > 0.5", ".sigmoid() > 0.45")
+        "a threshold of 0.45",
+        "inference/official_masks",
+        REFUTED,
+        (".sigmoid() > MODEL_THRESHOLD", ".sigmoid() > 0.45"),
     ),
     mutant(
         "masks transposed",

@@ -5,9 +5,12 @@ masks, so states and logits are compared too. Few tests, each of many cases: whe
 one test that is skipped.
 """
 
+import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -56,6 +59,28 @@ class Official:
         return unpacked.reshape(-1, case["height"], case["width"]).astype(bool)
 
 
+@contextmanager
+def pixels_encoded_once(model):
+    """What sees pixels only, and neither prompt nor draft, computes the same pixels once."""
+
+    def once(encode):
+        known = {}
+
+        def encoded(pixels):
+            key = (pixels.dtype, *pixels.shape, hashlib.sha256(pixels.float().numpy().tobytes()).digest())
+            if key not in known:
+                known[key] = encode(pixels)
+            return known[key]
+
+        return encoded
+
+    with (
+        mock.patch.object(model, "embed_tiles", once(model.embed_tiles)),
+        mock.patch.object(model, "encode_images", once(model.encode_images)),
+    ):
+        yield
+
+
 @pytest.fixture(scope="module")
 def official(parity):
     return Official(json.loads((parity / "cases.json").read_text()), load_file(parity / "cases.safetensors"))
@@ -63,7 +88,9 @@ def official(parity):
 
 @pytest.fixture(scope="module")
 def model(parity):
-    return Sa2VAModel.load(parity, dtype=torch.float32)
+    model = Sa2VAModel.load(parity, dtype=torch.float32)
+    with pixels_encoded_once(model):
+        yield model
 
 
 @pytest.fixture(scope="module")
