@@ -1,6 +1,6 @@
 """Inference end to end at the 8B shapes on one GPU, beside a plain loop in the same run.
 
-    PYTHONPATH=src python benchmarks/inference_h100.py [--frames 512] [--batch-size 64] [--profile] [--eager]
+    PYTHONPATH=src:tools python benchmarks/inference_h100.py [--frames 512] [--batch-size 64] [--profile] [--eager]
 
 Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L; the language model's residual branches are
 scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the arithmetic is that of a trained

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from refvessel.dataset.tree.expressions import Expression, read_expressions
+from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.files import write_json
 from refvessel.predictions.identity import answer_identity, hashes_of_files
 from refvessel.predictions.prediction import Prediction
@@ -33,7 +33,7 @@ class Asked:
         )
 
 
-def asked_of(expressions: Iterable[Expression], run_identity: str, question: str) -> list[Asked]:
+def asked_of(expressions: Iterable[Sentence], run_identity: str, question: str) -> list[Asked]:
     """What expressions ask in a run, in their order; `question` is the prompt with `{phrase}`."""
     expressions = list(expressions)
     images = hashes_of_files(each.image_path for each in expressions)

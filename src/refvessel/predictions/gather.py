@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from refvessel.dataset.tree.expressions import Expression, read_expressions
+from refvessel.dataset.tree.expressions import Sentence, read_sentences
 from refvessel.errors import UserError
 from refvessel.predictions.asked import asked_of
 from refvessel.predictions.identity import dataset_identity
@@ -27,7 +27,7 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
         UserError: where an expression is missing or there twice, a prediction is of another expression, image or
             image size, or the shards are of different runs.
     """
-    expressions = read_expressions(dataset, split)
+    expressions = read_sentences(dataset, split)
     predictions = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
     _require_each_once(expressions, predictions, split)
     _require_same_expressions(expressions, predictions)
@@ -48,7 +48,7 @@ def _existing(shard: Path) -> Path:
     return shard
 
 
-def _require_each_once(expressions: list[Expression], predictions: list[Prediction], split: str) -> None:
+def _require_each_once(expressions: list[Sentence], predictions: list[Prediction], split: str) -> None:
     wanted = {each.sent_id for each in expressions}
     found = Counter(each.sent_id for each in predictions)
     for problem, sent_ids in (
@@ -64,7 +64,7 @@ def _require_each_once(expressions: list[Expression], predictions: list[Predicti
             raise UserError(f"split {split}: {len(sent_ids)} expressions (sent_id {named}) {problem}.")
 
 
-def _require_same_expressions(expressions: list[Expression], predictions: list[Prediction]) -> None:
+def _require_same_expressions(expressions: list[Sentence], predictions: list[Prediction]) -> None:
     by_sent_id = {each.sent_id: each for each in expressions}
     for prediction in predictions:
         expression = by_sent_id[prediction.sent_id]
@@ -82,7 +82,7 @@ def _require_same_expressions(expressions: list[Expression], predictions: list[P
 
 
 def _require_same_images(
-    expressions: list[Expression], predictions: list[Prediction], run: Mapping[str, Any] | None
+    expressions: list[Sentence], predictions: list[Prediction], run: Mapping[str, Any] | None
 ) -> None:
     """Each answer must be to the image that the tree holds now."""
     if run is None:
