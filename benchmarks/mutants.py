@@ -122,8 +122,8 @@ def check(
 ) -> Iterator[Verdict]:
     """What the tests say of each mutant, in order, each as soon as it and those before are known.
 
-    The arguments are those of `main`; `threads` mutants are tried at once. Raises RuntimeError where the tests fail
-    without any mutant, or where none of a mutant's tests ran.
+    The arguments are those of `main`; `threads` mutants are tried at once. Raises RuntimeError where the tests
+    fail without any mutant, or where none of a mutant's tests ran.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # a fork takes no threads with it
     for name in libraries:
