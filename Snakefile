@@ -3,6 +3,7 @@ import os
 
 from snakemake.utils import min_version
 
+from refvessel.settings.section import KEY
 from refvessel.settings.whole import PathVariables
 
 min_version("9.19")
@@ -33,9 +34,9 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
-    model="[A-Za-z0-9_-]+",
-    dataset="[A-Za-z0-9_-]+",
-    split="[A-Za-z0-9_-]+",
+    model=KEY,
+    dataset=KEY,
+    split=KEY,
     part="[0-9]+-of-[0-9]+",  # of the shards of a split
 
 

@@ -26,6 +26,7 @@ import torch
 
 from refvessel.checkpoint.safetensors_file import Layout, create_safetensors
 from refvessel.checkpoint.shards import plan_shards, shards_index
+from refvessel.cores import usable_cores
 from refvessel.files import require_free_space
 from refvessel.model.naming import SAM2_PREFIX
 from refvessel.model.official_tensors import official_shapes
@@ -218,7 +219,7 @@ def main() -> None:
         ("conversion / `cp`", f"{seconds / plain:.2f} (bar: {MAX_RATIO})"),
         ("peak resident memory", f"{memory / 1e9:.2f} GB (bar: {(MAX_RSS + largest) / 1e9:.2f})"),
         ("largest tensor", f"{largest / 1e9:.2f} GB"),
-        ("cores", str(len(os.sched_getaffinity(0)))),
+        ("cores", str(usable_cores())),
     ]
     print(f"\n| scale {arguments.scale:g} | |\n|---|---|")
     print("\n".join(f"| {name} | {value} |" for name, value in rows))

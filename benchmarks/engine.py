@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from refvessel.cores import usable_cores
 from refvessel.dataset.tree.expressions import Expression
 from refvessel.demo.angiogram import angiogram
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
-from refvessel.inference.reading import cores, read_images
+from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
@@ -29,7 +30,7 @@ def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageT
     folder.mkdir()
     drawn = [Image.fromarray(angiogram(7, number, 1).image).resize((size, size)) for number in range(8)]
     paths = [folder / f"{number:05d}.png" for number in range(count)]
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(lambda number: drawn[number % len(drawn)].save(paths[number]), range(count)))
     return [
         ImageTask(
@@ -54,8 +55,10 @@ def frames(folder: Path, count: int, size: int, expressions: int) -> list[ImageT
 
 def make_predictor(model: Sa2VAModel, processor: Sa2VAProcessor, batch: int) -> Predictor:
     """A predictor that expects the usual answer, with batches of so many images."""
-    drafts = Drafts(processor.answer_ids(Inference().draft), processor.stop_token_ids)
-    return Predictor(Segmenter(model, processor, drafts=drafts), processor, Inference().question, batch)
+    settings = Inference()
+    drafts = Drafts(processor.answer_ids(settings.draft), processor.stop_token_ids)
+    segmenter = Segmenter(model, processor, settings.max_new_tokens, drafts)
+    return Predictor(segmenter, processor, settings.question, batch)
 
 
 def engine_seconds(
@@ -82,7 +85,7 @@ def engine_seconds(
     accepted = 0
     on_gpu = torch.cuda.is_available()
     begin = warm = end = time.perf_counter()
-    reading = read_images(everything, processor, readers=cores() if on_gpu else 1, pinned=on_gpu)
+    reading = read_images(everything, processor, readers=usable_cores() if on_gpu else 1, pinned=on_gpu)
     with (
         reading as images,
         closing(predictor.predict_all(batches, images)) as predictions,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Feed the readers of data with damaged files, and watch what they do.
 
-    python benchmarks/fuzz_data.py [--minutes 3] [--jobs 2]
+    python benchmarks/fuzz_data.py [--minutes 3] [--threads 2]
 
 LabelMe, COCO and Sa2VA JSON, DICOM, images, refs, run lengths and YAML options: small valid files of which bytes
 are changed, cut out or doubled, or whose values are replaced by what files should not hold. Each is read, drawn
@@ -272,7 +272,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=3)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--first-seed", type=int, default=0)
     arguments = parser.parse_args()
     deadline = time.monotonic() + 60 * arguments.minutes
@@ -280,7 +280,7 @@ def main() -> None:
     slowest, wrong = dict.fromkeys(TARGETS, 0.0), []
     items = [(target, arguments.first_seed + number) for number in range(10_000) for target in TARGETS]
     for (target, seed), result in zip(
-        items, map_in_processes(feed, items, jobs=arguments.jobs, seconds=SLOW * A_ROUND), strict=False
+        items, map_in_processes(feed, items, threads=arguments.threads, seconds=SLOW * A_ROUND), strict=False
     ):
         if isinstance(result, Ended):
             totals[target]["ended processes"] += 1

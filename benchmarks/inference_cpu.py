@@ -19,8 +19,8 @@ from engine import engine_seconds, frames, make_predictor
 from plain_loop import plain_loop_seconds
 
 from refvessel.checkpoint.convert import convert_checkpoint
+from refvessel.cores import usable_cores
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.reading import cores
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.model_section import Model
@@ -44,9 +44,9 @@ def seconds_of_shards(
     fork = multiprocessing.get_context("fork")
     jobs = [
         fork.Process(
-            target=segment, args=(model, processor, tasks[core :: cores()], folder / f"{core}.jsonl")
+            target=segment, args=(model, processor, tasks[core :: usable_cores()], folder / f"{core}.jsonl")
         )
-        for core in range(cores())
+        for core in range(usable_cores())
     ]
     begin = time.perf_counter()
     for job in jobs:
@@ -80,12 +80,12 @@ def main() -> None:
         tasks = frames(folder / "frames", arguments.frames, 512, 2)
         plain, ours = [], []
         for _ in range(ROUNDS):
-            torch.set_num_threads(cores())
+            torch.set_num_threads(usable_cores())
             seconds = plain_loop_seconds(model, processor, tasks[: arguments.plain], folder / "plain")
             plain.append(seconds / arguments.plain / 2)
             torch.set_num_threads(1)
             ours.append(seconds_of_shards(model, processor, tasks, folder) / arguments.frames / 2)
-    print(f"{cores()} cores, torch {torch.__version__}")
+    print(f"{usable_cores()} cores, torch {torch.__version__}")
     print("| round | plain loop, ms per expression | RefVessel | ratio |")
     print("|---|---|---|---|")
     for number, (before, after) in enumerate(zip(plain, ours, strict=True), start=1):

@@ -1,6 +1,6 @@
 """Inference end to end at the 8B shapes on one GPU, beside a plain loop in the same run.
 
-    PYTHONPATH=src python benchmarks/inference_h100.py [--frames 512] [--batch-size 64] [--profile] [--eager]
+    PYTHONPATH=src:tools python benchmarks/inference_h100.py [--frames 512] [--batch-size 64] [--profile] [--eager]
 
 Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L; the language model's residual branches are
 scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the arithmetic is that of a trained
@@ -60,7 +60,7 @@ def stage_times(
     ids = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), len(image.tiles))
     draft = Drafts(processor.answer_ids(Inference().draft), processor.stop_token_ids).likeliest()
     packed = pack_prompts([[ids]] * batch, draft, multiple=ROUND_LENGTH).on(model.device)
-    stopping = Stopping(processor.stop_token_ids, 2048)
+    stopping = Stopping(processor.stop_token_ids, Inference().max_new_tokens)
     stages: dict[str, float] = {}
     for _ in range(3):
         with timed(stages, "image encoder", batch):

@@ -22,8 +22,10 @@ from refvessel.demo.annotations import write_labelme_folder
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.prompts import prompt_of
 from refvessel.rle import decode
 from refvessel.settings.dataset_section import Dataset
+from refvessel.settings.inference_section import Inference
 from refvessel.settings.model_section import Model
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
@@ -93,11 +95,11 @@ def segment(
     """The answer to each expression, and the bytes of the language model's layers."""
     model = Sa2VAModel.load(folder, dtype=getattr(torch, dtype), language_weights=kind)
     processor = Sa2VAProcessor.from_pretrained(folder)
-    segmenter = Segmenter(model, processor)
+    segmenter = Segmenter(model, processor, Inference().max_new_tokens)
     answers = []
     for expression in expressions:
         image = processor.process_image(open_image(expression))
-        prompt = f"<image>\n Please segment {expression.phrase} in this image."
+        prompt = prompt_of(Inference().question, expression.phrase)
         ((answer,),) = segmenter.segment(Batch([image], [[prompt]]))
         answers.append(answer)
     return answers, sum(parameter.nbytes for parameter in model.language_model.model.layers.parameters())

@@ -1,9 +1,9 @@
 """How long all scores of a split take, beside the same scores by MONAI, MedPy and scikit-image.
 
-    python benchmarks/score_speed.py [--masks 1220] [--cores 2]
+    python benchmarks/score_speed.py [--masks 1220] [--threads 2]
 
 Makes vessel-like masks of 512x512 with mistakes, as RLE, and times from there to every score of every pair:
-RefVessel in `--cores` processes and in one, and each library in its plain way, one pair after the other in one
+RefVessel in `--threads` processes and in one, and each library in its plain way, one pair after the other in one
 process (none of them spreads pairs over several), on decoded masks. They take turns, a tenth of the masks each, so
 that a busy machine is unfair to none; CPU seconds are those of all processes. Left out on both sides: making,
 encoding, reading. Prints a Markdown table. The peak memory is that of a first run of RefVessel over all masks,
@@ -50,11 +50,11 @@ def vessel_pair(seed: int) -> tuple[rle.RLE, rle.RLE]:
     return rle.encode(prediction), rle.encode(truth)
 
 
-def refvessel_scores(pairs: list, cores: int) -> None:
+def refvessel_scores(pairs: list, threads: int) -> None:
     """All scores by RefVessel."""
     predictions, truths = zip(*pairs, strict=True)
     refvessel_overlap(pairs)
-    shape_scores(predictions, truths, spacings=[(1.0, 1.0)] * len(pairs), tolerance=2.0, threads=cores)
+    shape_scores(predictions, truths, spacings=[(1.0, 1.0)] * len(pairs), tolerance=2.0, threads=threads)
 
 
 def refvessel_overlap(pairs: list) -> None:
@@ -142,11 +142,11 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--masks", type=int, default=1220)
-    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     pairs = [vessel_pair(seed) for seed in range(options.masks)]
-    refvessel_scores(pairs, options.cores)
-    memory = peak_gigabytes(options.cores)
+    refvessel_scores(pairs, options.threads)
+    memory = peak_gigabytes(options.threads)
 
     libraries = library_scores()
 
@@ -158,8 +158,8 @@ def main() -> None:
     reference = Contestant("MONAI + MedPy + scikit-image, the same scores, 1 process", by_libraries)
     contestants = [
         Contestant(
-            f"RefVessel, all scores, {options.cores} processes",
-            lambda pairs: refvessel_scores(pairs, options.cores),
+            f"RefVessel, all scores, {options.threads} processes",
+            lambda pairs: refvessel_scores(pairs, options.threads),
         ),
         Contestant("RefVessel, all scores, 1 process", lambda pairs: refvessel_scores(pairs, 1)),
         Contestant("RefVessel, overlap scores alone, 1 process", refvessel_overlap),
@@ -176,7 +176,7 @@ def main() -> None:
     for one in contestants:
         times = f"{one.wall:.2f} | {reference.wall / one.wall:.1f} | {one.cpu:.2f} | {reference.cpu / one.cpu:.1f}"
         print(f"| {one.name} | {times} | {n / one.wall:.0f} |")
-    print(f"\nPeak memory with {options.cores} processes: {memory:.2f} GB")
+    print(f"\nPeak memory with {options.threads} processes: {memory:.2f} GB")
 
 
 if __name__ == "__main__":

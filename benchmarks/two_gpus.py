@@ -1,6 +1,6 @@
 """A shard on each of two GPUs of one host, beside a shard on one of them, in the same run.
 
-    PYTHONPATH=src python benchmarks/two_gpus.py [--frames 512] [--batch-size 64]
+    PYTHONPATH=src:tools python benchmarks/two_gpus.py [--frames 512] [--batch-size 64]
 
 Each process has its GPU and a model of the 8B's shapes, with random weights, and segments as many
 synthetic frames from PNG files to a shard on the disk: first one process alone, then both at once, in turns.

@@ -34,7 +34,19 @@ OF_SCORES = "scores/{model}/{dataset}/{split}"
 OF_COMPARISON = "comparisons/{dataset}/{split}"
 TUNED = "thresholds/{model}/{dataset}.json"
 ANSWERS = "answers"
-REPORT = "report/index.html"
+OF_REPORT = "report"
+DEMO_ANGIOGRAMS = "demo/angiograms"
+
+# What a report's folder holds.
+PAGE = "index.html"
+MANIFEST = "manifest.json"
+TABLES = "tables"
+FIGURES = "figures"
+REPORT = f"{OF_REPORT}/{PAGE}"
+
+# Logs that may name somebody, below the folder of private logs.
+PRIVATE_LOG_OF_REPORT = "report.log"
+PRIVATE_LOG_OF_DATASET = "annotate/{dataset}.log"
 
 
 def beside(shard: Path, suffix: str) -> Path:

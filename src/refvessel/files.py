@@ -114,13 +114,9 @@ def read_bytes(path: Path) -> bytes:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte order mark; raises UserError where it is missing or is not JSON."""
-    try:
+    with unreadable_is_a_user_error(path):
         require_content(path)
         content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the path.") from None
-    except OSError as error:
-        raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
     return parse_json(content, str(path))
 
 
@@ -142,14 +138,20 @@ def parse_json(content: bytes, what: str) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file within the bounds of `parse_yaml`; raises UserError where it is missing or beyond them."""
+    with unreadable_is_a_user_error(path), Path(path).open("rb") as stream:
+        text = stream.read(LARGEST_YAML + 1)  # one more, which says that there is too much
+    return parse_yaml(text, str(path))
+
+
+@contextmanager
+def unreadable_is_a_user_error(path: Path) -> Iterator[None]:
+    """Turn a file that is missing or cannot be read, met while reading `path` in the block, into a UserError."""
     try:
-        with Path(path).open("rb") as stream:
-            text = stream.read(LARGEST_YAML + 1)  # one more, which says that there is too much
+        yield
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
     except OSError as error:
         raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
-    return parse_yaml(text, str(path))
 
 
 def require_plain_file(path: Path) -> None:

@@ -11,7 +11,6 @@ from refvessel.dataset.patients.stated import PatientPattern, PatientTable
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers import WITHOUT_PATIENTS
 from refvessel.dataset.readers.formats import read_records
-from refvessel.dataset.readers.layouts import LAYOUTS
 from refvessel.dataset.tree.expressions import selected_splits
 from refvessel.errors import UserError
 from refvessel.metrics.policy import SCORES, resolve_policy
@@ -20,6 +19,7 @@ from refvessel.predictions.identity import require_as_converted
 from refvessel.settings.dataset_section import DEFAULT_RATIOS, Dataset
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.model_section import Model
+from refvessel.settings.public_layouts import LAYOUTS
 from refvessel.settings.refinement_section import TUNING_SPLIT
 from refvessel.settings.whole import Settings
 

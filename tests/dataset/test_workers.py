@@ -32,20 +32,20 @@ def answer(item):
 apply = partial(map_in_processes, answer)
 
 
-@pytest.mark.parametrize("jobs", [1, 2, 5])
-def test_results_come_in_order(jobs):
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_come_in_order(threads):
     items = ["slow", *range(200), "slow"]
-    assert list(apply(items, jobs=jobs, seconds=60)) == [item * 2 for item in items]
+    assert list(apply(items, threads=threads, seconds=60)) == [item * 2 for item in items]
 
 
 def test_nothing_gives_nothing():
-    assert list(apply([], jobs=2, seconds=1)) == []
+    assert list(apply([], threads=2, seconds=1)) == []
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_what_crashes_or_hangs_costs_itself_alone(jobs):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_crashes_or_hangs_costs_itself_alone(threads):
     items = [1, "abort", 2, "exit", "hang", 3, "segfault", 4]
-    results = list(apply(items, jobs=jobs, seconds=1))
+    results = list(apply(items, threads=threads, seconds=1))
     assert results == [
         2,
         Ended("ended by SIGABRT"),
@@ -59,19 +59,19 @@ def test_what_crashes_or_hangs_costs_itself_alone(jobs):
 
 
 def test_an_exception_is_raised_here():
-    results = apply([1, "mistake", 2], jobs=2, seconds=60)
+    results = apply([1, "mistake", 2], threads=2, seconds=60)
     assert next(results) == 2
     with pytest.raises(UserError, match="a sentence"):
         next(results)
 
 
 def test_large_results_pass():
-    (result,) = apply(["x" * 10_000_000], jobs=1, seconds=60)
+    (result,) = apply(["x" * 10_000_000], threads=1, seconds=60)
     assert len(result) == 20_000_000
 
 
 def test_leaving_early_ends_the_processes():
-    results = apply(["slow", "hang", "hang"], jobs=3, seconds=60)
+    results = apply(["slow", "hang", "hang"], threads=3, seconds=60)
     next(results)
     results.close()
     assert not multiprocessing.active_children()

@@ -148,3 +148,9 @@ def test_one_model_an_unknown_score_and_a_missing_file_are_named(scored_once, tm
         compare_models(cases={"one": one, "two": one}, output=tmp_path, compared=["dise"])
     with pytest.raises(UserError, match="nowhere does not exist"):
         compare_models(cases={"one": one, "two": tmp_path / "nowhere"}, output=tmp_path)
+
+
+def test_as_many_other_cases_are_refused(paths, tmp_path):
+    rewrite(paths["bad"], lambda cases: cases.replace({"sent_id": {6: 7}}))
+    with pytest.raises(UserError, match=r"6 only in .*good.*; 7 only in .*bad"):
+        compare_models(cases=paths, output=tmp_path / "comparison")

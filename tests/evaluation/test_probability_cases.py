@@ -165,8 +165,14 @@ def test_several_masks_count_as_their_union(tables, tmp_path):
 
 def test_several_processes_give_the_same_files(answered, tmp_path):
     _, predictions, truth, _, files = answered
-    for cores in (1, 2):
-        score(predictions=predictions, truth=truth, output=tmp_path / str(cores), logits=files, threads=cores)
+    for threads in (1, 2):
+        score(
+            predictions=predictions,
+            truth=truth,
+            output=tmp_path / str(threads),
+            logits=files,
+            threads=threads,
+        )
     for name in ("cases.parquet", "summary.json", "thresholds.csv"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 

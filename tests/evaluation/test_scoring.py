@@ -92,6 +92,16 @@ def test_overlap_of_two_expressions_of_one_image_is_kept_apart(tables, tmp_path)
     assert summary["by_phrase"]["catheter"]["dice_mean"] == 0
 
 
+def test_expressions_of_one_phrase_are_paired_by_their_number(tables, tmp_path):
+    left = np.zeros((4, 4), bool)
+    left[:, :2] = True
+    same = {"truth": left, "image_id": "a"}
+    predictions, truth = tables([{**same, "prediction": left}, {**same, "prediction": ~left}])
+    predictions, truth = (table.assign(ref_id=1) for table in (predictions[::-1], truth))
+    score(predictions=predictions, truth=truth, output=tmp_path)
+    assert pd.read_parquet(tmp_path / "cases.parquet").set_index("sent_id")["dice"].to_dict() == {1: 1, 2: 0}
+
+
 def drop_one(predictions, truth):
     return predictions[1:], truth
 

@@ -14,6 +14,7 @@ from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Masks, Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.settings.inference_section import Inference
 
 from plain_loop import plain_answer  # isort: skip
 from stages import segment_shard
@@ -73,7 +74,9 @@ def test_the_leads_of_a_batch_belong_to_their_masks(tree, model, processor, monk
         model, "decode_masks", lambda features, states: Masks(decode(features, states).logits, scores)
     )
     prompts = [[f"<image>\n Please segment {each.phrase} in this image."] for each in expressions]
-    (three,), (none,) = Segmenter(model, processor).segment(Batch(images, prompts))
+    (three,), (none,) = Segmenter(model, processor, Inference().max_new_tokens).segment(
+        Batch(images, prompts)
+    )
     assert three.leads == pytest.approx([0.4, 0.01, 0.1], abs=1e-6)
     assert three.scores == pytest.approx([0.9, 0.3, 0.8])
     assert none.leads == []

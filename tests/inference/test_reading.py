@@ -8,9 +8,10 @@ import time
 import pytest
 from PIL import Image
 
+from refvessel.cores import usable_cores
 from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.reading import cores, read_images
+from refvessel.inference.reading import read_images
 
 
 class Processor:
@@ -64,7 +65,7 @@ def test_images_come_in_order_from_other_processes(tasks, readers):
         levels, processes = zip(*images, strict=True)
     assert levels == tuple(range(10))
     assert os.getpid() not in processes
-    assert len(set(processes)) == min(readers, cores(), 10)
+    assert len(set(processes)) == min(readers, usable_cores(), 10)
 
 
 def test_a_damaged_image_is_an_error_in_its_place(tasks):

@@ -96,6 +96,20 @@ def test_betti_numbers_equal_scipys_filled_holes(mask_pairs, data):
     assert betti_numbers(mask) == expected
 
 
+@pytest.mark.parametrize(
+    ("rows", "components", "holes"),
+    [
+        (["10", "01"], 1, 0),
+        (["010", "101", "010"], 1, 1),
+        (["1111", "1011", "1101", "1111"], 1, 2),
+    ],
+    ids=["two pixels", "a loop one pixel wide", "two holes"],
+)
+def test_a_corner_joins_vessels_and_not_holes(rows, components, holes):
+    mask = np.array([list(row) for row in rows]) == "1"
+    assert betti_numbers(mask) == (components, holes)
+
+
 @given(st.data())
 def test_betti_errors_are_differences_of_both_signs(mask_pairs, data):
     pair = data.draw(mask_pairs())

@@ -53,7 +53,8 @@ def segment() -> Callable[..., Segmented]:
             return masks
 
         with mock.patch.object(model, "decode_masks", noted):
-            segmentations = Segmenter(model, processor, drafts=drafts).segment(Batch(images, prompts))
+            segmenter = Segmenter(model, processor, Inference().max_new_tokens, drafts)
+            segmentations = segmenter.segment(Batch(images, prompts))
         states, logits, scores = map(torch.cat, zip(*decoded, strict=True))
         return Segmented([*chain.from_iterable(segmentations)], states, Masks(logits, scores))
 

@@ -11,8 +11,9 @@ from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel, upsample_logits
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.settings.inference_section import Inference
 
-QUESTION = "<image>\n Please segment {phrase} in this image."
+QUESTION = Inference().question
 ANSWER = "Sure, [SEG].<|im_end|>"
 # In pretraining the answer also names what it shows. The state of [SEG] then has to hold the phrase from the
 # start; without that, both phrases long get the same mask, and nothing tells the language model to look back.

@@ -8,7 +8,6 @@ projections and the mask decoder, on the two phrases that the demo evaluates. No
 
 import argparse
 import copy
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -39,6 +38,7 @@ from demo_checkpoint.tokenizer import (
     train_tokenizer,
     write_tokenizer,
 )
+from refvessel.cores import usable_cores
 from refvessel.demo.annotations import SEED
 from refvessel.files import atomic_directory
 from refvessel.model.modeling import Sa2VAModel
@@ -69,7 +69,7 @@ class Trainer:
         data = Angiograms(
             self.processor, seed=seed, first_patient=FIRST_TRAINING_PATIENT, length=steps * batch_size
         )
-        workers = max(1, len(os.sched_getaffinity(0)) - 2)
+        workers = max(1, usable_cores() - 2)
         # The workers are forked here, before the model takes the GPU.
         self._batches = iter(DataLoader(data, batch_size, num_workers=workers, prefetch_factor=4))
         self.model.to(device)

@@ -11,7 +11,7 @@ rule convert_dataset:
         "../../envs/refvessel.yaml"
     threads: 2
     params:
-        private_log=lambda wildcards: f"{PRIVATE_LOGS}/annotate/{wildcards.dataset}.log",
+        private_log=lambda wildcards: f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_DATASET.format(dataset=wildcards.dataset)}",
         state=dataset_state,
         code=code_of("convert_dataset"),
     script:

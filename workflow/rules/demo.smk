@@ -1,6 +1,6 @@
 rule generate_demo_angiograms:
     output:
-        directory("<results>/demo/angiograms"),
+        directory(at(artifacts.DEMO_ANGIOGRAMS)),
     log:
         "<logs>/demo/angiograms.log",
     benchmark:

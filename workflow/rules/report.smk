@@ -22,20 +22,20 @@ rule render_report:
             category="Report",
         ),
         tables=report(
-            directory("<results>/report/tables"),
+            directory(at(artifacts.OF_REPORT, artifacts.TABLES)),
             patterns=["{table}.csv"],
             caption="../report/tables.rst",
             category="Tables",
             labels={"table": "{table}"},
         ),
         figures=report(
-            directory("<results>/report/figures"),
+            directory(at(artifacts.OF_REPORT, artifacts.FIGURES)),
             patterns=["{figure}.svg"],
             caption="../report/figures.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        manifest="<results>/report/manifest.json",
+        manifest=at(artifacts.OF_REPORT, artifacts.MANIFEST),
     log:
         "<logs>/report/report.log",
     conda:
@@ -46,7 +46,7 @@ rule render_report:
         model_names=settings.evaluated("model"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
-        private_log=f"{PRIVATE_LOGS}/report.log",
+        private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",
         code=code_of("render_report"),
     script:
         "../scripts/render_report.py"

@@ -144,7 +144,7 @@ def _read_layers(base_mllm: Path, checkpoint: Path, settings: Model) -> tuple[li
         layers.append(read_sam2_layer(settings.sam2, leave_out))
     if settings.pretrained is not None:
         layers.append(read_pretrained_layer(settings.pretrained, leave_out))
-    trained, training = read_trained_layer(checkpoint, leave_out, settings.overrides.given())
+    trained, training = read_trained_layer(checkpoint, leave_out, settings.overrides)
     layers.append(trained)
     left_out = [name for layer in layers for name in layer.left_out]
     for pattern in leave_out:

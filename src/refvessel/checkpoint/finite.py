@@ -1,7 +1,6 @@
 """NaN and infinity in the layers, in their merge or in its rounding, found before anything is written."""
 
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -13,6 +12,7 @@ from refvessel.checkpoint.layers import Layer
 from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.shards import cancelled_on_error, one_thread_an_operation
 from refvessel.checkpoint.tensors import LazyTensor, row_blocks
+from refvessel.cores import usable_cores
 from refvessel.errors import UserError
 
 _Item = TypeVar("_Item")
@@ -86,7 +86,7 @@ def _largest(
 
 def _in_threads(function: Callable[[_Item], None], items: Sequence[_Item]) -> None:
     with (
-        cancelled_on_error(ThreadPoolExecutor(len(os.sched_getaffinity(0)))) as pool,
+        cancelled_on_error(ThreadPoolExecutor(usable_cores())) as pool,
         one_thread_an_operation(),
     ):
         for _ in pool.map(function, items):

@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from refvessel.checkpoint.layer_names import Part
-from refvessel.checkpoint.layers import BASE_LAYERS, LORA_PREFIXES, Layer
+from refvessel.checkpoint.layers import BASE_LAYERS, Layer
 from refvessel.checkpoint.lora_targets import LoraTargets
 from refvessel.checkpoint.text_table import module_pattern
+from refvessel.checkpoint.training_config import LORA_PREFIXES
 from refvessel.errors import UserError
 
 # The outermost of a network's equal layers that a tensor lies in; other numbered modules differ from each other.
@@ -40,7 +41,7 @@ def _missing_factors(layer: Layer, names: Iterable[str]) -> Iterator[str]:
     updated = {address.tensor for address in layer.tensors if address.part.is_lora}
     kinds = set(map(module_pattern, updated))
     whole = {address.tensor for address in layer.tensors if address.part is Part.VALUE}
-    for part, prefix in LORA_PREFIXES:
+    for part, prefix in LORA_PREFIXES.items():
         settings = getattr(layer.config, part, None)
         targets = settings.targets if settings else LoraTargets()
         missing = sorted(

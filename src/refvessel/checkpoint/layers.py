@@ -10,14 +10,13 @@ from typing import Any
 from refvessel.checkpoint.layer_names import Address, base_address, sam2_address, training_address
 from refvessel.checkpoint.tensors import LazyTensor
 from refvessel.checkpoint.torch_file import read_torch_file
-from refvessel.checkpoint.training_config import TrainingConfig, read_training_config
+from refvessel.checkpoint.training_config import LORA_PREFIXES, TrainingConfig, read_training_config
 from refvessel.checkpoint.weights_folder import read_weights
 from refvessel.checkpoint.zero_folder import read_zero_folder
 from refvessel.errors import UserError
+from refvessel.settings.model_section import Overrides
 
 BASE_LAYERS = ("base_mllm", "sam2")  # those that every training starts from
-# The LoRA settings of a training config, and where the names of the tensors begin that they are about.
-LORA_PREFIXES = (("llm_lora", "language_model."), ("visual_encoder_lora", "vision_model."))
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,13 @@ def read_pretrained_layer(path: Path, leave_out: Sequence[str] = ()) -> Layer:
 
 
 def read_trained_layer(
-    path: Path, leave_out: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+    path: Path, leave_out: Sequence[str] = (), overrides: Overrides | None = None
 ) -> tuple[Layer, TrainingConfig]:
     """What training left, with its configuration; or a complete Sa2VA, with its settings in `overrides`."""
     files, tensors, text = read_training_file(path)
     config = read_training_config(text, str(path), overrides)
     layer = _layer("trained", path, files, tensors, training_address, leave_out, config)
-    for part, prefix in LORA_PREFIXES:
+    for part, prefix in LORA_PREFIXES.items():
         held = any(address.part.is_lora and address.tensor.startswith(prefix) for address in layer.tensors)
         if getattr(config, part) and not held:
             raise UserError(

@@ -1,6 +1,5 @@
 """The weights of an official folder: safetensors shards and their index."""
 
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from refvessel.checkpoint.safetensors_file import (
     header,
     write_tensor,
 )
+from refvessel.cores import usable_cores
 
 INDEX_NAME = "model.safetensors.index.json"
 MAX_SHARD_BYTES = 5_000_000_000
@@ -69,7 +69,7 @@ def write_shards(folder: Path, shards: Shards, merges: Mapping[str, Merge]) -> d
 
     with (
         tqdm(total=_data_bytes(shards), unit="B", unit_scale=True, desc="convert") as progress,
-        cancelled_on_error(ThreadPoolExecutor(len(os.sched_getaffinity(0)))) as pool,
+        cancelled_on_error(ThreadPoolExecutor(usable_cores())) as pool,
         one_thread_an_operation(),  # every core is busy with a tensor of its own
     ):
         order = sorted(places, key=lambda tensor: merges[tensor].source.value.position)

@@ -14,15 +14,15 @@ from typing import Any
 from refvessel.checkpoint.lora_targets import LoraTargets, lora_targets
 from refvessel.checkpoint.stated_files import StatedFile, Unknown, stated_files
 from refvessel.errors import UserError
+from refvessel.settings.model_section import Overrides
 
+# The LoRA settings of a training config, and where the names of the tensors begin that they are about.
+LORA_PREFIXES = {"llm_lora": "language_model.", "visual_encoder_lora": "vision_model."}
 SA2VA_TOKENS = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
 
+_AT_THE_TOP = ("template", "special_tokens")
 _MAX_ALPHA = 1e9
 _MAX_TEXT = 1 << 20  # characters; real ones have some ten thousand
-_LORA_PARTS = ("llm_lora", "visual_encoder_lora")
-_OVERRIDABLE = ("template", "special_tokens", *_LORA_PARTS)
-_PRETRAINED = "pretrained_pth"  # may be overridden by None alone: the layer was left out on purpose
-_LORA_KEYS = ("r", "lora_alpha", "use_rslora")
 _UNSUPPORTED_LORA = ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
 
 
@@ -59,26 +59,23 @@ class TrainingConfig:
 
     def lora_of(self, tensor: str) -> LoraSettings | None:
         """The settings of the low-rank update of a tensor, by its official name."""
-        return self.visual_encoder_lora if tensor.startswith("vision_model.") else self.llm_lora
+        vision = LORA_PREFIXES["visual_encoder_lora"]
+        return self.visual_encoder_lora if tensor.startswith(vision) else self.llm_lora
 
 
-def read_training_config(
-    text: str | None, source: str, overrides: Mapping[str, Any] | None = None
-) -> TrainingConfig:
+def read_training_config(text: str | None, source: str, overrides: Overrides | None = None) -> TrainingConfig:
     """Parse the configuration text of the file `source`; None where the file has none.
 
-    `overrides` may hold `template`, `special_tokens`, `llm_lora` and `visual_encoder_lora`, the last two dicts of
-    `r`, `lora_alpha` and `use_rslora`: they replace what the text states. `pretrained_pth`, which must be None,
-    says that what training began from is left out.
+    What `overrides` state replaces what the text states; `pretrained_pth` among them says that what training began
+    from is left out.
     Raises UserError where a needed field is missing, is not a literal, or has a value that is not supported.
     """
-    overrides = overrides or {}
-    _check_overrides(overrides)
+    given = {} if overrides is None else overrides.given()
     settings = {} if text is None else _assignments(text, source)
     mllm = _get(settings.get("model"), "mllm")
-    stated = {key: settings.get(key) for key in ("template", "special_tokens")}
-    stated |= {key: _get(mllm, key) for key in _LORA_PARTS}
-    chosen = {key: _overridden(stated[key], overrides.get(key)) for key in _OVERRIDABLE}
+    stated = {key: settings.get(key) for key in _AT_THE_TOP}
+    stated |= {key: _get(mllm, key) for key in LORA_PREFIXES}
+    chosen = {key: _overridden(stated[key], given.get(key)) for key in stated}
     where = (
         f"{source} has no training config in meta.cfg" if text is None else f"The training config of {source}"
     )
@@ -88,25 +85,9 @@ def read_training_config(
         _lora(chosen["llm_lora"], f"{source} states in llm_lora"),
         _lora(chosen["visual_encoder_lora"], f"{source} states in visual_encoder_lora"),
         loaded=tuple(stated_files(settings, source)),
-        without_pretrained=_PRETRAINED in overrides,
-        contradictions=tuple(_contradictions(stated, overrides, source)),
+        without_pretrained="pretrained_pth" in given,
+        contradictions=tuple(_contradictions(stated, given, source)),
     )
-
-
-def _check_overrides(overrides: Mapping[str, Any]) -> None:
-    known = [*_OVERRIDABLE, _PRETRAINED, *(f"{part}.{key}" for part in _LORA_PARTS for key in _LORA_KEYS)]
-    given = list(overrides)
-    for part in _LORA_PARTS:
-        if not isinstance(overrides.get(part, {}), dict):
-            raise UserError(f"overrides.{part} is not an object; give it {', '.join(_LORA_KEYS)}.")
-        given += [f"{part}.{key}" for key in overrides.get(part, {})]
-    if unknown := [key for key in given if key not in known]:
-        raise UserError(f"overrides has the unknown key {unknown[0]!r}; known are {', '.join(known)}.")
-    if overrides.get(_PRETRAINED) is not None:
-        raise UserError(
-            f"overrides.{_PRETRAINED} is {_shown(overrides[_PRETRAINED])}, but may only be null, which leaves the "
-            "layer out; give the file as pretrained."
-        )
 
 
 def _overridden(stated: Any, override: Any) -> Any:
@@ -116,8 +97,8 @@ def _overridden(stated: Any, override: Any) -> Any:
 
 
 def _contradictions(stated: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> list[str]:
-    pairs = [(key, stated[key], overrides.get(key)) for key in ("template", "special_tokens")]
-    for part in _LORA_PARTS:
+    pairs = [(key, stated[key], overrides.get(key)) for key in _AT_THE_TOP]
+    for part in LORA_PREFIXES:
         pairs += [
             (f"{part}.{key}", _get(stated[part], key), value)
             for key, value in overrides.get(part, {}).items()

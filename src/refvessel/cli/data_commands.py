@@ -8,7 +8,10 @@ import typer
 from refvessel.cli.app import app
 from refvessel.cli.section_options import Options, with_sections
 from refvessel.errors import UserError
+from refvessel.privacy.name_tables import name_folder
 from refvessel.settings.dataset_section import Dataset
+
+_NAMES = name_folder(Path(Dataset.model_fields["key_file"].default))
 
 
 @app.command("convert-dataset")
@@ -36,7 +39,7 @@ def check_privacy(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What is to be published.")],
     names: Annotated[
         Path, typer.Option(help="Folder of the name tables, beside the key of the pseudonyms.")
-    ] = Path(".refvessel/names"),
+    ] = _NAMES,
     accept: Annotated[
         list[str] | None,
         typer.Option(metavar="PSEUDONYM", help="A patient or image whose names may stand there, once each."),

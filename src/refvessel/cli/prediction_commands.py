@@ -8,9 +8,11 @@ import typer
 
 from refvessel.cli.app import app
 from refvessel.cli.section_options import Options, with_sections
+from refvessel.cores import usable_cores
 from refvessel.errors import UserError
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.inference_section import Inference
-from refvessel.settings.refinement_section import MODEL_THRESHOLD, TUNING_SPLIT, Refinement
+from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 
 _OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")
@@ -30,11 +32,10 @@ def segment(
     ] = None,
 ) -> None:
     """Segment every expression of one shard of a split."""
-    from refvessel.inference.reading import cores
     from refvessel.inference.run import segment_shard
 
     if "threads" not in settings.model_fields_set:  # Snakemake gives a job its cores; a command has them all
-        settings = settings.model_copy(update={"threads": cores()})
+        settings = settings.model_copy(update={"threads": usable_cores()})
 
     segment_shard(
         model=model,

@@ -45,7 +45,7 @@ def render(settings: Settings, output: Path | None) -> None:
             )
             for each in names
         ],
-        output=output or (results / artifacts.REPORT).parent,
+        output=output or results / artifacts.OF_REPORT,
         checkpoints={
             name: results / artifacts.OF_CHECKPOINT.format(model=name) for name in settings.evaluated("model")
         },
@@ -60,5 +60,5 @@ def render(settings: Settings, output: Path | None) -> None:
             if each.pseudonymise
         ],
         settings=settings.privacy,
-        private_log=Path(settings.pathvars.apply("<private_logs>")) / "report.log",
+        private_log=Path(settings.pathvars.apply("<private_logs>")) / artifacts.PRIVATE_LOG_OF_REPORT,
     )

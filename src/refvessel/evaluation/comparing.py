@@ -11,7 +11,7 @@ from refvessel.artifacts import COMPARISON, RANKING
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
-from refvessel.metrics.cases import read_cases
+from refvessel.metrics.cases import EXPRESSION, read_cases
 from refvessel.metrics.comparison import paired_tests, ranking
 from refvessel.metrics.policy import SCORES
 from refvessel.metrics.sanity_checks import equal_between
@@ -20,7 +20,7 @@ from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import write_csv
 
 # What makes two rows the same case: the expression and everything it is judged by.
-_TRUTH = ("image_id", "ref_id", "phrase", "patient", "height", "width", "truth_mask", "ignore_mask")
+_TRUTH = (*EXPRESSION, "patient", "height", "width", "truth_mask", "ignore_mask")
 
 
 def compare_models(
@@ -90,7 +90,7 @@ def _require_same_cases(
     first: pd.DataFrame, second: pd.DataFrame, first_path: Path, second_path: Path
 ) -> None:
     ids = set(first["sent_id"]), set(second["sent_id"])
-    one, two = (table.set_index("sent_id")[list(_TRUTH)].fillna("") for table in (first, second))
+    one, two = (table.set_index("sent_id", drop=False)[list(_TRUTH)].fillna("") for table in (first, second))
     common = sorted(ids[0] & ids[1])
     differ = (one.loc[common] != two.loc[common]).any(axis="columns")
     differences = {

@@ -8,6 +8,10 @@ import pandas as pd
 from refvessel import rle
 from refvessel.answer_status import Status
 from refvessel.errors import UserError
+from refvessel.metrics.cases import EXPRESSION
+
+# What the truth and the predictions both say of an expression that `sent_id` names.
+_STATED_TWICE = [name for name in EXPRESSION if name != "sent_id"]
 
 
 def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +30,7 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
         _refuse(f"more than once in the {name}", table["sent_id"][table["sent_id"].duplicated()])
     _refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))
     _refuse("predicted but unknown to the truth", set(predictions["sent_id"]) - set(truth["sent_id"]))
-    columns = ["sent_id", "image_id", "ref_id", "phrase", "status", "error", "num_seg", "mask"]
+    columns = [*EXPRESSION, "status", "error", "num_seg", "mask"]
     paired = truth.sort_values("sent_id").merge(
         predictions[columns], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
     )
@@ -60,7 +64,7 @@ def _refuse(fault: str, sent_ids: Iterable[int]) -> None:
 def _check_pair(row: Any) -> None:
     """Raise UserError where a prediction contradicts its truth or itself."""
     name = f"The expression with sent_id {row.sent_id}"
-    for key in ("image_id", "ref_id", "phrase"):
+    for key in _STATED_TWICE:
         expected, found = getattr(row, key), getattr(row, f"{key}_predicted")
         if expected != found:
             raise UserError(

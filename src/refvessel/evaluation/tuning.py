@@ -10,6 +10,7 @@ import pandas as pd
 from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.files import write_json
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.metrics.overlap import COUNTS, overlap_scores
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.probability import threshold_counts
@@ -18,7 +19,7 @@ from refvessel.predictions.table import read_predictions
 from refvessel.predictions.upsampling import image_logits, logit
 from refvessel.provenance import file_record, versions
 from refvessel.rle import decode
-from refvessel.settings.refinement_section import MODEL_THRESHOLD, TunedScore
+from refvessel.settings.refinement_section import TunedScore
 from refvessel.settings.scores_section import Scores
 
 THRESHOLDS = np.arange(1, 100) / 100

@@ -2,9 +2,8 @@
 
 import torch
 
+from refvessel.mask_logits import LOGITS_SCALE, MODEL_THRESHOLD
 from refvessel.model.modeling import upsample_logits
-
-_SCALE = 4  # from the logits to SAM2's input, in each direction
 
 
 def official_masks(logits: torch.Tensor, *, height: int, width: int) -> torch.Tensor:
@@ -16,8 +15,9 @@ def official_masks(logits: torch.Tensor, *, height: int, width: int) -> torch.Te
         width: of the image, in pixels.
 
     Returns:
-        bool (masks, height, width), where the probability is above one half.
+        bool (masks, height, width), where the probability is above MODEL_THRESHOLD.
     """
     if not len(logits):
         return torch.zeros(0, height, width, dtype=torch.bool)
-    return upsample_logits(logits, _SCALE * logits.shape[-1], height, width).sigmoid() > 0.5
+    upsampled = upsample_logits(logits, LOGITS_SCALE * logits.shape[-1], height, width)
+    return upsampled.sigmoid() > MODEL_THRESHOLD

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from refvessel.dataset.tree.expressions import Expression
-from refvessel.dataset.tree.loader import open_image, prompt_of
+from refvessel.dataset.tree.loader import open_image
 from refvessel.errors import UserError
 from refvessel.inference.augmentation import segment_flipped
 from refvessel.inference.devices import require_working_gpu
@@ -32,6 +32,7 @@ from refvessel.inference.prefetch import prefetch
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.predictions.prediction import Prediction
+from refvessel.prompts import prompt_of
 
 _NO_LOGITS = np.zeros((0, 0, 0), np.float16)
 _THREADS = 4  # that collect masks

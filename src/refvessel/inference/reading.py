@@ -14,6 +14,7 @@ from types import FrameType
 
 from torch.utils.data import DataLoader, Dataset
 
+from refvessel.cores import usable_cores
 from refvessel.dataset.tree.loader import read_image
 from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
@@ -59,7 +60,7 @@ def read_images(
     loader = DataLoader(
         _Images(tasks, processor),
         batch_size=None,
-        num_workers=min(readers, _MOST_READERS, cores(), len(tasks)),
+        num_workers=min(readers, _MOST_READERS, usable_cores(), len(tasks)),
         prefetch_factor=_IMAGES_AHEAD,
         multiprocessing_context="fork",
         worker_init_fn=_leave_signals_to_the_job,
@@ -97,11 +98,6 @@ def _kept_by_children() -> Iterator[None]:
 def _each(images: Iterator[ProcessedImage | UserError]) -> Generator[ProcessedImage | UserError, None, None]:
     """The same; closed, it lets go of PyTorch's iterator, which ends the processes."""
     yield from images
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _leave_signals_to_the_job(_worker: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import logging as transformers_logging
 
+from refvessel.artifacts import SHARD_SUFFIX
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
 from refvessel.dataset.tree.expressions import read_expressions
@@ -86,7 +87,7 @@ def segment_shard(
     kept = Path(output)
     if answers is not None:
         name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
-        kept = Path(answers) / run.identity[:_DIGITS] / f"{name}.jsonl"
+        kept = Path(answers) / run.identity[:_DIGITS] / f"{name}{SHARD_SUFFIX}"
     _complete(
         _Job(
             model=model,

@@ -100,7 +100,7 @@ class Segmenter:
         self,
         model: Sa2VAModel,
         processor: Sa2VAProcessor,
-        max_new_tokens: int = 2048,
+        max_new_tokens: int,
         drafts: Drafts | None = None,
     ) -> None:
         self._model = model

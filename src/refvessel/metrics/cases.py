@@ -8,15 +8,22 @@ import pandas as pd
 import pyarrow as pa
 
 from refvessel.errors import UserError
+from refvessel.metrics.overlap import COUNTS
 from refvessel.metrics.policy import SCORES
 from refvessel.parquet_file import read_parquet, write_parquet
 
+# What an expression is called in the tree and in predictions; `sent_id` alone tells it from all others.
+_EXPRESSION = {
+    "image_id": pa.string(),
+    "ref_id": pa.int64(),
+    "sent_id": pa.int64(),
+    "phrase": pa.string(),
+}
+EXPRESSION = tuple(_EXPRESSION)
+
 CASES_SCHEMA = pa.schema(
     [
-        ("image_id", pa.string()),
-        ("ref_id", pa.int64()),
-        ("sent_id", pa.int64()),
-        ("phrase", pa.string()),
+        *_EXPRESSION.items(),
         ("patient", pa.string()),
         ("status", pa.string()),  # of Status
         ("error", pa.string()),  # of a failed expression, else null
@@ -24,10 +31,7 @@ CASES_SCHEMA = pa.schema(
         ("width", pa.int64()),
         ("row_spacing", pa.float64()),  # height and width of a pixel in mm; null where unknown
         ("column_spacing", pa.float64()),
-        ("tp", pa.int64()),  # pixels; ignored ones are in none of the four
-        ("fp", pa.int64()),
-        ("fn", pa.int64()),
-        ("tn", pa.int64()),
+        *((count, pa.int64()) for count in COUNTS),  # pixels; ignored ones are in none of the four
         ("truth_pixels", pa.int64()),  # foreground sizes
         ("predicted_pixels", pa.int64()),
         ("truth_regions", pa.int64()),  # components

@@ -40,7 +40,7 @@ def overlap_scores(counts: pd.DataFrame, policy: EmptyPolicy) -> pd.DataFrame:
     NaN where the policy leaves a score undefined, and for the specificity of a truth that covers the whole
     image: it has no pixel to be specific about.
     """
-    tp, fp, fn = (counts[name].to_numpy(np.float64) for name in ("tp", "fp", "fn"))
+    tp, fp, fn = (counts[name].to_numpy(np.float64) for name in COUNTS[:3])
     numerators, denominators = overlap_ratios(counts)
     scores = {}
     for score in OVERLAP_SCORES:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from refvessel.geometry import WIDTH_EDGES
+from refvessel.metrics.overlap import COUNTS
 
 NO_VESSEL = "no vessel"
 
@@ -21,7 +22,7 @@ def subgroups(cases: pd.DataFrame) -> dict[str, pd.Series]:
     phrase, patient, truth_regions (components of the truth), vessel_width (mean of the truth, pixels),
     foreground_share (of the truth) and image_size (width x height).
     """
-    scored = cases[["tp", "fp", "fn", "tn"]].sum(axis="columns")
+    scored = cases[list(COUNTS)].sum(axis="columns")
     widths = _binned(cases["vessel_width"], WIDTH_EDGES, "{:g} px".format)
     shares = _binned(cases["truth_pixels"] / scored, _SHARE_EDGES, "{:.0%}".format)
     sizes = pd.DataFrame({"width": cases["width"], "height": cases["height"]})

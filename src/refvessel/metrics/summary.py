@@ -17,6 +17,7 @@ import pandas as pd
 
 from refvessel.answer_status import Status
 from refvessel.metrics.bootstrap import bca_interval, ratio
+from refvessel.metrics.cases import EXPRESSION
 from refvessel.metrics.overlap import COUNTS, overlap_ratios, overlap_scores
 from refvessel.metrics.policy import SCORES, EmptyPolicy
 from refvessel.metrics.referring import referring_terms
@@ -71,7 +72,7 @@ def nnunet_summary(cases: pd.DataFrame) -> dict[str, Any]:
     `summarise` say over how many it is. The masks are binary, so the one label is "1" and `foreground_mean` equals
     its mean over the expressions. An expression is identified by its ids instead of nnU-Net's two file names.
     """
-    ids = ["image_id", "ref_id", "sent_id", "phrase", "patient", "status"]
+    ids = (*EXPRESSION, "patient", "status")
     per_case = [
         {
             **{name: case[name] for name in ids},

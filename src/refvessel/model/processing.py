@@ -14,8 +14,8 @@ from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config, sam2_side
 from refvessel.model.isolation import tokenizer_alone
 from refvessel.model.prompt_templates import find_template
+from refvessel.prompts import IMAGE_PLACEHOLDER
 
-IMAGE_PLACEHOLDER = "<image>"
 _IMAGE_TOKEN = "<IMG_CONTEXT>"
 _SEG_TOKEN = "[SEG]"
 _LONGEST_REASON = 300  # characters

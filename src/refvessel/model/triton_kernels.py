@@ -5,8 +5,6 @@ where a window has 16 tokens. Here a tile holds as many whole windows as fit, an
 own window is masked.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -53,21 +51,21 @@ def attend_windows(
 
 @triton.jit
 def _attend(
-    query: Any,  # Triton takes other annotations for the types of its own variables
-    key: Any,
-    value: Any,
-    mixed: Any,
-    windows: Any,
-    query_stride: Any,
-    key_stride: Any,
-    scale: Any,
+    query,
+    key,
+    value,
+    mixed,
+    windows,
+    query_stride,
+    key_stride,
+    scale,
     HEADS: tl.constexpr,
     SIZE: tl.constexpr,
     QUERIES: tl.constexpr,
     TOKENS: tl.constexpr,
     WINDOWS: tl.constexpr,
     PADDED: tl.constexpr,
-) -> None:
+):
     program = tl.program_id(0)
     head = program % HEADS  # heads of a tile follow each other, as their channels do in memory
     first = (program // HEADS) * WINDOWS

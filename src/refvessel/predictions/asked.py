@@ -1,15 +1,15 @@
 """What a split asks of a model: images and phrases, and not the truths that the answers are compared with."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from refvessel.dataset.tree.expressions import Expression, read_expressions
-from refvessel.dataset.tree.loader import prompt_of
+from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.files import write_json
 from refvessel.predictions.identity import answer_identity, hashes_of_files
 from refvessel.predictions.prediction import Prediction
+from refvessel.prompts import prompt_of
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,21 @@ class Asked:
         )
 
 
-def asked_of(expressions: Iterable[Expression], run_identity: str, question: str) -> list[Asked]:
-    """What expressions ask in a run, in their order; `question` is the prompt with `{phrase}`."""
-    expressions = list(expressions)
-    images = hashes_of_files(each.image_path for each in expressions)
+def asked_of(
+    expressions: Sequence[Sentence],
+    run_identity: str,
+    question: str,
+    images: Mapping[Path, str] | None = None,
+) -> list[Asked]:
+    """What expressions ask in a run, in their order.
+
+    Args:
+        expressions: of a tree.
+        run_identity: see `Run.identity`.
+        question: the prompt with `{phrase}`.
+        images: SHA-256 of each image file; None: they are hashed now.
+    """
+    images = hashes_of_files(each.image_path for each in expressions) if images is None else images
     return [
         Asked(
             each.image_id,

@@ -1,14 +1,14 @@
 """All shards of a split into one table, every expression exactly once."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from refvessel.dataset.tree.expressions import Expression, read_expressions
+from refvessel.dataset.tree.expressions import Sentence, read_sentences
 from refvessel.errors import UserError
-from refvessel.predictions.asked import asked_of
-from refvessel.predictions.identity import dataset_identity
+from refvessel.predictions.asked import Asked, asked_of
+from refvessel.predictions.identity import dataset_identity, hashes_of_files
 from refvessel.predictions.prediction import Prediction, read_shard
 from refvessel.predictions.run_file import common_run, run_identity
 from refvessel.predictions.table import write_predictions
@@ -27,12 +27,16 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
         UserError: where an expression is missing or there twice, a prediction is of another expression, image or
             image size, or the shards are of different runs.
     """
-    expressions = read_expressions(dataset, split)
-    predictions = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
+    expressions = read_sentences(dataset, split)
+    with ThreadPoolExecutor(1) as beside:  # images are hashed while shards are parsed
+        hashing = beside.submit(hashes_of_files, [each.image_path for each in expressions])
+        predictions = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
     _require_each_once(expressions, predictions, split)
     _require_same_expressions(expressions, predictions)
     run = common_run(shards)
-    _require_same_images(expressions, predictions, run)
+    if run is not None:
+        asked = asked_of(expressions, run_identity(run), run["question"], hashing.result())
+        _require_same_images(asked, predictions)
     provenance = {
         "run": run,
         "dataset": dataset_identity(dataset),
@@ -48,7 +52,7 @@ def _existing(shard: Path) -> Path:
     return shard
 
 
-def _require_each_once(expressions: list[Expression], predictions: list[Prediction], split: str) -> None:
+def _require_each_once(expressions: list[Sentence], predictions: list[Prediction], split: str) -> None:
     wanted = {each.sent_id for each in expressions}
     found = Counter(each.sent_id for each in predictions)
     for problem, sent_ids in (
@@ -64,7 +68,7 @@ def _require_each_once(expressions: list[Expression], predictions: list[Predicti
             raise UserError(f"split {split}: {len(sent_ids)} expressions (sent_id {named}) {problem}.")
 
 
-def _require_same_expressions(expressions: list[Expression], predictions: list[Prediction]) -> None:
+def _require_same_expressions(expressions: list[Sentence], predictions: list[Prediction]) -> None:
     by_sent_id = {each.sent_id: each for each in expressions}
     for prediction in predictions:
         expression = by_sent_id[prediction.sent_id]
@@ -81,16 +85,12 @@ def _require_same_expressions(expressions: list[Expression], predictions: list[P
                 )
 
 
-def _require_same_images(
-    expressions: list[Expression], predictions: list[Prediction], run: Mapping[str, Any] | None
-) -> None:
+def _require_same_images(asked: list[Asked], predictions: list[Prediction]) -> None:
     """Each answer must be to the image that the tree holds now."""
-    if run is None:
-        return
     found = {each.sent_id: each for each in predictions}
-    for asked in asked_of(expressions, run_identity(run), run["question"]):
-        if found[asked.sent_id].identity != asked.identity:
+    for each in asked:
+        if found[each.sent_id].identity != each.identity:
             raise UserError(
-                f"sent_id {asked.sent_id}: the prediction answers another image or question than the tree holds "
-                f"for {asked.image_id}; segment this data set again."
+                f"sent_id {each.sent_id}: the prediction answers another image or question than the tree holds "
+                f"for {each.image_id}; segment this data set again."
             )

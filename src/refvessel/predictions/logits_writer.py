@@ -22,6 +22,8 @@ from refvessel.predictions.logits_file import (
 )
 from refvessel.predictions.prediction import Prediction
 
+_PARTS = "[0-9]*.npz"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -39,7 +41,7 @@ def places_of_logits(shard: Path, records: Iterable[Prediction]) -> dict[str, Pl
         stored = set(stored_names(file))
         names = {each.identity: name_of_array(each.sent_id) for each in records}
         places = {identity: Place(file, name) for identity, name in names.items() if name in stored}
-    for path in sorted(parts.glob("[0-9]*.npz")):  # where a killed job left them twice, they are the same
+    for path in sorted(parts.glob(_PARTS)):  # where a killed job left them twice, they are the same
         places |= {name: Place(path, name) for name in stored_names(path)}
     return places
 
@@ -55,7 +57,7 @@ class LogitsWriter:
     def add(self, logits: Mapping[str, np.ndarray]) -> None:
         """Store arrays by the identity of their answer; they are on the disk when this returns."""
         if logits:
-            number = len(list(self._parts.glob("[0-9]*.npz")))
+            number = len(list(self._parts.glob(_PARTS)))
             with atomic_file(self._parts / f"{number:06}.npz") as temporary:
                 np.savez(temporary, allow_pickle=False, **logits)
 

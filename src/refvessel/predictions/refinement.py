@@ -9,6 +9,7 @@ import numpy as np
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.predictions.logits_file import read_logits
 from refvessel.predictions.postprocessing import drop_small_components, fill_small_holes
 from refvessel.predictions.prediction import Prediction
@@ -17,7 +18,7 @@ from refvessel.predictions.table import read_records, write_predictions
 from refvessel.predictions.upsampling import masks_of_logits
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE, decode, empty, encode, is_rle, union
-from refvessel.settings.refinement_section import MODEL_THRESHOLD, Refinement
+from refvessel.settings.refinement_section import Refinement
 
 
 def refine_predictions(

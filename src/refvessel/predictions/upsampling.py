@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.sparse import csr_array
 
-_SCALE = 4  # from the logits to SAM2's input, in each direction
+from refvessel.mask_logits import LOGITS_SCALE
 
 
 def image_logits(logits: np.ndarray, *, height: int, width: int) -> np.ndarray:
@@ -43,7 +43,7 @@ def logit(probability: np.ndarray | float) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _to_image(side: int, length: int) -> csr_array:
     """From `side` logits along an axis to the `length` pixels of an image, by way of SAM2's input."""
-    return _interpolation(_SCALE * side, length) @ _interpolation(side, _SCALE * side)
+    return _interpolation(LOGITS_SCALE * side, length) @ _interpolation(side, LOGITS_SCALE * side)
 
 
 def _interpolation(before: int, after: int) -> csr_array:

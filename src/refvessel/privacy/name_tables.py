@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refvessel.artifacts import DATASET
+from refvessel.artifacts import DATASET, MANIFEST
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, read_json
 from refvessel.privacy.private import private_folder
@@ -79,7 +79,7 @@ def table_of_tree(tree: Path, key_file: Path) -> Path:
 def stated_identities(folder: Path) -> dict[str, Path]:
     """Identity -> file that states it: of the name tables of all trees and reports below a folder."""
     stated: dict[str, Path] = {}
-    for name, key in ((DATASET, "name_table"), ("manifest.json", "name_tables")):
+    for name, key in ((DATASET, "name_table"), (MANIFEST, "name_tables")):
         for path in sorted(Path(folder).rglob(name)):
             content = read_json(path)
             found = content.get(key) if isinstance(content, dict) else None

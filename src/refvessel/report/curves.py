@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.report.drawing import INK, PALETTE, svg_figure
-from refvessel.settings.refinement_section import MODEL_THRESHOLD
 
 _LINES = {"dice_mean": "Dice", "iou_mean": "IoU", "precision_mean": "precision", "recall_mean": "recall"}
 _STYLES = ("-", "--", "-.", ":")  # told apart without colours, too

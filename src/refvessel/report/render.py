@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from refvessel.answer_status import Status
-from refvessel.artifacts import CASES, RANKING, SUMMARY, THRESHOLDS
+from refvessel.artifacts import CASES, FIGURES, MANIFEST, PAGE, SUMMARY, TABLES, THRESHOLDS
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
 from refvessel.report.compared_models import Comparison, read_comparison
@@ -21,13 +22,11 @@ from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, t
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
-from refvessel.report.tables import write_tables
+from refvessel.report.tables import OF_COMPARISONS, write_tables
 from refvessel.settings.privacy_section import Privacy
-from refvessel.settings.refinement_section import MODEL_THRESHOLD
 
-_OF_COMPARISONS = ("comparisons.csv", RANKING)
 _MOST_OF_A_PHRASE = 200  # characters in a caption
-_CONTENTS = ("figures", "index.html", "manifest.json", "tables")
+_CONTENTS = (FIGURES, PAGE, MANIFEST, TABLES)
 
 
 def render_report(
@@ -63,14 +62,14 @@ def render_report(
     ]
     compared = [read_comparison(path, artifacts) for path in comparisons]
     with atomic_directory(Path(output)) as folder:
-        for name in ("tables", "figures"):
+        for name in (TABLES, FIGURES):
             (folder / name).mkdir()
-        captions = write_tables(artifacts, compared, folder / "tables")
-        figures = {one.evaluation.name: _draw_figures(one, folder / "figures") for one in artifacts}
+        captions = write_tables(artifacts, compared, folder / TABLES)
+        figures = {one.evaluation.name: _draw_figures(one, folder / FIGURES) for one in artifacts}
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
-        (folder / "index.html").write_text(render_page(artifacts, compared, figures, used, accepted), "utf-8")
+        (folder / PAGE).write_text(render_page(artifacts, compared, figures, used, accepted), "utf-8")
         manifest = _manifest(folder, artifacts, compared, captions, figures, used)
-        write_json(folder / "manifest.json", manifest | _searched_for(artifacts, accepted))
+        write_json(folder / MANIFEST, manifest | _searched_for(artifacts, accepted))
         check_privacy(
             folder,
             name_tables,
@@ -199,13 +198,13 @@ def _manifest(
     compared_files = {name: sha256 for one in compared for name, sha256 in one.hashes.items()}
     summaries = {name: sha256 for name, sha256 in files.items() if name.endswith(f"/{SUMMARY}")}
     described = {
-        f"tables/{name}": (caption, compared_files if name in _OF_COMPARISONS else summaries)
+        f"{TABLES}/{name}": (caption, compared_files if Path(name).stem in OF_COMPARISONS else summaries)
         for name, caption in captions.items()
     }
     for figure in (figure for drawn in figures.values() for figure in drawn):
-        described[f"figures/{figure.path.name}"] = (figure.caption, figure.sources)
+        described[f"{FIGURES}/{figure.path.name}"] = (figure.caption, figure.sources)
         files |= figure.sources
-    described["index.html"] = ("The report's page", files | compared_files)
+    described[PAGE] = ("The report's page", files | compared_files)
     return {
         "versions": used,
         "outputs": {

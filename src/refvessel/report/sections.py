@@ -16,9 +16,9 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
+from refvessel.settings.section import KEY
 
 _LONGEST_STEM = 160  # characters; a file name has 255 bytes
-_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         for field in ("model", "dataset", "split"):
-            if not _KEY.fullmatch(getattr(self, field)):
+            if not re.fullmatch(KEY, getattr(self, field)):
                 raise UserError(
                     f"The {field} '{getattr(self, field)}' cannot name a file; "
                     "use letters, digits, underscores and hyphens."

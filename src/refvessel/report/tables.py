@@ -16,7 +16,7 @@ from refvessel.report.sections import Artifacts
 from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
-HEADINGS = {
+_HEADINGS = {
     "n_expressions": "n",
     "n_patients": "Patients",
     "n_failed": "Failed",
@@ -28,7 +28,9 @@ HEADINGS = {
     "dice_patient_mean_high": "to",
     "dice_pooled": "Dice pooled",
     "iou_mean": "IoU mean",
+    "recall_mean": "Recall mean",
     "cldice_mean": "clDice mean",
+    "nsd_mean": "NSD mean",
     "hd95_mean": "HD95 mean",
     "ciou": "cIoU",
     "giou": "gIoU",
@@ -63,19 +65,10 @@ GROUPINGS = {
     "foreground_share": "Foreground share",
     "image_size": "Image size",
 }
-RASTERISER_HEADINGS = {
-    "n_expressions": "n",
-    "n_patients": "Patients",
-    "dice_mean": "Dice mean",
-    "dice_patient_mean": "Dice patient mean",
-    "dice_patient_mean_low": "95% from",
-    "dice_patient_mean_high": "to",
-    "iou_mean": "IoU mean",
-    "recall_mean": "Recall mean",
-    "cldice_mean": "clDice mean",
-    "nsd_mean": "NSD mean",
-    "hd95_mean": "HD95 mean",
-}
+_OF_RASTERISERS_ALONE = ("recall_mean", "nsd_mean")
+_OVERALL_ALONE = ("n_failed", "n_no_seg", "n_empty_prediction", "dice_pooled", "ciou", "giou", "pr_at_50")
+HEADINGS = {name: heading for name, heading in _HEADINGS.items() if name not in _OF_RASTERISERS_ALONE}
+RASTERISER_HEADINGS = {name: heading for name, heading in _HEADINGS.items() if name not in _OVERALL_ALONE}
 _LATEX_COLUMNS = (  # what fits the width of a printed page
     "n_expressions",
     "n_patients",
@@ -89,6 +82,11 @@ _LATEX_COLUMNS = (  # what fits the width of a printed page
     "ciou",
     "giou",
 )
+# Tables that comparisons of models are made into: what makes them, and their captions.
+OF_COMPARISONS = {
+    "comparisons": (tests_table, "Every two models of a split, compared"),
+    "ranking": (ranking_table, "Ranks of the models of a split"),
+}
 _LATEX_CELL = 60  # characters
 # Other signs in TeX's old text encoding; pandas escapes those that are commands.
 _LATEX_SIGNS = str.maketrans(
@@ -152,11 +150,8 @@ def write_tables(
         (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
     if comparisons:
-        for name, table, caption in (
-            ("comparisons", tests_table(comparisons), "Every two models of a split, compared"),
-            ("ranking", ranking_table(comparisons), "Ranks of the models of a split"),
-        ):
-            write_csv(table, folder / f"{name}.csv")
+        for name, (table_of, caption) in OF_COMPARISONS.items():
+            write_csv(table_of(comparisons), folder / f"{name}.csv")
             captions[f"{name}.csv"] = caption
     return captions
 

@@ -1,9 +1,14 @@
 """A data set: where it lies, how it is read, what is asked of it, and who is in which split."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from refvessel.settings.public_layouts import LAYOUTS
 from refvessel.settings.section import Location, Number, Section, Stated, setting
 
+if TYPE_CHECKING:
+    Layout = str
+else:
+    Layout = Literal[tuple(sorted(LAYOUTS))]
 Target = Literal["phrase", "region"]
 CrossingOutlines = Literal["refuse", "draw"]
 HASH_BITS = 256  # of a perceptual hash
@@ -13,7 +18,7 @@ DEFAULT_RATIOS = {"train": 0.7, "val": 0.1, "test": 0.2}
 class Options(Stated):
     """What a format must know beside the folder."""
 
-    layout: Literal["arcade", "chase_db1", "dca1", "drive", "fives", "hrf", "stare", "xcad"] = setting(
+    layout: Layout = setting(
         None, "A public data set as it is unpacked; stands for the options that read it."
     )
     images: str = setting(

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from refvessel.errors import UserError
+from refvessel.prompts import IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER
 from refvessel.settings.memory import stated_memory
 from refvessel.settings.section import Section, setting
 
@@ -12,7 +13,7 @@ Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16"]
 LanguageWeights = Literal["int8", "float8"]
 
-_PLACEHOLDERS = ("<image>", "{phrase}")
+_PLACEHOLDERS = (IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER)
 
 
 class Inference(Section):
@@ -75,7 +76,7 @@ class Inference(Section):
     device: Device | None = setting(None, "Where models run; null is a GPU where there is one.")
     question: str = setting(
         "<image>\n Please segment {phrase} in this image.",  # the official one; mind the blank
-        "The prompt, with `<image>` and `{phrase}` once each.",
+        f"The prompt, with `{IMAGE_PLACEHOLDER}` and `{PHRASE_PLACEHOLDER}` once each.",
     )
     max_new_tokens: int = setting(2048, "Longest answer.", unit="tokens", ge=1)
     flips: bool = setting(

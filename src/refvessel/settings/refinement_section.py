@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.section import Section, setting
 
-MODEL_THRESHOLD = 0.5  # of the masks that the model's own code makes
 TUNING_SPLIT = "val"
 TunedScore = Literal["dice", "iou"]
 

@@ -79,5 +79,6 @@ def _distinct(items: _Items) -> _Items:
 
 Number = int | float  # a whole one stays whole, as it is written into artifacts
 Location = Annotated[Path, Strict(False)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+KEY = "[A-Za-z0-9_-]+"  # of models, data sets and splits, which stand in paths
+Name = Annotated[str, Field(pattern=f"^{KEY}$")]
 Distinct = AfterValidator(_distinct)

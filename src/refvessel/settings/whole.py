@@ -5,11 +5,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, Strict, model_validator
 
 from refvessel.artifacts import PREDICTIONS, REFINED
+from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.dataset_section import Dataset
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
-from refvessel.settings.refinement_section import MODEL_THRESHOLD, TUNING_SPLIT, Refinement
+from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 from refvessel.settings.section import Distinct, Name, Section, Stated, setting
 

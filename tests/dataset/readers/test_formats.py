@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from refvessel import rle
-from refvessel.dataset.readers.layouts import LAYOUTS
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
+from refvessel.settings.public_layouts import LAYOUTS
 
 VESSEL = np.zeros((30, 40), bool)
 VESSEL[5:9, 3:35] = True

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -14,12 +15,13 @@ from refvessel.dataset.conversion.original_names import keep_original_names
 from refvessel.dataset.conversion.phrases import labels_left_out, phrases_of_labels, phrases_without_label
 from refvessel.dataset.conversion.spool import Spool
 from refvessel.dataset.conversion.truths import TruthRule
-from refvessel.dataset.patients.identities import identify
+from refvessel.dataset.patients.identities import Identified, identify
 from refvessel.dataset.patients.pseudonyms import OriginalNames, Pseudonyms, read_or_create_key
 from refvessel.dataset.patients.splits import SplitRule
 from refvessel.dataset.patients.stated import Origins
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
+from refvessel.dataset.readers.records import Record
 from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
@@ -50,67 +52,95 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
     Raises:
         UserError: with all problems of the data, up to 20, one per line; nothing is written then.
     """
-    root, output, key_file = settings.root, Path(output), settings.key_file
-    truth_rule = TruthRule(settings.target, settings.include_empty, settings.crossing_outlines)
-    split_rule = SplitRule(
-        settings.single_split, settings.splits, settings.split_seed, settings.split_by_frames
-    )
-    origins = Origins(settings.patient_pattern, settings.patients, own_splits=settings.splits is None)
-    gates = Gates(settings.near_duplicates, settings.trained_on)
-    left_out = labels_left_out(settings.phrases)
-    _require_places(root, output, key_file)
-
-    problems = Problems()
-    records_of_format = read_records(settings.format, root, settings.options.given(), problems, left_out)
-    found = list(tqdm(records_of_format, "reading annotations", unit="image", disable=None))
+    output, rules, problems = Path(output), _Rules.of(settings), Problems()
+    _require_places(settings.root, output, settings.key_file)
+    found = _read(settings, problems)
     records = [record for record in found if record.annotation is not None]
     labels = phrases_of_labels(settings.phrases, records, problems)
-    names = Pseudonyms(read_or_create_key(key_file)) if settings.pseudonymise else OriginalNames()
-    identities = identify(records, origins, split_rule, names, problems)
+    names = Pseudonyms(read_or_create_key(settings.key_file)) if settings.pseudonymise else OriginalNames()
+    identities = identify(records, rules.origins, rules.splits, names, problems)
     with atomic_directory(output) as tree:
         spool = Spool(tree)
-        several_splits = len({identity.split for identity in identities}) > 1
         converted = convert_images(
             identities,
             labels,
             tree,
             spool,
             problems,
-            rule=truth_rule,
-            hashed=several_splits and gates.near_duplicates is not None,
-            jobs=threads,
+            rule=rules.truths,
+            hashed=rules.compares(identities),
+            threads=threads,
         )
         kept = [item for item in converted if item.tally.expressions]
-        gate_findings = gates.check(kept, origins, tree / IMAGES, problems)
+        gate_findings = rules.gates.check(kept, rules.origins, tree / IMAGES, problems)
         problems.raise_any()
-        if not kept:
-            vanished = sum(item.tally.regions_without_pixels for item in converted)
-            why = f" ({vanished} annotated regions have no pixel)" if vanished else ""
-            raise UserError(
-                f"{root} holds no image with an expression in the form {settings.format!r}{why}; check both."
-            )
-        table, collisions = keep_original_names(key_file, output, names, identities, labels)
+        _require_any(kept, converted, settings)
+        table, collisions = keep_original_names(settings.key_file, output, names, identities, labels)
         _write_tree(tree, kept, spool, list(dict.fromkeys(labels.values())))
-        summary = {
-            "source_format": settings.format,
-            "target": settings.target,
-            "include_empty": settings.include_empty,
-            "crossing_outlines": settings.crossing_outlines,
-            "pseudonymised": settings.pseudonymise,
-            **table,
-            **dataset_record(
-                converted,
-                kept,
-                split_rule.effective_ratios,
-                gate_findings,
-                images_not_annotated=len(found) - len(records),
-                phrases_without_label=phrases_without_label(labels, records),
-            ),
-        }
-        summary["warnings"] += collisions
+        record = dataset_record(
+            converted,
+            kept,
+            rules.splits.effective_ratios,
+            gate_findings,
+            images_not_annotated=len(found) - len(records),
+            phrases_without_label=phrases_without_label(labels, records),
+        )
+        summary = {**_asked(settings), **table, **record, "warnings": record["warnings"] + collisions}
         write_json(tree / DATASET, summary)
     print(told(summary), file=sys.stderr)
     return summary
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What the settings say of truths, splits, patients and gates."""
+
+    truths: TruthRule
+    splits: SplitRule
+    origins: Origins
+    gates: Gates
+
+    @classmethod
+    def of(cls, settings: Dataset) -> Self:
+        return cls(
+            TruthRule(settings.target, settings.include_empty, settings.crossing_outlines),
+            SplitRule(settings.single_split, settings.splits, settings.split_seed, settings.split_by_frames),
+            Origins(settings.patient_pattern, settings.patients, own_splits=settings.splits is None),
+            Gates(settings.near_duplicates, settings.trained_on),
+        )
+
+    def compares(self, identities: Sequence[Identified]) -> bool:
+        """Whether images of different splits are compared."""
+        return self.gates.near_duplicates is not None and len({each.split for each in identities}) > 1
+
+
+def _read(settings: Dataset, problems: Problems) -> list[Record]:
+    """The records of all images, in the order of the reader."""
+    left_out = labels_left_out(settings.phrases)
+    records = read_records(settings.format, settings.root, settings.options.given(), problems, left_out)
+    return list(tqdm(records, "reading annotations", unit="image", disable=None))
+
+
+def _require_any(kept: Sequence[Converted], converted: Sequence[Converted], settings: Dataset) -> None:
+    """Refuse data without an expression."""
+    if kept:
+        return
+    vanished = sum(item.tally.regions_without_pixels for item in converted)
+    why = f" ({vanished} annotated regions have no pixel)" if vanished else ""
+    raise UserError(
+        f"{settings.root} holds no image with an expression in the form {settings.format!r}{why}; check both."
+    )
+
+
+def _asked(settings: Dataset) -> dict[str, Any]:
+    """What `dataset.json` says of the settings."""
+    return {
+        "source_format": settings.format,
+        "target": settings.target,
+        "include_empty": settings.include_empty,
+        "crossing_outlines": settings.crossing_outlines,
+        "pseudonymised": settings.pseudonymise,
+    }
 
 
 def _write_tree(root: Path, kept: Sequence[Converted], spool: Spool, phrases: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from refvessel.cores import usable_cores
 from refvessel.dataset.conversion.outlines_of_truths import outlines_of_regions, outlines_of_truths
 from refvessel.dataset.conversion.sensitivity import Redrawn, redraw
 from refvessel.dataset.conversion.spool import Place, Spool, pack
@@ -68,9 +69,9 @@ def convert_images(
     *,
     rule: TruthRule,
     hashed: bool,
-    jobs: int | None,
+    threads: int | None,
 ) -> list[Converted]:
-    """Convert the images in `jobs` processes, in order; report what is wrong, until there are enough problems.
+    """Convert the images in `threads` processes, in order; report what is wrong, until there are enough problems.
 
     `hashed` says whether their perceptual hashes are wanted.
 
@@ -80,8 +81,10 @@ def convert_images(
     sample = sampled(identity.image_id for identity in identities)
     convert = partial(_convert_image, phrases=phrases, tree=tree, rule=rule, hashed=hashed, sample=sample)
     converted: list[Converted] = []
-    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
-    with closing(map_in_processes(convert, identities, jobs=jobs, seconds=SECONDS_PER_IMAGE)) as results:
+    threads = usable_cores() if threads is None else threads
+    with closing(
+        map_in_processes(convert, identities, threads=threads, seconds=SECONDS_PER_IMAGE)
+    ) as results:
         progress = tqdm(results, "converting images", len(identities), unit="image", disable=None)
         for identity, result in zip(identities, progress, strict=True):
             if isinstance(result, Problems):

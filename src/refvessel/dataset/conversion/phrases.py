@@ -7,8 +7,7 @@ from typing import Any
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.records import Record
 from refvessel.errors import UserError
-
-_IMAGE = "<image>"
+from refvessel.prompts import IMAGE_PLACEHOLDER
 
 
 def require_phrases(phrases: Mapping[Any, str | None]) -> dict[str, str | None]:
@@ -31,10 +30,10 @@ def require_phrases(phrases: Mapping[Any, str | None]) -> dict[str, str | None]:
                 f"phrases: the label {label!r} has a phrase without text; write what to ask for, or null to leave "
                 "the label out."
             )
-        if phrase is not None and _IMAGE in phrase:
+        if phrase is not None and IMAGE_PLACEHOLDER in phrase:
             raise UserError(
-                f"phrases: the phrase of {label!r} holds {_IMAGE}, which stands for the image in a prompt; "
-                "remove it."
+                f"phrases: the phrase of {label!r} holds {IMAGE_PLACEHOLDER}, which stands for the image in a "
+                "prompt; remove it."
             )
     return {label.strip(): None if phrase is None else phrase.strip() for label, phrase in phrases.items()}
 

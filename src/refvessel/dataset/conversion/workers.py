@@ -29,19 +29,19 @@ class Ended:
 
 
 def map_in_processes(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], *, jobs: int, seconds: float
+    function: Callable[[_Item], _Result], items: Sequence[_Item], *, threads: int, seconds: float
 ) -> Generator[_Result | Ended, None, None]:
     """Yield `function(item)` per item in order, or Ended where that crashed or took more than `seconds`.
 
-    `jobs` processes are forked, so that neither the function nor the items are pickled: results are. An exception
-    of the function is raised here.
+    `threads` processes are forked, so that neither the function nor the items are pickled: results are. An
+    exception of the function is raised here.
     """
     # Forked, since other ways of starting run the calling script again, which Snakemake's are not made for.
     # What is there already is kept out of garbage collections, in which each process would copy all of it.
     if len(items) >= _WORTH_FREEZING:
         gc.collect()
         gc.freeze()
-    workers = [_Worker(function, items) for _ in range(min(jobs, len(items)))]
+    workers = [_Worker(function, items) for _ in range(min(threads, len(items)))]
     results: dict[int, Any] = {}
     given = 0
     try:

@@ -18,6 +18,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
 from refvessel.settings.dataset_section import DEFAULT_RATIOS
 
+_WITHOUT_TEST = ("train", "val")  # the splits that the official loader knows by their whole name
 # The remedy where nobody says who is on the images.
 STATE_PATIENTS = (
     "set patient_pattern or patients (where every image shows another patient: "
@@ -27,7 +28,7 @@ STATE_PATIENTS = (
 
 def require_split_name(split: str) -> None:
     """Raise UserError unless the official loader can select the split: train, val, or a name with `test` in it."""
-    if split not in ("train", "val") and "test" not in split:
+    if split not in _WITHOUT_TEST and "test" not in split:
         raise UserError(f"The split {split!r} is not train, val or a name that contains test; rename it.")
 
 
@@ -106,8 +107,8 @@ def split_by_frames(frames: Mapping[str, int], ratios: Mapping[str, float], seed
 
 def _place(split: str) -> tuple[int, str]:
     """Where a split stands among others, in whatever order they are given: train, val, then by name."""
-    known = ("train", "val")
-    return (known.index(split) if split in known else len(known), split)
+    known = split in _WITHOUT_TEST
+    return (_WITHOUT_TEST.index(split) if known else len(_WITHOUT_TEST), split)
 
 
 def _position(patient: str, seed: int) -> float:

@@ -8,9 +8,9 @@ from typing import Any
 
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers import FORMATS
-from refvessel.dataset.readers.layouts import LAYOUTS
 from refvessel.dataset.readers.records import Reader, Record
 from refvessel.errors import UserError
+from refvessel.settings.public_layouts import LAYOUTS
 
 _LEFT_OUT = "left_out"  # the parameter of a reader that is no option
 

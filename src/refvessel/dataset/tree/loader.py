@@ -10,13 +10,9 @@ from refvessel import rle
 from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.errors import UserError
 from refvessel.image_files import decode_file
+from refvessel.prompts import IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER, prompt_of
 
 _SHOWN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that RGB keeps as they look
-
-
-def prompt_of(question: str, phrase: str) -> str:
-    """The whole prompt for a phrase; `question` has `{phrase}`."""
-    return question.replace("{phrase}", phrase)
 
 
 class ReferringDataset:
@@ -28,7 +24,7 @@ class ReferringDataset:
     """
 
     def __init__(self, root: Path, split: str, question: str) -> None:
-        for placeholder in ("<image>", "{phrase}"):
+        for placeholder in (IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER):
             if placeholder not in question:
                 raise UserError(f"The question {question!r} has no {placeholder}; add it.")
         self._question = question

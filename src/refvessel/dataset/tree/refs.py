@@ -11,7 +11,7 @@ from typing import Any
 
 from refvessel.dataset.tree import plain_pickle
 from refvessel.errors import UserError
-from refvessel.files import parse_json
+from refvessel.files import parse_json, unreadable_is_a_user_error
 
 PROTOCOL = 2  # the official file's
 
@@ -27,12 +27,8 @@ def read_refs(path: Path) -> list[Any]:
     What JSON does not know comes as JSON writes it: tuples are lists, and keys are text.
     """
     path = Path(path)
-    try:
+    with unreadable_is_a_user_error(path):
         size = path.stat().st_size
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the path.") from None
-    except OSError as error:
-        raise UserError(f"{path} could not be read ({error.strerror}); check the path.") from None
     refs = parse_json(_as_json(path, size), f"{path}, read as plain data,")
     if not isinstance(refs, list):
         raise UserError(f"{path} holds {type(refs).__name__}, not a list of refs; replace the file.")
