@@ -64,7 +64,7 @@ class ForkedJob:
     def communicate(self, timeout: float | None = None) -> tuple[None, str]:
         self._process.join(timeout)
         assert self.poll() is not None, "the job did not end in time"
-        with open(self._stderr, encoding="utf-8") as told:  # less than a pipe holds
+        with os.fdopen(self._stderr, encoding="utf-8") as told:  # less than a pipe holds
             return None, told.read()
 
 
