@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 from refvessel import artifacts
@@ -12,7 +13,7 @@ PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
 
 def at(*parts, **names):
     """A path below the results, of which some names are known."""
-    path = "/".join(("<results>", *parts))
+    path = os.path.join("<results>", *parts)
     for wildcard, name in names.items():
         path = path.replace(f"{{{wildcard}}}", name)
     return path

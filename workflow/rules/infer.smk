@@ -22,10 +22,10 @@ rule segment_shard:
         dataset=ancient(at(artifacts.OF_DATASET)),
     output:
         **where_logits_are_stored(
-            logits=at(artifacts.OF_SHARDS, "{part}" + artifacts.LOGITS_SUFFIX)
+            logits=at(artifacts.OF_SHARDS, f"{{part}}{artifacts.LOGITS_SUFFIX}")
         ),
-        shard=at(artifacts.OF_SHARDS, "{part}" + artifacts.SHARD_SUFFIX),
-        run=at(artifacts.OF_SHARDS, "{part}" + artifacts.RUN_SUFFIX),
+        shard=at(artifacts.OF_SHARDS, f"{{part}}{artifacts.SHARD_SUFFIX}"),
+        run=at(artifacts.OF_SHARDS, f"{{part}}{artifacts.RUN_SUFFIX}"),
     log:
         "<logs>/infer/{model}/{dataset}/{split}/{part}.log",
     benchmark:
