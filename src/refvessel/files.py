@@ -18,7 +18,7 @@ from refvessel.temporaries import new_file, new_folder, new_temporary
 from refvessel.yaml_text import LARGEST_YAML, parse_yaml
 
 _SYNC_THREADS = (
-    8  # file systems write what several threads wait for at once: ten times as many files a second
+    8  # file systems write what several threads wait for at once: ten times as many files per second
 )
 # How the text begins that version control leaves where a large file was not fetched.
 _POINTERS = {

@@ -62,7 +62,7 @@ def dataset_state(wildcards):
 
 
 def of_evaluations(pattern):
-    """One path an evaluation; the pattern has {model}, {dataset} and {split}."""
+    """One path per evaluation; the pattern has {model}, {dataset} and {split}."""
     return [
         pattern.format(**evaluation.canonical()) for evaluation in settings.evaluations
     ]
@@ -121,7 +121,7 @@ def tuned_threshold(wildcards):
 
 
 def comparisons(pattern):
-    """One path a split on which several models are evaluated; the pattern has {dataset} and {split}."""
+    """One path per split on which several models are evaluated; the pattern has {dataset} and {split}."""
     return [
         pattern.format(dataset=dataset, split=split)
         for dataset, split in settings.compared_splits()

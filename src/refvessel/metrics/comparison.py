@@ -24,7 +24,7 @@ _RANKING = (
 
 
 def patient_scores(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFrame:
-    """One row a patient, one column a model: the mean over expressions for which all models have the score.
+    """One row per patient, one column per model: the mean over expressions for which all models have the score.
 
     The tables of cases have the same expressions in the same order.
     """
@@ -32,7 +32,7 @@ def patient_scores(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFra
 
 
 def _compared(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFrame:
-    """One row an expression for which all models have the score, by its patient; one column a model."""
+    """One row per expression for which all models have the score, by its patient; one column per model."""
     patients = pd.Index(next(iter(models.values()))["patient"], name="patient")
     scores = {name: cases[score].to_numpy() for name, cases in models.items()}
     return pd.DataFrame(scores, index=patients).dropna()

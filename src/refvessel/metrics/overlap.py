@@ -51,7 +51,7 @@ def overlap_scores(counts: pd.DataFrame, policy: EmptyPolicy) -> pd.DataFrame:
 
 
 def overlap_ratios(counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Numerators and denominators of the formulas of OVERLAP_SCORES, a column a score, a row a row of counts."""
+    """Numerators and denominators of the formulas of OVERLAP_SCORES: a column per score, a row per case."""
     tp, fp, fn, tn = (counts[name] for name in COUNTS)
     numerators = {"dice": 2 * tp, "iou": tp, "precision": tp, "recall": tp, "specificity": tn}
     denominators = {

@@ -16,7 +16,7 @@ def giou_terms(intersections: ArrayLike, unions: ArrayLike) -> np.ndarray:
 
 
 def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:
-    """What each expression adds to the scores that are means: one column a score, one row a case, float64.
+    """What each expression adds to the scores that are means: one column per score, one row per case, float64.
 
     giou      I / (U + 1e-5); 1 where the union U is empty
     pr_at_k   1 where the IoU is strictly above k percent, else 0

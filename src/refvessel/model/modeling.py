@@ -286,7 +286,7 @@ class Sa2VAModel(PreTrainedModel):
         logits, iou_scores, _, _ = sam2.mask_decoder(
             image_embeddings=features.embedding,
             image_positional_embeddings=positions.repeat(len(prompts), 1, 1, 1),
-            sparse_prompt_embeddings=sparse.unsqueeze(1),  # one prompt an image
+            sparse_prompt_embeddings=sparse.unsqueeze(1),  # one prompt per image
             dense_prompt_embeddings=dense,
             multimask_output=True,
             high_resolution_features=list(features.high_resolution),

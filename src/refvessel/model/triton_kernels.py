@@ -1,4 +1,4 @@
-"""Attention within windows of few tokens, several windows a program.
+"""Attention within windows of few tokens, several windows per program.
 
 PyTorch's attention kernels give each window and head a tile of 64 or 128 rows, so that most of a tile is padding
 where a window has 16 tokens. Here a tile holds as many whole windows as fit, and what lies outside a token's

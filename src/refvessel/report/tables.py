@@ -96,7 +96,7 @@ _KEYS = ["model", "dataset", "split"]
 
 
 def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
-    """One row an evaluation: model, dataset, split and every number of its summary.
+    """One row per evaluation: model, dataset, split and every number of its summary.
 
     Where cIoU and gIoU are not the official evaluator's, its own have columns of their own.
     """
@@ -114,7 +114,7 @@ def differs_from_official(evaluations: Sequence[Artifacts]) -> bool:
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
-    """One row an evaluation and group, such as a phrase: as `overall_table`, with `column` after the split."""
+    """One row per evaluation and group, such as a phrase: as `overall_table`, with `column` after the split."""
     rows = [
         {**_identity(one), column: group, **summary}
         for one in evaluations

@@ -18,7 +18,7 @@ _SHOWN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes th
 class ReferringDataset:
     """One split of a tree as a sequence of images with all their expressions, in the order of sent_id.
 
-    An item is a dict of `image` (PIL, RGB), `text` (one prompt a sentence), `gt_masks` (uint8 of shape
+    An item is a dict of `image` (PIL, RGB), `text` (one prompt per sentence), `gt_masks` (uint8 of shape
     (sentences, height, width), values 0 and 1), `img_id` (the item's index as text) and `image_path` (text).
     Raises UserError where `question` lacks `<image>` or `{phrase}`, and whatever `read_expressions` raises.
     """
