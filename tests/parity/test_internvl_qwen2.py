@@ -29,10 +29,7 @@ from refvessel.settings.inference_section import Inference
 EXPECTED = Inference().draft
 
 PIXELS, STATES, LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3
-DRAFTS = (
-    *(EXPECTED, None, "There is no", "Sure, it is [SEG] and [SEG] and", "[SEG][SEG]"),
-    "Sure, [SEG].<|im_end|>",
-)
+DRAFTS = (EXPECTED, None, "There is no", "Sure, it is [SEG] and [SEG] and", "[SEG][SEG]")
 
 
 @dataclass
@@ -89,6 +86,13 @@ def official(parity):
 @pytest.fixture(scope="module")
 def model(parity):
     model = Sa2VAModel.load(parity, dtype=torch.float32)
+    with pixels_encoded_once(model):
+        yield model
+
+
+@pytest.fixture(scope="module")
+def rounded_model(parity):
+    model = Sa2VAModel.load(parity, dtype=torch.bfloat16)
     with pixels_encoded_once(model):
         yield model
 
@@ -224,11 +228,12 @@ def assert_masks_equal(masks, official, case):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_states_and_masks_are_those_of_the_plain_loop_whatever_the_batch(
-    parity, official, model, processor, read, segment, in_one_batch, dtype
+    request, official, model, processor, read, segment, in_one_batch, dtype
 ):
     """In float32 within the bars; in bfloat16 a state is nearest to its own, and one pixel in 1000 differs."""
     exact = dtype == model.dtype
-    model = model if exact else Sa2VAModel.load(parity, dtype=dtype)
+    if not exact:
+        model = request.getfixturevalue("rounded_model")
     plain = {
         case["case"]: plain_answer(model, processor, read(path), case["prompt"])
         for path in official.images
