@@ -43,6 +43,8 @@ class _Application(typer.Typer):
 
 
 app = _Application(name="refvessel", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)
+official = _Application(cls=_Group, no_args_is_help=True, help="Score as an official script does, its quirks included.")
+app.add_typer(official, name="score-official")
 
 
 def _print_version(asked: bool) -> None:
