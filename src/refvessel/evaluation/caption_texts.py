@@ -60,10 +60,9 @@ def score_texts(references: Sequence[Sequence[str]], predicted: Sequence[str]) -
         UnscoredTextsError: where the extra or Java is absent, or Java fails.
     """
     java = _java()
-    flat = [caption for captions in references for caption in captions]
-    tokens = iter(_tokenize([*flat, *predicted], java))
+    tokens = iter(_tokenize([caption for captions in references for caption in captions], java))
     truths = {image: [next(tokens) for _ in captions] for image, captions in enumerate(references)}
-    answers = {image: [next(tokens)] for image in range(len(predicted))}
+    answers = {image: [caption] for image, caption in enumerate(_tokenize(predicted, java))}
     total: dict[str, float] = {}
     by_image: dict[str, list[float]] = {}
     with _first_on_the_path(java):

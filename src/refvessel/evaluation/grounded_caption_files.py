@@ -111,7 +111,10 @@ def read_caption_truth(masks: Path, captions: Path) -> CaptionTruth:
         problems.add(f"{captions} lists no image; give the captions of a split.")
     problems.raise_any()
     chosen = set(captioned)
-    images = [{"id": image_id} for image_id in known]
+    images = [
+        {"id": image.image_id, **dict(zip(("height", "width"), image.size, strict=False))}
+        for image in known.values()
+    ]
     annotations = [annotation for image in known.values() for annotation in image.annotations]
     return CaptionTruth(
         coco={"images": images, "annotations": annotations, "categories": _categories(annotations)},
