@@ -9,6 +9,7 @@ from pathlib import Path
 from refvessel.cli import (  # noqa: F401  (their commands join the application)
     checkpoint_commands,
     data_commands,
+    official_commands,
     prediction_commands,
     report_command,
     score_commands,
