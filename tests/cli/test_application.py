@@ -19,6 +19,7 @@ COMMANDS = [
     "tune-threshold",
     "refine",
     "score",
+    "score-official",
     "compare",
     "report",
     "status",

@@ -10,6 +10,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     checkpoint_commands,
     data_commands,
     gcg_command,
+    official_commands,
     prediction_commands,
     report_command,
     score_commands,

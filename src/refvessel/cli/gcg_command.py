@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refvessel.cli.app import official
+from refvessel.cli.official_commands import official
 
 if TYPE_CHECKING:
     from refvessel.evaluation.text_similarity import TextSimilarity

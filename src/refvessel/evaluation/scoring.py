@@ -71,7 +71,7 @@ def score(
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
-        official: how the official loader reads the split. `official_evaluator` in the summary has what it gives
+        official: how the official loader reads the split. `official` in the summary has what it gives
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
@@ -111,7 +111,7 @@ def score(
     summary = {
         **summarise(cases, policy, draws=draws),
         "near_ties": near_ties(predictions),
-        "official_evaluator": official_scores(paired, official),
+        "official": official_scores(paired, official),
         "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sanity_checks(cases, max_failures),
         **{

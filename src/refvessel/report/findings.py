@@ -29,7 +29,7 @@ def findings(one: Artifacts) -> list[Finding]:
         found.append(Finding("warning", "All expressions are of one patient: no interval can be given."))
     found += [
         Finding("note", f"cIoU and gIoU: {difference['text']}")
-        for difference in summary["official_evaluator"]["differences"]
+        for difference in summary["official"]["differences"]
     ]
     found.append(_pseudonyms(one))
     found += _of_gates((one.dataset or {}).get("gates"))

@@ -103,14 +103,14 @@ def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
     rows = [{**_identity(one), **_numbers(one.summary)} for one in evaluations]
     if differs_from_official(evaluations):
         for row, one in zip(rows, evaluations, strict=True):
-            official = one.summary["official_evaluator"]
+            official = one.summary["official"]
             row |= {f"official_{name}": official[name] for name in ("ciou", "giou", "n_expressions")}
     return pd.DataFrame(rows)
 
 
 def differs_from_official(evaluations: Sequence[Artifacts]) -> bool:
     """Whether cIoU or gIoU of one is not what the official evaluator gives."""
-    return any(one.summary["official_evaluator"]["differences"] for one in evaluations)
+    return any(one.summary["official"]["differences"] for one in evaluations)
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
