@@ -24,6 +24,7 @@ SHARD_SUFFIX = ".jsonl"
 RUN_SUFFIX = ".run.json"
 LOGITS_SUFFIX = ".logits.npz"
 PROGRESS_SUFFIX = ".progress.json"
+OF_FOLDER = f"shards/{{part}}{SHARD_SUFFIX}"  # of a folder of images, below the folder of what is predicted
 
 # Folders and files below the folder of results.
 OF_CHECKPOINT = "checkpoints/{model}"

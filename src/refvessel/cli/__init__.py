@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from refvessel.cli import (  # noqa: F401  (their commands join the application)
+    caption_command,
     checkpoint_commands,
     data_commands,
     gcg_command,

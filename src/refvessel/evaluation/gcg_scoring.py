@@ -11,7 +11,6 @@ from refvessel.evaluation.caption_texts import NAMES, TextScores, UnscoredTextsE
 from refvessel.evaluation.grounded_caption_files import (
     CaptionedImage,
     CaptionTruth,
-    PredictedCaption,
     read_caption_truth,
     read_predicted_captions,
     strangers,
@@ -29,6 +28,7 @@ from refvessel.metrics.grounded_captions import (
     plain_matches,
     plain_miou,
 )
+from refvessel.predictions.captions import PredictedCaption
 from refvessel.provenance import file_record, versions
 
 _CATEGORY = 1  # of predictions, and of the truths that the official AP looks at
@@ -189,7 +189,7 @@ def _notes(truth: CaptionTruth, scored: Sequence[_Scored], unread: Sequence[str]
     )
     notes = [text.format(_named(images)) for images, text in told if images]
     if others:
-        notes.append(f"The official AP leaves out {others} truths of other categories than {_CATEGORY}.")
+        notes.append(f"The official AP leaves out truths of other categories than {_CATEGORY}: {others}.")
     if truth.uncaptioned:
         notes.append(
             f"The truths of {_named(truth.uncaptioned)} count in AP alone: the file of captions does not have them."

@@ -15,30 +15,8 @@ from refvessel.dataset.fields import of_kind, require, shown
 from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.predictions.captions import PREDICTION_SUFFIX, ImageId, PredictedCaption
 from refvessel.rle import RLE, is_rle
-
-PREDICTION_SUFFIX = ".json"
-ImageId = str | int
-
-
-@dataclass(frozen=True)
-class PredictedCaption:
-    """What a model says of an image; phrase i belongs to mask i, but their numbers may differ."""
-
-    image_id: ImageId
-    caption: str
-    phrases: list[str]
-    masks: list[RLE]
-
-    def as_json(self) -> dict[str, Any]:
-        """As the official inference writes it."""
-        return {
-            "image_id": self.image_id,
-            "caption": self.caption,
-            "phrases": self.phrases,
-            "pred_masks": self.masks,
-        }
-
 
 @dataclass(frozen=True)
 class CaptionedImage:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.errors import UserError
 from refvessel.model.processing import tile_grid
 
@@ -18,7 +18,7 @@ _IMAGE_COST, _EXPRESSION_COST = 1.0, 0.2
 class ImageTask:
     """One image and all its expressions, ordered by sent_id."""
 
-    expressions: tuple[Expression, ...]
+    expressions: tuple[Sentence, ...]
 
     @property
     def image_id(self) -> str:
@@ -46,7 +46,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def plan_shard(expressions: Sequence[Expression], shard: int, of: int) -> list[ImageTask]:
+def plan_shard(expressions: Sequence[Sentence], shard: int, of: int) -> list[ImageTask]:
     """The images of shard number `shard` (from 1), ordered by image_id.
 
     The costliest image goes first, always into the shard that has the least so far.
@@ -61,6 +61,6 @@ def plan_shard(expressions: Sequence[Expression], shard: int, of: int) -> list[I
     return sorted(mine, key=lambda task: task.image_id)
 
 
-def _by_image(expressions: Sequence[Expression]) -> list[ImageTask]:
+def _by_image(expressions: Sequence[Sentence]) -> list[ImageTask]:
     ordered = sorted(expressions, key=lambda expression: (expression.image_id, expression.sent_id))
     return [ImageTask(tuple(group)) for _, group in groupby(ordered, key=lambda each: each.image_id)]

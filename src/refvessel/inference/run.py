@@ -13,7 +13,7 @@ from transformers import logging as transformers_logging
 from refvessel.artifacts import SHARD_SUFFIX
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
-from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
@@ -112,14 +112,52 @@ def segment_questions(
     Raises:
         UserError: as `segment_shard`.
     """
+    segment_sentences(
+        model=model,
+        sentences=read_expressions(dataset, split),
+        name=f"{Path(dataset).name}.{split}",
+        split=split,
+        outputs=outputs,
+        shard=shard,
+        answers=answers,
+        settings=settings,
+    )
+
+
+def segment_sentences(
+    *,
+    model: Path,
+    sentences: Sequence[Sentence],
+    name: str,
+    split: str,
+    outputs: Sequence[tuple[str, Path]],
+    shard: str = "1/1",
+    answers: Path | None = None,
+    settings: Inference,
+) -> None:
+    """As `segment_questions`, of sentences that need not be of a tree.
+
+    Args:
+        model: official Hugging Face folder.
+        sentences: what is asked about which images, each with a sent_id of its own.
+        name: what they are called in the names of kept shards.
+        split: what the shards call their split.
+        outputs: as of `segment_questions`.
+        shard: as of `segment_shard`.
+        answers: as of `segment_shard`.
+        settings: how the model is run; not its question.
+
+    Raises:
+        UserError: as `segment_shard`.
+    """
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
-    planned = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
+    planned = plan_shard(sentences, *parse_shard(shard))
     expressions = [expression for task in planned for expression in task.expressions]
     read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
     state, identity = model_state(model), model_identity(model)
     images = hashes_of_files(each.image_path for each in expressions)
-    name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}{SHARD_SUFFIX}"
+    file_name = f"{Path(model).name}.{name}.{shard.replace('/', '-of-')}{SHARD_SUFFIX}"
     first: dict[str, Path] = {}
     for question, output in outputs:
         first.setdefault(question, Path(output))
@@ -127,7 +165,7 @@ def segment_questions(
     for question, output in first.items():
         run = _run(settings, device, model=identity, split=split, shard=shard, question=question)
         folder = None if answers is None else Path(answers) / run.identity[:_DIGITS]
-        kept = output if folder is None else folder / name
+        kept = output if folder is None else folder / file_name
         asked = asked_of(expressions, run.identity, question, images)
         sheets.append(Sheet(kept, folder, expressions, asked, run))
     numbering = Numbering(sheets)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.prediction import Prediction
 from refvessel.predictions.run_file import Run
@@ -31,7 +31,7 @@ class Sheet:
 
     shard: Path
     answers: Path | None
-    expressions: Sequence[Expression]
+    expressions: Sequence[Sentence]
     asked: Sequence[Asked]
     run: Run
 
@@ -44,7 +44,7 @@ class Numbering:
         self._sheets = sheets
 
     @property
-    def expressions(self) -> list[Expression]:
+    def expressions(self) -> list[Sentence]:
         """All of them, each with its number."""
         return [replace(each, sent_id=number) for number, (_, each) in enumerate(self._places)]
 

@@ -1,0 +1,50 @@
+"""A folder of images without any annotation: what is asked about them is stated beside."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.readers.source_files import IMAGE_SUFFIXES, visible_files
+from refvessel.dataset.tree.expressions import Sentence
+from refvessel.dataset.tree.loader import SHOWN_MODES
+from refvessel.errors import UserError
+from refvessel.image_files import decode_file, identify
+
+
+def sentences_of_folder(folder: Path, phrases: Sequence[str]) -> list[Sentence]:
+    """Every phrase about every image directly in a folder, the images sorted by name and called by their stems.
+
+    Raises:
+        UserError: naming all images that do not open or that share a stem, and a folder without any.
+    """
+    folder, problems = Path(folder), Problems()
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name the one that holds the images.")
+    paths = [path for path in visible_files(folder, IMAGE_SUFFIXES) if path.parent == folder]
+    if not paths:
+        raise UserError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); name another folder.")
+    stems: dict[str, Path] = {}
+    sentences: list[Sentence] = []
+    for path in paths:
+        with problems.collect():
+            twin = stems.setdefault(path.stem, path)
+            if twin != path:
+                raise UserError(f"{path} and {twin.name} would both be called {path.stem!r}; rename one.")
+            width, height = _size(path)
+            for phrase in phrases:
+                number = len(sentences) + 1
+                sentences.append(Sentence(path.stem, number, number, phrase, height, width, path))
+    problems.raise_any()
+    return sentences
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image that a model can be shown; raises UserError for any other."""
+    try:
+        with path.open("rb") as stream:
+            image = identify(stream)
+    except Exception:
+        image = decode_file(path)  # which says what is wrong
+    if image.mode not in SHOWN_MODES:
+        raise UserError(f"{path} has pixels of the kind {image.mode!r}, of which 8 bits keep little; save it as PNG in 8 bits.")
+    return image.size
