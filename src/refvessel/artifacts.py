@@ -18,6 +18,7 @@ COCO_RESULTS = "coco_results.json"
 COCO_TRUTH = "coco_truth.json"
 COMPARISON = "comparison.json"
 RANKING = "ranking.csv"
+MASK_TABLE = "masks.csv"
 
 # Of the files of one shard, which differ in nothing else.
 SHARD_SUFFIX = ".jsonl"
@@ -33,6 +34,7 @@ EXPRESSIONS = "expressions/{dataset}/{split}.json"  # what is asked
 OF_PREDICTIONS = "predictions/{model}/{dataset}/{split}"
 OF_SHARDS = f"{OF_PREDICTIONS}/shards"
 OF_SCORES = "scores/{model}/{dataset}/{split}"
+OF_MASKS = "masks/{model}/{dataset}/{split}"  # of data without truth
 OF_COMPARISON = "comparisons/{dataset}/{split}"
 TUNED = "thresholds/{model}/{dataset}.json"
 CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is chosen

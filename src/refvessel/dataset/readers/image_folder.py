@@ -11,29 +11,35 @@ from refvessel.errors import UserError
 from refvessel.image_files import decode_file, identify
 
 
-def sentences_of_folder(folder: Path, phrases: Sequence[str]) -> list[Sentence]:
-    """Every phrase about every image directly in a folder, the images sorted by name and called by their stems.
+def sentences_of_folder(folder: Path, phrases: Sequence[str], *, sequences: bool = False) -> list[Sentence]:
+    """Every phrase about every image of a folder, the images sorted by name and called by their stems.
+
+    Args:
+        folder: of images; what is directly in it counts.
+        phrases: what is asked.
+        sequences: whether the frames in folders below count, too; they are called `FOLDER/STEM`.
 
     Raises:
-        UserError: naming all images that do not open or that share a stem, and a folder without any.
+        UserError: naming all images that do not open or that share a name, and a folder without any.
     """
     folder, problems = Path(folder), Problems()
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that holds the images.")
-    paths = [path for path in visible_files(folder, IMAGE_SUFFIXES) if path.parent == folder]
+    paths = [path for path in visible_files(folder, IMAGE_SUFFIXES) if sequences or path.parent == folder]
     if not paths:
         raise UserError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); name another folder.")
-    stems: dict[str, Path] = {}
+    known: dict[str, Path] = {}
     sentences: list[Sentence] = []
     for path in paths:
         with problems.collect():
-            twin = stems.setdefault(path.stem, path)
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            twin = known.setdefault(name, path)
             if twin != path:
-                raise UserError(f"{path} and {twin.name} would both be called {path.stem!r}; rename one.")
+                raise UserError(f"{path} and {twin.name} would both be called {name!r}; rename one.")
             width, height = _size(path)
             for phrase in phrases:
                 number = len(sentences) + 1
-                sentences.append(Sentence(path.stem, number, number, phrase, height, width, path))
+                sentences.append(Sentence(name, number, number, phrase, height, width, path))
     problems.raise_any()
     return sentences
 
@@ -46,5 +52,7 @@ def _size(path: Path) -> tuple[int, int]:
     except Exception:
         image = decode_file(path)  # which says what is wrong
     if image.mode not in SHOWN_MODES:
-        raise UserError(f"{path} has pixels of the kind {image.mode!r}, of which 8 bits keep little; save it as PNG in 8 bits.")
+        raise UserError(
+            f"{path} has pixels of the kind {image.mode!r}, of which 8 bits keep little; save it with 8 bits."
+        )
     return image.size
