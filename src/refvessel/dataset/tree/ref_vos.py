@@ -7,8 +7,8 @@ JPEGImages/VIDEO/FRAME.jpg    or .png; a video's name may hold folders, a frame'
 frames.json                   ours: which expression of the RefCOCO tree a frame is
 
 Height, width and anno_id may be absent, and keys that are not named here are passed over. Frames are taken in the
-order of the file, in which the official scorers take masks. The official inference sorts their names as text, which
-is another order where they are not zero-padded (`in_text_order`): its masks are then scored against other frames.
+order of the file, in which the official scorers take masks. The official inference sorts their names as text: in
+another order where they are not zero-padded (`in_text_order`), and its masks are scored against other frames.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
