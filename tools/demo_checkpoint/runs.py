@@ -17,11 +17,9 @@ from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import ImageFeatures, Sa2VAModel
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
-from refvessel.prompts import IMAGE_PLACEHOLDER
 
 PROMPTED = 5  # frames that the language model sees, each of which its embedding prompts
-QUESTION = "<image>\nPlease segment {phrase}."
-_FRAME = "<img>{tokens}</img>"
+QUESTION = "<image>\nPlease segment {phrase}."  # the official one of videos
 
 
 class Frame(NamedTuple):
@@ -106,9 +104,7 @@ def _states(
     """The state of the first `[SEG]` of the answer to each phrase; `tiles` are those of the prompted frames."""
     embeds = model.embed_tiles(normalise(tiles, torch.float32)).flatten(0, 1)
     for phrase in phrases:
-        question = processor.prompt_ids(
-            QUESTION.format(phrase=phrase).replace(IMAGE_PLACEHOLDER, IMAGE_PLACEHOLDER), num_tiles=len(tiles)
-        )
+        question = processor.prompt_ids(QUESTION.format(phrase=phrase), num_tiles=len(tiles))
         begun = model.read_prompts(pack_prompts([[question]], []), embeds, processor.image_token_id)
         (answer,) = model.answers(
             begun,
