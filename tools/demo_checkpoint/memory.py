@@ -22,7 +22,7 @@ from transformers import Sam2VideoModel
 from demo_checkpoint.layers import BASE_FOLDER, SAM2_FILE
 from demo_checkpoint.network import base_config
 from demo_checkpoint.readme import describe_memory
-from demo_checkpoint.runs import PROMPTED, Frame, decode, seen_run
+from demo_checkpoint.runs import PROMPTED, Frame, SeenRun, decode, seen_run
 from demo_checkpoint.samples import FIRST_TRAINING_PATIENT, FIRST_VALIDATION_PATIENT, LABELS
 from demo_checkpoint.train import PHRASES
 from refvessel.checkpoint.convert import convert_checkpoint
@@ -72,15 +72,37 @@ class Memory:
     def remember(
         self, frame: Frame, logits: torch.Tensor, token: torch.Tensor, window: tuple[slice, slice], *, position: int
     ) -> Remembered:
-        """What is kept of a frame whose mask is `logits` (size/4, size/4), sure or not, and its decoder's token."""
+        """What is kept of a window of a frame.
+
+        Args:
+            frame: the whole one.
+            logits: of its mask in the window, at a quarter of the image's size.
+            token: the decoder's of that mask, (hidden,).
+            window: rows and columns.
+            position: 0 of a prompted frame, else how many frames ago it is.
+        """
         sam2, (rows, columns) = self._sam2, window
-        fine = functional.interpolate(logits[None, None], scale_factor=4, mode="bilinear")
-        mask = fine[..., *(_scaled(part, 16) for part in window)]
+        mask = functional.interpolate(logits[None, None], scale_factor=4, mode="bilinear")
         mask = (mask > 0).float() if position == 0 else mask.sigmoid()
         scale, bias = sam2.config.sigmoid_scale_for_mem_enc, sam2.config.sigmoid_bias_for_mem_enc
         features, _ = sam2.memory_encoder(frame.coarse[..., rows, columns], mask * scale + bias)
         pointer = sam2.object_pointer_proj(token[None])
         return Remembered(features.to(torch.bfloat16).float(), pointer, position)
+
+    def prompted(self, run: SeenRun, number: int, phrase: int, window: tuple[slice, slice]) -> Remembered:
+        """What is kept of a prompted frame."""
+        logits = run.logits[number, phrase][*(_scaled(part, 4) for part in window)]
+        token = run.tokens[number, phrase]
+        return self.remember(run.frames[number], logits, token, window, position=0)
+
+    def followed(
+        self, frame: Frame, known: Sequence[Remembered], window: tuple[slice, slice]
+    ) -> Remembered:
+        """What is kept of the frame before, as it was followed itself; only how it is kept can learn from it."""
+        with torch.no_grad():
+            logits, scores, tokens, _ = self.follow(frame, known, window)
+        best = scores[0].argmax()
+        return self.remember(frame, logits[0, best], tokens[0, best], window, position=1)
 
     def follow(
         self, frame: Frame, remembered: Sequence[Remembered], window: tuple[slice, slice]
@@ -118,7 +140,7 @@ class Memory:
 class MemoryTrainer:
     """Learns from runs that the frozen model has seen."""
 
-    def __init__(self, memory: Memory, runs: Sequence[Sequence[Frame]], seed: int) -> None:
+    def __init__(self, memory: Memory, runs: Sequence[SeenRun], seed: int) -> None:
         self._memory, self._runs, self._random = memory, runs, random.Random(seed)
         sam2 = memory.model.grounding_encoder
         memory.model.requires_grad_(False)
@@ -150,63 +172,38 @@ class MemoryTrainer:
         draw = self._random
         run, phrase = draw.choice(self._runs), draw.randrange(len(LABELS))
         window = self._window(run, phrase, side)
+        target = draw.randrange(PROMPTED, len(run.frames))
         prompted = draw.sample(range(PROMPTED), draw.randint(1, memories))
-        target = draw.randrange(PROMPTED, len(run))
-        known = [self._recall(run[number], phrase, window, position=0) for number in prompted]
+        known = [self._memory.prompted(run, number, phrase, window) for number in prompted]
         for distance in range(min(memories, target - PROMPTED), 0, -1):
             if draw.random() < 0.6:
-                known.append(self._follow_up(run[target - distance], phrase, known, window, distance))
-        logits, scores, _, present = self._memory.follow(run[target], known, window)
-        truth = run[target].truths[phrase][*(_scaled(part, 8) for part in window)][None].float()
+                frame = run.frames[target - distance]
+                known.append(self._memory.followed(frame, known, window)._replace(position=distance))
+        logits, scores, _, present = self._memory.follow(run.frames[target], known, window)
+        truth = run.frames[target].truths[phrase][*(_scaled(part, 8) for part in window)][None].float()
         return {**_mask_losses(logits, scores, truth), "present": functional.softplus(1 - present).mean()}
 
-    def _recall(
-        self, frame: Frame, phrase: int, window: tuple[slice, slice], *, position: int
-    ) -> Remembered:
-        return self._memory.remember(
-            frame, frame.logits[phrase], frame.tokens[phrase], window, position=position
-        )
-
-    def _follow_up(
-        self,
-        frame: Frame,
-        phrase: int,
-        known: Sequence[Remembered],
-        window: tuple[slice, slice],
-        distance: int,
-    ) -> Remembered:
-        """A frame remembered as it was followed itself; only how it is remembered learns."""
-        with torch.no_grad():
-            logits, scores, tokens, _ = self._memory.follow(frame, known, window)
-            best = scores[0].argmax()
-            whole = frame.logits[phrase].clone()
-            whole[*(_scaled(part, 4) for part in window)] = logits[0, best]
-        return self._memory.remember(frame, whole, tokens[0, best], window, position=distance)
-
-    def _window(self, run: Sequence[Frame], phrase: int, side: int) -> tuple[slice, slice]:
+    def _window(self, run: SeenRun, phrase: int, side: int) -> tuple[slice, slice]:
         """A part of the features, the same in all frames, most often one that shows what is meant."""
         for _ in range(4):
             row, column = (self._random.randint(0, _CELLS - side) for _ in range(2))
             window = slice(row, row + side), slice(column, column + side)
-            shown = run[PROMPTED - 1].truths[phrase][*(_scaled(part, 8) for part in window)]
+            shown = run.frames[PROMPTED - 1].truths[phrase][*(_scaled(part, 8) for part in window)]
             if shown.any():
                 break
         return window
 
 
 @torch.no_grad()
-def validate(memory: Memory, runs: Sequence[Sequence[Frame]]) -> dict[str, float]:
+def validate(memory: Memory, runs: Sequence[SeenRun]) -> dict[str, float]:
     """Mean Dice of the frames that are followed, by label; 1 where mask and truth are both empty."""
     whole = slice(0, _CELLS), slice(0, _CELLS)
     scores: dict[str, list[float]] = {label: [] for label in LABELS}
     for run in runs:
         for phrase, label in enumerate(LABELS):
-            prompted = [
-                memory.remember(frame, frame.logits[phrase], frame.tokens[phrase], whole, position=0)
-                for frame in run[:PROMPTED]
-            ]
+            prompted = [memory.prompted(run, number, phrase, whole) for number in range(PROMPTED)]
             followed: list[Remembered] = []
-            for frame in run[PROMPTED:]:
+            for frame in run.frames[PROMPTED:]:
                 earlier = [each._replace(position=n) for n, each in enumerate(reversed(followed[-6:]), 1)]
                 logits, ious, tokens, present = memory.follow(frame, [*prompted, *earlier], whole)
                 best = ious[0].argmax()
@@ -297,7 +294,7 @@ def train_memory(*, layers: Path, runs: int, frames: int, steps: int, seed: int)
     model, processor = load_layers(layers)
     phrases = list(PHRASES[0])
 
-    def seen(first: int, count: int) -> list[list[Frame]]:
+    def seen(first: int, count: int) -> list[SeenRun]:
         numbers = range(first, first + count)
         return [
             seen_run(model, processor, seed=seed, patient=number, frames=frames, phrases=phrases)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from demo_checkpoint.objective import QUESTION
 from demo_checkpoint.samples import LABELS, union_of_outlines
 from refvessel.demo.cine import cine_run
 from refvessel.model.decoding import Stopping
@@ -19,42 +20,60 @@ from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor, normalise
 
 PROMPTED = 5  # frames that the language model sees, each of which its embedding prompts
-QUESTION = "<image>\nPlease segment {phrase}."  # the official one of videos
 
 
 class Frame(NamedTuple):
-    """A frame of a run; the leading axis of `logits` and `pointers` is that of the phrases.
+    """A frame of a run.
 
     coarse: (1, hidden, size/16, size/16), without the no-memory embedding.
     fine: (1, hidden/8, size/4, size/4) and (1, hidden/4, size/8, size/8).
-    logits: (phrases, size/4, size/4), of the mask that the embedding of `[SEG]` gives.
-    tokens: (phrases, hidden), the decoder's token of that mask.
-    truths: bool (phrases, 512, 512).
+    truths: bool (labels, 512, 512).
     """
 
     coarse: torch.Tensor
     fine: tuple[torch.Tensor, torch.Tensor]
+    truths: torch.Tensor
+
+
+class SeenRun(NamedTuple):
+    """A run's frames, and what the mask decoder says of the prompted ones.
+
+    logits: (prompted, phrases, size/4, size/4), of the mask that the embedding of `[SEG]` gives.
+    tokens: (prompted, phrases, hidden), the decoder's token of that mask.
+    """
+
+    frames: list[Frame]
     logits: torch.Tensor
     tokens: torch.Tensor
-    truths: torch.Tensor
 
 
 @torch.no_grad()
 def seen_run(
     model: Sa2VAModel, processor: Sa2VAProcessor, *, seed: int, patient: int, frames: int, phrases: list[str]
-) -> list[Frame]:
-    """The frames of a patient's first run; `phrases` are of `LABELS`, in their order."""
+) -> SeenRun:
+    """A patient's first run, as the model sees it.
+
+    Args:
+        model: with all its weights but the memory's.
+        processor: of the model.
+        seed: of the patients.
+        patient: whose run it is.
+        frames: how many it has.
+        phrases: one for each of `LABELS`.
+    """
     drawn = [frame.angiogram for frame in cine_run(seed, patient, 0, frames)]
     images = [processor.process_image(Image.fromarray(each.image)) for each in drawn]
-    states = _states(model, processor, torch.cat([image.tiles[:1] for image in images[:PROMPTED]]), phrases)
-    seen = []
-    for image, angiogram in zip(images, drawn, strict=True):
+    seen, masks = [], []
+    states = [*_states(model, processor, torch.cat([image.tiles for image in images[:PROMPTED]]), phrases)]
+    for number, (image, angiogram) in enumerate(zip(images, drawn, strict=True)):
         coarse, fine = model.image_encoder.encode(normalise(image.whole[None], torch.float32))
-        features = ImageFeatures(coarse + model.grounding_encoder.no_memory_embedding.reshape(1, -1, 1, 1), fine)
-        logits, tokens = zip(*(best_mask(model, features, state[None]) for state in states), strict=True)
         truths = np.stack([union_of_outlines(angiogram.polygons[label]) for label in LABELS])
-        seen.append(Frame(coarse, fine, torch.cat(logits), torch.cat(tokens), torch.from_numpy(truths)))
-    return seen
+        seen.append(Frame(coarse, fine, torch.from_numpy(truths)))
+        if number < PROMPTED:
+            no_memory = model.grounding_encoder.no_memory_embedding.reshape(1, -1, 1, 1)
+            masks.append([best_mask(model, ImageFeatures(coarse + no_memory, fine), each[None]) for each in states])
+    logits, tokens = (torch.stack([torch.cat([one[part] for one in row]) for row in masks]) for part in (0, 1))
+    return SeenRun(seen, logits, tokens)
 
 
 def best_mask(

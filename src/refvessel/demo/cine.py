@@ -30,11 +30,12 @@ class CineFrame(NamedTuple):
 
 
 class _Bolus(NamedTuple):
-    """Times as shares of the run: when contrast agent arrives and ends, and how long it takes through the tree."""
+    """Times as shares of the run: when contrast agent arrives and ends, and how long each takes through the tree."""
 
     arrival: float
     end: float
-    transit: float
+    filling: float
+    washing: float
     pale: float  # attenuation at the end of the run, as a share of that before
 
 
@@ -51,17 +52,29 @@ def cine_run(seed: int, patient: int, run: int, frames: int) -> Iterator[CineFra
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient, run, frames)))
     contrast, wall = drawn_exposure(rng)
     beat, period, start = _beat(rng), rng.uniform(6, 11), rng.uniform(0, 1)
-    bolus = _Bolus(rng.uniform(0.05, 0.2), rng.uniform(0.6, 0.75), rng.uniform(0.25, 0.4), rng.uniform(0.5, 0.8))
+    bolus = _bolus(rng)
     longest = max(tube.path[-1] for tube in scene.tree) + 40.0
     for number in range(frames):
         time = number / (frames - 1)
-        contracted = 0.5 - 0.5 * np.cos(2 * np.pi * (number / period + start))
+        contracted = float(0.5 - 0.5 * np.cos(2 * np.pi * (number / period + start)))
         tree = beat.share(contracted).of(scene.tree)
-        front, tail = (longest * (time - since) / bolus.transit for since in (bolus.arrival, bolus.end))
+        front = longest * (time - bolus.arrival) / bolus.filling
+        tail = longest * (time - bolus.end) / bolus.washing
         filled = fill(tree, front, tail if tail > 0 else -np.inf)
         paled = 1 - (1 - bolus.pale) * max(0.0, (time - bolus.end) / (1 - bolus.end))
         drawn = expose(rng, scene, tree, filled, contrast * paled, wall)
         yield CineFrame(drawn, contracted, _length(filled) / _length(tree))
+
+
+def _bolus(rng: np.random.Generator) -> _Bolus:
+    """An injection that reaches the whole tree and ends in time to be seen to leave it."""
+    return _Bolus(
+        arrival=rng.uniform(0.05, 0.2),
+        end=rng.uniform(0.55, 0.75),
+        filling=rng.uniform(0.25, 0.35),
+        washing=rng.uniform(0.45, 0.8),
+        pale=rng.uniform(0.5, 0.8),
+    )
 
 
 def _beat(rng: np.random.Generator) -> Motion:
