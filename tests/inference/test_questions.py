@@ -80,7 +80,7 @@ def test_each_question_is_answered_as_if_it_were_asked_alone(together, tree, dem
         )
     stored = dict(read_logits(logits_file(alone)))
     for sent_id, logits in read_logits(logits_file(shard)):
-        np.testing.assert_allclose(logits, stored[sent_id], atol=2e-2)  # half precision
+        np.testing.assert_allclose(logits, stored[sent_id], rtol=2e-3, atol=2e-2)  # in half precision
     gather_predictions(shards=[shard], dataset=tree, split="test", output=tmp_path / "table.parquet")
 
 
