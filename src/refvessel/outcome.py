@@ -27,8 +27,10 @@ def describe_outcome(results: Path, evaluations: Iterable[Mapping[str, str]]) ->
 
 
 def _lines(name: str, summary: Mapping[str, Any]) -> list[str]:
+    everyone = summary.get("first_look_of_n_patients")
+    some = "" if everyone is None else f" (a first look: not all {everyone})"
     head = (
-        f"{name}: {summary['n_expressions']} expressions of {summary['n_patients']} patients, "
+        f"{name}: {summary['n_expressions']} expressions of {summary['n_patients']} patients{some}, "
         f"{summary['n_failed']} failed; Dice, mean over patients (95% interval):"
     )
     rows = {"all": summary} if len(summary["by_phrase"]) > 1 else {}

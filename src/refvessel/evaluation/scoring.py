@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
@@ -55,6 +56,7 @@ def score(
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
     official: OfficialReading | None = None,
+    looked_at: FirstLook | None = None,
     max_failures: int = 0,
     threads: int = 1,
     provenance: dict[str, Any] | None = None,
@@ -73,6 +75,7 @@ def score(
             summary has what the same predictions score against each, and against the truth itself.
         official: how the official loader reads the split. `official` in the summary has what it gives
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
+        looked_at: how many of the split's patients these are, where not all; both files carry it.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
@@ -95,6 +98,7 @@ def score(
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
         "empty_policy": policy,
+        **({} if looked_at is None else {FIRST_LOOK: looked_at._asdict()}),
     }
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
@@ -110,6 +114,7 @@ def score(
         files["logits"] = [file_record(path) for path in logits]
     summary = {
         **summarise(cases, policy, draws=draws),
+        **({} if looked_at is None else {"first_look_of_n_patients": looked_at.of}),
         "near_ties": near_ties(predictions),
         "official": official_scores(paired, official),
         "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},

@@ -13,6 +13,7 @@ from refvessel.dataset.tree.expressions import Expression, read_tree
 from refvessel.dataset.tree.layout import IMAGES, OUTLINES, description
 from refvessel.dataset.tree.official_truths import official_count, official_truths
 from refvessel.dataset.tree.outlines import read_outlines
+from refvessel.dataset.tree.stated_facts import first_look, has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
 from refvessel.evaluation.pairing import truth_table
@@ -55,6 +56,8 @@ def score_split(
         UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
             predictions, and the polygons those of the truths.
     """
+    if not has_truth(dataset):
+        raise UserError(f"{dataset} has no truth, so nothing on it can be scored; look at its masks.")
     table, made_from = read_predictions(predictions)
     tree = read_tree(dataset)
     expressions = tree.expressions(split)
@@ -78,6 +81,7 @@ def score_split(
             truths=official_truths(expressions, tree.refs, tree.annotations),
         ),
         settings=settings,
+        looked_at=first_look(dataset, split),
         max_failures=max_failures,
         threads=threads,
         provenance=provenance,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK
 from refvessel.report.compared_models import Comparison
 from refvessel.report.sections import Artifacts
 
@@ -21,7 +22,7 @@ def findings(one: Artifacts) -> list[Finding]:
     """The findings of one evaluation, in the order shown."""
     summary = one.summary
     n = summary["n_expressions"]
-    found = _of_sanity_checks(summary["sentinels"])
+    found = _of_first_look(summary["settings"].get(FIRST_LOOK)) + _of_sanity_checks(summary["sentinels"])
     if summary["n_empty_truth"]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
         found.append(Finding("note", text))
@@ -44,7 +45,8 @@ def findings(one: Artifacts) -> list[Finding]:
 
 def comparison_findings(one: Comparison) -> list[Finding]:
     """The findings of the models of one split."""
-    return _of_sanity_checks(one.content["sentinels"])
+    looked_at = one.content["settings"].get(FIRST_LOOK)
+    return [*_of_first_look(looked_at), *_of_sanity_checks(one.content["sentinels"])]
 
 
 def identities(one: Artifacts) -> list[tuple[str, str]]:
@@ -56,6 +58,14 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
         *((f"Training checkpoint {record['name']}", str(record["sha256"])) for record in trained),
         (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
     ]
+
+
+def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:
+    """Where not all patients were looked at, nothing says how the rest would do."""
+    if looked_at is None:
+        return []
+    text = f"A first look: {looked_at['patients']} of the split's {looked_at['of']} patients; not the whole data set."
+    return [Finding("warning", text)]
 
 
 def _of_sanity_checks(checks: dict[str, Any]) -> list[Finding]:

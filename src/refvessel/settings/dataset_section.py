@@ -105,6 +105,13 @@ class Dataset(Section):
         None,
         "Text file of training images, one path or SHA-256 of pixels per line; none may be evaluated on.",
     )
+    limit: int | None = setting(
+        None,
+        "A first look: how many patients of each split are converted and evaluated, which the report's first page "
+        "says; null takes them all.",
+        unit="patients",
+        ge=1,
+    )
     include_empty: bool = setting(
         False, "Ask every phrase of every image, with an empty ground truth where it is absent."
     )
