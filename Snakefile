@@ -46,6 +46,7 @@ include: "workflow/rules/annotate.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/infer.smk"
 include: "workflow/rules/refine.smk"
+include: "workflow/rules/draw.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

@@ -115,9 +115,10 @@ def dataset_state(wildcards):
     return state_of_data(dataset_settings(wildcards).canonical(), with_root=not made)
 
 
-def of_evaluations(pattern):
-    """One path per entrant and split; the pattern has {model}, {dataset} and {split}."""
-    return [pattern.format(**entry.places) for entry in settings.entries()]
+def of_evaluations(pattern, entries=None):
+    """One path per entrant and split, of all or of these; the pattern has {model}, {dataset} and {split}."""
+    entries = settings.entries() if entries is None else entries
+    return [pattern.format(**entry.places) for entry in entries]
 
 
 def key_files():

@@ -9,9 +9,14 @@ from refvessel.settings.privacy_section import Privacy
 from refvessel.workflow import logged
 
 given, params = snakemake.input, snakemake.params
+scores = {names: Path(cases).parent for names, cases in zip(params.scored, given.cases, strict=True)}
 evaluations = [
-    Evaluation(**names, scores_dir=Path(cases).parent, predictions=Path(predictions))
-    for names, cases, predictions in zip(params.evaluations, given.cases, given.predictions, strict=True)
+    Evaluation(
+        **names,
+        scores_dir=scores.get(tuple(names.values())),  # none where there is no truth
+        predictions=Path(predictions),
+    )
+    for names, predictions in zip(params.evaluations, given.predictions, strict=True)
 ]
 datasets = dict(zip(params.dataset_names, map(Path, given.datasets), strict=True))
 with logged(snakemake.log[0]):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK
 from refvessel.report.compared_models import Comparison
 from refvessel.report.sections import Artifacts
+from refvessel.report.unscored import Unscored
 
 _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
 
@@ -47,6 +48,17 @@ def comparison_findings(one: Comparison) -> list[Finding]:
     """The findings of the models of one split."""
     looked_at = one.content["settings"].get(FIRST_LOOK)
     return [*_of_first_look(looked_at), *_of_sanity_checks(one.content["sentinels"])]
+
+
+def unscored_findings(one: Unscored) -> list[Finding]:
+    """The findings of an evaluation without truth."""
+    looked_at = None if one.looked_at is None else one.looked_at._asdict()
+    return [
+        Finding("warning", "No truth: not scored. Nothing here says how good the masks are."),
+        *_of_first_look(looked_at),
+        _pseudonyms(one),
+        *(Finding("warning", f"From the dataset: {text}") for text in one.dataset.get("warnings", [])),
+    ]
 
 
 def identities(one: Artifacts) -> list[tuple[str, str]]:
@@ -107,7 +119,7 @@ def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
     return found
 
 
-def _pseudonyms(one: Artifacts) -> Finding:
+def _pseudonyms(one: Artifacts | Unscored) -> Finding:
     if one.dataset is None:
         return Finding(
             "warning", "The dataset has no dataset.json: whether its names are pseudonyms is unknown."

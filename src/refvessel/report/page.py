@@ -13,10 +13,11 @@ from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.report.compared_models import Comparison
 from refvessel.report.facts import facts
-from refvessel.report.findings import comparison_findings, findings, identities
+from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
 from refvessel.report.printing import printable
 from refvessel.report.sections import Artifacts
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES
+from refvessel.report.unscored import COLUMNS, Unscored
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
@@ -48,10 +49,12 @@ def render_page(
     figures: dict[str, list[ShownFigure]],
     versions: dict[str, str],
     accepted: Sequence[str] = (),
+    unscored: Sequence[Unscored] = (),
 ) -> str:
     """The page's HTML. All text from artifacts is escaped.
 
-    `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over.
+    `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
+    `unscored` the evaluations without truth.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -68,12 +71,15 @@ def render_page(
         "p_value": format_p_value,
         "facts": facts,
         "findings": findings,
+        "unscored_findings": unscored_findings,
         "comparison_findings": comparison_findings,
         "identities": identities,
     }
     return environment.get_template("page.html").render(
         evaluations=evaluations,
         comparisons=comparisons,
+        unscored=unscored,
+        unscored_headings=COLUMNS,
         figures=figures,
         headings=HEADINGS,
         patient_headings={

@@ -25,13 +25,14 @@ _LONGEST_STEM = 160  # characters; a file name has 255 bytes
 class Evaluation:
     """One model on one split of one dataset: their names in the configuration and where its artifacts lie.
 
-    `scores_dir` holds cases.parquet and summary.json; `predictions` is the predictions.parquet they came from.
+    `scores_dir` holds cases.parquet and summary.json, and is None where there is no truth; `predictions` is the
+    predictions.parquet they came from.
     """
 
     model: str
     dataset: str
     split: str
-    scores_dir: Path
+    scores_dir: Path | None
     predictions: Path
 
     def __post_init__(self) -> None:
@@ -96,6 +97,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     Raises UserError where a file is missing or malformed, and where the scores were made from other cases,
     other predictions, another dataset or another model than those given.
     """
+    assert evaluation.scores_dir is not None
     scores = Path(evaluation.scores_dir)
     conversion, description = Path(checkpoint) / CONVERSION, Path(dataset) / DATASET
     instances = Path(dataset) / INSTANCES

@@ -123,6 +123,14 @@ class Settings(Section):
             for entrant in evaluation.entrants(self.inference.question)
         ]
 
+    def scored_entries(self) -> list[Entry]:
+        """Those on data with truth."""
+        return [each for each in self.entries() if self.datasets[each.dataset].has_truth]
+
+    def unscored_entries(self) -> list[Entry]:
+        """Those on data without, whose masks are drawn instead."""
+        return [each for each in self.entries() if not self.datasets[each.dataset].has_truth]
+
     def entrants(self) -> dict[str, Entrant]:
         """All that predicts, by name: what is compared, and those among whose questions one is chosen."""
         return {entrant.name: entrant for _, entrant in self._named()}
@@ -135,7 +143,7 @@ class Settings(Section):
 
     def compared_splits(self) -> list[tuple[str, str]]:
         """Data set and split of each split on which there are several to compare."""
-        splits = sorted({(each.dataset, each.split) for each in self.evaluations})
+        splits = sorted({(each.dataset, each.split) for each in self.scored_entries()})
         return [each for each in splits if len(self.entrants_on(*each)) > 1]
 
     def asked_together(self) -> list[AskedTogether]:
@@ -195,6 +203,18 @@ class Settings(Section):
             entrants = evaluation.entrants(self.inference.question)
             for entrant in dict.fromkeys([*entrants, *evaluation.candidates(self.inference.question)]):
                 yield number, entrant
+
+    @model_validator(mode="after")
+    def _settles_nothing_without_truth(self) -> Self:
+        for number, evaluation in enumerate(self.evaluations):
+            settled = "refinement.threshold" if isinstance(self.refinement.threshold, str) else None
+            settled = f"evaluations.{number}.choose" if evaluation.choose else settled
+            if settled and not self.datasets[evaluation.dataset].has_truth:
+                raise ValueError(
+                    f"{settled} is settled on the split {TUNING_SPLIT!r} of {evaluation.dataset!r}, which has no "
+                    "truth; state a number or one question, or leave that evaluation out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _has_a_fair_threshold(self) -> Self:

@@ -30,7 +30,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
-from refvessel.dataset.tree.stated_facts import FIRST_LOOK
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK, TRUTH
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
@@ -106,7 +106,7 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
             rules.splits.effective_ratios,
             gate_findings,
             images_not_annotated=len(found) - len(annotated),
-            phrases_without_label=phrases_without_label(labels, records),
+            phrases_without_label=phrases_without_label(labels, records) if settings.has_truth else (),
             runs=None if rules.runs is None else converted,
         )
         looked_at = first_look_record(everyone, identities)
@@ -130,7 +130,9 @@ class _Rules:
     @classmethod
     def of(cls, settings: Dataset) -> Self:
         return cls(
-            TruthRule(settings.target, settings.include_empty, settings.crossing_outlines),
+            TruthRule(
+                settings.target, settings.include_empty or not settings.has_truth, settings.crossing_outlines
+            ),
             None if settings.runs is None else SequenceRule(settings.runs),
             SplitRule(settings.single_split, settings.splits, settings.split_seed, settings.split_by_frames),
             Origins(settings.patient_pattern, settings.patients, own_splits=settings.splits is None),
@@ -164,6 +166,7 @@ def _asked(settings: Dataset) -> dict[str, Any]:
     """What `dataset.json` says of the settings."""
     return {
         "source_format": settings.format,
+        TRUTH: settings.has_truth,
         "target": settings.target,
         "include_empty": settings.include_empty,
         "crossing_outlines": settings.crossing_outlines,

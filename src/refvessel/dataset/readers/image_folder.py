@@ -1,14 +1,23 @@
 """A folder of images without any annotation: what is asked about them is stated beside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from refvessel.dataset.problems import Problems
-from refvessel.dataset.readers.source_files import IMAGE_SUFFIXES, visible_files
+from refvessel.dataset.readers.records import Record
+from refvessel.dataset.readers.source_files import IMAGE_SUFFIXES, locate, visible_files
 from refvessel.dataset.tree.expressions import Sentence
 from refvessel.dataset.tree.loader import SHOWN_MODES
 from refvessel.errors import UserError
 from refvessel.image_files import decode_file, identify
+
+
+def read(root: Path, problems: Problems) -> Iterator[Record]:  # noqa: ARG001 (each reader takes both)
+    """Yield a record for every image below `root`, in the order of their paths; nothing is annotated on it."""
+    for path in visible_files(root, IMAGE_SUFFIXES):
+        name = path.relative_to(root).as_posix()
+        place = locate(root, root, name, f"{root}: the image")
+        yield Record(name, place, annotation=place, where=str(path))
 
 
 def sentences_of_folder(folder: Path, phrases: Sequence[str], *, sequences: bool = False) -> list[Sentence]:
