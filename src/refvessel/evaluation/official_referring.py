@@ -27,20 +27,21 @@ def score_referring(
 ) -> dict[str, Any]:
     """Score predictions as the official evaluator does; write one JSON to `output` and return what it says.
 
-    `cIoU` and `gIoU` are the official numbers, to the last digit of their float32 sums; `float64` has the same in
-    double precision. Where an annotation has overlapping parts, the official truth is not their union: then `union`
-    has what the same predictions score against the unions.
+    `cIoU` and `gIoU` are the official numbers, to the last digit of their float32 sums; `float64` has the
+    same in double precision. Where an annotation has overlapping parts, the official truth is not their
+    union: then `union` has what the same predictions score against the unions.
 
     Args:
         benchmark: `refcoco` or `grefcoco`; the latter has `N-acc` and `T-acc`, too.
         root: the folder that the official evaluator calls data root.
         split: as the official loader selects it.
-        predictions: JSON, a list with one object per expression: `ref_id`, `sent_id`, `answer` and `masks`, a list
-            of COCO RLEs. An answer without [SEG] counts as no mask.
+        predictions: JSON, a list with one object per expression: `ref_id`, `sent_id`, `answer` and `masks`, a
+            list of COCO RLEs. An answer without [SEG] counts as no mask.
         output: the JSON to write.
 
-    Predictions of other splits are passed over. Raises UserError, before anything is written, for damaged files and
-    where an expression of the split is not predicted exactly once: the sentence then names them all.
+    Predictions of other splits are passed over. Raises UserError, before anything is written, for damaged
+    files and where an expression of the split is not predicted exactly once: the sentence then names them
+    all.
     """
     expressions = official_expressions(Path(root), benchmark, split)
     asked = {each.sent_id: each for each in expressions}
@@ -121,7 +122,9 @@ def _mask_of(entry: Any, expression: OfficialExpression, where: str) -> rle.RLE 
         )
     height, width = expression.truth["size"]
     masks = [
-        read_run_lengths(of_kind(mask, dict, f"{where}: mask {number}"), height, width, f"{where}: mask {number}")
+        read_run_lengths(
+            of_kind(mask, dict, f"{where}: mask {number}"), height, width, f"{where}: mask {number}"
+        )
         for number, mask in enumerate(require(entry, "masks", list, where))
         if mask is not None
     ]

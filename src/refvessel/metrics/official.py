@@ -32,10 +32,11 @@ class OfficialReading:
 
 @dataclass(frozen=True)
 class Difference:
-    """One cause for which cIoU and gIoU are not the official evaluator's, and how many expressions it touches.
+    """One cause for which cIoU and gIoU are not the official evaluator's, and how many expressions it
+    touches.
 
-    `without` and `with_it` are the numbers before and after this cause, in the order of the list: from ours to the
-    official ones. None where the predictions do not say.
+    `without` and `with_it` are the numbers before and after this cause, in the order of the list: from ours
+    to the official ones. None where the predictions do not say.
     """
 
     cause: str  # ignored_pixels | overlapping_parts | split
@@ -48,8 +49,9 @@ class Difference:
 def official_scores(paired: pd.DataFrame, reading: OfficialReading | None = None) -> dict[str, Any]:
     """What the official evaluator gives for the predictions: `ciou`, `giou`, `n_expressions`, `differences`.
 
-    `ours` has our two numbers. The official ones are None where it takes other expressions for the split than those
-    of `paired`, a table of `pair_expressions`. Without a reading it is taken to read the split as we do.
+    `ours` has our two numbers. The official ones are None where it takes other expressions for the split than
+    those of `paired`, a table of `pair_expressions`. Without a reading it is taken to read the split as we
+    do.
     """
     n = len(paired)
     truths = {} if reading is None else reading.truths
@@ -137,8 +139,8 @@ def _differing(first: np.ndarray, second: np.ndarray) -> int:
 def _ignored_pixels(scored: np.ndarray, whole: np.ndarray) -> Difference | None:
     differing = _differing(scored, whole)
     text = (
-        f"{differing} of {len(whole)} expressions have foreground among the pixels that no score looks at (outside "
-        "the field of view, or ignored); the official evaluator counts it."
+        f"{differing} of {len(whole)} expressions have foreground among the pixels that no score looks at "
+        "(outside the field of view, or ignored); the official evaluator counts it."
     )
     found = Difference("ignored_pixels", differing, text, _scores(scored), _scores(whole))
     return found if differing else None
