@@ -43,6 +43,7 @@ wildcard_constraints:
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/convert.smk"
 include: "workflow/rules/annotate.smk"
+include: "workflow/rules/choose.smk"
 include: "workflow/rules/infer.smk"
 include: "workflow/rules/refine.smk"
 include: "workflow/rules/evaluate.smk"
@@ -61,6 +62,6 @@ rule all:
         of_evaluations(at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS)),
         [
             shard
-            for evaluation in settings.evaluations
-            for shard in shard_files(artifacts.SHARD_SUFFIX, **evaluation.canonical())
+            for entry in settings.entries()
+            for shard in shard_files(artifacts.SHARD_SUFFIX, **entry.places)
         ],

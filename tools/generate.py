@@ -73,9 +73,9 @@ def _lines(name: str, value: Any, field: FieldInfo | None, indent: str) -> Itera
             if named and section is not None:
                 yield f"{indent}  {key}:"
                 for inner, content in each.items():
-                    yield from _lines(inner, content, section.model_fields[inner], f"{indent}    ")
+                    yield from _lines(inner, content, section.fields_by_key()[inner], f"{indent}    ")
             else:
-                yield from _lines(key, each, section.model_fields[key] if section else None, f"{indent}  ")
+                yield from _lines(key, each, section.fields_by_key()[key] if section else None, f"{indent}  ")
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         yield from _with_comment(f"{indent}{name}:", comment, indent)
         yield from (f"{indent}  - {_flow(each)}" for each in value)
@@ -127,7 +127,7 @@ def reference() -> str:
 def _rows(section: type[Section] | None, key: str) -> Iterator[str]:
     if section is None:
         return
-    for name, field in section.model_fields.items():
+    for name, field in section.fields_by_key().items():
         inner = _section(field.annotation)
         absent = field.default is None and issubclass(section, Stated)
         default = "required" if field.is_required() else "" if absent else _default(field)

@@ -1,7 +1,8 @@
 """The names of the files that one step leaves for the next, and where they lie below the folder of results.
 
-Each name stands here once; what is in a file is its owner's to say. `{model}`, `{dataset}` and `{split}` are keys
-of the configuration, `{part}` is one of a split's shards, such as `1-of-2`.
+Each name stands here once; what is in a file is its owner's to say. `{dataset}` and `{split}` are keys of the
+configuration; `{model}` is one, too, of a checkpoint, and elsewhere the name of an entrant, a model asked in a
+way; `{part}` is one of a split's shards, such as `1-of-2`.
 """
 
 from pathlib import Path
@@ -33,6 +34,7 @@ OF_SHARDS = f"{OF_PREDICTIONS}/shards"
 OF_SCORES = "scores/{model}/{dataset}/{split}"
 OF_COMPARISON = "comparisons/{dataset}/{split}"
 TUNED = "thresholds/{model}/{dataset}.json"
+CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is chosen
 ANSWERS = "answers"
 OF_REPORT = "report"
 DEMO_ANGIOGRAMS = "demo/angiograms"

@@ -63,7 +63,7 @@ rule compare_models:
                 dataset=wildcards.dataset,
                 split=wildcards.split,
             )
-            for model in settings.models_on(wildcards.dataset, wildcards.split)
+            for model in settings.entrants_on(wildcards.dataset, wildcards.split)
         ],
     output:
         comparison=report(
@@ -83,7 +83,7 @@ rule compare_models:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        models=lambda wildcards: settings.models_on(wildcards.dataset, wildcards.split),
+        models=lambda wildcards: settings.entrants_on(wildcards.dataset, wildcards.split),
         settings=scoring_settings("compared", "bootstrap_draws"),
         code=code_of("compare_models"),
     script:

@@ -12,8 +12,8 @@ rule render_report:
         ],
         comparisons=comparisons(at(artifacts.OF_COMPARISON, artifacts.COMPARISON)),
         checkpoints=[
-            at(artifacts.OF_CHECKPOINT, model=name)
-            for name in settings.evaluated("model")
+            at(artifacts.OF_CHECKPOINT, model=entry.entrant.model)
+            for entry in settings.entries()
         ],
     output:
         index=report(
@@ -41,9 +41,8 @@ rule render_report:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        evaluations=[one.canonical() for one in settings.evaluations],
+        evaluations=[entry.places for entry in settings.entries()],
         dataset_names=settings.evaluated("dataset"),
-        model_names=settings.evaluated("model"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
         private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",

@@ -18,7 +18,9 @@ with logged(snakemake.log[0]):
     render_report(
         evaluations=evaluations,
         output=Path(snakemake.output.index).parent,
-        checkpoints=dict(zip(params.model_names, map(Path, given.checkpoints), strict=True)),
+        checkpoints={
+            each.model: Path(folder) for each, folder in zip(evaluations, given.checkpoints, strict=True)
+        },
         comparisons=[Path(path) for path in given.comparisons],
         name_tables=[table_of_tree(datasets[name], Path(key)) for name, key in params.key_files.items()],
         settings=Privacy.model_validate(params.settings),

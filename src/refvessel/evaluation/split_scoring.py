@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from refvessel import rle
 from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH
 from refvessel.dataset.regions.polygons import Outlines, rasterise
@@ -17,6 +15,7 @@ from refvessel.dataset.tree.official_truths import official_count, official_trut
 from refvessel.dataset.tree.outlines import read_outlines
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
+from refvessel.evaluation.pairing import truth_table
 from refvessel.evaluation.scoring import score
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
@@ -60,20 +59,8 @@ def score_split(
     tree = read_tree(dataset)
     expressions = tree.expressions(split)
     images = Path(dataset) / IMAGES
-    truth = pd.DataFrame(
-        {
-            "image_id": [each.image_id for each in expressions],
-            "file_name": [each.image_path.relative_to(images).as_posix() for each in expressions],
-            "ref_id": [each.ref_id for each in expressions],
-            "sent_id": [each.sent_id for each in expressions],
-            "phrase": [each.phrase for each in expressions],
-            "patient": [each.patient for each in expressions],
-            "height": [each.height for each in expressions],
-            "width": [each.width for each in expressions],
-            "mask": [each.truth for each in expressions],
-            "ignore_mask": [each.ignore_mask for each in expressions],
-            "spacing": [each.spacing for each in expressions],
-        }
+    truth = truth_table(expressions).assign(
+        file_name=[each.image_path.relative_to(images).as_posix() for each in expressions]
     )
     provenance = {"predictions": made_from, "dataset": file_record(description(dataset)), "split": split}
     if (outlines := Path(dataset) / OUTLINES).is_file():

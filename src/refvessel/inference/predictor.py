@@ -9,7 +9,7 @@ A batch that fails in any stage is left to `predict`, which settles every failur
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -49,7 +49,7 @@ class Predictor:
     Args:
         segmenter: the model.
         processor: the model's processor.
-        question: the prompt, with `{phrase}`.
+        question: the prompt, with `{phrase}`; or that of each expression, by its sent_id.
         batch_size: images that go through the model at once, at first; fewer after each time that memory was
             short, never more.
         flips: whether the logits are averaged over an image and its flips.
@@ -59,7 +59,7 @@ class Predictor:
         self,
         segmenter: Segmenter,
         processor: Sa2VAProcessor,
-        question: str,
+        question: str | Mapping[int, str],
         batch_size: int = 1,
         *,
         flips: bool = False,
@@ -236,7 +236,9 @@ class Predictor:
         ]
 
     def _prompt(self, expression: Expression) -> str:
-        return prompt_of(self._question, expression.phrase)
+        stated = self._question
+        question = stated if isinstance(stated, str) else stated[expression.sent_id]
+        return prompt_of(question, expression.phrase)
 
 
 def _timed(predicted: list[Predicted], seconds: float) -> list[Predicted]:

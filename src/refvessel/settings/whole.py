@@ -1,5 +1,6 @@
 """The whole configuration."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, model_validator
@@ -7,7 +8,15 @@ from pydantic import Field, Strict, model_validator
 from refvessel.artifacts import PREDICTIONS, REFINED
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.dataset_section import Dataset
-from refvessel.settings.inference_section import Inference
+from refvessel.settings.entrants import (
+    AskedTogether,
+    Entrant,
+    Entry,
+    asked_together,
+    chosen_entrant,
+    entrants_of,
+)
+from refvessel.settings.inference_section import Inference, Question
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
@@ -34,11 +43,49 @@ class PathVariables(Stated):
 
 
 class Evaluation(Section):
-    """What is evaluated: a model on a split of a data set."""
+    """What is evaluated: a model on a split of a data set, asked in one way or in several."""
 
     model: Name = setting(..., "A key of `models`.")
     dataset: Name = setting(..., "A key of `datasets`.")
     split: Name = setting(..., "A split of that data set.")
+    segmented: Literal["video"] | None = setting(
+        None,
+        "video segments the frames of a sequence with SAM2's memory, and is compared as MODEL-video; null "
+        "segments each frame alone.",
+        alias="as",
+    )
+    questions: dict[Name, Question] = setting(
+        {},
+        "Prompts by a name of your choice, each compared as MODEL-NAME; one run asks them all and reads each "
+        "image once. Without any, the prompt is that of inference.question.",
+    )
+    choose: Literal["val"] | None = setting(
+        None,
+        f"Choose among the questions on the split `{TUNING_SPLIT}`, by Dice (mean over patients), and evaluate "
+        "the chosen one alone, as MODEL-chosen.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_choice(self) -> Self:
+        if self.choose and len(self.questions) < 2:
+            raise ValueError(
+                f"choose is {self.choose!r}, and there are no two questions; state them, or leave it out"
+            )
+        if self.choose == self.split:
+            raise ValueError(
+                f"split is {self.split!r}, on which the question is chosen; evaluate another split, or leave "
+                "choose out"
+            )
+        return self
+
+    def candidates(self, question: str) -> tuple[Entrant, ...]:
+        """The model asked in each of the ways that are stated; `question` is asked where none is."""
+        return entrants_of(self.model, self.questions, question, self.segmented or "image")
+
+    def entrants(self, question: str) -> tuple[Entrant, ...]:
+        """What is compared with others: the candidates, or the one that is chosen among them."""
+        candidates = self.candidates(question)
+        return (chosen_entrant(candidates),) if self.choose else candidates
 
 
 class Settings(Section):
@@ -68,15 +115,38 @@ class Settings(Section):
         """The models or data sets that are evaluated, each once."""
         return sorted({getattr(evaluation, kind) for evaluation in self.evaluations})
 
-    def models_on(self, dataset: str, split: str) -> list[str]:
-        """The models that are evaluated on a split, in the order of the configuration."""
-        where = (dataset, split)
-        return [each.model for each in self.evaluations if (each.dataset, each.split) == where]
+    def entries(self) -> list[Entry]:
+        """What is compared, on which split of which data set, in the order of the configuration."""
+        return [
+            Entry(entrant, evaluation.dataset, evaluation.split)
+            for evaluation in self.evaluations
+            for entrant in evaluation.entrants(self.inference.question)
+        ]
+
+    def entrants(self) -> dict[str, Entrant]:
+        """All that predicts, by name: what is compared, and those among whose questions one is chosen."""
+        return {entrant.name: entrant for _, entrant in self._named()}
+
+    def entrants_on(self, dataset: str, split: str) -> list[str]:
+        """The names of what is compared on a split, in the order of the configuration."""
+        return [
+            each.entrant.name for each in self.entries() if (each.dataset, each.split) == (dataset, split)
+        ]
 
     def compared_splits(self) -> list[tuple[str, str]]:
-        """Data set and split of each split on which several models are evaluated."""
+        """Data set and split of each split on which there are several to compare."""
         splits = sorted({(each.dataset, each.split) for each in self.evaluations})
-        return [each for each in splits if len(self.models_on(*each)) > 1]
+        return [each for each in splits if len(self.entrants_on(*each)) > 1]
+
+    def asked_together(self) -> list[AskedTogether]:
+        """What one job asks in several ways, also on the split on which a threshold or a question is settled."""
+        entries = self.entries()
+        settled = [
+            Entry(each, entry.dataset, TUNING_SPLIT) for entry in entries for each in entry.entrant.candidates
+        ]
+        if isinstance(self.refinement.threshold, str):
+            settled += [Entry(entry.entrant, entry.dataset, TUNING_SPLIT) for entry in entries]
+        return [*asked_together([*entries, *settled])]
 
     def scored_table(self) -> str:
         """The name of the table that is scored: the refined one where anything is refined."""
@@ -95,6 +165,38 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _entrants_have_names_of_their_own(self) -> Self:
+        known: dict[str, tuple[int, Entrant]] = {}
+        for number, entrant in self._named():
+            where, name = f"evaluations.{number}", entrant.name
+            if name != entrant.model and name in self.models:
+                raise ValueError(
+                    f"{where} asks the model {entrant.model!r} in a way that would be called {name!r}, as another "
+                    "of the models is; rename one"
+                )
+            first, other = known.setdefault(name, (number, entrant))
+            if other != entrant:
+                raise ValueError(
+                    f"evaluations.{first} and {where} ask in two ways that would both be called {name!r} "
+                    f"({_described(other)}; {_described(entrant)}); rename a question"
+                )
+        entries = self.entries()
+        for each in entries:
+            if entries.count(each) > 1:
+                raise ValueError(
+                    f"evaluations name {each.entrant.name!r} on the split {each.split!r} of {each.dataset!r} "
+                    "twice; name it once"
+                )
+        return self
+
+    def _named(self) -> Iterator[tuple[int, Entrant]]:
+        """Every entrant with the number of the evaluation that has it."""
+        for number, evaluation in enumerate(self.evaluations):
+            entrants = evaluation.entrants(self.inference.question)
+            for entrant in dict.fromkeys([*entrants, *evaluation.candidates(self.inference.question)]):
+                yield number, entrant
+
+    @model_validator(mode="after")
     def _has_a_fair_threshold(self) -> Self:
         threshold = self.refinement.threshold
         if threshold != MODEL_THRESHOLD and not self.inference.save_logits:
@@ -108,3 +210,9 @@ class Settings(Section):
                     "evaluate another split or give a number"
                 )
         return self
+
+
+def _described(entrant: Entrant) -> str:
+    """How an entrant asks, for a sentence on two of one name."""
+    asks = repr(entrant.question) if entrant.question else "a chosen question"
+    return f"{entrant.model!r} asks {asks}, by {entrant.kind}"

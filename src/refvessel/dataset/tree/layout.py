@@ -6,6 +6,7 @@ glamm_data/images/coco2014/train2014/         images, by the `file_name` of inst
 ref_seg/grefcoco/                             the same of gRefCOCO, in trees of others: `grefs(unc).p` or .json
 dataset.json                                  ours: see `dataset_record`
 outlines.npz                                  ours: see `outlines`
+ref_vos/{split}/                              runs in the official Ref-VOS layout, of data that have them (`ref_vos`)
 """
 
 from pathlib import Path
@@ -19,8 +20,9 @@ GREFS = Path("ref_seg/grefcoco/grefs(unc).p")
 IMAGES = Path("glamm_data/images/coco2014/train2014")
 DATASET = Path(artifacts.DATASET)
 OUTLINES = Path("outlines.npz")
+REF_VOS = Path("ref_vos")
 
-TOP_LEVEL = frozenset(path.parts[0] for path in (INSTANCES, REFS, IMAGES, DATASET, OUTLINES))
+TOP_LEVEL = frozenset(path.parts[0] for path in (INSTANCES, REFS, IMAGES, DATASET, OUTLINES, REF_VOS))
 
 
 def description(root: Path) -> Path:
