@@ -9,8 +9,8 @@ from refvessel.evaluation.official_video_files import (
     MaskSources,
     notes_on,
     prepare,
+    read_asked,
     read_masks,
-    read_video_expressions,
 )
 from refvessel.evaluation.official_video_numbers import ScoredExpression, video_numbers
 from refvessel.files import write_json
@@ -56,7 +56,7 @@ def score_video(
     expression cannot be scored: the sentence names all of these.
     """
     known = BENCHMARKS[benchmark]
-    asked = read_video_expressions(Path(expressions), known)
+    asked = read_asked(Path(expressions), known)
     sources = MaskSources(
         truths=read_masks(Path(masks)),
         predictions=read_masks(Path(predictions)),

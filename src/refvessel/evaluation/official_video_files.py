@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from refvessel import rle
-from refvessel.dataset.fields import of_kind, require, require_size, shown
+from refvessel.dataset.fields import of_kind, shown
+from refvessel.dataset.problems import Problems
+from refvessel.dataset.tree.ref_vos import Video, VideoExpression, read_videos
 from refvessel.dataset.tree.refs import read_pickle
 from refvessel.errors import UserError
 from refvessel.files import read_json
@@ -46,26 +48,28 @@ OVERALL = "overall"  # of a benchmark with types
 
 
 @dataclass(frozen=True)
-class VideoExpression:
-    """One expression of a video, as the file of expressions has it."""
+class AskedExpression:
+    """One expression of a video, with the keys of the annotations whose union is its truth."""
 
-    video: str
-    name: str
-    phrase: str
-    frames: list[str]
-    annotations: list[str]
-    type_id: int | None
-    size: tuple[int, int] | None  # height, width, where stated
+    video: Video
+    expression: VideoExpression
+    annotations: tuple[str, ...]
 
     @property
     def title(self) -> str:
         """What messages call it."""
-        return f"{self.video} {self.name}"
+        return f"{self.video.name} {self.expression.id}"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the frames in pixels, where the file of expressions states them."""
+        height, width = self.video.height, self.video.width
+        return None if height is None or width is None else (height, width)
 
 
-def official_key(expression: VideoExpression) -> str:
+def official_key(expression: AskedExpression) -> str:
     """What the official scripts call an expression."""
-    return f"{expression.video}_{expression.name}"
+    return f"{expression.video.name}_{expression.expression.id}"
 
 
 def read_masks(path: Path) -> Mapping[str, Any]:
@@ -78,59 +82,39 @@ def _content(path: Path) -> Any:
     return read_pickle(path) if path.suffix in _PICKLES else read_json(path)
 
 
-def read_video_expressions(path: Path, benchmark: Benchmark) -> list[VideoExpression]:
+def read_asked(path: Path, benchmark: Benchmark) -> list[AskedExpression]:
     """The expressions of a `meta_expressions.json`, with the annotations that the benchmark's script takes.
 
-    Raises UserError where a field that the benchmark needs is absent, or there is no expression.
+    Raises UserError that names all that the benchmark needs and is absent.
     """
-    videos = require(read_json(path), "videos", dict, str(path))
-    found = []
-    for video, entry in videos.items():
-        where = f"{path}: video {video!r}"
-        frames = [str(name) for name in require(entry, "frames", list, where)]
-        if not frames:
-            raise UserError(f"{where} has no frames; list them in its field 'frames'.")
-        size = _stated_size(entry, where, needed=benchmark.needs_size)
-        for name, expression in require(entry, "expressions", dict, where).items():
-            at_expression = f"{where}, expression {name!r}"
-            found.append(
-                VideoExpression(
-                    video=video,
-                    name=name,
-                    phrase=require(expression, "exp", str, at_expression),
-                    frames=frames,
-                    annotations=[] if benchmark.own_numbering else _annotations(expression, at_expression),
-                    type_id=require(expression, "type_id", int, at_expression) if benchmark.types else None,
-                    size=size,
-                )
-            )
-    if not found:
+    asked = [
+        AskedExpression(video, expression, expression.annotations)
+        for video in read_videos(path)
+        for expression in video.expressions
+    ]
+    if not asked:
         raise UserError(f"{path} has no expression; check the file.")
-    return _numbered(found) if benchmark.own_numbering else found
+    problems = Problems()
+    for each in asked:
+        where = f"{path}: video {shown(each.video.name)}, expression {shown(each.expression.id)}"
+        if benchmark.types and each.expression.type_id is None:
+            problems.add(f"{where} has no type_id; state it.")
+        if benchmark.types and each.size is None:
+            problems.add(f"{path}: video {shown(each.video.name)} has no height and width; state them.")
+        if not each.annotations and not benchmark.own_numbering:
+            problems.add(f"{where} has no anno_id; list the keys of its masks.")
+    problems.raise_any()
+    return _numbered(asked) if benchmark.own_numbering else asked
 
 
-def _stated_size(entry: Any, where: str, *, needed: bool) -> tuple[int, int] | None:
-    if not needed and ("height" not in entry or "width" not in entry):
-        return None
-    width, height = require_size(entry, "width", "height", where)
-    return height, width
-
-
-def _annotations(expression: Any, where: str) -> list[str]:
-    stated = require(expression, "anno_id", list, where)
-    if not all(isinstance(number, int | str) for number in stated):
-        raise UserError(f"{where}: anno_id is {shown(stated)}; list the keys of the masks.")
-    return [str(number) for number in stated]
-
-
-def _numbered(asked: Sequence[VideoExpression]) -> list[VideoExpression]:
+def _numbered(asked: Sequence[AskedExpression]) -> list[AskedExpression]:
     """The expressions, each with one annotation, numbered as DAVIS' script does.
 
     It ignores `anno_id` and counts, sorted as text by video and then by name ("10" before "2").
     """
-    in_order = sorted(asked, key=lambda each: (each.video, each.name))
-    numbers = {(each.video, each.name): number for number, each in enumerate(in_order)}
-    return [replace(each, annotations=[str(numbers[each.video, each.name])]) for each in asked]
+    in_order = sorted(asked, key=lambda each: (each.video.name, each.expression.id))
+    numbers = {(each.video.name, each.expression.id): str(number) for number, each in enumerate(in_order)}
+    return [replace(each, annotations=(numbers[each.video.name, each.expression.id],)) for each in asked]
 
 
 @dataclass(frozen=True)
@@ -153,7 +137,7 @@ class PreparedExpression:
     superfluous: whether there are masks beyond the last frame.
     """
 
-    expression: VideoExpression
+    expression: AskedExpression
     frames: list[Frame]
     as_stored: list[Frame] | None
     superfluous: bool
@@ -164,7 +148,7 @@ class _Unscorable(Exception):
 
 
 def prepare(
-    asked: Sequence[VideoExpression], sources: MaskSources
+    asked: Sequence[AskedExpression], sources: MaskSources
 ) -> tuple[list[PreparedExpression], dict[str, str]]:
     """The expressions that can be scored and, by their titles, why the others cannot."""
     prepared: list[PreparedExpression] = []
@@ -196,14 +180,14 @@ def notes_on(prepared: Sequence[PreparedExpression]) -> list[str]:
     return notes
 
 
-def _prepared(expression: VideoExpression, sources: MaskSources) -> PreparedExpression:
+def _prepared(expression: AskedExpression, sources: MaskSources) -> PreparedExpression:
     masks, names = _predicted(expression, sources)
     size = expression.size if sources.needs_size else None
     if size is None:
         size = _size_of(masks[0], "the prediction of frame 1")
         if sources.strict and expression.size not in (None, size):
             raise _Unscorable(f"its masks are {_times(size)}, its video {_times(expression.size)}")
-    n = len(expression.frames)
+    n = len(expression.video.frames)
     order = _order(expression, names, strict=sources.strict)
     truths = [
         _per_frame(sources.truths.get(number), f"annotation {number}", n) for number in expression.annotations
@@ -232,28 +216,28 @@ def _prepared(expression: VideoExpression, sources: MaskSources) -> PreparedExpr
     return PreparedExpression(expression, frames_of([masks[k] for k in order]), stored, superfluous)
 
 
-def _predicted(expression: VideoExpression, sources: MaskSources) -> tuple[list[Any], list[str] | None]:
+def _predicted(expression: AskedExpression, sources: MaskSources) -> tuple[list[Any], list[str] | None]:
     """The stored masks of an expression and, where they are named, the frames that they belong to."""
-    video = sources.predictions.get(expression.video)
+    video = sources.predictions.get(expression.video.name)
     if not isinstance(video, dict):
         raise _Unscorable("its video is missing")
-    if not isinstance(entry := video.get(expression.name), dict):
+    if not isinstance(entry := video.get(expression.expression.id), dict):
         raise _Unscorable("missing")
     masks, names = entry.get("prediction_masks"), entry.get("frames")
     if not isinstance(masks, list):
         raise _Unscorable("its masks are null" if masks is None else "its masks are no list")
-    if len(masks) < len(expression.frames):
-        raise _Unscorable(f"it has {len(masks)} masks for {len(expression.frames)} frames")
+    if len(masks) < len(expression.video.frames):
+        raise _Unscorable(f"it has {len(masks)} masks for {len(expression.video.frames)} frames")
     return masks, [str(name) for name in names] if isinstance(names, list) else None
 
 
-def _order(expression: VideoExpression, names: list[str] | None, *, strict: bool) -> list[int] | None:
+def _order(expression: AskedExpression, names: list[str] | None, *, strict: bool) -> list[int] | None:
     """Where the mask of each listed frame is stored; None where that is its place in the list, too."""
-    listed = expression.frames
+    listed = list(expression.video.frames)
     if names == listed:
         return None
     if names is None:
-        if strict and sorted(listed) != listed:
+        if strict and not expression.video.in_text_order:
             raise _Unscorable(
                 "it does not name its frames, and these are not listed in the order of their names, in which the "
                 "official inference stores masks"
@@ -274,11 +258,11 @@ def _per_frame(masks: Any, what: str, n: int) -> list[Any]:
     return masks
 
 
-def _foreground(expression: VideoExpression, sources: MaskSources, n: int) -> list[list[Any]] | None:
+def _foreground(expression: AskedExpression, sources: MaskSources, n: int) -> list[list[Any]] | None:
     """The masks of each frame's foreground, of which there may be several."""
     if sources.foreground is None:
         return None
-    video = sources.foreground.get(expression.video)
+    video = sources.foreground.get(expression.video.name)
     masks = _per_frame(video.get("masks_rle") if isinstance(video, dict) else None, "the foreground", n)
     several = [mask if isinstance(mask, list) else [mask] for mask in masks]
     return [[mask for mask in of_frame if mask is not None] for of_frame in several]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from refvessel.evaluation.official_video_files import OVERALL, Benchmark, VideoExpression, official_key
+from refvessel.evaluation.official_video_files import OVERALL, AskedExpression, Benchmark, official_key
 from refvessel.metrics.official_frames import PLAIN
 
 _DIGITS = 2  # of a percentage, as the official scripts round
@@ -23,7 +23,7 @@ class ScoredExpression:
     as_stored: in the order of the predictions' file, which the official script takes for the listed one.
     """
 
-    expression: VideoExpression
+    expression: AskedExpression
     frames: pd.DataFrame
     as_stored: pd.DataFrame
 
@@ -35,7 +35,7 @@ def video_numbers(
     scores = [name for name in benchmark.scores if name != "R" or with_foreground]
     of_expression = [each.frames[scores].mean() for each in scored]
     plain = [each.frames[[PLAIN[name] for name in scores]].mean().set_axis(scores) for each in scored]
-    types = [each.expression.type_id for each in scored]
+    types = [each.expression.expression.type_id for each in scored]
     unrounded = _totals(of_expression, types, benchmark, scores)
     result: dict[str, Any] = {
         **_overall(unrounded, benchmark),
@@ -69,7 +69,7 @@ def _nested(scored: Sequence[ScoredExpression], values: Sequence[Any]) -> dict[s
     """The values by video and expression."""
     nested: dict[str, dict[str, Any]] = {}
     for each, value in zip(scored, values, strict=True):
-        nested.setdefault(each.expression.video, {})[each.expression.name] = value
+        nested.setdefault(each.expression.video.name, {})[each.expression.expression.id] = value
     return nested
 
 
@@ -141,10 +141,10 @@ def _row(scored: ScoredExpression, scores: Sequence[str]) -> dict[str, Any]:
     means, expression = scored.as_stored[scores].mean(), scored.expression
     percent = {**means, "JF": (means["J"] + means["F"]) / 2}
     return {
-        "video_name": expression.video,
-        "exp_id": expression.name,
-        "exp": expression.phrase,
+        "video_name": expression.video.name,
+        "exp_id": expression.expression.id,
+        "exp": expression.expression.text,
         "videxp": official_key(expression),
         **{str(name): float(np.round(100 * value, _DIGITS)) for name, value in percent.items()},
-        "type_id": expression.type_id,
+        "type_id": expression.expression.type_id,
     }
