@@ -18,6 +18,9 @@ COCO_RESULTS = "coco_results.json"
 COCO_TRUTH = "coco_truth.json"
 COMPARISON = "comparison.json"
 RANKING = "ranking.csv"
+VIDEO = "video.json"  # scores of runs
+VIDEO_CASES = "video_cases.parquet"
+VIDEO_COMPARISON = "video_comparison.json"
 
 # Of the files of one shard, which differ in nothing else.
 SHARD_SUFFIX = ".jsonl"
