@@ -69,7 +69,7 @@ def score_sequences(
     Raises UserError where the table lacks an annotated frame of the runs, and for damaged files.
     """
     table, made_from = read_cases(cases)
-    by_sent_id = table.set_index("sent_id", drop=False)
+    by_sent_id = table.astype(object).where(table.notna(), None).set_index("sent_id", drop=False)
     folders = folders_of_runs(dataset, split)
     videos = [each for folder in folders for each in _sequences_of_folder(folder, by_sent_id, cases)]
     rows = [row for rows in call_each(_score_video, videos, threads=threads) for row in rows]
@@ -134,7 +134,7 @@ def _sequence(
                 f"{path} lacks the expression with sent_id {place.sent_id}, frame {name} of the run "
                 f"{files.video.name}; score the predictions of this data set and split."
             )
-        case: dict[str, Any] = cases.loc[place.sent_id].to_dict()
+        case: dict[Any, Any] = cases.loc[place.sent_id].to_dict()
         of_frame = {"video": files.video.name, "expression": expression, "frame": name, "index": index}
         found.append(
             _Frame(

@@ -16,12 +16,11 @@ from skimage.transform import resize
 
 from refvessel.metrics.boundary import region_similarity
 
-MOTION = {
-    "method": "optical_flow_ilk",
-    "longer_side": 128,
-    "radius": 7,
-    "warps": 3,
-}  # pixels, of the reduced image
+_SIDE = 128  # pixels of the longer side at which motion is estimated
+_RADIUS = 7  # of these pixels, around each
+_WARPS = 3  # how often an image is laid on the other
+
+MOTION = {"method": "optical_flow_ilk", "longer_side": _SIDE, "radius": _RADIUS, "warps": _WARPS}
 
 _LEVELS = 255.0  # of grey
 
