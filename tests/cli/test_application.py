@@ -20,6 +20,8 @@ COMMANDS = [
     "refine",
     "score",
     "score-official",
+    "score-sequences",
+    "compare-sequences",
     "compare",
     "report",
     "status",

@@ -197,3 +197,21 @@ def comparisons(pattern):
         pattern.format(dataset=dataset, split=split)
         for dataset, split in settings.compared_splits()
     ]
+
+
+def of_sequences(pattern):
+    """One path per entrant and split whose data set has runs; the pattern as in `of_evaluations`."""
+    return [
+        pattern.format(**entry.places)
+        for entry in settings.entries()
+        if settings.datasets[entry.dataset].runs
+    ]
+
+
+def sequence_comparisons(pattern):
+    """The same of splits on which several are compared; the pattern has {dataset} and {split}."""
+    return [
+        pattern.format(dataset=dataset, split=split)
+        for dataset, split in settings.compared_splits()
+        if settings.datasets[dataset].runs
+    ]

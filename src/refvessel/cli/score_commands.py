@@ -59,3 +59,35 @@ def compare(
 
     paths = {name: Path(path) for name, path in pairs(cases, "MODEL=cases.parquet").items()}
     compare_models(cases=paths, output=output, settings=settings)
+
+
+@app.command()
+@with_sections(settings=Options(Scores, "scores", only=("bootstrap_draws",)))
+def score_sequences(
+    settings: Scores,
+    cases: Annotated[Path, typer.Option(help="cases.parquet of `refvessel score`.")],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented, which has runs.")],
+    split: Annotated[str, typer.Option(help="The split that was segmented.")],
+    output: Annotated[Path, typer.Option(help="Folder to write video_cases.parquet and video.json into.")],
+    threads: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+) -> None:
+    """Score the runs of a split: J, F, and how steady the masks are."""
+    from refvessel.evaluation import sequence_scoring
+
+    sequence_scoring.score_sequences(
+        cases=cases, dataset=dataset, split=split, output=output, settings=settings, threads=threads
+    )
+
+
+@app.command()
+@with_sections(settings=Options(Scores, "scores", only=("bootstrap_draws",)))
+def compare_sequences(
+    settings: Scores,
+    cases: Annotated[list[str], typer.Argument(help="MODEL=video_cases.parquet, two or more.")],
+    output: Annotated[Path, typer.Option(help="Folder to write video_comparison.json into.")],
+) -> None:
+    """Compare models on the same runs: paired tests of the scores of sequences."""
+    from refvessel.evaluation import sequence_comparing
+
+    paths = {name: Path(path) for name, path in pairs(cases, "MODEL=video_cases.parquet").items()}
+    sequence_comparing.compare_sequences(cases=paths, output=output, settings=settings)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS
+from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
@@ -100,6 +100,8 @@ def score(
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
     write_cases(cases, output / CASES, {**provenance, "settings": conventions})
+    for of_earlier_cases in (VIDEO, VIDEO_CASES):
+        (output / of_earlier_cases).unlink(missing_ok=True)
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
     if counts is None:
         (output / THRESHOLDS).unlink(missing_ok=True)  # of an earlier scoring, with logits

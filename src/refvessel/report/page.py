@@ -15,7 +15,9 @@ from refvessel.report.compared_models import Comparison
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities
 from refvessel.report.printing import printable
+from refvessel.report.runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
+from refvessel.report.sequence_figures import ANIMATION_SUFFIX
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -38,8 +40,9 @@ class ShownFigure:
 
     @property
     def data_uri(self) -> str:
-        """The SVG itself, as an address that needs no network."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
+        """The file itself, as an address that needs no network."""
+        kind = "webp" if self.path.suffix == ANIMATION_SUFFIX else "svg+xml"
+        return f"data:image/{kind};base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
 
 
 def render_page(
@@ -84,6 +87,7 @@ def render_page(
         },
         rasteriser_headings=RASTERISER_HEADINGS,
         titles=TITLES,
+        sequence_titles=SEQUENCE_TITLES,
         of_probabilities=PROBABILITY_SCORES,
         groupings=GROUPINGS,
         official=_OFFICIAL,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from refvessel.report.compared_models import Comparison, ranking_table, tests_table
 from refvessel.report.printing import shortened
+from refvessel.report.runs import sequences_table
 from refvessel.report.sections import Artifacts
 from refvessel.spreadsheets import write_csv
 
@@ -149,6 +150,9 @@ def write_tables(
         in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
         (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
+    if runs := [(_identity(one), one.runs) for one in evaluations if one.runs]:
+        write_csv(sequences_table(runs), folder / "sequences.csv")
+        captions["sequences.csv"] = "Scores of every sequence"
     if comparisons:
         for name, (table_of, caption) in OF_COMPARISONS.items():
             write_csv(table_of(comparisons), folder / f"{name}.csv")
