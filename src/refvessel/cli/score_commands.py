@@ -9,7 +9,7 @@ from refvessel.cli.app import app
 from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
 from refvessel.settings.inference_section import Inference
-from refvessel.settings.scores_section import Scores
+from refvessel.settings.scores_section import Protocol, Scores
 
 
 @app.command()
@@ -28,6 +28,10 @@ def score(
         list[Path] | None,
         typer.Option(help="Logits of a shard, for AUC and its like; repeated, those of all shards."),
     ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(help="Whose reading of the tree is scored; the summary has the cIoU and gIoU of both."),
+    ] = Protocol.OWN,
     threads: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
@@ -40,6 +44,7 @@ def score(
         output=output,
         logits=logits or (),
         settings=settings,
+        protocol=protocol,
         max_failures=inference.max_failures,
         threads=threads,
     )

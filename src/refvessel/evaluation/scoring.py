@@ -26,7 +26,7 @@ from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
-from refvessel.settings.scores_section import Scores
+from refvessel.settings.scores_section import Protocol, Scores
 from refvessel.spreadsheets import write_csv
 
 TRUTHS_RASTERISER = "coco"
@@ -55,6 +55,7 @@ def score(
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
     official: OfficialReading | None = None,
+    own_truth: pd.DataFrame | None = None,
     max_failures: int = 0,
     threads: int = 1,
     provenance: dict[str, Any] | None = None,
@@ -73,6 +74,8 @@ def score(
             summary has what the same predictions score against each, and against the truth itself.
         official: how the official loader reads the split. `official` in the summary has what it gives
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
+        own_truth: given where `truth` is the official loader's reading of the split, ours: the same columns of the
+            same expressions or of some of them.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
@@ -95,6 +98,7 @@ def score(
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
         "empty_policy": policy,
+        "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
     }
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
@@ -113,7 +117,7 @@ def score(
     summary = {
         **summarise(cases, policy, draws=draws),
         "near_ties": near_ties(predictions),
-        "official": official_scores(paired, official),
+        "official": _official(predictions, paired, official, own_truth),
         "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sanity_checks(cases, max_failures),
         **{
@@ -126,6 +130,19 @@ def score(
     }
     write_json(output / SUMMARY, summary)
     return summary
+
+
+def _official(
+    predictions: pd.DataFrame,
+    paired: pd.DataFrame,
+    reading: OfficialReading | None,
+    own_truth: pd.DataFrame | None,
+) -> dict[str, Any]:
+    """The summary's section: the official numbers beside ours."""
+    if own_truth is None:
+        return official_scores(paired, reading)
+    own = predictions[predictions["sent_id"].isin(own_truth["sent_id"])]
+    return official_scores(pair_expressions(own, own_truth), reading, pooled=paired)
 
 
 def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:

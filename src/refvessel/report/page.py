@@ -18,7 +18,7 @@ from refvessel.report.printing import printable
 from refvessel.report.runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
-from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES
+from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES, is_official
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
@@ -73,6 +73,7 @@ def render_page(
         "findings": findings,
         "comparison_findings": comparison_findings,
         "identities": identities,
+        "is_official": is_official,
     }
     return environment.get_template("page.html").render(
         evaluations=evaluations,

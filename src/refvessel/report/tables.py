@@ -4,7 +4,7 @@ Numbers come from summary.json, which derives from cases.parquet: nothing is com
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from refvessel.report.compared_models import Comparison, ranking_table, tests_ta
 from refvessel.report.printing import shortened
 from refvessel.report.runs import sequences_table
 from refvessel.report.sections import Artifacts
+from refvessel.settings.scores_section import Protocol
 from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
@@ -111,7 +112,12 @@ def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
 
 def differs_from_official(evaluations: Sequence[Artifacts]) -> bool:
     """Whether cIoU or gIoU of one is not what the official evaluator gives."""
-    return any(one.summary["official"]["differences"] for one in evaluations)
+    return any(not is_official(one.summary) for one in evaluations)
+
+
+def is_official(summary: Mapping[str, Any]) -> bool:
+    """Whether the cIoU and gIoU of a summary are those of the official evaluator."""
+    return not summary["official"]["differences"] or summary["settings"]["protocol"] == Protocol.OFFICIAL
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
