@@ -40,7 +40,8 @@ VALUES = ("memory_temporal_positional_encoding", "no_object_pointer")
 _OFFICIAL = ("memory_attention.", "memory_encoder.", "obj_ptr_proj.", "maskmem_tpos_enc", "no_obj_ptr")
 _CELLS = 64  # side of the coarsest features
 _WINDOW = 32  # side of the part of them that most steps train on
-_WEIGHTS = {"pixels": 4.0, "dice": 1.0, "iou": 1.0, "present": 0.2}
+_WEIGHTS = {"pixels": 4.0, "dice": 1.0, "iou": 1.0, "presence": 2.0}
+_CLEAR = 0.05  # of a score of presence, on the right side of zero
 _LOG_EVERY = 100  # steps
 
 
@@ -70,7 +71,14 @@ class Memory:
         self._all_ids = self._sam2.memory_attention.position_ids.reshape(_CELLS, _CELLS, 2)
 
     def remember(
-        self, frame: Frame, logits: torch.Tensor, token: torch.Tensor, window: tuple[slice, slice], *, position: int
+        self,
+        frame: Frame,
+        logits: torch.Tensor,
+        token: torch.Tensor,
+        presence: torch.Tensor,
+        window: tuple[slice, slice],
+        *,
+        position: int,
     ) -> Remembered:
         """What is kept of a window of a frame.
 
@@ -78,31 +86,31 @@ class Memory:
             frame: the whole one.
             logits: of its mask in the window, at a quarter of the image's size.
             token: the decoder's of that mask, (hidden,).
+            presence: the decoder's score of whether there is anything, a scalar.
             window: rows and columns.
             position: 0 of a prompted frame, else how many frames ago it is.
         """
         sam2, (rows, columns) = self._sam2, window
         mask = functional.interpolate(logits[None, None], scale_factor=4, mode="bilinear")
-        mask = (mask > 0).float() if position == 0 else mask.sigmoid()
         scale, bias = sam2.config.sigmoid_scale_for_mem_enc, sam2.config.sigmoid_bias_for_mem_enc
-        features, _ = sam2.memory_encoder(frame.coarse[..., rows, columns], mask * scale + bias)
-        pointer = sam2.object_pointer_proj(token[None])
+        features, _ = sam2.memory_encoder(frame.coarse[..., rows, columns], mask.sigmoid() * scale + bias)
+        pointer = sam2.object_pointer_proj(token[None]) if presence > 0 else sam2.no_object_pointer
         return Remembered(features.to(torch.bfloat16).float(), pointer, position)
 
     def prompted(self, run: SeenRun, number: int, phrase: int, window: tuple[slice, slice]) -> Remembered:
         """What is kept of a prompted frame."""
         logits = run.logits[number, phrase][*(_scaled(part, 4) for part in window)]
-        token = run.tokens[number, phrase]
-        return self.remember(run.frames[number], logits, token, window, position=0)
+        token, presence = run.tokens[number, phrase], run.presence[number, phrase]
+        return self.remember(run.frames[number], logits, token, presence, window, position=0)
 
     def followed(
         self, frame: Frame, known: Sequence[Remembered], window: tuple[slice, slice]
     ) -> Remembered:
         """What is kept of the frame before, as it was followed itself; only how it is kept can learn from it."""
         with torch.no_grad():
-            logits, scores, tokens, _ = self.follow(frame, known, window)
+            logits, scores, tokens, presence = self.follow(frame, known, window)
         best = scores[0].argmax()
-        return self.remember(frame, logits[0, best], tokens[0, best], window, position=1)
+        return self.remember(frame, logits[0, best], tokens[0, best], presence[0, 0], window, position=1)
 
     def follow(
         self, frame: Frame, remembered: Sequence[Remembered], window: tuple[slice, slice]
@@ -179,9 +187,11 @@ class MemoryTrainer:
             if draw.random() < 0.6:
                 frame = run.frames[target - distance]
                 known.append(self._memory.followed(frame, known, window)._replace(position=distance))
-        logits, scores, _, present = self._memory.follow(run.frames[target], known, window)
+        logits, scores, _, presence = self._memory.follow(run.frames[target], known, window)
         truth = run.frames[target].truths[phrase][*(_scaled(part, 8) for part in window)][None].float()
-        return {**_mask_losses(logits, scores, truth), "present": functional.softplus(1 - present).mean()}
+        # A followed frame shall point to what the prompted ones point to.
+        away = functional.relu(_CLEAR - presence * run.presence[0, phrase].sign()).mean()
+        return {**_mask_losses(logits, scores, truth), "presence": away}
 
     def _window(self, run: SeenRun, phrase: int, side: int) -> tuple[slice, slice]:
         """A part of the features, the same in all frames, most often one that shows what is meant."""
@@ -205,11 +215,12 @@ def validate(memory: Memory, runs: Sequence[SeenRun]) -> dict[str, float]:
             followed: list[Remembered] = []
             for frame in run.frames[PROMPTED:]:
                 earlier = [each._replace(position=n) for n, each in enumerate(reversed(followed[-6:]), 1)]
-                logits, ious, tokens, present = memory.follow(frame, [*prompted, *earlier], whole)
+                logits, ious, tokens, presence = memory.follow(frame, [*prompted, *earlier], whole)
                 best = ious[0].argmax()
-                followed.append(memory.remember(frame, logits[0, best], tokens[0, best], whole, position=1))
+                kept = memory.remember(frame, logits[0, best], tokens[0, best], presence[0, 0], whole, position=1)
+                followed.append(kept)
                 found = functional.interpolate(logits[:, best][None], size=frame.truths.shape[-2:], mode="bilinear")
-                found, truth = (found[0, 0] > 0) & (present.item() > 0), frame.truths[phrase]
+                found, truth = found[0, 0] > 0, frame.truths[phrase]
                 total = found.sum() + truth.sum()
                 scores[label].append(float(2 * (found & truth).sum() / total) if total else 1.0)
     return {label: sum(values) / len(values) for label, values in scores.items()}
