@@ -80,6 +80,15 @@ class SequenceGroup:
         steps = [(place, len(self.tasks)) for place in self.shown] + self.onward + self.back
         return [(task, place) for place, count in steps for task in self.tasks[:count]]
 
+    def parts(self) -> list["SequenceGroup"]:
+        """The sequences apart, or the expressions of a single one; none where there is one expression."""
+        if len(self.tasks) > 1:
+            return [SequenceGroup((task,), self.shown) for task in self.tasks]
+        (task,) = self.tasks
+        if len(task.expressions) == 1:
+            return []
+        return [SequenceGroup((task.about(each),), self.shown) for each in task.expressions]
+
 
 def plan_sequences(tasks: Sequence[SequenceTask], shard: int, of: int) -> list[SequenceTask]:
     """The sequences of shard number `shard` (from 1), in order; the costliest goes where least is so far."""

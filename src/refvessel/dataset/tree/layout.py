@@ -5,6 +5,7 @@ ref_seg/refcoco/refs(unc).p                   one ref per phrase per image (see 
 glamm_data/images/coco2014/train2014/         images, by the `file_name` of instances.json
 dataset.json                                  ours: see `dataset_record`
 outlines.npz                                  ours: see `outlines`
+ref_vos/{split}/                              runs in the official Ref-VOS layout, of data that have them (`ref_vos`)
 """
 
 from pathlib import Path
@@ -16,8 +17,9 @@ REFS = Path("ref_seg/refcoco/refs(unc).p")
 IMAGES = Path("glamm_data/images/coco2014/train2014")
 DATASET = Path(artifacts.DATASET)
 OUTLINES = Path("outlines.npz")
+REF_VOS = Path("ref_vos")
 
-TOP_LEVEL = frozenset(path.parts[0] for path in (INSTANCES, REFS, IMAGES, DATASET, OUTLINES))
+TOP_LEVEL = frozenset(path.parts[0] for path in (INSTANCES, REFS, IMAGES, DATASET, OUTLINES, REF_VOS))
 
 
 def description(root: Path) -> Path:
