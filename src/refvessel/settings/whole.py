@@ -22,6 +22,7 @@ from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 from refvessel.settings.section import Distinct, Name, Section, Stated, setting
+from refvessel.settings.video_section import Video
 
 
 class PathVariables(Stated):
@@ -102,6 +103,7 @@ class Settings(Section):
         ..., "What is evaluated; each is a section of the report.", min_length=1
     )
     inference: Inference = setting(Inference(), "How the models are run.")
+    video: Video = setting(Video(), "How sequences are segmented with SAM2's memory.")
     refinement: Refinement = setting(
         Refinement(),
         "What becomes of the gathered masks before they are scored, without looking at the evaluated truth.",
