@@ -67,7 +67,7 @@ class Memory:
     def __init__(self, model: Sa2VAModel) -> None:
         self.model, self._sam2 = model, model.grounding_encoder
         size = torch.Size((1, self._sam2.hidden_dim, _CELLS, _CELLS))
-        self._positions = self._sam2.vision_encoder.neck.position_encoding(size, "cpu", torch.float32)
+        self.positions = self._sam2.vision_encoder.neck.position_encoding(size, "cpu", torch.float32)
         self._all_ids = self._sam2.memory_attention.position_ids.reshape(_CELLS, _CELLS, 2)
 
     def remember(
@@ -131,7 +131,7 @@ class Memory:
         coarse = frame.coarse[..., rows, columns]
         conditioned = attention(
             current_vision_features=_flat(coarse),
-            current_vision_position_embeddings=_flat(self._positions[..., rows, columns]),
+            current_vision_position_embeddings=_flat(self.positions[..., rows, columns]),
             memory=torch.cat([*memories, pointers]),
             memory_posision_embeddings=torch.cat([*encodings, torch.zeros_like(pointers)]),
             num_object_pointer_tokens=len(pointers),
@@ -270,6 +270,28 @@ def renew_memory(model: Sa2VAModel, seed: int) -> None:
     sam2.mem_dim = fresh.mem_dim
 
 
+@torch.no_grad()
+def begin_without_memory(memory: "Memory", frames: Sequence[Frame]) -> None:
+    """Let the memory begin by passing features on as they are where there is none.
+
+    Whatever attention and feed-forward add is nothing at first, and the last normalisation gives each channel the
+    mean and deviation that the mask decoder knows; from there, what is remembered has to be learned, and no more.
+    """
+    sam2 = memory.model.grounding_encoder
+    attention = sam2.memory_attention
+    for layer in attention.layers:
+        for last in (layer.self_attn.o_proj, layer.cross_attn_image.o_proj, layer.linear2):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+    features = torch.cat([_flat(frame.coarse)[:, 0] for frame in frames])
+    positions = _flat(memory.positions)[:, 0].repeat(len(frames), 1)
+    normed = functional.layer_norm(features + 0.1 * positions, features.shape[-1:])
+    known = features + sam2.no_memory_embedding[0]
+    centred = normed - normed.mean(0)
+    attention.layer_norm.weight.copy_((centred * (known - known.mean(0))).sum(0) / (centred**2).sum(0))
+    attention.layer_norm.bias.copy_(known.mean(0) - attention.layer_norm.weight * normed.mean(0))
+
+
 def load_layers(layers: Path) -> tuple[Sa2VAModel, Sa2VAProcessor]:
     """The model that the layers are converted to, in float32, and its processor."""
     (checkpoint,) = layers.glob("iter_*.pth")
@@ -316,6 +338,7 @@ def train_memory(*, layers: Path, runs: int, frames: int, steps: int, seed: int)
     print(f"{runs} runs seen after {time.monotonic() - started:.0f} s", flush=True)
     renew_memory(model, seed)
     memory = Memory(model)
+    begin_without_memory(memory, [frame for run in training for frame in run.frames])
     trainer = MemoryTrainer(memory, training, seed)
     trainer.learn(steps, rate=1e-3, side=_WINDOW, memories=2)
     print(validate(memory, validation), flush=True)
