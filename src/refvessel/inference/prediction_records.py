@@ -3,13 +3,13 @@
 import math
 
 from refvessel.answer_status import Status
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.inference.segmenter import Segmentation
 from refvessel.predictions.prediction import Prediction
 from refvessel.rle import RLE, empty, encode, union
 
 
-def answered(expression: Expression, prompt: str, segmentation: Segmentation) -> Prediction:
+def answered(expression: Sentence, prompt: str, segmentation: Segmentation) -> Prediction:
     """The record of an answered expression; raises ArithmeticError where its score is not finite."""
     if not all(map(math.isfinite, [*segmentation.scores, *segmentation.leads])):
         raise ArithmeticError("the predicted IoU is not finite")
@@ -33,13 +33,13 @@ def answered(expression: Expression, prompt: str, segmentation: Segmentation) ->
     )
 
 
-def _union(masks: list[RLE], expression: Expression) -> RLE:
+def _union(masks: list[RLE], expression: Sentence) -> RLE:
     if len(masks) == 1:
         return masks[0]
     return union(masks) if masks else empty(expression.height, expression.width)
 
 
-def failed(expression: Expression, prompt: str, reason: str) -> Prediction:
+def failed(expression: Sentence, prompt: str, reason: str) -> Prediction:
     """The record of an expression that failed, with an empty mask."""
     return Prediction(
         image_id=expression.image_id,
