@@ -56,11 +56,12 @@ def score_video(
     expression cannot be scored: the sentence names all of these.
     """
     known = BENCHMARKS[benchmark]
+    looked_at = foreground if "R" in known.scores else None
     asked = read_asked(Path(expressions), known)
     sources = MaskSources(
         truths=read_masks(Path(masks)),
         predictions=read_masks(Path(predictions)),
-        foreground=None if foreground is None else read_masks(Path(foreground)),
+        foreground=None if looked_at is None else read_masks(Path(looked_at)),
         needs_size=known.needs_size,
         strict=not drop_failures,
     )
@@ -85,14 +86,14 @@ def score_video(
         "benchmark": benchmark,
         "n_expressions": len(asked),
         "n_scored": len(scored),
-        **video_numbers(scored, known, with_foreground=foreground is not None),
+        **video_numbers(scored, known, with_foreground=looked_at is not None),
         "dropped": failures,
         "notes": notes_on(prepared),
         "provenance": {
             "versions": versions(),
             "files": [
                 file_record(Path(path))
-                for path in (expressions, masks, predictions, foreground)
+                for path in (expressions, masks, predictions, looked_at)
                 if path is not None
             ],
         },
