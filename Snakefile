@@ -45,6 +45,7 @@ include: "workflow/rules/convert.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/infer.smk"
+include: "workflow/rules/video.smk"
 include: "workflow/rules/refine.smk"
 include: "workflow/rules/draw.smk"
 include: "workflow/rules/evaluate.smk"
@@ -61,6 +62,7 @@ rule all:
         at(artifacts.REPORT),
         # Named although the report needs them: what is missing in the middle is made again, too.
         of_evaluations(at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS)),
+        of_videos(at(artifacts.OF_PREDICTIONS, artifacts.VIDEO_RESULTS)),
         [
             shard
             for entry in settings.entries()

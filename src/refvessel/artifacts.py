@@ -11,6 +11,7 @@ CONVERSION = "conversion.json"  # in a model's folder
 DATASET = "dataset.json"  # in a data set's tree
 PREDICTIONS = "predictions.parquet"
 REFINED = "refined.parquet"
+VIDEO_RESULTS = "results.json"  # masks of runs, as the official inference writes them
 CASES = "cases.parquet"
 SUMMARY = "summary.json"
 THRESHOLDS = "thresholds.csv"
@@ -19,6 +20,9 @@ COCO_TRUTH = "coco_truth.json"
 COMPARISON = "comparison.json"
 RANKING = "ranking.csv"
 MASK_TABLE = "masks.csv"
+VIDEO = "video.json"  # scores of runs
+VIDEO_CASES = "video_cases.parquet"
+VIDEO_COMPARISON = "video_comparison.json"
 
 # Of the files of one shard, which differ in nothing else.
 SHARD_SUFFIX = ".jsonl"
@@ -31,6 +35,7 @@ OF_FOLDER = f"shards/{{part}}{SHARD_SUFFIX}"  # of a folder of images, below the
 OF_CHECKPOINT = "checkpoints/{model}"
 OF_DATASET = "datasets/{dataset}"
 EXPRESSIONS = "expressions/{dataset}/{split}.json"  # what is asked
+SEQUENCES = "sequences/{dataset}/{split}.json"  # what is asked of runs
 OF_PREDICTIONS = "predictions/{model}/{dataset}/{split}"
 OF_SHARDS = f"{OF_PREDICTIONS}/shards"
 OF_SCORES = "scores/{model}/{dataset}/{split}"
@@ -41,6 +46,7 @@ CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is c
 ANSWERS = "answers"
 OF_REPORT = "report"
 DEMO_ANGIOGRAMS = "demo/angiograms"
+DEMO_FILMS = "demo/films"
 
 # What a report's folder holds.
 PAGE = "index.html"

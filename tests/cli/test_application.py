@@ -22,6 +22,8 @@ COMMANDS = [
     "refine",
     "score",
     "score-official",
+    "score-sequences",
+    "compare-sequences",
     "compare",
     "report",
     "status",

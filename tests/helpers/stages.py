@@ -40,5 +40,7 @@ def score_cases(*arguments: Any, **options: Any) -> Any:
 
 score = _stage("evaluation.scoring", "score", Scores, "scores")
 score_split = _stage("evaluation.split_scoring", "score_split", Scores, "scores")
+score_sequences = _stage("evaluation.sequence_scoring", "score_sequences", Scores, "scores")
+compare_sequences = _stage("evaluation.sequence_comparing", "compare_sequences", Scores, "scores")
 compare_models = _stage("evaluation.comparing", "compare_models", Scores, "scores")
 render_report = _stage("report.render", "render_report", Privacy, "privacy")

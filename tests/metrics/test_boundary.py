@@ -94,7 +94,9 @@ def test_they_are_what_the_definition_says(pair):
     assert region_similarity(prediction, truth) == j_of(prediction, truth)
     assert foreground(forward_boundary(prediction)) == boundary(prediction)
     assert boundary_accuracy(prediction, truth) == pytest.approx(f_of(prediction, truth, boundary), abs=1e-15)
-    assert inner_boundary_accuracy(prediction, truth) == pytest.approx(f_of(prediction, truth, inner), abs=1e-15)
+    assert inner_boundary_accuracy(prediction, truth) == pytest.approx(
+        f_of(prediction, truth, inner), abs=1e-15
+    )
 
 
 EMPTY, FULL, VESSEL = np.zeros((40, 60), bool), np.ones((40, 60), bool), np.zeros((40, 60), bool)

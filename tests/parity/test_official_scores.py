@@ -34,7 +34,7 @@ def of_videos(scores):
 
 @pytest.fixture
 def score(scores, tmp_path):
-    """A function: a benchmark -> the official numbers, of other files than the usual ones where these are given."""
+    """A function: a benchmark -> its numbers, of other files than the usual ones where these are given."""
 
     def score(benchmark, **others):
         folder = scores / "ref_vos"
@@ -49,8 +49,8 @@ def score(scores, tmp_path):
     return score
 
 
-@pytest.fixture(params=REFCOCO, ids="-".join)
-def referring(request, scores, tmp_path):
+@pytest.fixture(scope="module", params=REFCOCO, ids="-".join)
+def referring(request, scores, tmp_path_factory):
     """A case: its expected numbers, what we say, and its expressions."""
     case, split = request.param
     benchmark = "grefcoco" if case == "e_grefcoco" else "refcoco"
@@ -61,7 +61,7 @@ def referring(request, scores, tmp_path):
         root=root,
         split=split,
         predictions=root / "predictions.json",
-        output=tmp_path / "scores.json",
+        output=tmp_path_factory.mktemp("referring") / "scores.json",
     )
     return expected, result, official_expressions(root, benchmark, split)
 

@@ -40,7 +40,8 @@ VALUES = ("memory_temporal_positional_encoding", "no_object_pointer")
 _OFFICIAL = ("memory_attention.", "memory_encoder.", "obj_ptr_proj.", "maskmem_tpos_enc", "no_obj_ptr")
 _CELLS = 64  # side of the coarsest features
 _WINDOW = 32  # side of the part of them that most steps train on
-_WEIGHTS = {"pixels": 4.0, "dice": 1.0, "iou": 1.0, "present": 0.2}
+_WEIGHTS = {"pixels": 4.0, "dice": 1.0, "iou": 1.0, "presence": 2.0}
+_CLEAR = 0.05  # of a score of presence, on the right side of zero
 _LOG_EVERY = 100  # steps
 
 
@@ -66,11 +67,18 @@ class Memory:
     def __init__(self, model: Sa2VAModel) -> None:
         self.model, self._sam2 = model, model.grounding_encoder
         size = torch.Size((1, self._sam2.hidden_dim, _CELLS, _CELLS))
-        self._positions = self._sam2.vision_encoder.neck.position_encoding(size, "cpu", torch.float32)
+        self.positions = self._sam2.vision_encoder.neck.position_encoding(size, "cpu", torch.float32)
         self._all_ids = self._sam2.memory_attention.position_ids.reshape(_CELLS, _CELLS, 2)
 
     def remember(
-        self, frame: Frame, logits: torch.Tensor, token: torch.Tensor, window: tuple[slice, slice], *, position: int
+        self,
+        frame: Frame,
+        logits: torch.Tensor,
+        token: torch.Tensor,
+        presence: torch.Tensor,
+        window: tuple[slice, slice],
+        *,
+        position: int,
     ) -> Remembered:
         """What is kept of a window of a frame.
 
@@ -78,31 +86,31 @@ class Memory:
             frame: the whole one.
             logits: of its mask in the window, at a quarter of the image's size.
             token: the decoder's of that mask, (hidden,).
+            presence: the decoder's score of whether there is anything, a scalar.
             window: rows and columns.
             position: 0 of a prompted frame, else how many frames ago it is.
         """
         sam2, (rows, columns) = self._sam2, window
         mask = functional.interpolate(logits[None, None], scale_factor=4, mode="bilinear")
-        mask = (mask > 0).float() if position == 0 else mask.sigmoid()
         scale, bias = sam2.config.sigmoid_scale_for_mem_enc, sam2.config.sigmoid_bias_for_mem_enc
-        features, _ = sam2.memory_encoder(frame.coarse[..., rows, columns], mask * scale + bias)
-        pointer = sam2.object_pointer_proj(token[None])
+        features, _ = sam2.memory_encoder(frame.coarse[..., rows, columns], mask.sigmoid() * scale + bias)
+        pointer = sam2.object_pointer_proj(token[None]) if presence > 0 else sam2.no_object_pointer
         return Remembered(features.to(torch.bfloat16).float(), pointer, position)
 
     def prompted(self, run: SeenRun, number: int, phrase: int, window: tuple[slice, slice]) -> Remembered:
         """What is kept of a prompted frame."""
         logits = run.logits[number, phrase][*(_scaled(part, 4) for part in window)]
-        token = run.tokens[number, phrase]
-        return self.remember(run.frames[number], logits, token, window, position=0)
+        token, presence = run.tokens[number, phrase], run.presence[number, phrase]
+        return self.remember(run.frames[number], logits, token, presence, window, position=0)
 
     def followed(
         self, frame: Frame, known: Sequence[Remembered], window: tuple[slice, slice]
     ) -> Remembered:
         """What is kept of the frame before, as it was followed itself; only how it is kept can learn from it."""
         with torch.no_grad():
-            logits, scores, tokens, _ = self.follow(frame, known, window)
+            logits, scores, tokens, presence = self.follow(frame, known, window)
         best = scores[0].argmax()
-        return self.remember(frame, logits[0, best], tokens[0, best], window, position=1)
+        return self.remember(frame, logits[0, best], tokens[0, best], presence[0, 0], window, position=1)
 
     def follow(
         self, frame: Frame, remembered: Sequence[Remembered], window: tuple[slice, slice]
@@ -123,7 +131,7 @@ class Memory:
         coarse = frame.coarse[..., rows, columns]
         conditioned = attention(
             current_vision_features=_flat(coarse),
-            current_vision_position_embeddings=_flat(self._positions[..., rows, columns]),
+            current_vision_position_embeddings=_flat(self.positions[..., rows, columns]),
             memory=torch.cat([*memories, pointers]),
             memory_posision_embeddings=torch.cat([*encodings, torch.zeros_like(pointers)]),
             num_object_pointer_tokens=len(pointers),
@@ -179,9 +187,11 @@ class MemoryTrainer:
             if draw.random() < 0.6:
                 frame = run.frames[target - distance]
                 known.append(self._memory.followed(frame, known, window)._replace(position=distance))
-        logits, scores, _, present = self._memory.follow(run.frames[target], known, window)
+        logits, scores, _, presence = self._memory.follow(run.frames[target], known, window)
         truth = run.frames[target].truths[phrase][*(_scaled(part, 8) for part in window)][None].float()
-        return {**_mask_losses(logits, scores, truth), "present": functional.softplus(1 - present).mean()}
+        # A followed frame shall point to what the prompted ones point to.
+        away = functional.relu(_CLEAR - presence * run.presence[0, phrase].sign()).mean()
+        return {**_mask_losses(logits, scores, truth), "presence": away}
 
     def _window(self, run: SeenRun, phrase: int, side: int) -> tuple[slice, slice]:
         """A part of the features, the same in all frames, most often one that shows what is meant."""
@@ -205,11 +215,12 @@ def validate(memory: Memory, runs: Sequence[SeenRun]) -> dict[str, float]:
             followed: list[Remembered] = []
             for frame in run.frames[PROMPTED:]:
                 earlier = [each._replace(position=n) for n, each in enumerate(reversed(followed[-6:]), 1)]
-                logits, ious, tokens, present = memory.follow(frame, [*prompted, *earlier], whole)
+                logits, ious, tokens, presence = memory.follow(frame, [*prompted, *earlier], whole)
                 best = ious[0].argmax()
-                followed.append(memory.remember(frame, logits[0, best], tokens[0, best], whole, position=1))
+                kept = memory.remember(frame, logits[0, best], tokens[0, best], presence[0, 0], whole, position=1)
+                followed.append(kept)
                 found = functional.interpolate(logits[:, best][None], size=frame.truths.shape[-2:], mode="bilinear")
-                found, truth = (found[0, 0] > 0) & (present.item() > 0), frame.truths[phrase]
+                found, truth = found[0, 0] > 0, frame.truths[phrase]
                 total = found.sum() + truth.sum()
                 scores[label].append(float(2 * (found & truth).sum() / total) if total else 1.0)
     return {label: sum(values) / len(values) for label, values in scores.items()}
@@ -259,6 +270,28 @@ def renew_memory(model: Sa2VAModel, seed: int) -> None:
     sam2.mem_dim = fresh.mem_dim
 
 
+@torch.no_grad()
+def begin_without_memory(memory: "Memory", frames: Sequence[Frame]) -> None:
+    """Let the memory begin by passing features on as they are where there is none.
+
+    Whatever attention and feed-forward add is nothing at first, and the last normalisation gives each channel the
+    mean and deviation that the mask decoder knows; from there, what is remembered has to be learned, and no more.
+    """
+    sam2 = memory.model.grounding_encoder
+    attention = sam2.memory_attention
+    for layer in attention.layers:
+        for last in (layer.self_attn.o_proj, layer.cross_attn_image.o_proj, layer.linear2):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+    features = torch.cat([_flat(frame.coarse)[:, 0] for frame in frames])
+    positions = _flat(memory.positions)[:, 0].repeat(len(frames), 1)
+    normed = functional.layer_norm(features + 0.1 * positions, features.shape[-1:])
+    known = features + sam2.no_memory_embedding[0]
+    centred = normed - normed.mean(0)
+    attention.layer_norm.weight.copy_((centred * (known - known.mean(0))).sum(0) / (centred**2).sum(0))
+    attention.layer_norm.bias.copy_(known.mean(0) - attention.layer_norm.weight * normed.mean(0))
+
+
 def load_layers(layers: Path) -> tuple[Sa2VAModel, Sa2VAProcessor]:
     """The model that the layers are converted to, in float32, and its processor."""
     (checkpoint,) = layers.glob("iter_*.pth")
@@ -305,6 +338,7 @@ def train_memory(*, layers: Path, runs: int, frames: int, steps: int, seed: int)
     print(f"{runs} runs seen after {time.monotonic() - started:.0f} s", flush=True)
     renew_memory(model, seed)
     memory = Memory(model)
+    begin_without_memory(memory, [frame for run in training for frame in run.frames])
     trainer = MemoryTrainer(memory, training, seed)
     trainer.learn(steps, rate=1e-3, side=_WINDOW, memories=2)
     print(validate(memory, validation), flush=True)

@@ -40,11 +40,13 @@ class SeenRun(NamedTuple):
 
     logits: (prompted, phrases, size/4, size/4), of the mask that the embedding of `[SEG]` gives.
     tokens: (prompted, phrases, hidden), the decoder's token of that mask.
+    presence: (prompted, phrases), the decoder's score of whether there is anything.
     """
 
     frames: list[Frame]
     logits: torch.Tensor
     tokens: torch.Tensor
+    presence: torch.Tensor
 
 
 @torch.no_grad()
@@ -72,18 +74,18 @@ def seen_run(
         if number < PROMPTED:
             no_memory = model.grounding_encoder.no_memory_embedding.reshape(1, -1, 1, 1)
             masks.append([best_mask(model, ImageFeatures(coarse + no_memory, fine), each[None]) for each in states])
-    logits, tokens = (torch.stack([torch.cat([one[part] for one in row]) for row in masks]) for part in (0, 1))
-    return SeenRun(seen, logits, tokens)
+    parts = [torch.stack([torch.cat([one[part] for one in row]) for row in masks]) for part in range(3)]
+    return SeenRun(seen, *parts)
 
 
 def best_mask(
     model: Sa2VAModel, features: ImageFeatures, state: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (1, size/4, size/4) and decoder's token (1, hidden) of the mask that one `[SEG]` state prompts."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of the mask that one `[SEG]` state prompts: logits (1, size/4, size/4), token (1, hidden), presence (1,)."""
     prompt = model.text_hidden_fcs(state)
-    logits, scores, tokens, _ = decode(model, features, prompt, slice(None), slice(None))
+    logits, scores, tokens, presence = decode(model, features, prompt, slice(None), slice(None))
     best = scores[0].argmax()
-    return logits[:, best], tokens[:, best]
+    return logits[:, best], tokens[:, best], presence[:, 0]
 
 
 def decode(
@@ -106,7 +108,7 @@ def decode(
     if prompt is not None:
         sparse = torch.cat([sparse, prompt[None]], dim=1)
     dense = sam2.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(features.embedding)
-    logits, scores, tokens, present = sam2.mask_decoder(
+    logits, scores, tokens, presence = sam2.mask_decoder(
         image_embeddings=features.embedding,
         image_positional_embeddings=sam2.get_image_wide_positional_embeddings()[..., rows, columns],
         sparse_prompt_embeddings=sparse.unsqueeze(1),
@@ -114,7 +116,7 @@ def decode(
         multimask_output=True,
         high_resolution_features=list(features.high_resolution),
     )
-    return logits[:, 0], scores[:, 0], tokens[:, 0], present[:, 0]
+    return logits[:, 0], scores[:, 0], tokens[:, 0], presence[:, 0]
 
 
 def _states(

@@ -68,10 +68,22 @@ def questions_of_entrants(places):
     ]
 
 
-def image_entrants():
-    """The names of the entrants that see each image alone."""
+def entrants_by(kind):
+    """The names of the entrants that see each image alone, or the frames of runs as a video."""
     known = settings.entrants().values()
-    return [each.name for each in known if each.kind == "image"]
+    return [each.name for each in known if each.kind == kind]
+
+
+def sam2_of_entrant(wildcards):
+    """SAM2's own checkpoint, where that propagates."""
+    sam2 = settings.models[settings.entrants()[wildcards.model].model].sam2
+    return {"sam2": str(sam2)} if settings.video.propagation == "sa2va-i" else {}
+
+
+def of_videos(pattern):
+    """One path per split on which frames are segmented as videos."""
+    videos = [entry for entry in settings.entries() if entry.entrant.kind == "video"]
+    return [pattern.format(**entry.places) for entry in videos]
 
 
 def any_of(names):
@@ -136,6 +148,12 @@ def listed_expressions(wildcards):
     return checkpoints.list_expressions.get(**asked).output[0]
 
 
+def listed_sequences(wildcards):
+    """The same of a split's runs."""
+    asked = {"dataset": wildcards.dataset, "split": wildcards.split}
+    return checkpoints.list_sequences.get(**asked).output[0]
+
+
 def shard_files(suffix, **places):
     """The files of a split's shards with this suffix; those of entrants that are asked together are as many."""
     folder = artifacts.OF_SHARDS.format(**places)
@@ -197,4 +215,22 @@ def comparisons(pattern):
     return [
         pattern.format(dataset=dataset, split=split)
         for dataset, split in settings.compared_splits()
+    ]
+
+
+def of_sequences(pattern):
+    """One path per entrant and split whose data set has runs; the pattern as in `of_evaluations`."""
+    return [
+        pattern.format(**entry.places)
+        for entry in settings.entries()
+        if settings.datasets[entry.dataset].runs
+    ]
+
+
+def sequence_comparisons(pattern):
+    """The same of splits on which several are compared; the pattern has {dataset} and {split}."""
+    return [
+        pattern.format(dataset=dataset, split=split)
+        for dataset, split in settings.compared_splits()
+        if settings.datasets[dataset].runs
     ]

@@ -41,7 +41,7 @@ for number, together in enumerate([None, *settings.asked_together()]):
                 "<benchmarks>/infer/{model}/{dataset}/{split}/{part}.tsv", **places[0]
             )
         wildcard_constraints:
-            model=any_of(image_entrants()),
+            model=any_of(entrants_by("image")),
         conda:
             "../../envs/refvessel.yaml"
         threads: settings.inference.threads

@@ -18,6 +18,10 @@ rule render_report:
             for name in settings.evaluated("dataset")
         ],
         comparisons=comparisons(at(artifacts.OF_COMPARISON, artifacts.COMPARISON)),
+        videos=of_sequences(at(artifacts.OF_SCORES, artifacts.VIDEO)),
+        video_comparisons=sequence_comparisons(
+            at(artifacts.OF_COMPARISON, artifacts.VIDEO_COMPARISON)
+        ),
         checkpoints=[
             at(artifacts.OF_CHECKPOINT, model=entry.entrant.model)
             for entry in settings.entries()
@@ -37,7 +41,7 @@ rule render_report:
         ),
         figures=report(
             directory(at(artifacts.OF_REPORT, artifacts.FIGURES)),
-            patterns=["{figure}.svg"],
+            patterns=["{figure}.svg", "{figure}.webp"],
             caption="../report/figures.rst",
             category="Figures",
             labels={"figure": "{figure}"},

@@ -16,6 +16,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     prediction_commands,
     report_command,
     score_commands,
+    video_commands,
 )
 from refvessel.cli.app import app
 from refvessel.errors import UserError

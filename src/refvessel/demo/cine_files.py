@@ -17,6 +17,8 @@ from refvessel.demo.annotations import SEED, labelme_content, patient_name
 from refvessel.demo.cine import cine_run
 from refvessel.files import atomic_directory, write_json
 
+DEMO_PATIENTS = (20, 21)  # whose runs the demo evaluates; never trained on
+_DEMO_FRAMES, _DEMO_SIZE = 8, 256
 _XA_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 
 
@@ -76,6 +78,11 @@ def write_cine_runs(
     """
     with atomic_directory(output) as folder:
         FORMS[form](folder, _runs(patients, runs, frames, size, seed), annotated_every)
+
+
+def write_demo_films(*, output: Path) -> None:
+    """Write the runs that the demo evaluates, as LabelMe files."""
+    write_cine_runs(output=output, patients=DEMO_PATIENTS, frames=_DEMO_FRAMES, size=_DEMO_SIZE)
 
 
 def _runs(patients: Iterable[int], runs: int, frames: int, size: int, seed: int) -> Iterator[CineRun]:

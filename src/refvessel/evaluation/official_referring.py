@@ -19,7 +19,7 @@ from refvessel.provenance import file_record, versions
 
 _SEG = "[SEG]"
 
-Asked = Mapping[int, OfficialExpression]  # by sent_id
+_Key = tuple[int, int]  # ref_id and sent_id
 
 
 def score_referring(
@@ -27,27 +27,28 @@ def score_referring(
 ) -> dict[str, Any]:
     """Score predictions as the official evaluator does; write one JSON to `output` and return what it says.
 
-    `cIoU` and `gIoU` are the official numbers, to the last digit of their float32 sums; `float64` has the same in
-    double precision. Where an annotation has overlapping parts, the official truth is not their union: then `union`
-    has what the same predictions score against the unions.
+    `cIoU` and `gIoU` are the official numbers, to the last digit of their float32 sums; `float64` has the
+    same in double precision. Where an annotation has overlapping parts, the official truth is not their
+    union: then `union` has what the same predictions score against the unions.
 
     Args:
         benchmark: `refcoco` or `grefcoco`; the latter has `N-acc` and `T-acc`, too.
         root: the folder that the official evaluator calls data root.
         split: as the official loader selects it.
-        predictions: JSON, a list with one object per expression: `ref_id`, `sent_id`, `answer` and `masks`, a list
-            of COCO RLEs. An answer without [SEG] counts as no mask.
+        predictions: JSON, a list with one object per expression: `ref_id`, `sent_id`, `answer` and `masks`, a
+            list of COCO RLEs. An answer without [SEG] counts as no mask.
         output: the JSON to write.
 
-    Predictions of other splits are passed over. Raises UserError, before anything is written, for damaged files and
-    where an expression of the split is not predicted exactly once: the sentence then names them all.
+    Predictions of other splits are passed over. Raises UserError, before anything is written, for damaged
+    files and where an expression of the split is not predicted exactly once: the sentence then names them
+    all.
     """
     expressions = official_expressions(Path(root), benchmark, split)
-    asked = {each.sent_id: each for each in expressions}
+    asked = {_key_of(each): each for each in expressions}
     if len(asked) < len(expressions):
-        raise UserError(f"{root} has a sent_id twice in the split {split}; number the sentences anew.")
+        raise UserError(f"{root} has a sent_id twice in a ref of {split}; number the sentences anew.")
     answers = _read_predictions(Path(predictions), asked)
-    masks = [answers[each.sent_id] or rle.empty(*each.truth["size"]) for each in expressions]
+    masks = [answers[_key_of(each)] or rle.empty(*each.truth["size"]) for each in expressions]
     official = overlaps(masks, [each.truth for each in expressions])
     plain = overlaps(masks, [each.union for each in expressions])
     differing = sum(each.truth != each.union for each in expressions)
@@ -67,7 +68,7 @@ def score_referring(
             "ref_id": each.ref_id,
             "sent_id": each.sent_id,
             "phrase": each.phrase,
-            "counted_as_no_mask": answers[each.sent_id] is None,
+            "counted_as_no_mask": answers[_key_of(each)] is None,
             "intersection": int(intersection),
             "union": int(union),
         }
@@ -76,6 +77,10 @@ def score_referring(
     result["provenance"] = {"versions": versions(), "predictions": file_record(Path(predictions))}
     write_json(Path(output), result)
     return result
+
+
+def _key_of(expression: OfficialExpression) -> _Key:
+    return expression.ref_id, expression.sent_id
 
 
 def _by_image(expressions: Sequence[OfficialExpression], counts: np.ndarray) -> Iterable[np.ndarray]:
@@ -87,41 +92,43 @@ def _by_image(expressions: Sequence[OfficialExpression], counts: np.ndarray) -> 
     )
 
 
-def _read_predictions(path: Path, asked: Asked) -> dict[int, rle.RLE | None]:
-    """By sent_id, the union of an answer's masks; None where it counts as no mask."""
+def _read_predictions(path: Path, asked: Mapping[_Key, OfficialExpression]) -> dict[_Key, rle.RLE | None]:
+    """By expression, the union of an answer's masks; None where it counts as no mask."""
     problems = Problems()
-    found: dict[int, rle.RLE | None] = {}
-    repeated = []
+    found: dict[_Key, rle.RLE | None] = {}
+    repeated = set()
     for number, entry in enumerate(of_kind(read_json(path), list, str(path))):
         with problems.collect():
             where = f"{path}: prediction {number}"
-            sent_id = require(entry, "sent_id", int, where)
-            if sent_id in found:
-                repeated.append(sent_id)
-            elif sent_id in asked:
-                found[sent_id] = _mask_of(entry, asked[sent_id], f"{path}: sent_id {sent_id}")
+            key = require(entry, "ref_id", int, where), require(entry, "sent_id", int, where)
+            if key in found:
+                repeated.add(key)
+            elif key in asked:
+                found[key] = _mask_of(entry, asked[key], f"{path}: {_named([key])}")
     problems.raise_any()
     faults = {
-        "without a prediction": sorted(asked.keys() - found.keys()),
-        "predicted more than once": sorted(set(repeated)),
+        "without a prediction": asked.keys() - found.keys(),
+        "predicted more than once": repeated,
     }
-    told = [f"{', '.join(map(str, ids))} {fault}" for fault, ids in faults.items() if ids]
+    told = [f"{fault}: {_named(sorted(keys))}" for fault, keys in faults.items() if keys]
     if told:
         raise UserError(
-            f"{path} does not answer the split's expressions once each, by sent_id: {'; '.join(told)}; "
-            "score the predictions of this split."
+            f"{path} does not answer the split's expressions once each; {'; '.join(told)}. Score the "
+            "predictions of this split."
         )
     return found
 
 
+def _named(keys: Sequence[_Key]) -> str:
+    return ", ".join(f"ref {ref_id} sentence {sent_id}" for ref_id, sent_id in keys)
+
+
 def _mask_of(entry: Any, expression: OfficialExpression, where: str) -> rle.RLE | None:
-    if (ref_id := require(entry, "ref_id", int, where)) != expression.ref_id:
-        raise UserError(
-            f"{where}: its ref_id is {ref_id}, the data's {expression.ref_id}; score the predictions of this data."
-        )
     height, width = expression.truth["size"]
     masks = [
-        read_run_lengths(of_kind(mask, dict, f"{where}: mask {number}"), height, width, f"{where}: mask {number}")
+        read_run_lengths(
+            of_kind(mask, dict, f"{where}: mask {number}"), height, width, f"{where}: mask {number}"
+        )
         for number, mask in enumerate(require(entry, "masks", list, where))
         if mask is not None
     ]

@@ -7,10 +7,50 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
+from transformers import logging as transformers_logging
 
-from refvessel.inference.devices import memory_for_weights
+from refvessel.inference.devices import choose_dtype, describe_device, memory_for_weights
+from refvessel.jobs.gpus import claimed_gpus
+from refvessel.jobs.progress import LOADING, WAITING, Reporter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.placement import Spreading
+from refvessel.settings.inference_section import Inference
+
+
+@contextmanager
+def model_at_work(
+    folder: Path, shard: Path, *, settings: Inference, device: torch.device, reporter: Reporter
+) -> Iterator[Sa2VAModel]:
+    """The model of a job that writes `shard`, on devices that the job holds until the block ends.
+
+    Args:
+        folder: official Hugging Face folder.
+        shard: the job's output.
+        settings: how the model is run.
+        device: where.
+        reporter: is told that the job waits and loads.
+
+    Raises UserError where the model does not fit or is none.
+    """
+    # What is wrong with a model is told by an error, once.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    if device.type == "cpu":
+        torch.set_num_threads(settings.threads)
+    with ExitStack() as held:
+        if device.type == "cuda":
+            held.enter_context(claimed_gpus(settings.gpus_per_job, lambda: reporter.enter(WAITING)))
+        reporter.enter(LOADING, describe_device(device))
+        yield held.enter_context(
+            loaded_model(
+                folder,
+                shard,
+                dtype=choose_dtype(settings.dtype, device),
+                device=device,
+                stated=settings.weights_memory(device.type),
+                language_weights=settings.language_weights,
+            )
+        )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -24,6 +25,8 @@ _MOST_READERS = 16
 _IMAGES_AHEAD = 4  # of each process
 _SECONDS_OF_GRACE = 2.0
 _READER_ENDED = "DataLoader worker (pid"  # PyTorch's words
+
+T = TypeVar("T")
 
 
 class _Images(Dataset[ProcessedImage | UserError]):
@@ -57,20 +60,36 @@ def read_images(
 
     Raises UserError, in the block, where a reading process ended.
     """
+    with read_ahead(_Images(tasks, processor), len(tasks), readers=readers, pinned=pinned) as images:
+        yield images
+
+
+@contextmanager
+def read_ahead(items: Dataset[T], count: int, *, readers: int, pinned: bool) -> Iterator[Iterator[T]]:
+    """The items that processes of their own make, in order; the processes end where the block does.
+
+    Args:
+        items: what makes each, by its number.
+        count: of the items.
+        readers: processes; no more are used than there are cores, and 16 at most.
+        pinned: whether tensors are put into pinned memory, for a GPU.
+
+    Raises UserError, in the block, where a process ended.
+    """
     loader = DataLoader(
-        _Images(tasks, processor),
+        items,
         batch_size=None,
-        num_workers=min(readers, _MOST_READERS, usable_cores(), len(tasks)),
+        num_workers=min(readers, _MOST_READERS, usable_cores(), count),
         prefetch_factor=_IMAGES_AHEAD,
         multiprocessing_context="fork",
         worker_init_fn=_leave_signals_to_the_job,
         pin_memory=pinned,
     )
     with _kept_by_children():
-        images = _each(iter(loader))
+        made = _each(iter(loader))
     try:
-        with closing(images):
-            yield images
+        with closing(made):
+            yield made
     except RuntimeError as error:
         if not tells_of_a_reader(error):
             raise
@@ -95,9 +114,9 @@ def _kept_by_children() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _each(images: Iterator[ProcessedImage | UserError]) -> Generator[ProcessedImage | UserError, None, None]:
+def _each(items: Iterator[T]) -> Generator[T, None, None]:
     """The same; closed, it lets go of PyTorch's iterator, which ends the processes."""
-    yield from images
+    yield from items
 
 
 def _leave_signals_to_the_job(_worker: int) -> None:

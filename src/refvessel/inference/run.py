@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import logging as transformers_logging
@@ -260,7 +261,7 @@ def _require_unchanged(model: Path, state: ModelState) -> None:
         raise UserError(f"the files of {model} changed while they were read; run again.")
 
 
-def _run(settings: Inference, device: torch.device, **of_what: str) -> Run:
+def _run(settings: Inference, device: torch.device, **of_what: Any) -> Run:
     return Run(
         **of_what,
         dtype=str(choose_dtype(settings.dtype, device)).removeprefix("torch."),

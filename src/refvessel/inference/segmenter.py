@@ -23,7 +23,7 @@ from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.model.transfer import Arriving, to_device
 
 ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
-_LARGEST_LOGIT = float(np.finfo(np.float16).max)
+LARGEST_LOGIT = float(np.finfo(np.float16).max)
 _PROMPTS_KEPT = 4096  # token ids of so many questions and tile counts
 
 
@@ -130,7 +130,11 @@ class Segmenter:
         """Read images and prompts; the host waits for nothing."""
         with self._compiled_if_full(batch):
             features = self._encode_beside(batch.images, self._side_stream) if self._side_stream else None
-            batch.prefill = self._read(batch)
+            token_ids = [
+                [self._prompt_ids(prompt, len(image.tiles)) for prompt in mine]
+                for image, mine in zip(batch.images, batch.prompts, strict=True)
+            ]
+            batch.prefill = self._read([image.tiles for image in batch.images], token_ids)
             batch.features = features
 
     @torch.inference_mode()
@@ -149,7 +153,7 @@ class Segmenter:
             official_masks(logits, height=height, width=width).mT.contiguous()
             for logits, (height, width) in zip(found.logits.split(_counts(answers)), sizes, strict=True)
         ]
-        halves = found.logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).half()
+        halves = found.logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT).half()
         arriving = Arriving(*masks)
         others = Arriving(found.iou_scores, halves, torch.isfinite(found.logits).all())
         batch.let_go()
@@ -186,19 +190,54 @@ class Segmenter:
             )
         return grouped
 
+    @torch.inference_mode()
+    def answer(
+        self, videos: Sequence[Sequence[ProcessedImage]], prompts: Sequence[Sequence[str]]
+    ) -> list[list[Answer]]:
+        """The answers to the prompts about each video, of which some frames are shown.
+
+        Args:
+            videos: the shown frames of each, as the encoders read them.
+            prompts: about each video.
+
+        Raises:
+            UserError: for a prompt without `<image>`.
+            ArithmeticError: where the language model's logits are not finite.
+        """
+        tiles = [torch.cat([frame.tiles for frame in frames]) for frames in videos]
+        token_ids = [
+            [self._processor.video_prompt_ids(prompt, len(mine)) for prompt in asked]
+            for mine, asked in zip(tiles, prompts, strict=True)
+        ]
+        with self._model.uncompiled():  # few passes, each of its own length
+            answers = self._model.answers(
+                self._read(tiles, token_ids),
+                seg_token_id=self._processor.seg_token_id,
+                stopping=self._stopping,
+            )
+        if self._drafts:
+            self._drafts.observe(answer.token_ids for answer in answers)
+        of_each = iter(answers)
+        return [[next(of_each) for _ in asked] for asked in prompts]
+
+    def text_of(self, answer: Answer) -> str:
+        """The generated text, special tokens included."""
+        return self._processor.answer_text(answer.token_ids)
+
+    def whole_pixels(self, images: Sequence[ProcessedImage]) -> torch.Tensor:
+        """What SAM2 sees of images, normalised and on its device: (images, 3, size, size)."""
+        return self._pixels([image.whole[None] for image in images])
+
     def _compiled_if_full(self, batch: Batch) -> AbstractContextManager[object]:
         """Only full batches are worth being compiled for: each other shape would take tens of seconds, once."""
         return nullcontext() if batch.full else self._model.uncompiled()
 
-    def _read(self, batch: Batch) -> Prefill:
-        token_ids = [
-            [self._prompt_ids(prompt, len(image.tiles)) for prompt in mine]
-            for image, mine in zip(batch.images, batch.prompts, strict=True)
-        ]
+    def _read(self, tiles: Sequence[torch.Tensor], token_ids: Sequence[Sequence[Sequence[int]]]) -> Prefill:
+        """The pass over the tiles of each image, or of a video's shown frames, and its prompts."""
         draft = self._drafts.likeliest() if self._drafts else []
         packed = pack_prompts(token_ids, draft, multiple=ROUND_LENGTH if self._side_stream else 1)
-        tiles = self._model.embed_tiles(self._pixels([image.tiles for image in batch.images]))
-        of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in batch.images])]
+        embedded = self._model.embed_tiles(self._pixels(tiles))
+        of_image = [each.flatten(0, 1) for each in embedded.split(list(map(len, tiles)))]
         return self._model.read_prompts(
             packed.on(self._model.device),
             self._as_often_as_shown(of_image, packed),
@@ -240,7 +279,7 @@ class Segmenter:
         return self._model.decode_masks(features.of(to_device(position, states.device)), states)
 
     def _encode_wholes(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
-        return self._model.encode_images(self._pixels([image.whole[None] for image in images]))
+        return self._model.encode_images(self.whole_pixels(images))
 
     def _pixels(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Normalised pixels on the device of uint8 tensors (count, 1 or 3, height, width), one after the other."""

@@ -1,8 +1,8 @@
-"""J and F of a frame: how well regions and boundaries agree, as the benchmarks of video segmentation score them.
+"""J and F of a frame, as the benchmarks of video segmentation score how well regions and boundaries agree.
 
-J is the IoU. F compares boundaries: precision is the share of the prediction's boundary pixels that have one of the
-truth's within the tolerance, recall the other way round, and F is the harmonic mean of the two (Perazzi et al.,
-CVPR 2016, "A benchmark dataset and evaluation methodology for video object segmentation").
+J is the IoU. F compares boundaries: precision is the share of the prediction's boundary pixels that have one
+of the truth's within the tolerance, recall the other way round, and F is the harmonic mean of the two
+(Perazzi et al., CVPR 2016, "A benchmark dataset and evaluation methodology for video object segmentation").
 """
 
 import math
@@ -23,8 +23,8 @@ def region_similarity(prediction: np.ndarray, truth: np.ndarray) -> float:
 def boundary_accuracy(prediction: np.ndarray, truth: np.ndarray) -> float:
     """F of two bool masks of one shape (height, width), by the boundaries that the benchmarks draw.
 
-    1 where neither has a boundary, 0 where one alone has none. A mask that covers the image has no boundary: against
-    an empty one F is 1, though J is 0. `inner_boundary_accuracy` has no such gap.
+    1 where neither has a boundary, 0 where one alone has none. A mask that covers the image has no boundary:
+    against an empty one F is 1, though J is 0. `inner_boundary_accuracy` has no such gap.
     """
     return _agreement(forward_boundary(prediction), forward_boundary(truth))
 
@@ -35,10 +35,11 @@ def inner_boundary_accuracy(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def forward_boundary(mask: np.ndarray) -> np.ndarray:
-    """The pixels of a bool mask that differ from their right, lower or lower right neighbour, bool of its shape.
+    """The pixels of a bool mask that differ from their right, lower or lower right neighbour, bool of its
+    shape.
 
-    So a boundary lies partly outside the mask. In the last row only the right neighbour counts, in the last column
-    only the lower one: the image's edge is no boundary.
+    So a boundary lies partly outside the mask. In the last row only the right neighbour counts, in the last
+    column only the lower one: the image's edge is no boundary.
     """
     boundary = np.zeros_like(mask)
     boundary[:, :-1] |= mask[:, :-1] != mask[:, 1:]
@@ -67,7 +68,8 @@ def _agreement(predicted: np.ndarray, true: np.ndarray) -> float:
 def _near(points: np.ndarray, radius: int) -> np.ndarray:
     """The pixels whose Euclidean distance to a foreground pixel of a bool mask is at most `radius`.
 
-    A disc is a stack of rows: the rows are widened from its top to its middle, and each is laid where it belongs.
+    A disc is a stack of rows: the rows are widened from its top to its middle, and each is laid where it
+    belongs.
     """
     height = len(points)
     near, widened, half_width = np.zeros_like(points), points.copy(), 0

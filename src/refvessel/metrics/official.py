@@ -32,10 +32,11 @@ class OfficialReading:
 
 @dataclass(frozen=True)
 class Difference:
-    """One cause for which cIoU and gIoU are not the official evaluator's, and how many expressions it touches.
+    """One cause for which cIoU and gIoU are not the official evaluator's, and how many expressions it
+    touches.
 
-    `without` and `with_it` are the numbers before and after this cause, in the order of the list: from ours to the
-    official ones. None where the predictions do not say.
+    `without` and `with_it` are the numbers before and after this cause, in the order of the list: from ours
+    to the official ones. None where the predictions do not say.
     """
 
     cause: str  # ignored_pixels | overlapping_parts | split
@@ -45,11 +46,20 @@ class Difference:
     with_it: Scores | None
 
 
-def official_scores(paired: pd.DataFrame, reading: OfficialReading | None = None) -> dict[str, Any]:
+def official_scores(
+    paired: pd.DataFrame,
+    reading: OfficialReading | None = None,
+    pooled: pd.DataFrame | None = None,
+) -> dict[str, Any]:
     """What the official evaluator gives for the predictions: `ciou`, `giou`, `n_expressions`, `differences`.
 
-    `ours` has our two numbers. The official ones are None where it takes other expressions for the split than those
-    of `paired`, a table of `pair_expressions`. Without a reading it is taken to read the split as we do.
+    `ours` has our two numbers. The official ones are None where the evaluator takes other expressions for the
+    split than those of `paired`, and `pooled` is not there.
+
+    Args:
+        paired: a table of `pair_expressions`, as we read the split.
+        reading: how the official loader reads it; None: as we do.
+        pooled: such a table of all expressions that the official loader takes, with its truths.
     """
     n = len(paired)
     truths = {} if reading is None else reading.truths
@@ -57,14 +67,15 @@ def official_scores(paired: pd.DataFrame, reading: OfficialReading | None = None
     scored = overlaps(paired["scored_prediction"], paired["scored_truth"])
     whole = overlaps(paired["mask_predicted"], paired["mask"])
     theirs = overlaps(paired["mask_predicted"], official)
+    of_pooled = None if pooled is None else _scores(overlaps(pooled["mask_predicted"], pooled["mask"]))
     found = [
         _ignored_pixels(scored, whole),
         _overlapping_parts(whole, theirs),
-        _other_split(reading, theirs),
+        _other_split(reading, theirs, of_pooled),
     ]
     comparable = reading is None or reading.n_expressions == n
     return {
-        **(_scores(theirs) if comparable else dict.fromkeys(_scores(theirs))),
+        **((_scores(theirs) if comparable else of_pooled) or {"ciou": None, "giou": None}),
         "n_expressions": n if reading is None else reading.n_expressions,
         "ours": _scores(scored),
         "differences": [asdict(each) for each in found if each is not None],
@@ -137,8 +148,8 @@ def _differing(first: np.ndarray, second: np.ndarray) -> int:
 def _ignored_pixels(scored: np.ndarray, whole: np.ndarray) -> Difference | None:
     differing = _differing(scored, whole)
     text = (
-        f"{differing} of {len(whole)} expressions have foreground among the pixels that no score looks at (outside "
-        "the field of view, or ignored); the official evaluator counts it."
+        f"{differing} of {len(whole)} expressions have foreground among the pixels that no score looks at "
+        "(outside the field of view, or ignored); the official evaluator counts it."
     )
     found = Difference("ignored_pixels", differing, text, _scores(scored), _scores(whole))
     return found if differing else None
@@ -154,7 +165,9 @@ def _overlapping_parts(whole: np.ndarray, theirs: np.ndarray) -> Difference | No
     return found if differing else None
 
 
-def _other_split(reading: OfficialReading | None, theirs: np.ndarray) -> Difference | None:
+def _other_split(
+    reading: OfficialReading | None, theirs: np.ndarray, of_pooled: Scores | None
+) -> Difference | None:
     n = len(theirs)
     if reading is None or reading.n_expressions == n:
         return None
@@ -165,4 +178,4 @@ def _other_split(reading: OfficialReading | None, theirs: np.ndarray) -> Differe
             f"The official evaluator takes {reading.n_expressions} expressions for {reading.split}, selecting "
             f"splits by a letter of their names, not these {n}: its numbers are of other expressions."
         )
-    return Difference("split", n, text, _scores(theirs), None)
+    return Difference("split", n, text, _scores(theirs), of_pooled)

@@ -1,9 +1,10 @@
 """What the official scorers of referring video segmentation give for the frames of an expression.
 
-J and F are those of `boundary`. A and R are ReVOS' own (Yan et al., ECCV 2024, "VISA"): the share of pixels that are
-right, and how little of the prediction lies outside the truth, measured by the size of the foreground, which is all
-that any expression of the video means. Beside each score stands its plain definition, where the official one departs
-from it: F of the masks' inner boundaries, A and R of the union of the annotations.
+J and F are those of `boundary`. A and R are ReVOS' own (Yan et al., ECCV 2024, "VISA"): the share of pixels
+that are right, and how little of the prediction lies outside the truth, measured by the size of the
+foreground, which is all that any expression of the video means. Beside each score stands its plain
+definition, where the official one departs from it: F of the masks' inner boundaries, A and R of the union of
+the annotations.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ class Frame:
 
 
 def frame_scores(frames: Sequence[Frame]) -> pd.DataFrame:
-    """FRAME_SCORES and the plain definitions of each, float64, one row per frame; R is NaN without a foreground."""
+    """FRAME_SCORES and PLAIN of each frame, float64, one row per frame; R is NaN without a foreground."""
     return pd.DataFrame([_scores(frame) for frame in frames], columns=[*FRAME_SCORES, *PLAIN.values()])
 
 

@@ -7,6 +7,7 @@ but that two linear maps in a row are multiplied first, and that the biases of a
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -93,6 +94,12 @@ class ImageEncoder:
         trunk.patch_embed.projection = PatchMatmul(trunk.patch_embed.projection)
         self._embed_patches = torch.compile(embed_patches)
         self._block_tokens = torch.compile(block_tokens)
+
+    def narrowed(self, narrow: tuple[nn.Conv2d, nn.Conv2d]) -> "ImageEncoder":
+        """The same encoder, compiled or not, in front of another mask decoder, of which these are."""
+        other = copy(self)
+        other._narrow = narrow
+        return other
 
     def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         """Features of normalised square images (images, 3, size, size), of the encoder's size.

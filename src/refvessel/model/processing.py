@@ -92,24 +92,28 @@ class Sa2VAProcessor:
 
         Raises UserError for pixels of more than 8 bits, which RGB would cut.
         """
-        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-            raise UserError(
-                f"an image has pixels of the mode {image.mode!r}, which 8 bits would cut; convert it to L or RGB."
-            )
-        pixels = image if image.mode == "L" else image.convert("RGB")
-        whole = pixels.resize((self._sam2_size, self._sam2_size), Image.Resampling.BICUBIC)
-        return ProcessedImage(self._tiles(pixels), _channels_first(whole), image.height, image.width)
+        pixels = _grey_or_rgb(image)
+        return ProcessedImage(self._tiles(pixels), self._whole(pixels), image.height, image.width)
+
+    def process_frame(self, image: Image.Image, *, shown: bool) -> ProcessedImage:
+        """The same of a frame of a video: as one tile, uncut, where the language model sees it, else as none."""
+        pixels, side = _grey_or_rgb(image), self._config.force_image_size
+        tiles = _channels_first(pixels.resize((side, side), Image.Resampling.BICUBIC))[None]
+        return ProcessedImage(tiles[: int(shown)], self._whole(pixels), image.height, image.width)
+
+    def video_prompt_ids(self, question: str, frames: int) -> list[int]:
+        """Token ids of one wrapped question about a video, its shown frames in the place of `<image>`.
+
+        Raises UserError unless the question holds exactly one `<image>`.
+        """
+        return self._prompt_ids(question, "\n".join([self._image_text(1)] * frames))
 
     def prompt_ids(self, question: str, num_tiles: int) -> list[int]:
         """Token ids of one wrapped question, the image's tokens in the place of `<image>`.
 
         Raises UserError unless the question holds exactly one `<image>`.
         """
-        if question.count(IMAGE_PLACEHOLDER) != 1:
-            raise UserError(f"the prompt {question!r} must hold {IMAGE_PLACEHOLDER} exactly once; add it.")
-        image_tokens = _IMAGE_TOKEN * (num_tiles * self._config.image_tokens_per_tile)
-        question = question.replace(IMAGE_PLACEHOLDER, f"<img>{image_tokens}</img>")
-        return self._tokenizer.encode(self._template.turn.format(question=question))
+        return self._prompt_ids(question, self._image_text(num_tiles))
 
     def answer_ids(self, text: str) -> list[int]:
         """Token ids of an answer's text, special tokens by their names."""
@@ -119,6 +123,19 @@ class Sa2VAProcessor:
         """The generated text, special tokens included, as the official code returns it."""
         text = cast("str", self._tokenizer.decode(token_ids, skip_special_tokens=False))  # of one answer
         return text.strip()
+
+    def _prompt_ids(self, question: str, images: str) -> list[int]:
+        if question.count(IMAGE_PLACEHOLDER) != 1:
+            raise UserError(f"the prompt {question!r} must hold {IMAGE_PLACEHOLDER} exactly once; add it.")
+        question = question.replace(IMAGE_PLACEHOLDER, images)
+        return self._tokenizer.encode(self._template.turn.format(question=question))
+
+    def _image_text(self, num_tiles: int) -> str:
+        return f"<img>{_IMAGE_TOKEN * (num_tiles * self._config.image_tokens_per_tile)}</img>"
+
+    def _whole(self, image: Image.Image) -> torch.Tensor:
+        resized = image.resize((self._sam2_size, self._sam2_size), Image.Resampling.BICUBIC)
+        return _channels_first(resized)
 
     def _tiles(self, image: Image.Image) -> torch.Tensor:
         side = self._config.force_image_size
@@ -221,6 +238,15 @@ def _imagenet(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         for values in (_IMAGENET_MEAN, _IMAGENET_DEVIATION)
     )
     return mean, deviation
+
+
+def _grey_or_rgb(image: Image.Image) -> Image.Image:
+    """An image of mode L as it is, of any other in RGB; raises UserError where that would cut its pixels."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        raise UserError(
+            f"an image has pixels of the mode {image.mode!r}, which 8 bits would cut; convert it to L or RGB."
+        )
+    return image if image.mode == "L" else image.convert("RGB")
 
 
 def _channels_first(image: Image.Image) -> torch.Tensor:

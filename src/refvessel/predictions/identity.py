@@ -35,6 +35,16 @@ def answer_identity(run: str, image: str, prompt: str) -> str:
     return hashlib.sha256(f"{run}\0{image}\0{prompt}".encode()).hexdigest()
 
 
+def sequence_identity(frames: Iterable[str], place: int) -> str:
+    """What names a frame among the others of its sequence, in the place of an image's SHA-256.
+
+    Args:
+        frames: SHA-256 of each frame's file, in order.
+        place: of the frame, from 0.
+    """
+    return hashlib.sha256(f"{' '.join(frames)} {place}".encode()).hexdigest()
+
+
 def hashes_of_files(paths: Iterable[Path]) -> dict[Path, str]:
     """SHA-256 of each file, by several threads."""
     distinct = list(dict.fromkeys(paths))

@@ -14,7 +14,7 @@ from refvessel.files import read_json
 # Settings that change answers. Size of a batch, draft, threads and compilation only round otherwise: that may
 # move a pixel whose logit is all but zero, and choose another of SAM2's candidates where two are all but equal:
 # `Prediction.lead`.
-ANSWER_SETTINGS = ("question", "dtype", "device", "language_weights", "max_new_tokens", "flips")
+ANSWER_SETTINGS = ("question", "dtype", "device", "language_weights", "max_new_tokens", "flips", "video")
 _ANSWERS_DEPEND_ON = ("model", *ANSWER_SETTINGS, "code", "versions")
 # Fields in which all shards of a table agree.
 COMMON = (*_ANSWERS_DEPEND_ON, "split")
@@ -29,6 +29,8 @@ class Run:
     model: identity of the weights, see `model_identity`.
     code: hash of the modules that answer.
     versions: of the libraries that compute answers.
+    video: of sequences that were segmented with SAM2's memory, the settings of the section `video` that change
+        answers, and the SHA-256 of SAM2's own checkpoint where that propagates; None of images.
     The other fields are settings of the configuration's section `inference`.
     """
 
@@ -47,6 +49,7 @@ class Run:
     save_logits: bool
     code: str
     versions: dict[str, str]
+    video: dict[str, Any] | None = None
 
     @property
     def identity(self) -> str:
@@ -58,6 +61,11 @@ def run_identity(run: Mapping[str, Any]) -> str:
     """The identity of a run of which the fields are known."""
     fields = {key: run.get(key) for key in _ANSWERS_DEPEND_ON}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def without_sam2(video: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the section `video` in a run's field of that name, without the checkpoint that stands there."""
+    return {name: value for name, value in video.items() if name != "sam2"}
 
 
 def run_file(shard: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from refvessel.answer_status import Status
-from refvessel.artifacts import CASES, FIGURES, MANIFEST, PAGE, SUMMARY, TABLES, THRESHOLDS
+from refvessel.artifacts import CASES, FIGURES, MANIFEST, PAGE, SUMMARY, TABLES, THRESHOLDS, VIDEO_CASES
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
@@ -21,7 +21,15 @@ from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
+from refvessel.report.runs import Runs
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
+from refvessel.report.sequence_figures import (
+    ANIMATION_SUFFIX,
+    draw_over_time,
+    draw_strip,
+    typical_sequences,
+    write_animation,
+)
 from refvessel.report.tables import OF_COMPARISONS, UNSCORED, write_tables
 from refvessel.report.unscored import Unscored, draw_examples, read_unscored
 from refvessel.settings.privacy_section import Privacy
@@ -151,6 +159,39 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         )
         draw_overlays(shown, one.images, figure.path)
         drawn.append(figure)
+    return drawn + (_draw_sequences(one, one.runs, folder) if one.runs else [])
+
+
+def _draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure]:
+    """The best, the median and the worst sequence: as a strip, moving, and over time."""
+    name, drawn = one.evaluation.name, []
+    table = {f"{name}/{VIDEO_CASES}": runs.sources["video_cases"]["sha256"]}
+    for number, sequence in enumerate(typical_sequences(runs.sequences).to_dict("records"), start=1):
+        frames = runs.frames_of(sequence, one.cases)
+        files = [image_path(one.images, image_id) for image_id in frames["image_id"]]
+        images = _hashes_of_images(one.evaluation.dataset, files)
+        told = (
+            f"{str(sequence['rank']).capitalize()} sequence: run {printable(sequence['video'])}, "
+            f"“{shortened(sequence['phrase'], _MOST_OF_A_PHRASE)}”, patient {printable(sequence['patient'])}, "
+            f"J&F {sequence['J&F']:.3f} over {len(frames)} frames"
+        )
+        stem = folder / f"{one.evaluation.file_stem}.sequence_{number}"
+        strip, film, curve = (
+            stem.with_name(stem.name + end) for end in (".svg", ANIMATION_SUFFIX, ".time.svg")
+        )
+        draw_strip(frames, one.images, strip)
+        write_animation(frames, one.images, film)
+        draw_over_time(frames, curve)
+        drawn += [
+            ShownFigure(strip, f"{told}: outlines of the truth and of the prediction.", table | images),
+            ShownFigure(film, f"{told}: the same, moving.", table | images),
+            ShownFigure(
+                curve,
+                f"{told}: scores of its frames, IoU of each mask with the one before after their motion "
+                "(consistency), and areas.",
+                table,
+            ),
+        ]
     return drawn
 
 

@@ -16,6 +16,7 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
+from refvessel.report.runs import Runs, read_runs
 from refvessel.settings.section import KEY
 
 _LONGEST_STEM = 160  # characters; a file name has 255 bytes
@@ -68,7 +69,7 @@ class Artifacts:
     `cases` has the columns of CASES_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
     image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
     or HF folder has none. `sources` has the record (name, bytes, sha256) of each file by its role: cases, summary,
-    predictions, dataset, thresholds, conversion.
+    predictions, dataset, thresholds, conversion, video, video_cases. `runs` are None where the data set has none.
     """
 
     evaluation: Evaluation
@@ -79,6 +80,7 @@ class Artifacts:
     dataset: dict[str, Any] | None
     conversion: dict[str, Any] | None
     sources: dict[str, FileRecord]
+    runs: Runs | None = None
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -121,6 +123,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     if "thresholds" in summary["provenance"].keys() - files.keys():
         raise UserError(f"{curve} does not exist; score again.")
     cases = _read_cases(files["cases"])
+    runs = read_runs(scores, sources["cases"]["sha256"])
     artifacts = Artifacts(
         evaluation=evaluation,
         cases=cases,
@@ -129,7 +132,8 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         images=image_places(Path(dataset), set(cases["ref_id"])),
         dataset=read_json(description) if description.is_file() else None,
         conversion=read_json(conversion) if conversion.is_file() else None,
-        sources=sources,
+        sources=sources | (runs.sources if runs else {}),
+        runs=runs,
     )
     _check_model(artifacts, conversion)
     return artifacts

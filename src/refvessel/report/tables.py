@@ -4,7 +4,7 @@ Numbers come from summary.json, which derives from cases.parquet: nothing is com
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import pandas as pd
 
 from refvessel.report.compared_models import Comparison, ranking_table, tests_table
 from refvessel.report.printing import shortened
+from refvessel.report.runs import sequences_table
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored, unscored_table
+from refvessel.settings.scores_section import Protocol
 from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
@@ -112,7 +114,12 @@ def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
 
 def differs_from_official(evaluations: Sequence[Artifacts]) -> bool:
     """Whether cIoU or gIoU of one is not what the official evaluator gives."""
-    return any(one.summary["official"]["differences"] for one in evaluations)
+    return any(not is_official(one.summary) for one in evaluations)
+
+
+def is_official(summary: Mapping[str, Any]) -> bool:
+    """Whether the cIoU and gIoU of a summary are those of the official evaluator."""
+    return not summary["official"]["differences"] or summary["settings"]["protocol"] == Protocol.OFFICIAL
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
@@ -159,6 +166,9 @@ def write_tables(
         in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
         (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
+    if runs := [(_identity(one), one.runs) for one in evaluations if one.runs]:
+        write_csv(sequences_table(runs), folder / "sequences.csv")
+        captions["sequences.csv"] = "Scores of every sequence"
     if comparisons:
         for name, (table_of, caption) in OF_COMPARISONS.items():
             write_csv(table_of(comparisons), folder / f"{name}.csv")

@@ -18,11 +18,13 @@ from refvessel.files import read_json
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import FileRecord, file_record
 from refvessel.report.drawing import PREDICTION, svg_figure
-from refvessel.report.overlays import draw_panel
+from refvessel.report.overlays import draw_panel, read_image
+from refvessel.report.printing import shortened
 from refvessel.report.sections import Evaluation
 
 _MOST_SHOWN = 3  # images of a phrase
 _PANEL = 3.1  # inches
+_LABEL = 48  # characters that fit below a panel
 COLUMNS = {
     "n_expressions": "n",
     "n_failed": "Failed",
@@ -100,7 +102,9 @@ def draw_examples(one: Unscored, phrase: str, path: Path) -> list[str]:
         for axes, row in zip(panels, shown, strict=True):
             height, width = row["mask"]["size"]
             case = {"image_id": row["image_id"], "height": height, "width": width}
-            draw_panel(axes, one.images, case, [(row["mask"], PREDICTION, 1.2)])
+            masks = {"truth_mask": None, "predicted_mask": row["mask"]}
+            draw_panel(axes, case | masks, read_image(one.images, case))
+            axes.set_xlabel(shortened(str(row["image_id"]), _LABEL), fontsize=7)
         handles = [Line2D([], [], color=PREDICTION, linewidth=2.5, label="prediction")]
         figure.legend(handles=handles, loc="outside lower center")
     return [str(row["image_id"]) for row in shown]

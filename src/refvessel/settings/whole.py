@@ -22,6 +22,7 @@ from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 from refvessel.settings.section import Distinct, Name, Section, Stated, setting
+from refvessel.settings.video_section import Video
 
 
 class PathVariables(Stated):
@@ -57,7 +58,7 @@ class Evaluation(Section):
     questions: dict[Name, Question] = setting(
         {},
         "Prompts by a name of your choice, each compared as MODEL-NAME; one run asks them all and reads each "
-        "image once. Without any, the prompt is that of inference.question.",
+        "image once. Without any, the prompt is that of inference.question, or of the section video.",
     )
     choose: Literal["val"] | None = setting(
         None,
@@ -102,6 +103,7 @@ class Settings(Section):
         ..., "What is evaluated; each is a section of the report.", min_length=1
     )
     inference: Inference = setting(Inference(), "How the models are run.")
+    video: Video = setting(Video(), "How sequences are segmented with SAM2's memory.")
     refinement: Refinement = setting(
         Refinement(),
         "What becomes of the gathered masks before they are scored, without looking at the evaluated truth.",
@@ -120,7 +122,7 @@ class Settings(Section):
         return [
             Entry(entrant, evaluation.dataset, evaluation.split)
             for evaluation in self.evaluations
-            for entrant in evaluation.entrants(self.inference.question)
+            for entrant in evaluation.entrants(self._question(evaluation))
         ]
 
     def scored_entries(self) -> list[Entry]:
@@ -173,6 +175,23 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _segments_runs_as_videos(self) -> Self:
+        for number, evaluation in enumerate(self.evaluations):
+            if not evaluation.segmented:
+                continue
+            if self.datasets[evaluation.dataset].runs is None:
+                raise ValueError(
+                    f"evaluations.{number}.as is {evaluation.segmented!r}, but datasets.{evaluation.dataset} has no "
+                    "runs; say in its sequences how they are recognised"
+                )
+            if self.video.propagation == "sa2va-i" and self.models[evaluation.model].sam2 is None:
+                raise ValueError(
+                    f"video.propagation is {self.video.propagation!r}, which takes SAM2's own checkpoint; give "
+                    f"models.{evaluation.model}.sam2"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _entrants_have_names_of_their_own(self) -> Self:
         known: dict[str, tuple[int, Entrant]] = {}
         for number, entrant in self._named():
@@ -200,9 +219,13 @@ class Settings(Section):
     def _named(self) -> Iterator[tuple[int, Entrant]]:
         """Every entrant with the number of the evaluation that has it."""
         for number, evaluation in enumerate(self.evaluations):
-            entrants = evaluation.entrants(self.inference.question)
-            for entrant in dict.fromkeys([*entrants, *evaluation.candidates(self.inference.question)]):
+            question = self._question(evaluation)
+            for entrant in dict.fromkeys([*evaluation.entrants(question), *evaluation.candidates(question)]):
                 yield number, entrant
+
+    def _question(self, evaluation: Evaluation) -> str:
+        """What is asked where an evaluation states no question."""
+        return self.video.phrase_question if evaluation.segmented else self.inference.question
 
     @model_validator(mode="after")
     def _settles_nothing_without_truth(self) -> Self:

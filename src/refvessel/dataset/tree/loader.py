@@ -55,16 +55,21 @@ def open_image(expression: Sentence) -> Image.Image:
 def read_image(expression: Sentence) -> Image.Image:
     """The same, but in mode L where it is stored so: its three channels would be equal."""
     path = expression.image_path
-    stored = decode_file(path)
-    if stored.mode not in SHOWN_MODES:
-        raise UserError(
-            f"{path} has pixels of the kind {stored.mode!r}, of which 8 bits keep little; convert the tree with "
-            "the format refcoco."
-        )
-    image = stored if stored.mode == "L" else stored.convert("RGB")
+    image = read_pixels(path)
     if image.size != (expression.width, expression.height):
         raise UserError(
             f"{path} is {image.width} x {image.height} pixels but instances.json says {expression.width} x "
             f"{expression.height}; restore the image that was annotated."
         )
     return image
+
+
+def read_pixels(path: Path) -> Image.Image:
+    """The image in a file, in mode L where it is stored so, else in RGB; raises UserError where it is none."""
+    stored = decode_file(path)
+    if stored.mode not in SHOWN_MODES:
+        raise UserError(
+            f"{path} has pixels of the kind {stored.mode!r}, of which 8 bits keep little; convert the tree with "
+            "the format refcoco."
+        )
+    return stored if stored.mode == "L" else stored.convert("RGB")

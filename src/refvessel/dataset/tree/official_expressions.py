@@ -79,7 +79,9 @@ def official_expressions(root: Path, benchmark: str, split: str) -> list[Officia
             ref, at_ref = refs[number], f"{path}: ref {number}"
             ref_id, image_id = entries.ids_of(ref, at_ref)
             if image_id not in images:
-                raise UserError(f"{at_ref}: {source.instances.name} has no image {image_id}; replace both files.")
+                raise UserError(
+                    f"{at_ref}: {source.instances.name} has no image {image_id}; replace both files."
+                )
             width, height = require_size(images[image_id], "width", "height", f"{where}: image {image_id}")
             targets = _targets(ref, annotations, at_ref, several=source.several)
             truth, union = _truths(targets, height, width, at_ref)
@@ -88,9 +90,10 @@ def official_expressions(root: Path, benchmark: str, split: str) -> list[Officia
                 for sent_id, phrase in entries.sentences_of(ref, at_ref)
             )
     problems.raise_any()
-    # The official loader walks through a set that grew image by image; its sums of float32 depend on that order.
-    images_in_order = {image_id for image_id in by_image}  # noqa: C416 (set() of a dict has another order)
-    return [each for image_id in images_in_order for each in by_image[image_id]]
+    # The official loader walks through a set that grew image by image, which the set of a dict does not: its
+    # sums of float32 depend on that order.
+    in_order = set(iter(by_image))
+    return [each for image_id in in_order for each in by_image[image_id]]
 
 
 def _selected(refs: Sequence[Any], split: str, path: Path) -> list[int]:
@@ -112,7 +115,9 @@ def _targets(
     """The segmentations of a ref's annotations, each with its place; crowds are no targets of gRefCOCO."""
     _, stated = entries.stated_annotation(ref)
     if not several and isinstance(stated, list):
-        raise UserError(f"{where}: ann_id is a list, {shown(stated)}; such refs are gRefCOCO's, score them as it.")
+        raise UserError(
+            f"{where}: ann_id is a list, {shown(stated)}; such refs are gRefCOCO's, score them as it."
+        )
     named = stated if isinstance(stated, list) else [stated]
     targets = {**ref, "ann_id": [number for number in named if not (several and number == NO_TARGET)]}
     return [
@@ -127,8 +132,8 @@ def _truths(
 ) -> tuple[rle.RLE, rle.RLE]:
     """The official truth of an expression, and the union of all its parts.
 
-    The parts of an annotation are added up, annotations are combined by a bitwise or of these sums, and then the
-    runs are those of the values: see `added_up`.
+    The parts of an annotation are added up, annotations are combined by a bitwise or of these sums, and then
+    the runs are those of the values: see `added_up`.
     """
     values = np.zeros((height, width), np.uint8)
     parts: list[Polygon | Runs] = []
