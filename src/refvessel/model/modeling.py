@@ -23,6 +23,7 @@ from refvessel.model.internvl import TileEncoder
 from refvessel.model.internvl import modules_of as internvl_modules
 from refvessel.model.isolation import weights_alone
 from refvessel.model.language import LanguageModel
+from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import IMAGENET, Normalisation, Statistics
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.placement import Spreading, bring_results_back, bytes_on_disk, place
@@ -60,7 +61,7 @@ class Sa2VAModel(GroundedModel):
         self.vision: TileEncoder | PatchEncoder = (PatchEncoder if is_qwen else TileEncoder)(
             self, self._tiles
         )
-        self.language = LanguageModel(self.language_model)
+        self.language = LanguageModel(self.language_model, normed=config.architecture != QWEN3_VL)
         # What is offloaded to the disk is read there as long as the model is used.
         self.weights_alone: TemporaryDirectory[str] | None = None
         self.post_init()
