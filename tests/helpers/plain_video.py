@@ -1,4 +1,4 @@
-"""SAM2's memory by transformers' own session, one object and one frame at a time: what our masks are compared with.
+"""SAM2's memory by transformers' own session, one object and one frame at a time: what our masks are compared to.
 
 The session cannot take a prompt of language, so what it holds of prompted frames is put into it by hand.
 """

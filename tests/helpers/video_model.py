@@ -17,7 +17,7 @@ from refvessel.model.processing import Sa2VAProcessor
 
 ANSWER = "Sure, [SEG].<|im_end|>"
 WITHOUT_SEG = "Sure.<|im_end|>"
-SIDE = 256  # of SAM2's input
+SIDE = 128  # of SAM2's input
 CONFIG = {
     "model_type": "sa2va_chat",
     "architectures": ["Sa2VAChatModel"],
@@ -48,7 +48,7 @@ CONFIG = {
         "mask_decoder_mlp_dim": 16,
         "iou_head_hidden_dim": 16,
         "memory_dim": 64,
-        "memory_attention_layers": 2,
+        "memory_attention_layers": 1,
         "memory_attention_mlp_dim": 16,
         "memory_fuser_mlp_dim": 16,
     },
@@ -65,9 +65,13 @@ def write_model(folder: Path, answer: str = ANSWER, **grounding: int) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     model = Sa2VAModel(Sa2VAConfig(**config)).eval()
     generator = torch.Generator().manual_seed(0)
+    positions = model.grounding_encoder.shared_image_embedding.positional_embedding
     with torch.no_grad():
+        positions.normal_(generator=generator)
         for name, parameter in model.named_parameters():
-            parameter.normal_(std=0.2, generator=generator)
+            # No larger in SAM2, whose memories are rounded: what is rounded otherwise would grow from frame to frame.
+            std = 0.1 if name.startswith("grounding") else 0.2
+            parameter.normal_(std=std, generator=generator)
             if "norm" in name and name.endswith("weight"):
                 parameter.fill_(1.0)
             if name.startswith("language_model") and name.endswith(("o_proj.weight", "down_proj.weight")):
@@ -76,7 +80,7 @@ def write_model(folder: Path, answer: str = ANSWER, **grounding: int) -> Path:
         presence = model.grounding_encoder.mask_decoder.pred_obj_score_head
         presence.proj_out.bias.fill_(30.0)  # the objects are there
         processor = Sa2VAProcessor.from_pretrained(folder)
-        end = processor.video_prompt_ids("<image>", 1)[-1]
+        end = processor.prompt_ids("<image>", processor.layout(56, 56))[-1]
         tokens = processor.answer_ids(answer)
         for token, following in zip([end, *tokens], tokens, strict=False):
             model.language_model.lm_head.weight[following] = embeddings[token]
