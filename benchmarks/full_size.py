@@ -109,7 +109,8 @@ def random_model(device: str, family: str = "internvl") -> tuple[Sa2VAModel, Sa2
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(Path(folder), train_words(), BASE_TOKENS + SA2VA_TOKENS + _QWEN_TOKENS)
         tokenizer = load_tokenizer(Path(folder))
-    config = config_of(FAMILIES[family])
+    image_token = tokenizer.get_vocab()[PatchInputs.image_token]
+    config = config_of(FAMILIES[family] | {"image_token_id": image_token})
     with torch.device("meta"):
         model = Sa2VAModel(config)
     model = model.to(torch.bfloat16).to_empty(device=device).eval()

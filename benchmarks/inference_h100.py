@@ -6,8 +6,8 @@
 Weights are random, of the shapes of InternVL3-8B, Qwen2.5-VL-7B or Qwen3-VL-8B with SAM2 Hiera-L; the language
 model's residual branches are scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the
 arithmetic is that of a trained model. "End to end" is from PNG files on the disk to run-length masks in a shard on
-the disk. Compilation and the first batches are left out and reported apart; some more batches run behind those that
-count, so that as many are under way at the end as at the beginning. The plain loop is that of `plain_loop.py`.
+the disk. Compilation and the first batches are left out and reported apart; some more batches run behind those
+that count, so that as many are under way at the end as at the beginning. The plain loop is `plain_loop.py`'s.
 """
 
 import argparse
