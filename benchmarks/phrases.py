@@ -43,7 +43,9 @@ def seconds(predictor: Predictor, task: ImageTask) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--phrases", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, default=512, help="of the image, pixels")
