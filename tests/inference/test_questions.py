@@ -8,6 +8,7 @@ import pytest
 from refvessel.inference import run as run_module
 from refvessel.inference.run import segment_questions
 from refvessel.inference.segmenter import Segmenter
+from refvessel.inference.sheets import Wanted
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
@@ -28,7 +29,7 @@ def segment(model, tree, outputs, **options):
         model=model,
         dataset=tree,
         split="test",
-        outputs=outputs,
+        wanted=[Wanted(*each) for each in outputs],
         settings=options.pop("settings", SETTINGS),
         **options,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from refvessel import rle
-from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH
+from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH, WORDS
 from refvessel.dataset.regions.polygons import Outlines, rasterise
 from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
 from refvessel.dataset.tree.expressions import Expression, read_tree
@@ -17,11 +17,13 @@ from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
 from refvessel.evaluation.pairing import truth_table
 from refvessel.evaluation.scoring import score
+from refvessel.evaluation.word_check import check_words
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
 from refvessel.settings.scores_section import Scores
+from refvessel.settings.words_section import Words
 
 
 def score_split(
@@ -34,11 +36,13 @@ def score_split(
     logits: Sequence[Path] = (),
     max_failures: int = 0,
     threads: int = 1,
+    words: Words | None = None,
+    words_answers: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Score the gathered predictions of a split and return the summary.
 
-    Written are cases.parquet, summary.json, with logits thresholds.csv, and for COCO's own tools coco_results.json
-    and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are drawn by other
+    Written are cases.parquet, summary.json, words.json, with logits thresholds.csv, and for COCO's own tools
+    coco_results.json and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are drawn by other
     rasterisers and scored again.
 
     Args:
@@ -50,6 +54,8 @@ def score_split(
         logits: of all shards of the predictions, for the scores of probabilities.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
+        words: what was asked besides, to find out whether the model reads the words; None: nothing.
+        words_answers: all shards of the answers to that.
 
     Raises:
         UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
@@ -66,6 +72,7 @@ def score_split(
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
     ids, categories = tree.coco_ids(), tree.category_names()
+    checked = check_words(table, expressions, settings, words=words, answers=words_answers)
     summary = score(
         predictions=table,
         truth=truth,
@@ -82,6 +89,7 @@ def score_split(
         threads=threads,
         provenance=provenance,
     )
+    write_json(Path(output) / WORDS, {**checked, "predictions": file_record(predictions)})
     write_json(Path(output) / COCO_RESULTS, coco_results(table, ids))
     write_json(Path(output) / COCO_TRUTH, coco_truth(truth, ids, categories))
     return summary

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS
+from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS, WORDS
 from refvessel.dataset.tree.image_places import image_places
 from refvessel.dataset.tree.layout import DATASET, INSTANCES
 from refvessel.errors import UserError
@@ -66,8 +66,8 @@ class Artifacts:
 
     `cases` has the columns of CASES_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
     image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
-    or HF folder has none. `sources` has the record (name, bytes, sha256) of each file by its role: cases, summary,
-    predictions, dataset, thresholds, conversion.
+    or HF folder has none; `words` is words.json, None where only cases were scored. `sources` has the record (name,
+    bytes, sha256) of each file by its role: cases, summary, predictions, dataset, thresholds, conversion, words.
     """
 
     evaluation: Evaluation
@@ -78,6 +78,7 @@ class Artifacts:
     dataset: dict[str, Any] | None
     conversion: dict[str, Any] | None
     sources: dict[str, FileRecord]
+    words: dict[str, Any] | None = None
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -109,12 +110,13 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         if not path.exists():
             raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
     curve = scores / THRESHOLDS
-    for role, path in (("thresholds", curve), ("conversion", conversion)):
+    words = scores / WORDS
+    for role, path in (("thresholds", curve), ("conversion", conversion), ("words", words)):
         if path.is_file():
             files[role] = path
     sources = {role: file_record(path) for role, path in files.items()}
     summary = read_json(files["summary"])
-    for role in (role for role in files if role not in ("summary", "conversion")):
+    for role in (role for role in files if role not in ("summary", "conversion", "words")):
         _check_origin(files["summary"], summary, role, files[role], sources[role])
     if "thresholds" in summary["provenance"].keys() - files.keys():
         raise UserError(f"{curve} does not exist; score again.")
@@ -128,8 +130,11 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         dataset=read_json(description) if description.is_file() else None,
         conversion=read_json(conversion) if conversion.is_file() else None,
         sources=sources,
+        words=read_json(words) if words.is_file() else None,
     )
     _check_model(artifacts, conversion)
+    if artifacts.words and artifacts.words["predictions"]["sha256"] != sources["predictions"]["sha256"]:
+        raise UserError(f"{words} was made from other predictions than {files['predictions']}; score again.")
     return artifacts
 
 
