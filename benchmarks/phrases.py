@@ -43,6 +43,7 @@ def seconds(predictor: Predictor, task: ImageTask) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,6 +3,12 @@ rule render_report:
         **where_logits_are_stored(
             thresholds=of_evaluations(at(artifacts.OF_SCORES, artifacts.THRESHOLDS))
         ),
+        questions=[
+            at(artifacts.CHOSEN, **entry.places)
+            for entry in settings.entries()
+            if entry.entrant.candidates
+        ],
+        words=of_evaluations(at(artifacts.OF_SCORES, artifacts.WORDS)),
         cases=of_evaluations(at(artifacts.OF_SCORES, artifacts.CASES)),
         summaries=of_evaluations(at(artifacts.OF_SCORES, artifacts.SUMMARY)),
         predictions=of_evaluations(scored_predictions()),
@@ -42,6 +48,7 @@ rule render_report:
         "../../envs/refvessel.yaml"
     params:
         evaluations=[entry.places for entry in settings.entries()],
+        chosen=[bool(entry.entrant.candidates) for entry in settings.entries()],
         dataset_names=settings.evaluated("dataset"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),

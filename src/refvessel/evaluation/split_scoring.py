@@ -42,8 +42,8 @@ def score_split(
     """Score the gathered predictions of a split and return the summary.
 
     Written are cases.parquet, summary.json, words.json, with logits thresholds.csv, and for COCO's own tools
-    coco_results.json and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are drawn by other
-    rasterisers and scored again.
+    coco_results.json and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are
+    drawn by other rasterisers and scored again.
 
     Args:
         predictions: Parquet table of `gather_predictions`.

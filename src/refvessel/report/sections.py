@@ -18,6 +18,12 @@ from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
 from refvessel.settings.section import KEY
 
+_NOT_OF_THE_SUMMARY = (
+    "summary",
+    "conversion",
+    "words",
+    "choice",
+)  # what a summary does not say it was made from
 _LONGEST_STEM = 160  # characters; a file name has 255 bytes
 
 
@@ -25,7 +31,8 @@ _LONGEST_STEM = 160  # characters; a file name has 255 bytes
 class Evaluation:
     """One model on one split of one dataset: their names in the configuration and where its artifacts lie.
 
-    `scores_dir` holds cases.parquet and summary.json; `predictions` is the predictions.parquet they came from.
+    `scores_dir` holds cases.parquet and summary.json; `predictions` is the predictions.parquet they came from;
+    `choice` is the file of the question that was chosen among several, None where it was stated.
     """
 
     model: str
@@ -33,6 +40,7 @@ class Evaluation:
     split: str
     scores_dir: Path
     predictions: Path
+    choice: Path | None = None
 
     def __post_init__(self) -> None:
         for field in ("model", "dataset", "split"):
@@ -66,8 +74,9 @@ class Artifacts:
 
     `cases` has the columns of CASES_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
     image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
-    or HF folder has none; `words` is words.json, None where only cases were scored. `sources` has the record (name,
-    bytes, sha256) of each file by its role: cases, summary, predictions, dataset, thresholds, conversion, words.
+    or HF folder has none; `words` is words.json, None where only cases were scored; `choice` says how the question
+    was chosen, None where it was stated. `sources` has the record (name, bytes, sha256) of each file by its role:
+    cases, summary, predictions, dataset, thresholds, conversion, words, choice.
     """
 
     evaluation: Evaluation
@@ -79,6 +88,7 @@ class Artifacts:
     conversion: dict[str, Any] | None
     sources: dict[str, FileRecord]
     words: dict[str, Any] | None = None
+    choice: dict[str, Any] | None = None
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -114,9 +124,11 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     for role, path in (("thresholds", curve), ("conversion", conversion), ("words", words)):
         if path.is_file():
             files[role] = path
+    if evaluation.choice is not None:
+        files["choice"] = Path(evaluation.choice)
     sources = {role: file_record(path) for role, path in files.items()}
     summary = read_json(files["summary"])
-    for role in (role for role in files if role not in ("summary", "conversion", "words")):
+    for role in (role for role in files if role not in _NOT_OF_THE_SUMMARY):
         _check_origin(files["summary"], summary, role, files[role], sources[role])
     if "thresholds" in summary["provenance"].keys() - files.keys():
         raise UserError(f"{curve} does not exist; score again.")
@@ -131,10 +143,14 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         conversion=read_json(conversion) if conversion.is_file() else None,
         sources=sources,
         words=read_json(words) if words.is_file() else None,
+        choice=read_json(files["choice"]) if "choice" in files else None,
     )
     _check_model(artifacts, conversion)
     if artifacts.words and artifacts.words["predictions"]["sha256"] != sources["predictions"]["sha256"]:
         raise UserError(f"{words} was made from other predictions than {files['predictions']}; score again.")
+    asked = (artifacts.made_from.get("run") or {}).get("question")
+    if artifacts.choice and artifacts.choice["question"] != asked:
+        raise UserError(f"{files['choice']} names another question than was asked; segment again.")
     return artifacts
 
 
