@@ -5,6 +5,14 @@ rule render_report:
                 at(artifacts.OF_SCORES, artifacts.THRESHOLDS), settings.scored_entries()
             )
         ),
+        questions=[
+            at(artifacts.CHOSEN, **entry.places)
+            for entry in settings.entries()
+            if entry.entrant.candidates
+        ],
+        words=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.WORDS), settings.scored_entries()
+        ),
         cases=of_evaluations(
             at(artifacts.OF_SCORES, artifacts.CASES), settings.scored_entries()
         ),
@@ -54,6 +62,7 @@ rule render_report:
     params:
         evaluations=[entry.places for entry in settings.entries()],
         scored=[tuple(entry.places.values()) for entry in settings.scored_entries()],
+        chosen=[bool(entry.entrant.candidates) for entry in settings.entries()],
         dataset_names=settings.evaluated("dataset"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),

@@ -31,6 +31,7 @@ def caption(
     """Describe every image of a folder, with a mask of each phrase (grounded captions, GCG)."""
     from refvessel.dataset.readers.image_folder import sentences_of_folder
     from refvessel.inference.run import segment_sentences
+    from refvessel.inference.sheets import Wanted
     from refvessel.predictions.captions import CAPTION_QUESTION, write_captions
     from refvessel.predictions.prediction import failures, read_shard
 
@@ -42,7 +43,7 @@ def caption(
         sentences=sentences_of_folder(images, [""]),
         name=images.name,
         split=images.name,
-        outputs=[(CAPTION_QUESTION, lines)],
+        wanted=[Wanted(CAPTION_QUESTION, lines)],
         shard=shard,
         # No answer is expected twice: a draft of another image's would only be read in vain.
         settings=settings.model_copy(update={"draft": None}),

@@ -30,6 +30,7 @@ def predict(
     from refvessel.dataset.conversion.phrases import require_phrases
     from refvessel.dataset.readers.image_folder import sentences_of_folder
     from refvessel.inference.run import segment_sentences
+    from refvessel.inference.sheets import Wanted
     from refvessel.predictions.folder_predictions import require_replaceable, write_folder_predictions
     from refvessel.predictions.prediction import failures
 
@@ -44,7 +45,7 @@ def predict(
         sentences=sentences,
         name=images.name,
         split=images.name,
-        outputs=[(settings.question, shard)],
+        wanted=[Wanted(settings.question, shard)],
         settings=settings,
     )
     predictions = write_folder_predictions(sentences, shard, output)

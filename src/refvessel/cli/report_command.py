@@ -46,6 +46,7 @@ def render(settings: Settings, output: Path | None) -> None:
                 predictions=results
                 / artifacts.OF_PREDICTIONS.format(**each.places)
                 / settings.scored_table(),
+                choice=results / artifacts.CHOSEN.format(**each.places) if each.entrant.candidates else None,
             )
             for each in entries
         ],

@@ -23,7 +23,8 @@ def findings(one: Artifacts) -> list[Finding]:
     """The findings of one evaluation, in the order shown."""
     summary = one.summary
     n = summary["n_expressions"]
-    found = _of_first_look(summary["settings"].get(FIRST_LOOK)) + _of_sanity_checks(summary["sentinels"])
+    found = _of_first_look(summary["settings"].get(FIRST_LOOK))
+    found += _of_sanity_checks(summary["sentinels"] | (one.words or {}).get("sentinels", {}))
     if summary["n_empty_truth"]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
         found.append(Finding("note", text))

@@ -99,10 +99,20 @@ def _searched_for(artifacts: Sequence[Artifacts | Unscored], accepted: Sequence[
 
 
 def _names_of_the_user(artifacts: Sequence[Artifacts | Unscored]) -> list[str]:
-    """What the configuration calls its models, data sets and splits, and the question: published on purpose."""
+    """What the configuration calls its models, data sets and splits, and what is asked: published on purpose."""
     evaluations = [one.evaluation for one in artifacts]
     questions = [str((one.made_from.get("run") or {}).get("question", "")) for one in artifacts]
-    return [*(name for one in evaluations for name in (one.model, one.dataset, one.split)), *questions]
+    scored = [one for one in artifacts if isinstance(one, Artifacts)]
+    questions += [each["question"] for one in scored for each in (one.choice or {}).get("candidates", [])]
+    questions += [each["name"] for one in scored for each in (one.choice or {}).get("candidates", [])]
+    names = [name for one in evaluations for name in (one.model, one.dataset, one.split)]
+    return [*names, *questions, *(words for one in scored for words in _words_asked(one))]
+
+
+def _words_asked(one: Artifacts) -> list[str]:
+    """The phrases that were asked besides those of the data set."""
+    kinds = [(one.words or {}).get(kind, {}) for kind in ("paraphrases", "translations")]
+    return [str(row["words"]) for kind in kinds for row in kind.get("by_words", [])]
 
 
 def _check_replaceable(output: Path) -> None:

@@ -8,14 +8,7 @@ from pydantic import Field, Strict, model_validator
 from refvessel.artifacts import PREDICTIONS, REFINED
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.dataset_section import Dataset
-from refvessel.settings.entrants import (
-    AskedTogether,
-    Entrant,
-    Entry,
-    asked_together,
-    chosen_entrant,
-    entrants_of,
-)
+from refvessel.settings.entrants import Entrant, Entry, asked_together, chosen_entrant, entrants_of
 from refvessel.settings.inference_section import Inference, Question
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
@@ -23,6 +16,7 @@ from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 from refvessel.settings.section import Distinct, Name, Section, Stated, setting
 from refvessel.settings.video_section import Video
+from refvessel.settings.words_section import Words
 
 
 class PathVariables(Stated):
@@ -66,18 +60,31 @@ class Evaluation(Section):
         "the chosen one alone, as MODEL-chosen.",
     )
 
+    words: Words | bool = setting(
+        False,
+        "Ask for absent targets, too, and for those of the data set in other words, to find out whether the model "
+        "reads the words; true takes the defaults of all its keys.",
+    )
+
     @model_validator(mode="after")
     def _has_a_choice(self) -> Self:
         if self.choose and len(self.questions) < 2:
             raise ValueError(
                 f"choose is {self.choose!r}, and there are no two questions; state them, or leave it out"
             )
+        if self.words and self.segmented:
+            raise ValueError("words is asked about images alone; leave it out where as is stated")
         if self.choose == self.split:
             raise ValueError(
                 f"split is {self.split!r}, on which the question is chosen; evaluate another split, or leave "
                 "choose out"
             )
         return self
+
+    @property
+    def asked_besides(self) -> Words | None:
+        """What is asked to find out whether the model reads the words, if anything."""
+        return (Words() if self.words else None) if isinstance(self.words, bool) else self.words
 
     def candidates(self, question: str) -> tuple[Entrant, ...]:
         """The model asked in each of the ways that are stated; `question` is asked where none is."""
@@ -120,7 +127,7 @@ class Settings(Section):
     def entries(self) -> list[Entry]:
         """What is compared, on which split of which data set, in the order of the configuration."""
         return [
-            Entry(entrant, evaluation.dataset, evaluation.split)
+            Entry(entrant, evaluation.dataset, evaluation.split, evaluation.asked_besides)
             for evaluation in self.evaluations
             for entrant in evaluation.entrants(self._question(evaluation))
         ]
@@ -148,7 +155,7 @@ class Settings(Section):
         splits = sorted({(each.dataset, each.split) for each in self.scored_entries()})
         return [each for each in splits if len(self.entrants_on(*each)) > 1]
 
-    def asked_together(self) -> list[AskedTogether]:
+    def asked_together(self) -> list[list[Entry]]:
         """What one job asks in several ways, also on the split on which a threshold or a question is settled."""
         entries = self.entries()
         settled = [
@@ -156,7 +163,7 @@ class Settings(Section):
         ]
         if isinstance(self.refinement.threshold, str):
             settled += [Entry(entry.entrant, entry.dataset, TUNING_SPLIT) for entry in entries]
-        return [*asked_together([*entries, *settled])]
+        return asked_together([*entries, *settled])
 
     def scored_table(self) -> str:
         """The name of the table that is scored: the refined one where anything is refined."""
@@ -207,12 +214,11 @@ class Settings(Section):
                     f"evaluations.{first} and {where} ask in two ways that would both be called {name!r} "
                     f"({_described(other)}; {_described(entrant)}); rename a question"
                 )
-        entries = self.entries()
-        for each in entries:
-            if entries.count(each) > 1:
+        places = [tuple(each.places.values()) for each in self.entries()]
+        for name, dataset, split in places:
+            if places.count((name, dataset, split)) > 1:
                 raise ValueError(
-                    f"evaluations name {each.entrant.name!r} on the split {each.split!r} of {each.dataset!r} "
-                    "twice; name it once"
+                    f"evaluations name {name!r} on the split {split!r} of {dataset!r} twice; name it once"
                 )
         return self
 
