@@ -8,6 +8,7 @@ masks.csv                    one row per image and phrase: what became of it, an
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,9 @@ def _with_sentences(
 ) -> Iterable[tuple[Prediction, Sentence]]:
     for each in records:
         if each.sent_id not in sentences:
-            raise UserError(f"the predictions hold the sent_id {each.sent_id}, which is not of the split; gather again.")
+            raise UserError(
+                f"the predictions hold the sent_id {each.sent_id}, which is not of the split; gather again."
+            )
         yield each, sentences[each.sent_id]
 
 
@@ -130,6 +133,6 @@ def overlay(image: Image.Image, mask: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _save(image: Image.Image, path: Path, **options: int) -> None:
+def _save(image: Image.Image, path: Path, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)

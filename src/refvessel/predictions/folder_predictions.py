@@ -18,7 +18,7 @@ from refvessel.errors import UserError
 from refvessel.files import atomic_directory, atomic_file
 from refvessel.predictions.drawn_masks import MASKS, OVERLAY_SUFFIX, OVERLAYS, PhraseNames, draw_predictions
 from refvessel.predictions.prediction import Prediction, read_shard
-from refvessel.predictions.run_file import common_run
+from refvessel.predictions.run_file import read_run
 from refvessel.predictions.table import write_predictions
 from refvessel.provenance import file_record
 from refvessel.spreadsheets import write_csv
@@ -39,20 +39,23 @@ def require_replaceable(output: Path) -> None:
         raise UserError(f"{output} is a file; choose a folder.")
 
 
-def write_folder_predictions(sentences: Sequence[Sentence], shard: Path, output: Path) -> list[Prediction]:
-    """Write all that a finished shard says of a folder of images, and return its predictions.
+def write_folder_predictions(
+    sentences: Sequence[Sentence], shards: Sequence[Path], output: Path
+) -> list[Prediction]:
+    """Write all that finished shards say of a folder of images, and return its predictions.
 
     Args:
         sentences: what was asked.
-        shard: JSON lines.
+        shards: JSON lines, of images alone and of sequences.
         output: folder to write into; the folders in it are replaced once their successors are complete.
 
     Raises:
         UserError: where an image does not open any more or is of another size than its masks.
     """
     asked = {each.sent_id: each for each in sentences}
-    predictions = sorted(read_shard(shard), key=lambda each: each.sent_id)
-    made_from = {"run": common_run([shard]), "shards": [file_record(shard)]}
+    answers = [prediction for shard in shards for prediction in read_shard(shard)]
+    predictions = sorted(answers, key=lambda each: each.sent_id)
+    made_from = {"runs": list(map(read_run, shards)), "shards": list(map(file_record, shards))}
     write_predictions(output / PREDICTIONS, predictions, made_from)
     with ExitStack() as held:
         masks, overlays, animations = (

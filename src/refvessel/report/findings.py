@@ -77,7 +77,8 @@ def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:
     """Where not all patients were looked at, nothing says how the rest would do."""
     if looked_at is None:
         return []
-    text = f"A first look: {looked_at['patients']} of the split's {looked_at['of']} patients; not the whole data set."
+    some, everyone = looked_at["patients"], looked_at["of"]
+    text = f"A first look: {some} of the split's {everyone} patients; not the whole data set."
     return [Finding("warning", text)]
 
 
