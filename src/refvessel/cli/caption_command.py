@@ -57,7 +57,7 @@ def caption(
     without = sum(not each.masks for each in captions)
     unlike = sum(len(each.phrases) != len(each.masks) for each in captions)
     print(
-        f"{len(captions)} images: {without} without a mask, {unlike} with another number of phrases than of masks, "
+        f"{len(captions)} images: {without} without a mask, {unlike} with another number of phrases than masks, "
         f"{len(failures(predictions))} failed.",
         file=sys.stderr,
     )

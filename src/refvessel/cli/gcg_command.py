@@ -22,7 +22,7 @@ def gcg(
     similarity: Annotated[
         Path | None,
         typer.Option(
-            help="How phrases are compared: a JSON file of similarities, or the folder of a BERT, by the cosine of "
+            help="How phrases are compared: a JSON file of similarities, or a BERT's folder, by the cosine of "
             "its mean states; without it they must be equal but for case and outer blanks."
         ),
     ] = None,
