@@ -32,7 +32,7 @@ def frames(tree, tmp_path_factory) -> Path:
     (folder / "run").mkdir()
     sources = sorted((tree / "glamm_data/images/coco2014/train2014").iterdir())
     for source, name in zip(sources, ("one.png", "run/001.png", "run/002.png"), strict=True):
-        Image.open(source).resize((96, 80)).save(folder / name)
+        Image.open(source).resize((96, 96)).save(folder / name)
     return folder
 
 
@@ -57,7 +57,7 @@ def test_each_image_and_phrase_has_a_mask_that_is_the_prediction(predicted):
         name = f"{folders[each.phrase]}/{each.image_id}"
         mask = np.asarray(Image.open(predicted / f"masks/{name}.png"))
         assert np.array_equal(mask, 255 * decode(each.mask))
-        assert Image.open(predicted / f"overlays/{name}.webp").size == (96, 80)
+        assert Image.open(predicted / f"overlays/{name}.webp").size == (96, 96)
     assert any(decode(each.mask).any() for each in records)
     assert [run["device"] for run in made_from["runs"]] == ["cpu"]
 
