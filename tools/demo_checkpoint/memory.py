@@ -22,7 +22,8 @@ from transformers import Sam2VideoModel
 from demo_checkpoint.layers import BASE_FOLDER, SAM2_FILE
 from demo_checkpoint.network import base_config
 from demo_checkpoint.readme import describe_memory
-from demo_checkpoint.runs import PROMPTED, Frame, SeenRun, decode, seen_run
+from demo_checkpoint.memory_start import learn_constant, pass_on, point_to
+from demo_checkpoint.runs import PROMPTED, Frame, SeenRun, decode, scaled, seen_run
 from demo_checkpoint.samples import FIRST_TRAINING_PATIENT, FIRST_VALIDATION_PATIENT, LABELS
 from demo_checkpoint.train import PHRASES
 from refvessel.checkpoint.convert import convert_checkpoint
@@ -39,9 +40,11 @@ VALUES = ("memory_temporal_positional_encoding", "no_object_pointer")
 # The same in the official names, without the prefix of SAM2.
 _OFFICIAL = ("memory_attention.", "memory_encoder.", "obj_ptr_proj.", "maskmem_tpos_enc", "no_obj_ptr")
 _CELLS = 64  # side of the coarsest features
-_WINDOW = 32  # side of the part of them that most steps train on
+_WINDOW = 24  # side of the part of them that most steps train on
 _WEIGHTS = {"pixels": 4.0, "dice": 1.0, "iou": 1.0, "presence": 2.0}
 _CLEAR = 0.05  # of a score of presence, on the right side of zero
+_STEPS_OF_CONSTANT = 400
+_LARGE_RATE = 200.0  # of parameters that have the size of features, as a multiple of the others' rate
 _LOG_EVERY = 100  # steps
 
 
@@ -99,7 +102,7 @@ class Memory:
 
     def prompted(self, run: SeenRun, number: int, phrase: int, window: tuple[slice, slice]) -> Remembered:
         """What is kept of a prompted frame."""
-        logits = run.logits[number, phrase][*(_scaled(part, 4) for part in window)]
+        logits = run.logits[number, phrase][*(scaled(part, 4) for part in window)]
         token, presence = run.tokens[number, phrase], run.presence[number, phrase]
         return self.remember(run.frames[number], logits, token, presence, window, position=0)
 
@@ -137,12 +140,7 @@ class Memory:
             num_object_pointer_tokens=len(pointers),
         )
         embedding = conditioned.reshape(-1, coarse.shape[1]).T.reshape(coarse.shape)
-        first, second = frame.fine
-        fine = (
-            first[..., *(_scaled(part, 4) for part in window)],
-            second[..., *(_scaled(part, 2) for part in window)],
-        )
-        return decode(self.model, ImageFeatures(embedding, fine), None, rows, columns)
+        return decode(self.model, ImageFeatures(embedding, frame.fine_window(window)), None, rows, columns)
 
 
 class MemoryTrainer:
@@ -159,8 +157,13 @@ class MemoryTrainer:
 
     def learn(self, steps: int, *, rate: float, side: int, memories: int) -> None:
         """Train on windows of `side` cells, each with `memories` remembered frames of either kind at most."""
-        optimiser = torch.optim.AdamW(self._parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
+        attention = self._memory.model.grounding_encoder.memory_attention
+        large = [*attention.layer_norm.parameters(), attention.layers[-1].linear2.bias]
+        others = [each for each in self._parameters if all(each is not one for one in large)]
+        optimiser = torch.optim.AdamW(
+            [{"params": others}, {"params": large, "lr": _LARGE_RATE * rate}], lr=rate, weight_decay=0.0
+        )
+        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, total_iters=steps)
         started, told = time.monotonic(), dict.fromkeys(_WEIGHTS, 0.0)
         for step in range(1, steps + 1):
             terms = self._losses(side, memories)
@@ -188,7 +191,7 @@ class MemoryTrainer:
                 frame = run.frames[target - distance]
                 known.append(self._memory.followed(frame, known, window)._replace(position=distance))
         logits, scores, _, presence = self._memory.follow(run.frames[target], known, window)
-        truth = run.frames[target].truths[phrase][*(_scaled(part, 8) for part in window)][None].float()
+        truth = run.frames[target].truths[phrase][*(scaled(part, 8) for part in window)][None].float()
         # A followed frame shall point to what the prompted ones point to.
         away = functional.relu(_CLEAR - presence * run.presence[0, phrase].sign()).mean()
         return {**_mask_losses(logits, scores, truth), "presence": away}
@@ -198,7 +201,7 @@ class MemoryTrainer:
         for _ in range(4):
             row, column = (self._random.randint(0, _CELLS - side) for _ in range(2))
             window = slice(row, row + side), slice(column, column + side)
-            shown = run.frames[PROMPTED - 1].truths[phrase][*(_scaled(part, 8) for part in window)]
+            shown = run.frames[PROMPTED - 1].truths[phrase][*(scaled(part, 8) for part in window)]
             if shown.any():
                 break
         return window
@@ -248,10 +251,6 @@ def _flat(features: torch.Tensor) -> torch.Tensor:
     return features.flatten(2).permute(2, 0, 1)
 
 
-def _scaled(part: slice, factor: int) -> slice:
-    return slice(part.start * factor, part.stop * factor)
-
-
 def renew_memory(model: Sa2VAModel, seed: int) -> None:
     """Give the model a memory of random weights, of the size that the demo's network states."""
     torch.manual_seed(seed)
@@ -270,26 +269,13 @@ def renew_memory(model: Sa2VAModel, seed: int) -> None:
     sam2.mem_dim = fresh.mem_dim
 
 
-@torch.no_grad()
-def begin_without_memory(memory: "Memory", frames: Sequence[Frame]) -> None:
-    """Let the memory begin by passing features on as they are where there is none.
-
-    Whatever attention and feed-forward add is nothing at first, and the last normalisation gives each channel the
-    mean and deviation that the mask decoder knows; from there, what is remembered has to be learned, and no more.
-    """
-    sam2 = memory.model.grounding_encoder
-    attention = sam2.memory_attention
-    for layer in attention.layers:
-        for last in (layer.self_attn.o_proj, layer.cross_attn_image.o_proj, layer.linear2):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-    features = torch.cat([_flat(frame.coarse)[:, 0] for frame in frames])
-    positions = _flat(memory.positions)[:, 0].repeat(len(frames), 1)
-    normed = functional.layer_norm(features + 0.1 * positions, features.shape[-1:])
-    known = features + sam2.no_memory_embedding[0]
-    centred = normed - normed.mean(0)
-    attention.layer_norm.weight.copy_((centred * (known - known.mean(0))).sum(0) / (centred**2).sum(0))
-    attention.layer_norm.bias.copy_(known.mean(0) - attention.layer_norm.weight * normed.mean(0))
+def begin(memory: Memory, runs: Sequence[SeenRun], seed: int) -> None:
+    """Let a new memory pass on which phrase is meant; see `memory_start`."""
+    frames = [frame for run in runs for frame in run.frames]
+    memory.model.requires_grad_(False)
+    pass_on(memory.model, frames, memory.positions)
+    constant = learn_constant(memory.model, runs, memory.positions, _STEPS_OF_CONSTANT, seed)
+    point_to(memory.model, frames, constant)
 
 
 def load_layers(layers: Path) -> tuple[Sa2VAModel, Sa2VAProcessor]:
@@ -338,11 +324,11 @@ def train_memory(*, layers: Path, runs: int, frames: int, steps: int, seed: int)
     print(f"{runs} runs seen after {time.monotonic() - started:.0f} s", flush=True)
     renew_memory(model, seed)
     memory = Memory(model)
-    begin_without_memory(memory, [frame for run in training for frame in run.frames])
+    begin(memory, training, seed)
     trainer = MemoryTrainer(memory, training, seed)
-    trainer.learn(steps, rate=1e-3, side=_WINDOW, memories=2)
+    trainer.learn(steps, rate=5e-4, side=_WINDOW, memories=2)
     print(validate(memory, validation), flush=True)
-    trainer.learn(max(1, steps // 10), rate=2e-4, side=_CELLS, memories=2)
+    trainer.learn(max(1, steps // 10), rate=1e-4, side=_CELLS, memories=2)
     dice = validate(memory, validation)
     print(dice, flush=True)
     write_memory(layers, model)
@@ -355,9 +341,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--layers", type=Path, required=True, help="folder of the layers; their memory is replaced")
-    parser.add_argument("--runs", type=int, default=32, help="synthetic runs, each of another patient")
-    parser.add_argument("--frames", type=int, default=9, help="frames of each")
-    parser.add_argument("--steps", type=int, default=2000, help="a tenth more is on whole frames")
+    parser.add_argument("--runs", type=int, default=20, help="synthetic runs, each of another patient")
+    parser.add_argument("--frames", type=int, default=8, help="frames of each")
+    parser.add_argument("--steps", type=int, default=200, help="a tenth more is on whole frames")
     parser.add_argument("--seed", type=int, default=SEED)
     train_memory(**vars(parser.parse_args()))
 

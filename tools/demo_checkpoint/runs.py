@@ -34,6 +34,14 @@ class Frame(NamedTuple):
     fine: tuple[torch.Tensor, torch.Tensor]
     truths: torch.Tensor
 
+    def fine_window(self, window: tuple[slice, slice]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The finer features in a window whose rows and columns are cells of the coarse ones."""
+        first, second = self.fine
+        return (
+            first[..., *(scaled(part, 4) for part in window)],
+            second[..., *(scaled(part, 2) for part in window)],
+        )
+
 
 class SeenRun(NamedTuple):
     """A run's frames, and what the mask decoder says of the prompted ones.
@@ -41,12 +49,14 @@ class SeenRun(NamedTuple):
     logits: (prompted, phrases, size/4, size/4), of the mask that the embedding of `[SEG]` gives.
     tokens: (prompted, phrases, hidden), the decoder's token of that mask.
     presence: (prompted, phrases), the decoder's score of whether there is anything.
+    prompts: (phrases, hidden), the embeddings of `[SEG]`.
     """
 
     frames: list[Frame]
     logits: torch.Tensor
     tokens: torch.Tensor
     presence: torch.Tensor
+    prompts: torch.Tensor
 
 
 @torch.no_grad()
@@ -75,7 +85,7 @@ def seen_run(
             no_memory = model.grounding_encoder.no_memory_embedding.reshape(1, -1, 1, 1)
             masks.append([best_mask(model, ImageFeatures(coarse + no_memory, fine), each[None]) for each in states])
     parts = [torch.stack([torch.cat([one[part] for one in row]) for row in masks]) for part in range(3)]
-    return SeenRun(seen, *parts)
+    return SeenRun(seen, *parts, torch.stack([model.text_hidden_fcs(each) for each in states]))
 
 
 def best_mask(
@@ -133,3 +143,8 @@ def _states(
             stopping=Stopping(processor.stop_token_ids, max_new_tokens=16),
         )
         yield answer.seg_states[0]
+
+
+def scaled(part: slice, factor: int) -> slice:
+    """The same part of finer features."""
+    return slice(part.start * factor, part.stop * factor)
