@@ -83,7 +83,9 @@ rule compare_models:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        models=lambda wildcards: settings.entrants_on(wildcards.dataset, wildcards.split),
+        models=lambda wildcards: settings.entrants_on(
+            wildcards.dataset, wildcards.split
+        ),
         settings=scoring_settings("compared", "bootstrap_draws"),
         code=code_of("compare_models"),
     script:
@@ -143,7 +145,9 @@ rule compare_sequences:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        models=lambda wildcards: settings.entrants_on(wildcards.dataset, wildcards.split),
+        models=lambda wildcards: settings.entrants_on(
+            wildcards.dataset, wildcards.split
+        ),
         settings=scoring_settings("bootstrap_draws"),
         code=code_of("compare_sequences"),
     script:
