@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from refvessel.report.compared_models import Comparison
+from refvessel.report.runs import Runs
 from refvessel.report.sections import Artifacts
 
 _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
@@ -31,6 +32,8 @@ def findings(one: Artifacts) -> list[Finding]:
         Finding("note", f"cIoU and gIoU: {difference['text']}")
         for difference in summary["official"]["differences"]
     ]
+    if one.runs:
+        found.append(_of_runs(one.runs))
     found.append(_pseudonyms(one))
     found += _of_gates((one.dataset or {}).get("gates"))
     if one.conversion is None:
@@ -95,6 +98,18 @@ def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
         )
     found.append(Finding("note", text))
     return found
+
+
+def _of_runs(runs: Runs) -> Finding:
+    """J&F and how steady the masks of sequences are, beside the truth."""
+    names = ("J&F", "consistency", "truth_consistency", "flicker", "truth_flicker")
+    means = {name: runs.summary[f"{name}_mean"] for name in names}
+    told = {name: "undefined" if mean is None else f"{mean:.3f}" for name, mean in means.items()}
+    text = (
+        f"{runs.summary['n_sequences']} sequences: J&F {told['J&F']}; consistency after motion {told['consistency']}, "
+        f"of the truth {told['truth_consistency']}; flicker {told['flicker']}, of the truth {told['truth_flicker']}."
+    )
+    return Finding("note", text)
 
 
 def _pseudonyms(one: Artifacts) -> Finding:
