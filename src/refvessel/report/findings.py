@@ -106,8 +106,9 @@ def _of_runs(runs: Runs) -> Finding:
     means = {name: runs.summary[f"{name}_mean"] for name in names}
     told = {name: "undefined" if mean is None else f"{mean:.3f}" for name, mean in means.items()}
     text = (
-        f"{runs.summary['n_sequences']} sequences: J&F {told['J&F']}; consistency after motion {told['consistency']}, "
-        f"of the truth {told['truth_consistency']}; flicker {told['flicker']}, of the truth {told['truth_flicker']}."
+        f"{runs.summary['n_sequences']} sequences: J&F {told['J&F']}; consistency after motion "
+        f"{told['consistency']}, of the truth {told['truth_consistency']}; flicker {told['flicker']}, of the truth "
+        f"{told['truth_flicker']}."
     )
     return Finding("note", text)
 
