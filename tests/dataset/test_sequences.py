@@ -181,7 +181,7 @@ def read_again(tmp_path):
 
     def convert():
         return convert_dataset(
-            format="ref_vos",
+            format="refvos",
             root=tmp_path / "copy",
             output=tmp_path / "again",
             patient_pattern="(?P<patient>p[0-9a-f]+)_",
@@ -192,7 +192,7 @@ def read_again(tmp_path):
     return convert
 
 
-def test_a_tree_of_runs_is_read_again_as_ref_vos(converted, read_again, tmp_path):
+def test_a_tree_of_runs_is_read_again_as_refvos(converted, read_again, tmp_path):
     tree, summary = converted
     shutil.copytree(layout(tree), tmp_path / "copy")
     again = read_again()

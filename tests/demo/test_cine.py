@@ -74,7 +74,7 @@ def trees(tmp_path_factory):
         "labelme": {"sequences": r"_r(?P<sequence>\d)_f(?P<frame>\d+)$", "patient_pattern": "(?P<patient>.+)_r"},
         "masks": {"sequences": "data", "options": masks | {"patient": "{p}"}},
         "dicom": {"sequences": "data"},
-        "ref_vos": {"patient_pattern": "JPEGImages/(?P<patient>.+)_r"},
+        "refvos": {"patient_pattern": "JPEGImages/(?P<patient>.+)_r"},
     }
     trees = {}
     for form in FORMS:
@@ -117,7 +117,7 @@ def test_each_form_gives_the_same_runs(trees):
         assert found.keys() == expected.keys(), form
         for frames, areas in found.items():
             catheter = expected[frames]["catheter"]
-            if form != "ref_vos":  # in which a frame without a mask shows nothing
+            if form != "refvos":  # in which a frame without a mask shows nothing
                 assert [area is None for area in areas["catheter"]] == [False, True] * 3
             for area, other in zip(areas["catheter"], catheter, strict=True):
                 assert other is None or area == pytest.approx(other, rel=0.05)

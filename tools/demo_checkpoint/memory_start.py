@@ -20,7 +20,8 @@ _SIDE = 16  # of the windows, in cells of the coarsest features
 _RATE = 10.0  # the features of a cell have a norm of some hundreds
 _CHANNEL = 0  # of a memory, which only pointers fill
 _POINTS = 2.0  # what a pointer to something has there
-_SCORE = 16.0  # of attention to such pointers, against 0 for all else
+_SCORE = 24.0  # of attention to such pointers, against about 0 for all else
+_FAINT = 0.02  # by how much the initial keys of all else are made smaller: features are in the hundreds
 _STEADY = (62, 63, 126, 127)  # dimensions of attention that rotary positions turn least
 _WEAK = 0.3  # channels of less than this share of the typical scale carry nothing
 
@@ -109,6 +110,7 @@ def point_to(model: Sa2VAModel, frames: Sequence[Frame], constant: torch.Tensor)
     cross.v_proj.bias[_CHANNEL] = 0.0
     steady, size = list(_STEADY), (_SCORE / _POINTS / len(_STEADY) * cross.head_dim**0.5) ** 0.5
     cross.q_proj.weight[steady], cross.q_proj.bias[steady] = 0.0, size
+    cross.k_proj.weight *= _FAINT
     cross.k_proj.weight[steady], cross.k_proj.bias[steady] = 0.0, 0.0
     cross.k_proj.weight[steady, _CHANNEL] = size
     for pointer in range(_CHANNEL, sam2.hidden_dim, sam2.mem_dim):
