@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,11 @@ def segment_questions(
     """
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
-    planned = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
-    expressions = [expression for task in planned for expression in task.expressions]
+    asked_for, part = read_expressions(dataset, split), parse_shard(shard)
     read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
+    processor = Sa2VAProcessor.from_pretrained(model)
+    planned = plan_shard(asked_for, *part, processor.layout)
+    expressions = [expression for task in planned for expression in task.expressions]
     state, identity = model_state(model), model_identity(model)
     images = hashes_of_files(each.image_path for each in expressions)
     name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}{SHARD_SUFFIX}"
@@ -136,10 +138,10 @@ def segment_questions(
         _Job(
             model=model,
             state=state,
-            processor=Sa2VAProcessor.from_pretrained(model),
+            processor=processor,
             sheets=sheets,
             numbering=numbering,
-            tasks=plan_shard(numbering.expressions, 1, 1),
+            tasks=plan_shard(numbering.expressions, 1, 1, processor.layout),
             settings=settings,
             device=device,
         )
@@ -317,7 +319,7 @@ def _left(batches: Sequence[Sequence[ImageTask]], writer: SheetsWriter) -> list[
 
 
 def _part(task: ImageTask, sent_ids: set[int]) -> ImageTask:
-    return ImageTask(tuple(each for each in task.expressions if each.sent_id in sent_ids))
+    return replace(task, expressions=tuple(each for each in task.expressions if each.sent_id in sent_ids))
 
 
 def _unfinished(batch: Sequence[ImageTask], writer: SheetsWriter) -> set[int]:
