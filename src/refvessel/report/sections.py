@@ -33,8 +33,8 @@ class Evaluation:
     """One model on one split of one dataset: their names in the configuration and where its artifacts lie.
 
     `scores_dir` holds cases.parquet and summary.json, and is None where there is no truth; `predictions` is the
-    predictions.parquet they came from; `choice` is the file of the question that was chosen among several, None where
-    it was stated.
+    predictions.parquet they came from; `choice` is the file of the question that was chosen among several, None
+    where it was stated.
     """
 
     model: str
@@ -78,8 +78,8 @@ class Artifacts:
     image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
     or HF folder has none; `words` is words.json, None where only cases were scored; `choice` says how the question
     was chosen, None where it was stated. `sources` has the record (name, bytes, sha256) of each file by its role:
-    cases, summary, predictions, dataset, thresholds, conversion, words, choice, video, video_cases. `runs` are None
-    where the data set has none.
+    cases, summary, predictions, dataset, thresholds, conversion, words, choice, video, video_cases. `runs` are
+    None where the data set has none.
     """
 
     evaluation: Evaluation
@@ -156,7 +156,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     if artifacts.words and artifacts.words["predictions"]["sha256"] != sources["predictions"]["sha256"]:
         raise UserError(f"{words} was made from other predictions than {files['predictions']}; score again.")
     asked = (artifacts.made_from.get("run") or {}).get("question")
-    if artifacts.choice and artifacts.choice["question"] != asked:
+    if artifacts.choice and asked not in (None, artifacts.choice["question"]):
         raise UserError(f"{files['choice']} names another question than was asked; segment again.")
     return artifacts
 
