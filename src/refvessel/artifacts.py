@@ -15,16 +15,22 @@ VIDEO_RESULTS = "results.json"  # masks of runs, as the official inference write
 CASES = "cases.parquet"
 SUMMARY = "summary.json"
 THRESHOLDS = "thresholds.csv"
+WORDS = "words.json"
 COCO_RESULTS = "coco_results.json"
 COCO_TRUTH = "coco_truth.json"
 COMPARISON = "comparison.json"
 RANKING = "ranking.csv"
+MASK_TABLE = "masks.csv"
+VIDEO = "video.json"  # scores of runs
+VIDEO_CASES = "video_cases.parquet"
+VIDEO_COMPARISON = "video_comparison.json"
 
 # Of the files of one shard, which differ in nothing else.
 SHARD_SUFFIX = ".jsonl"
 RUN_SUFFIX = ".run.json"
 LOGITS_SUFFIX = ".logits.npz"
 PROGRESS_SUFFIX = ".progress.json"
+OF_FOLDER = f"shards/{{part}}{SHARD_SUFFIX}"  # of a folder of images, below the folder of what is predicted
 
 # Folders and files below the folder of results.
 OF_CHECKPOINT = "checkpoints/{model}"
@@ -33,7 +39,9 @@ EXPRESSIONS = "expressions/{dataset}/{split}.json"  # what is asked
 SEQUENCES = "sequences/{dataset}/{split}.json"  # what is asked of runs
 OF_PREDICTIONS = "predictions/{model}/{dataset}/{split}"
 OF_SHARDS = f"{OF_PREDICTIONS}/shards"
+OF_WORDS = f"{OF_PREDICTIONS}/words"  # shards of what is asked besides
 OF_SCORES = "scores/{model}/{dataset}/{split}"
+OF_MASKS = "masks/{model}/{dataset}/{split}"  # of data without truth
 OF_COMPARISON = "comparisons/{dataset}/{split}"
 TUNED = "thresholds/{model}/{dataset}.json"
 CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is chosen

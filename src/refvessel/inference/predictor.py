@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.dataset.tree.loader import open_image
 from refvessel.errors import UserError
 from refvessel.inference.augmentation import segment_flipped
@@ -235,7 +235,7 @@ class Predictor:
             for expression, answer in zip(expressions, chain.from_iterable(answers), strict=True)
         ]
 
-    def _prompt(self, expression: Expression) -> str:
+    def _prompt(self, expression: Sentence) -> str:
         stated = self._question
         question = stated if isinstance(stated, str) else stated[expression.sent_id]
         return prompt_of(question, expression.phrase)

@@ -15,6 +15,7 @@ Target = Literal["phrase", "region"]
 CrossingOutlines = Literal["refuse", "draw"]
 BY_FOLDER, BY_DATA = "folder", "data"  # how runs are recognised, beside a pattern
 HASH_BITS = 256  # of a perceptual hash
+WITHOUT_TRUTH = "images"  # the format in which nothing is annotated
 DEFAULT_RATIOS = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
@@ -105,6 +106,13 @@ class Dataset(Section):
         None,
         "Text file of training images, one path or SHA-256 of pixels per line; none may be evaluated on.",
     )
+    limit: int | None = setting(
+        None,
+        "A first look: how many patients of each split are converted and evaluated, which the report's first page "
+        "says; null takes them all.",
+        unit="patients",
+        ge=1,
+    )
     include_empty: bool = setting(
         False, "Ask every phrase of every image, with an empty ground truth where it is absent."
     )
@@ -119,6 +127,20 @@ class Dataset(Section):
         "Secret key of the pseudonyms, made where it does not exist; keep it, never publish it.",
         validate_default=True,
     )
+
+    @property
+    def has_truth(self) -> bool:
+        """False where nothing is annotated: what is predicted can be looked at, and not be scored."""
+        return self.format != WITHOUT_TRUTH
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if not self.has_truth and (self.phrases is None or self.target != "phrase"):
+            raise ValueError(
+                f"format is {self.format!r}, in which nothing is annotated; state in phrases what to ask for, and "
+                "leave target out"
+            )
+        return self
 
     @property
     def runs(self) -> str | None:
