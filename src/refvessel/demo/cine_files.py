@@ -67,8 +67,9 @@ def write_cine_runs(
 
     Args:
         output: folder to write; replaced if it exists.
-        form: labelme (NAME_fnn.png and .json), masks (images/NAME_fnn.png, masks/LABEL/NAME_fnn.png), dicom (NAME.dcm
-            of all frames, NAME_n.json of frame n) or refvos (meta_expressions.json, mask_dict.json, JPEGImages/).
+        form: labelme (NAME_fnn.png and .json), masks (images/NAME_fnn.png, masks/LABEL/NAME_fnn.png), dicom
+            (NAME.dcm of all frames, NAME_n.json of frame n) or refvos (meta_expressions.json, mask_dict.json,
+            JPEGImages/).
         patients: their numbers.
         frames: of each run.
         runs: of each patient.
