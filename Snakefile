@@ -47,6 +47,7 @@ include: "workflow/rules/choose.smk"
 include: "workflow/rules/infer.smk"
 include: "workflow/rules/video.smk"
 include: "workflow/rules/refine.smk"
+include: "workflow/rules/draw.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from refvessel.errors import UserError
 from refvessel.settings.checked import checked_config
 from refvessel.settings.whole import Settings
+from refvessel.settings.words_section import Words
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -32,7 +33,7 @@ def config(*evaluations, **sections):
     names = {each["model"] for each in evaluations}
     return {
         "models": dict.fromkeys(names, DEMO["models"]["demo"]) | sections.pop("models", {}),
-        "datasets": {"demo": DEMO["datasets"]["demo"]},
+        "datasets": {"demo": DEMO["datasets"]["demo"] | {"sequences": "folder"}},
         "evaluations": [{"dataset": "demo", "split": "test"} | each for each in evaluations],
         **sections,
     }
@@ -44,10 +45,10 @@ def names(*evaluations, **sections):
 
 
 def test_a_model_without_questions_goes_by_its_own_name():
-    settings = checked_config(DEMO)
+    settings = checked_config(config({"model": "m"}))
     (entry,) = settings.entries()
-    assert entry.places == {"model": "demo", "dataset": "demo", "split": "test"}
-    assert (entry.entrant.model, entry.entrant.question, entry.entrant.kind) == ("demo", OFFICIAL, "image")
+    assert entry.places == {"model": "m", "dataset": "demo", "split": "test"}
+    assert (entry.entrant.model, entry.entrant.question, entry.entrant.kind) == ("m", OFFICIAL, "image")
     assert settings.asked_together() == []
 
 
@@ -57,8 +58,8 @@ def test_each_question_is_an_entrant_and_one_job_asks_them_all():
     assert settings.entrants_on("demo", "test") == ["m-short", "m-where"]
     assert settings.compared_splits() == [("demo", "test")]
     (together,) = settings.asked_together()
-    assert (together.model, together.dataset, together.split) == ("m", "demo", "test")
-    assert [each.question for each in together.entrants] == ["<image> {phrase}", "<image> where is {phrase}?"]
+    assert [each.places["model"] for each in together] == ["m-short", "m-where"]
+    assert [each.entrant.question for each in together] == ["<image> {phrase}", "<image> where is {phrase}?"]
     assert settings.evaluated("model") == ["m"]
 
 
@@ -69,20 +70,31 @@ def test_a_chosen_question_is_one_entrant_and_its_candidates_are_asked_on_val():
     assert (entry.entrant.name, entry.entrant.question) == ("m-chosen", None)
     assert [each.name for each in entry.entrant.candidates] == ["m-a", "m-b"]
     assert sorted(settings.entrants()) == ["m-a", "m-b", "m-chosen"]
-    assert [(each.split, len(each.entrants)) for each in settings.asked_together()] == [("val", 2)]
+    assert [[each.split for each in some] for some in settings.asked_together()] == [["val", "val"]]
 
 
 def test_a_tuned_threshold_has_all_questions_asked_on_val_too():
     asked = {"model": "m", "questions": {"a": "<image> {phrase}", "b": "{phrase} <image>"}}
     tuned = {"refinement": {"threshold": "dice"}, "inference": {"save_logits": True}}
     settings = checked_config(config(asked, **tuned))
-    assert [each.split for each in settings.asked_together()] == ["test", "val"]
+    assert [some[0].split for some in settings.asked_together()] == ["test", "val"]
 
 
 def test_a_model_asked_alone_and_in_questions_is_asked_in_one_job():
     settings = checked_config(config({"model": "m"}, {"model": "m", "questions": {"a": "<image> {phrase}"}}))
     (together,) = settings.asked_together()
-    assert [each.name for each in together.entrants] == ["m", "m-a"]
+    assert [each.entrant.name for each in together] == ["m", "m-a"]
+
+
+def test_words_that_are_asked_besides_are_asked_in_the_same_job():
+    (entry,) = checked_config(config({"model": "m", "words": True})).entries()
+    assert entry.words == Words()
+    settings = checked_config(
+        config({"model": "m", "words": {"absent": ["bone"]}}, {"model": "m", "split": "val"})
+    )
+    ((asked,),) = settings.asked_together()
+    assert (asked.split, asked.words.absent) == ("test", ("bone",))
+    assert checked_config(config({"model": "m", "words": False})).asked_together() == []
 
 
 def test_video_stands_in_the_name_and_is_no_matter_of_questions_about_images():
@@ -158,7 +170,7 @@ def test_video_stands_in_the_name_and_is_no_matter_of_questions_about_images():
             "evaluations.0.split is 'val', on which the question is chosen",
         ),
         ([{"model": "m", "as": "film"}], "evaluations.0.as: 'film' is not one of video"),
-        ([{"model": "m", "ask": "x"}], "known are model, dataset, split, as, questions, choose"),
+        ([{"model": "m", "ask": "x"}], "known are model, dataset, split, as, questions, choose, words"),
     ],
 )
 def test_what_would_be_mistaken_for_another_is_refused(evaluations, sentence):

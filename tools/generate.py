@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
@@ -197,7 +197,8 @@ def _section(annotation: Any) -> type[Section] | None:
         return bare
     if get_origin(bare) is dict:
         return _section(get_args(bare)[1])
-    return _section(get_args(bare)[0]) if get_origin(bare) is tuple else None
+    held = get_args(bare)[:1] if get_origin(bare) in (tuple, UnionType) else ()
+    return next(map(_section, held), None)
 
 
 def _unit(field: FieldInfo) -> str:

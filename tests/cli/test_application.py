@@ -15,6 +15,8 @@ COMMANDS = [
     "convert-dataset",
     "check-privacy",
     "segment",
+    "caption",
+    "predict",
     "gather",
     "tune-threshold",
     "refine",

@@ -28,6 +28,7 @@ convert_checkpoint = _stage("checkpoint.convert", "convert_checkpoint", Model, "
 convert_dataset = _stage("dataset.conversion.annotate", "convert_dataset", Dataset, "dataset")
 segment_shard = _stage("inference.run", "segment_shard", Inference, "inference")
 refine_predictions = _stage("predictions.refinement", "refine_predictions", Refinement, "refinement")
+choose_question = _stage("evaluation.choosing", "choose_question", Scores, "scores")
 tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 

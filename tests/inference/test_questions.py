@@ -5,14 +5,17 @@ import json
 import numpy as np
 import pytest
 
+from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.inference import run as run_module
 from refvessel.inference.run import segment_questions
 from refvessel.inference.segmenter import Segmenter
+from refvessel.inference.sheets import Wanted
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.prediction import read_shard
 from refvessel.settings.inference_section import Inference
+from refvessel.settings.words_section import Words
 
 OFFICIAL = "<image>\n Please segment {phrase} in this image."
 QUESTIONS = {
@@ -20,6 +23,7 @@ QUESTIONS = {
     "short": "<image>{phrase}",
     "before": "Please segment {phrase}: <image>",  # nothing but a few words in common with the others
 }
+WORDS = Words.model_validate({"absent": ["bone", "vein"], "paraphrases": {}, "translations": {}, "images": 1})
 SETTINGS = Inference.model_validate({"batch_size": 2, "save_logits": True})
 
 
@@ -28,7 +32,7 @@ def segment(model, tree, outputs, **options):
         model=model,
         dataset=tree,
         split="test",
-        outputs=outputs,
+        wanted=[Wanted(*each) for each in outputs],
         settings=options.pop("settings", SETTINGS),
         **options,
     )
@@ -61,12 +65,16 @@ def together(tree, demo_model, tmp_path_factory, encoded):
     folder = tmp_path_factory.mktemp("together")
     encoded.update(images=0, prompts=0)
     outputs = [(question, folder / f"{name}.jsonl") for name, question in QUESTIONS.items()]
+    outputs.append((OFFICIAL, folder / "words.jsonl", WORDS))
     segment(demo_model, tree, outputs, answers=folder / "answers")
-    assert encoded == {"images": 3, "prompts": 3 * 2 * 3}  # every image once, for all that is asked about it
+    assert encoded == {
+        "images": 3,
+        "prompts": 3 * 2 * 3 + 2,
+    }  # every image once, for all that is asked about it
     return folder
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("name", ["official", "before"])
 def test_each_question_is_answered_as_if_it_were_asked_alone(together, tree, demo_model, tmp_path, name):
     alone = tmp_path / "alone.jsonl"
     segment(demo_model, tree, [(QUESTIONS[name], alone)])
@@ -82,6 +90,15 @@ def test_each_question_is_answered_as_if_it_were_asked_alone(together, tree, dem
     for sent_id, logits in read_logits(logits_file(shard)):
         np.testing.assert_allclose(logits, stored[sent_id], rtol=2e-3, atol=2e-2)  # in half precision
     gather_predictions(shards=[shard], dataset=tree, split="test", output=tmp_path / "table.parquet")
+
+
+def test_other_words_are_asked_besides_under_numbers_of_their_own(together, tree):
+    records = read_shard(together / "words.jsonl")
+    assert [(each.sent_id, each.phrase) for each in records] == [(0, "bone"), (1, "vein")]
+    assert len({each.image_id for each in records}) == 1
+    assert records[0].prompt == OFFICIAL.replace("{phrase}", "bone")
+    assert not logits_file(together / "words.jsonl").exists()
+    assert len(read_expressions(tree, "test")) == len(read_shard(together / "official.jsonl"))
 
 
 def test_a_killed_job_asks_only_what_nobody_answered(together, tree, demo_model, tmp_path, encoded):

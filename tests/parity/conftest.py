@@ -10,7 +10,8 @@ import torch
 
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
-from refvessel.model.modeling import Masks, Sa2VAModel
+from refvessel.model.grounding import Masks
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
@@ -47,8 +48,8 @@ def segment() -> Callable[..., Segmented]:
         states = torch.zeros(0, model.config.llm_config.hidden_size)
         decoded = [(states, model.no_masks().logits, model.no_masks().iou_scores)]
 
-        def noted(features, seg_states):
-            masks = decode(features, seg_states)
+        def noted(features, seg_states, images):
+            masks = decode(features, seg_states, images)
             decoded.append((seg_states, masks.logits, masks.iou_scores))
             return masks
 

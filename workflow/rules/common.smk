@@ -33,9 +33,9 @@ def knowing(function, places):
 
 # Entrant, data set and split -> all that one job asks, where it asks several questions.
 ASKED_TOGETHER = {
-    tuple(entry.places.values()): [each.places for each in together.entries]
+    tuple(entry.places.values()): [each.places for each in together]
     for together in settings.asked_together()
-    for entry in together.entries
+    for entry in together
 }
 
 
@@ -98,7 +98,9 @@ def candidates_of(wildcards):
 
 def chosen_question(wildcards):
     """The file of an entrant's chosen question, where it is chosen."""
-    return {"question": at(artifacts.CHOSEN)} if candidates_of(wildcards) else {}
+    names = {"model": wildcards.model, "dataset": wildcards.dataset}
+    file = at(artifacts.CHOSEN, **names)
+    return {"question": file} if candidates_of(wildcards) else {}
 
 
 def layers_state(wildcards):
@@ -127,9 +129,10 @@ def dataset_state(wildcards):
     return state_of_data(dataset_settings(wildcards).canonical(), with_root=not made)
 
 
-def of_evaluations(pattern):
-    """One path per entrant and split; the pattern has {model}, {dataset} and {split}."""
-    return [pattern.format(**entry.places) for entry in settings.entries()]
+def of_evaluations(pattern, entries=None):
+    """One path per entrant and split, of all or of these; the pattern has {model}, {dataset} and {split}."""
+    entries = settings.entries() if entries is None else entries
+    return [pattern.format(**entry.places) for entry in entries]
 
 
 def key_files():
@@ -165,11 +168,36 @@ def shard_files(suffix, **places):
     ]
 
 
-def shards_of_a_job(suffix, together):
+def shards_of_a_job(suffix, together, folder=artifacts.OF_SHARDS):
     """The files with this suffix that one job writes, of each of the entrants that it asks."""
-    return [
-        at(artifacts.OF_SHARDS, f"{{part}}{suffix}", **places) for places in together
+    return [at(folder, f"{{part}}{suffix}", **places) for places in together]
+
+
+def words_of_a_job(together):
+    """Where a job writes what it is asked besides, by the name of the output; none where it is asked nothing."""
+    places = [entry.places for entry in together or () if entry.words]
+    files = shards_of_a_job(artifacts.SHARD_SUFFIX, places, artifacts.OF_WORDS)
+    return {"words": files} if files else {}
+
+
+def words_of_a_split(wildcards):
+    """The answers to what an entrant was asked besides, by the name of the input; mostly none."""
+    if not words_settings(wildcards):
+        return {}
+    shards = each_shard(artifacts.SHARD_SUFFIX)(wildcards)
+    names = [os.path.basename(shard) for shard in shards]
+    places = dict(wildcards.items())
+    return {"words": [at(artifacts.OF_WORDS, name, **places) for name in names]}
+
+
+def words_settings(wildcards):
+    """What an entrant is asked besides; None where it is asked nothing."""
+    asked = [
+        entry.words
+        for entry in settings.entries()
+        if entry.places == dict(wildcards.items())
     ]
+    return asked[0].canonical() if asked and asked[0] else None
 
 
 def each_shard(suffix, split=None):
@@ -221,7 +249,7 @@ def of_sequences(pattern):
     """One path per entrant and split whose data set has runs; the pattern as in `of_evaluations`."""
     return [
         pattern.format(**entry.places)
-        for entry in settings.entries()
+        for entry in settings.scored_entries()
         if settings.datasets[entry.dataset].runs
     ]
 

@@ -1,5 +1,6 @@
 rule score_cases:
     input:
+        unpack(words_of_a_split),
         **where_logits_are_stored(logits=each_shard(artifacts.LOGITS_SUFFIX)),
         predictions=scored_predictions(),
         dataset=at(artifacts.OF_DATASET),
@@ -39,6 +40,17 @@ rule score_cases:
                 "file": "summary",
             },
         ),
+        words=report(
+            at(artifacts.OF_SCORES, artifacts.WORDS),
+            caption="../report/words.rst",
+            category="Scores",
+            labels={
+                "model": "{model}",
+                "dataset": "{dataset}",
+                "split": "{split}",
+                "file": "words",
+            },
+        ),
         coco_results=at(artifacts.OF_SCORES, artifacts.COCO_RESULTS),
         coco_truth=at(artifacts.OF_SCORES, artifacts.COCO_TRUTH),
     log:
@@ -48,6 +60,7 @@ rule score_cases:
     threads: 2
     params:
         settings=scoring_settings("empty_cases", "nsd_tolerance", "bootstrap_draws"),
+        words=words_settings,
         code=code_of("score_cases"),
     script:
         "../scripts/score_cases.py"

@@ -15,10 +15,10 @@ checkpoint list_expressions:
         "../scripts/list_expressions.py"
 
 
-# Whatever is asked alone; and a rule for each split about which a model is asked several questions: one job looks at
-# each image once, and answers them all.
+# Whatever is asked alone; and a rule for each split about which a model is asked several questions, or in other words
+# besides: one job looks at each image once, and answers them all.
 for number, together in enumerate([None, *settings.asked_together()]):
-    places = [entry.places for entry in together.entries] if together else [{}]
+    places = [entry.places for entry in together] if together else [{}]
 
     rule:
         name:
@@ -29,6 +29,7 @@ for number, together in enumerate([None, *settings.asked_together()]):
             model=knowing(checkpoint_of_entrant, places[0]),
             dataset=ancient(at(artifacts.OF_DATASET, **places[0])),
         output:
+            **words_of_a_job(together),
             **where_logits_are_stored(
                 logits=shards_of_a_job(artifacts.LOGITS_SUFFIX, places)
             ),
@@ -49,6 +50,7 @@ for number, together in enumerate([None, *settings.asked_together()]):
             gpu=settings.inference.gpus_per_job,
         params:
             questions=questions_of_entrants(places),
+            words=[entry.words and entry.words.canonical() for entry in together or ()],
             settings=answer_settings(),
             code=code_of("segment_shard"),
         script:

@@ -1,10 +1,25 @@
 rule render_report:
     input:
         **where_logits_are_stored(
-            thresholds=of_evaluations(at(artifacts.OF_SCORES, artifacts.THRESHOLDS))
+            thresholds=of_evaluations(
+                at(artifacts.OF_SCORES, artifacts.THRESHOLDS), settings.scored_entries()
+            )
         ),
-        cases=of_evaluations(at(artifacts.OF_SCORES, artifacts.CASES)),
-        summaries=of_evaluations(at(artifacts.OF_SCORES, artifacts.SUMMARY)),
+        questions=[
+            at(artifacts.CHOSEN, **entry.places)
+            for entry in settings.entries()
+            if entry.entrant.candidates
+        ],
+        words=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.WORDS), settings.scored_entries()
+        ),
+        cases=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.CASES), settings.scored_entries()
+        ),
+        summaries=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.SUMMARY), settings.scored_entries()
+        ),
+        masks=of_evaluations(at(artifacts.OF_MASKS), settings.unscored_entries()),
         predictions=of_evaluations(scored_predictions()),
         datasets=[
             at(artifacts.OF_DATASET, dataset=name)
@@ -46,6 +61,8 @@ rule render_report:
         "../../envs/refvessel.yaml"
     params:
         evaluations=[entry.places for entry in settings.entries()],
+        scored=[tuple(entry.places.values()) for entry in settings.scored_entries()],
+        chosen=[bool(entry.entrant.candidates) for entry in settings.entries()],
         dataset_names=settings.evaluated("dataset"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),

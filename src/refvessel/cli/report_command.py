@@ -40,10 +40,13 @@ def render(settings: Settings, output: Path | None) -> None:
         evaluations=[
             Evaluation(
                 **each.places,
-                scores_dir=results / artifacts.OF_SCORES.format(**each.places),
+                scores_dir=results / artifacts.OF_SCORES.format(**each.places)
+                if settings.datasets[each.dataset].has_truth
+                else None,
                 predictions=results
                 / artifacts.OF_PREDICTIONS.format(**each.places)
                 / settings.scored_table(),
+                choice=results / artifacts.CHOSEN.format(**each.places) if each.entrant.candidates else None,
             )
             for each in entries
         ],

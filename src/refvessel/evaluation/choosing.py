@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 from refvessel.evaluation.pairing import pair_expressions, truth_table
 from refvessel.files import write_json
-from refvessel.metrics.bootstrap import CONFIDENCE, SEED, bca_interval, ratio
+from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
+from refvessel.metrics.patient_means import patient_mean
 from refvessel.metrics.policy import resolve_policy
-from refvessel.metrics.summary import plain
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import versions
 from refvessel.settings.scores_section import Scores
@@ -85,17 +84,12 @@ def _dice_of_patients(paired: pd.DataFrame, policy: Any, draws: int) -> dict[str
         paired["scored_pixels"].tolist(),
     )
     dice = overlap_scores(counts, policy)["dice"]
-    means = dice.groupby(paired["patient"].to_numpy()).mean()
-    defined = means.notna().to_numpy(np.float64)[:, None]
-    above = means.fillna(0).to_numpy()[:, None]
-    (low,), (high,) = bca_interval(ratio(above, defined), len(means), draws)
+    found = patient_mean(dice, paired["patient"], draws)
     return {
-        CHOSEN_BY: plain(means.mean()),
-        f"{CHOSEN_BY}_low": plain(low),
-        f"{CHOSEN_BY}_high": plain(high),
-        "dice_mean": plain(dice.mean()),
+        CHOSEN_BY: found["mean"],
+        **{f"{CHOSEN_BY}_{end}": found[end] for end in ("low", "high")},
         "n_expressions": len(paired),
-        "n_patients": len(means),
+        "n_patients": found["n_patients"],
     }
 
 

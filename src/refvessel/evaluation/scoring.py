@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
@@ -56,6 +57,7 @@ def score(
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
     official: OfficialReading | None = None,
     own_truth: pd.DataFrame | None = None,
+    looked_at: FirstLook | None = None,
     max_failures: int = 0,
     threads: int = 1,
     provenance: dict[str, Any] | None = None,
@@ -76,6 +78,7 @@ def score(
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
         own_truth: given where `truth` is the official loader's reading of the split, ours: the same columns of the
             same expressions or of some of them.
+        looked_at: how many of the split's patients these are, where not all; both files carry it.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
@@ -99,6 +102,7 @@ def score(
         "nsd_tolerance": settings.nsd_tolerance,
         "empty_policy": policy,
         "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
+        **({} if looked_at is None else {FIRST_LOOK: looked_at._asdict()}),
     }
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
@@ -116,6 +120,7 @@ def score(
         files["logits"] = [file_record(path) for path in logits]
     summary = {
         **summarise(cases, policy, draws=draws),
+        **({} if looked_at is None else {"first_look_of_n_patients": looked_at.of}),
         "near_ties": near_ties(predictions),
         "official": _official(predictions, paired, official, own_truth),
         "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},

@@ -8,22 +8,25 @@ from typing import Any
 import pandas as pd
 
 from refvessel import rle
-from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH
+from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH, WORDS
 from refvessel.dataset.regions.polygons import Outlines, rasterise
 from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
 from refvessel.dataset.tree.expressions import Expression, Tree, read_tree
 from refvessel.dataset.tree.layout import IMAGES, OUTLINES, description
 from refvessel.dataset.tree.official_truths import official_count, official_splits, official_truths
 from refvessel.dataset.tree.outlines import read_outlines
+from refvessel.dataset.tree.stated_facts import first_look, has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
 from refvessel.evaluation.pairing import truth_table
 from refvessel.evaluation.scoring import score
+from refvessel.evaluation.word_check import check_words
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
 from refvessel.settings.scores_section import Protocol, Scores
+from refvessel.settings.words_section import Words
 
 
 def score_split(
@@ -37,12 +40,14 @@ def score_split(
     logits: Sequence[Path] = (),
     max_failures: int = 0,
     threads: int = 1,
+    words: Words | None = None,
+    words_answers: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Score the gathered predictions of a split and return the summary.
 
-    Written are cases.parquet, summary.json, with logits thresholds.csv, and for COCO's own tools
-    coco_results.json and coco_truth.json. Where truths were drawn from polygons, those of a sample of images
-    are drawn by other rasterisers and scored again.
+    Written are cases.parquet, summary.json, words.json, with logits thresholds.csv, and for COCO's own tools
+    coco_results.json and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are
+    drawn by other rasterisers and scored again.
 
     Args:
         predictions: Parquet table of `gather_predictions`.
@@ -57,11 +62,15 @@ def score_split(
         logits: of all shards of the predictions, for the scores of probabilities.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
+        words: what was asked besides, to find out whether the model reads the words; None: nothing.
+        words_answers: all shards of the answers to that.
 
     Raises:
         UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
             predictions, and the polygons those of the truths.
     """
+    if not has_truth(dataset):
+        raise UserError(f"{dataset} has no truth, so nothing on it can be scored; look at its masks.")
     table, made_from = read_predictions(predictions)
     tree = read_tree(dataset)
     own = tree.expressions(split)
@@ -80,6 +89,7 @@ def score_split(
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
     ids, categories = tree.coco_ids(), tree.category_names()
+    checked = check_words(table, expressions, settings, words=words, answers=words_answers)
     summary = score(
         predictions=table,
         truth=truth,
@@ -89,10 +99,12 @@ def score_split(
         redrawn=_redrawn(read_outlines(outlines), own, outlines) if protocol == Protocol.OWN else None,
         official=reading,
         settings=settings,
+        looked_at=first_look(dataset, split),
         max_failures=max_failures,
         threads=threads,
         provenance=provenance,
     )
+    write_json(Path(output) / WORDS, {**checked, "predictions": file_record(predictions)})
     write_json(Path(output) / COCO_RESULTS, coco_results(table, ids))
     write_json(Path(output) / COCO_TRUTH, coco_truth(truth, ids, categories))
     return summary

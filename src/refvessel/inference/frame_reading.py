@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
@@ -13,11 +15,31 @@ from refvessel.errors import UserError
 from refvessel.inference.reading import read_ahead
 from refvessel.inference.sequence_plan import SequenceGroup, SequenceTask
 from refvessel.inference.shown_frames import contrast_frames, shown_without_pixels, vessel_signal
-from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
+from refvessel.model.image_tokens import ImageView
+from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.video_section import Video
 
 T = TypeVar("T")
-Frames = Iterator[ProcessedImage | UserError]
+
+
+@dataclass(frozen=True)
+class ShownFrames:
+    """The frames of a sequence that the language model sees.
+
+    view: as it sees them.
+    wholes: each as SAM2 takes it, uint8 (channels, size, size).
+    """
+
+    view: ImageView
+    wholes: tuple[torch.Tensor, ...]
+
+    def pin_memory(self) -> "ShownFrames":
+        """The same in pinned memory, as PyTorch's loader asks for it."""
+        return ShownFrames(self.view.pin_memory(), tuple(each.pin_memory() for each in self.wholes))
+
+
+# Of a group: the shown frames of each sequence, then each other frame as SAM2 takes it; or why it does not open.
+Frames = Iterator[ShownFrames | torch.Tensor | UserError]
 
 
 class _Each(Dataset[T | UserError], Generic[T]):
@@ -40,7 +62,7 @@ class _Each(Dataset[T | UserError], Generic[T]):
 def read_groups(
     groups: Sequence[SequenceGroup], processor: Sa2VAProcessor, *, readers: int, pinned: bool
 ) -> Iterator[Frames]:
-    """The frames of groups, one group after the other, each in the order of its `reads`.
+    """What is read of groups, one group after the other: its shown frames, then others in the order of `reads`.
 
     Args:
         groups: what is segmented.
@@ -48,12 +70,11 @@ def read_groups(
         readers: processes that read; with none, frames are read when their turn comes.
         pinned: whether frames are put into pinned memory, for a GPU.
     """
-    makers = [
-        partial(_frame, task, place, processor, shown=place in group.shown)
-        for group in groups
-        for task, place in group.reads
-    ]
-    frames: _Each[ProcessedImage] = _Each(makers)
+    makers: list[Callable[[], ShownFrames | torch.Tensor]] = []
+    for group in groups:
+        makers += [partial(_shown, task, group.shown, processor) for task in group.tasks]
+        makers += [partial(_whole, task, place, processor) for task, place in group.reads]
+    frames = _Each(makers)
     if not readers:
         yield (frames[index] for index in range(len(frames)))
         return
@@ -89,8 +110,13 @@ def choose_frames(tasks: Sequence[SequenceTask], video: Video, *, readers: int) 
     return known
 
 
-def _frame(task: SequenceTask, place: int, processor: Sa2VAProcessor, *, shown: bool) -> ProcessedImage:
-    return processor.process_frame(_pixels(task, place), shown=shown)
+def _shown(task: SequenceTask, places: Sequence[int], processor: Sa2VAProcessor) -> ShownFrames:
+    images = [_pixels(task, place) for place in places]
+    return ShownFrames(processor.view_frames(images), tuple(processor.whole(image) for image in images))
+
+
+def _whole(task: SequenceTask, place: int, processor: Sa2VAProcessor) -> torch.Tensor:
+    return processor.whole(_pixels(task, place))
 
 
 def _signal(task: SequenceTask, place: int) -> float:

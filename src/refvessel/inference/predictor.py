@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.dataset.tree.loader import open_image
 from refvessel.errors import UserError
 from refvessel.inference.augmentation import segment_flipped
@@ -235,7 +235,7 @@ class Predictor:
             for expression, answer in zip(expressions, chain.from_iterable(answers), strict=True)
         ]
 
-    def _prompt(self, expression: Expression) -> str:
+    def _prompt(self, expression: Sentence) -> str:
         stated = self._question
         question = stated if isinstance(stated, str) else stated[expression.sent_id]
         return prompt_of(question, expression.phrase)
@@ -254,4 +254,5 @@ def _halves(tasks: Tasks) -> list[list[ImageTask]]:
         return [[*tasks[:middle]], [*tasks[middle:]]]
     expressions = tasks[0].expressions
     middle = len(expressions) // 2
-    return [[ImageTask(half)] for half in (expressions[:middle], expressions[middle:])] if middle else []
+    halves = (expressions[:middle], expressions[middle:]) if middle else ()
+    return [[replace(tasks[0], expressions=half)] for half in halves]

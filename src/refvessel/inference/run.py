@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from transformers import logging as transformers_logging
 from refvessel.artifacts import SHARD_SUFFIX
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
-from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
@@ -24,7 +24,7 @@ from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
-from refvessel.inference.sheets import Numbering, Sheet, SheetsWriter, open_sheets
+from refvessel.inference.sheets import Numbering, Sheet, SheetsWriter, Wanted, open_sheets
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
@@ -35,8 +35,10 @@ from refvessel.predictions.identity import ModelState, hashes_of_files, model_id
 from refvessel.predictions.prediction import failures, read_shard
 from refvessel.predictions.run_file import Run
 from refvessel.predictions.shard import publish_shard
+from refvessel.predictions.word_cases import word_cases
 from refvessel.provenance import versions
 from refvessel.settings.inference_section import Inference
+from refvessel.settings.words_section import Words
 
 # The modules that make an answer, with what they import.
 ANSWERING = (
@@ -82,7 +84,7 @@ def segment_shard(
         model=model,
         dataset=dataset,
         split=split,
-        outputs=[(settings.question, output)],
+        wanted=[Wanted(settings.question, output)],
         shard=shard,
         answers=answers,
         settings=settings,
@@ -94,7 +96,7 @@ def segment_questions(
     model: Path,
     dataset: Path,
     split: str,
-    outputs: Sequence[tuple[str, Path]],
+    wanted: Sequence[Wanted],
     shard: str = "1/1",
     answers: Path | None = None,
     settings: Inference,
@@ -105,8 +107,46 @@ def segment_questions(
         model: official Hugging Face folder.
         dataset: official RefCOCO tree.
         split: a split of the tree.
-        outputs: the question of each shard to be written, and the shard; several may be of one question.
-        shard: which one they are, as of `segment_shard`.
+        wanted: the shards to be written; several may hold the same answers.
+        shard: which of the split's they are, as of `segment_shard`.
+        answers: as of `segment_shard`.
+        settings: how the model is run; not its question.
+
+    Raises:
+        UserError: as `segment_shard`.
+    """
+    segment_sentences(
+        model=model,
+        sentences=read_expressions(dataset, split),
+        name=f"{Path(dataset).name}.{split}",
+        split=split,
+        wanted=wanted,
+        shard=shard,
+        answers=answers,
+        settings=settings,
+    )
+
+
+def segment_sentences(
+    *,
+    model: Path,
+    sentences: Sequence[Sentence],
+    name: str,
+    split: str,
+    wanted: Sequence[Wanted],
+    shard: str = "1/1",
+    answers: Path | None = None,
+    settings: Inference,
+) -> None:
+    """As `segment_questions`, of sentences that need not be of a tree.
+
+    Args:
+        model: official Hugging Face folder.
+        sentences: what is asked about which images, each with a sent_id of its own.
+        name: what they are called in the names of kept shards.
+        split: what the shards call their split.
+        wanted: as of `segment_questions`.
+        shard: as of `segment_shard`.
         answers: as of `segment_shard`.
         settings: how the model is run; not its question.
 
@@ -115,39 +155,51 @@ def segment_questions(
     """
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
-    planned = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
-    expressions = [expression for task in planned for expression in task.expressions]
+    part = parse_shard(shard)
     read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
+    processor = Sa2VAProcessor.from_pretrained(model)
+    tasks = plan_shard(sentences, *part, processor.layout)
+    expressions = [expression for task in tasks for expression in task.expressions]
     state, identity = model_state(model), model_identity(model)
     images = hashes_of_files(each.image_path for each in expressions)
-    name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}{SHARD_SUFFIX}"
-    first: dict[str, Path] = {}
-    for question, output in outputs:
-        first.setdefault(question, Path(output))
-    sheets = []
-    for question, output in first.items():
-        run = _run(settings, device, model=identity, split=split, shard=shard, question=question)
+    name = f"{Path(model).name}.{name}.{shard.replace('/', '-of-')}"
+    sheets: list[Sheet] = []
+    for each in wanted:
+        if any(sheet.is_of(each) for sheet in sheets):
+            continue
+        run = _run(settings, device, model=identity, split=split, shard=shard, question=each.question)
+        if each.words is not None:
+            run = replace(run, save_logits=False)  # nothing is made of them
         folder = None if answers is None else Path(answers) / run.identity[:_DIGITS]
-        kept = output if folder is None else folder / name
-        asked = asked_of(expressions, run.identity, question, images)
-        sheets.append(Sheet(kept, folder, expressions, asked, run))
+        kept = Path(each.output) if folder is None else folder / f"{name}{each.suffix}{SHARD_SUFFIX}"
+        mine = expressions if each.words is None else _asked_besides(sentences, tasks, each.words)
+        asked = asked_of(mine, run.identity, each.question, images)
+        sheets.append(Sheet(each, kept, folder, mine, asked, run))
     numbering = Numbering(sheets)
     _complete(
         _Job(
             model=model,
             state=state,
-            processor=Sa2VAProcessor.from_pretrained(model),
+            processor=processor,
             sheets=sheets,
             numbering=numbering,
-            tasks=plan_shard(numbering.expressions, 1, 1),
+            tasks=plan_shard(numbering.expressions, 1, 1, processor.layout),
             settings=settings,
             device=device,
         )
     )
-    shards = {sheet.run.question: sheet.shard for sheet in sheets}
-    for question, output in outputs:
-        if shards[question] != Path(output):
-            publish_shard(shards[question], Path(output))
+    for each in wanted:
+        (kept,) = (sheet.shard for sheet in sheets if sheet.is_of(each))
+        if kept != Path(each.output):
+            publish_shard(kept, Path(each.output))
+
+
+def _asked_besides(
+    expressions: Sequence[Sentence], tasks: Sequence[ImageTask], words: Words
+) -> list[Sentence]:
+    """The cases of a split that are about these images."""
+    image_ids = {task.image_id for task in tasks}
+    return [case.asked for case in word_cases(expressions, words) if case.asked.image_id in image_ids]
 
 
 @dataclass(frozen=True)
@@ -317,7 +369,7 @@ def _left(batches: Sequence[Sequence[ImageTask]], writer: SheetsWriter) -> list[
 
 
 def _part(task: ImageTask, sent_ids: set[int]) -> ImageTask:
-    return ImageTask(tuple(each for each in task.expressions if each.sent_id in sent_ids))
+    return replace(task, expressions=tuple(each for each in task.expressions if each.sent_id in sent_ids))
 
 
 def _unfinished(batch: Sequence[ImageTask], writer: SheetsWriter) -> set[int]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -17,14 +18,16 @@ from refvessel.inference.drafts import Drafts
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
 from refvessel.model.decoding import Answer, Prefill, Stopping
-from refvessel.model.modeling import ImageFeatures, Masks, Sa2VAModel
+from refvessel.model.grounding import ImageFeatures, Masks
+from refvessel.model.image_tokens import ImageTokens, ImageView, join_tokens
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
-from refvessel.model.transfer import Arriving, to_device
+from refvessel.model.transfer import Arriving
 
 ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 LARGEST_LOGIT = float(np.finfo(np.float16).max)
-_PROMPTS_KEPT = 4096  # token ids of so many questions and tile counts
+_PROMPTS_KEPT = 4096  # token ids of so many questions and layouts
 
 
 @dataclass
@@ -130,11 +133,7 @@ class Segmenter:
         """Read images and prompts; the host waits for nothing."""
         with self._compiled_if_full(batch):
             features = self._encode_beside(batch.images, self._side_stream) if self._side_stream else None
-            token_ids = [
-                [self._prompt_ids(prompt, len(image.tiles)) for prompt in mine]
-                for image, mine in zip(batch.images, batch.prompts, strict=True)
-            ]
-            batch.prefill = self._read([image.tiles for image in batch.images], token_ids)
+            batch.prefill = self._read([image.view for image in batch.images], batch.prompts)
             batch.features = features
 
     @torch.inference_mode()
@@ -191,64 +190,66 @@ class Segmenter:
         return grouped
 
     @torch.inference_mode()
-    def answer(
-        self, videos: Sequence[Sequence[ProcessedImage]], prompts: Sequence[Sequence[str]]
-    ) -> list[list[Answer]]:
-        """The answers to the prompts about each video, of which some frames are shown.
-
-        Args:
-            videos: the shown frames of each, as the encoders read them.
-            prompts: about each video.
+    def answer(self, views: Sequence[ImageView], prompts: Sequence[Sequence[str]]) -> list[list[Answer]]:
+        """The answers alone to the prompts about each view.
 
         Raises:
             UserError: for a prompt without `<image>`.
             ArithmeticError: where the language model's logits are not finite.
         """
-        tiles = [torch.cat([frame.tiles for frame in frames]) for frames in videos]
-        token_ids = [
-            [self._processor.video_prompt_ids(prompt, len(mine)) for prompt in asked]
-            for mine, asked in zip(tiles, prompts, strict=True)
-        ]
         with self._model.uncompiled():  # few passes, each of its own length
+            prefilled = self._read(views, prompts)
             answers = self._model.answers(
-                self._read(tiles, token_ids),
-                seg_token_id=self._processor.seg_token_id,
-                stopping=self._stopping,
+                prefilled, seg_token_id=self._processor.seg_token_id, stopping=self._stopping
             )
         if self._drafts:
             self._drafts.observe(answer.token_ids for answer in answers)
         of_each = iter(answers)
-        return [[next(of_each) for _ in asked] for asked in prompts]
+        return [[next(of_each) for _ in mine] for mine in prompts]
 
     def text_of(self, answer: Answer) -> str:
         """The generated text, special tokens included."""
         return self._processor.answer_text(answer.token_ids)
 
-    def whole_pixels(self, images: Sequence[ProcessedImage]) -> torch.Tensor:
-        """What SAM2 sees of images, normalised and on its device: (images, 3, size, size)."""
-        return self._pixels([image.whole[None] for image in images])
-
     def _compiled_if_full(self, batch: Batch) -> AbstractContextManager[object]:
         """Only full batches are worth being compiled for: each other shape would take tens of seconds, once."""
         return nullcontext() if batch.full else self._model.uncompiled()
 
-    def _read(self, tiles: Sequence[torch.Tensor], token_ids: Sequence[Sequence[Sequence[int]]]) -> Prefill:
-        """The pass over the tiles of each image, or of a video's shown frames, and its prompts."""
+    def _read(self, views: Sequence[ImageView], prompts: Sequence[Sequence[str]]) -> Prefill:
+        rows = self._rows(views, prompts)
         draft = self._drafts.likeliest() if self._drafts else []
-        packed = pack_prompts(token_ids, draft, multiple=ROUND_LENGTH if self._side_stream else 1)
-        embedded = self._model.embed_tiles(self._pixels(tiles))
-        of_image = [each.flatten(0, 1) for each in embedded.split(list(map(len, tiles)))]
+        multiple = ROUND_LENGTH if self._side_stream else 1
+        packed = pack_prompts([token_ids for _, token_ids in rows], draft, multiple=multiple)
+        packed = self._processor.placed(packed, [views[image].layout for image, _ in rows])
+        of_image = self._model.read_images(views)
         return self._model.read_prompts(
             packed.on(self._model.device),
-            self._as_often_as_shown(of_image, packed),
+            self._as_often_as_shown([of_image[image] for image, _ in rows], packed),
             self._processor.image_token_id,
         )
 
-    def _as_often_as_shown(self, of_image: list[torch.Tensor], packed: PackedPrompts) -> torch.Tensor:
-        """The image tokens in the rows' order; once per image, where its prompts share their beginning."""
+    def _rows(
+        self, views: Sequence[ImageView], prompts: Sequence[Sequence[str]]
+    ) -> list[tuple[int, list[list[int]]]]:
+        """The number of an image and the token ids of those prompts about it that are packed into one row.
+
+        They are alike up to the image: one with other words before it would have the others share these words
+        alone, and the image pass through the language model for each of them.
+        """
+        rows = []
+        for number, (view, mine) in enumerate(zip(views, prompts, strict=True)):
+            token_ids = [self._prompt_ids(prompt, view.layout) for prompt in mine]
+            rows += [(number, list(alike)) for _, alike in groupby(token_ids, self._before_the_image)]
+        return rows
+
+    def _before_the_image(self, token_ids: list[int]) -> list[int]:
+        return token_ids[: token_ids.index(self._processor.image_token_id)]
+
+    def _as_often_as_shown(self, of_rows: list[ImageTokens], packed: PackedPrompts) -> ImageTokens:
+        """The image tokens in the rows' order; once per row, where its prompts share their beginning."""
         places = (packed.input_ids == self._processor.image_token_id).sum(-1).tolist()
-        return torch.cat(
-            [each for each, count in zip(of_image, places, strict=True) for _ in range(count // len(each))]
+        return join_tokens(
+            [each for each, count in zip(of_rows, places, strict=True) for _ in range(count // len(each))]
         )
 
     def _encode_beside(
@@ -275,17 +276,11 @@ class Segmenter:
         elif self._side_stream:
             self._main_stream().wait_stream(self._side_stream)
         states = torch.cat([answer.seg_states for answer in answers])
-        position = torch.tensor([encoded.index(image) for image in index])
-        return self._model.decode_masks(features.of(to_device(position, states.device)), states)
+        return self._model.decode_masks(features, states, [encoded.index(image) for image in index])
 
     def _encode_wholes(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
-        return self._model.encode_images(self.whole_pixels(images))
-
-    def _pixels(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Normalised pixels on the device of uint8 tensors (count, 1 or 3, height, width), one after the other."""
-        device, channels = self._model.device, max(part.shape[1] for part in parts)
-        moved = [to_device(part, device).expand(-1, channels, -1, -1) for part in parts]
-        return self._model.normalise(torch.cat(moved), self._model.dtype)
+        wholes = [image.whole[None] for image in images]
+        return self._model.encode_images(self._model.pixels(wholes, self._model.grounding_dtype))
 
     def _main_stream(self) -> torch.cuda.Stream:
         return torch.cuda.current_stream(self._model.device)

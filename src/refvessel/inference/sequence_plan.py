@@ -76,9 +76,8 @@ class SequenceGroup:
 
     @property
     def reads(self) -> list[tuple[SequenceTask, int]]:
-        """Sequence and place of each frame in the order in which it is read; the shown ones come first."""
-        steps = [(place, len(self.tasks)) for place in self.shown] + self.onward + self.back
-        return [(task, place) for place, count in steps for task in self.tasks[:count]]
+        """Sequence and place of each frame that is not shown, in the order in which they are read."""
+        return [(task, place) for place, count in self.onward + self.back for task in self.tasks[:count]]
 
     def parts(self) -> list["SequenceGroup"]:
         """The sequences apart, or the expressions of a single one; none where there is one expression."""

@@ -196,7 +196,7 @@ def _segment(job: _Job, writer: ShardWriter, reporter: Reporter, loaded: Callabl
         loaded()
         for group in groups:
             begin = time.perf_counter()
-            mine = islice(frames, len(group.reads))
+            mine = islice(frames, len(group.tasks) + len(group.reads))
             settled = _settled(job, segmenter, group, mine)
             for _ in mine:  # of a group that failed, or in which nothing is tracked
                 pass

@@ -27,12 +27,11 @@ import numpy as np
 import torch
 
 from refvessel.errors import UserError
-from refvessel.inference.frame_reading import Frames
+from refvessel.inference.frame_reading import Frames, ShownFrames
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.segmenter import LARGEST_LOGIT, Segmenter
 from refvessel.inference.sequence_plan import SequenceGroup
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.processing import ProcessedImage
 from refvessel.model.transfer import Arriving, to_device
 from refvessel.model.video_memory import FrameFeatures, FrameMasks, Remembered, Tracking, VideoMemory
 from refvessel.rle import RLE, encode
@@ -127,14 +126,14 @@ class SequenceSegmenter:
         Args:
             group: the sequences.
             prompts: about each of them.
-            frames: of the group, in the order of its `reads`.
+            frames: of the group, see `read_groups`.
 
         Raises:
             UserError: for a frame that does not open.
             ArithmeticError: where logits are not finite.
         """
-        shown = [[_opened(frames) for _ in group.tasks] for _ in group.shown]
-        answers = self._segmenter.answer([*zip(*shown, strict=True)], prompts)
+        shown = [cast("ShownFrames", _opened(frames)) for _ in group.tasks]
+        answers = self._segmenter.answer([each.view for each in shown], prompts)
         owners = [number for number, mine in enumerate(answers) for answer in mine if len(answer.seg_states)]
         sizes = [(group.tasks[owner].files.height, group.tasks[owner].files.width) for owner in owners]
         objects = _Objects(owners, sizes)
@@ -169,13 +168,14 @@ class SequenceSegmenter:
         group: SequenceGroup,
         objects: _Objects,
         states: torch.Tensor,
-        shown: Sequence[Sequence[ProcessedImage]],
+        shown: Sequence[ShownFrames],
         frames: Frames,
     ) -> Iterator[tuple[int, FrameMasks]]:
         """The masks of one frame after the other, of the objects whose sequences have it; and its place."""
-        prompts = self._model.text_hidden_fcs(states)
+        prompts = self._model.text_hidden_fcs(states.to(self._model.grounding_dtype))
         prompted: dict[int, Remembered] = {}
-        for place, images in zip(group.shown, shown, strict=True):
+        wholes = zip(*(each.wholes for each in shown), strict=True)
+        for place, images in zip(group.shown, wholes, strict=True):
             masks, features = self._prompted(images, objects, prompts)
             prompted[place] = self._propagating.remember(features, masks)
             yield place, masks
@@ -196,7 +196,7 @@ class SequenceSegmenter:
         return self._original or self._own
 
     def _prompted(
-        self, images: Sequence[ProcessedImage], objects: _Objects, prompts: torch.Tensor
+        self, images: Sequence[torch.Tensor], objects: _Objects, prompts: torch.Tensor
     ) -> tuple[FrameMasks, FrameFeatures]:
         """The masks of a shown frame, and the features that they are remembered with, one per object."""
         with_objects = objects.sequences(len(images))
@@ -220,7 +220,7 @@ class SequenceSegmenter:
         for some in _chunks(steps, self.encoded_ahead):
             wholes, owned = [], []
             for _, sequences in some:
-                images = [_opened(frames) for _ in range(sequences)]
+                images = [cast("torch.Tensor", _opened(frames)) for _ in range(sequences)]
                 with_objects = objects.sequences(sequences)
                 wholes += [images[sequence] for sequence in with_objects]
                 owned.append(with_objects)
@@ -235,8 +235,9 @@ class SequenceSegmenter:
                 start += len(with_objects)
                 yield place, sequences, encoded.of(index)
 
-    def _pixels(self, images: Sequence[ProcessedImage]) -> torch.Tensor:
-        return self._segmenter.whole_pixels(images)
+    def _pixels(self, wholes: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What SAM2 takes, normalised and on its device: (frames, 3, size, size)."""
+        return self._model.pixels([whole[None] for whole in wholes], self._model.grounding_dtype)
 
     def _arriving(self, masks: FrameMasks, objects: _Objects) -> tuple[Arriving, bool]:
         """The masks of a frame at its size, transposed, and all that is noted of them, on the way to the host."""
@@ -256,7 +257,7 @@ def _drawn(logits: torch.Tensor, objects: _Objects) -> list[torch.Tensor]:
     return drawn
 
 
-def _opened(frames: Frames) -> ProcessedImage:
+def _opened(frames: Frames) -> ShownFrames | torch.Tensor:
     frame = next(frames)
     if isinstance(frame, UserError):
         raise frame

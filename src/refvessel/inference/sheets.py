@@ -7,21 +7,47 @@ job looks at an image once, whichever sheets ask about it.
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.prediction import Prediction
 from refvessel.predictions.run_file import Run
 from refvessel.predictions.shard import ShardWriter, open_shard
+from refvessel.settings.words_section import Words
+
+_DIGITS = 8  # of a hash, that tell words apart
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A shard that a job is to write.
+
+    question: the prompt with `{phrase}`.
+    output: the shard.
+    words: what is asked besides the split's own expressions; None: those.
+    """
+
+    question: str
+    output: Path
+    words: Words | None = None
+
+    @property
+    def suffix(self) -> str:
+        """What tells the kept answers of these words from those to the split's own; empty of these."""
+        if self.words is None:
+            return ""
+        return f".{sha256(repr(self.words.canonical()).encode()).hexdigest()[:_DIGITS]}"
 
 
 @dataclass(frozen=True)
 class Sheet:
     """What is answered in one shard.
 
+    wanted: who asks for it first.
     shard: where the lines are kept.
     answers: folder of shards whose answers are used as well, or None.
     expressions: what is asked, in order.
@@ -29,11 +55,16 @@ class Sheet:
     run: what the answers depend on, the question among it.
     """
 
+    wanted: Wanted
     shard: Path
     answers: Path | None
-    expressions: Sequence[Expression]
+    expressions: Sequence[Sentence]
     asked: Sequence[Asked]
     run: Run
+
+    def is_of(self, wanted: Wanted) -> bool:
+        """Whether these are the answers that are wanted."""
+        return (wanted.question, wanted.words) == (self.wanted.question, self.wanted.words)
 
 
 class Numbering:
@@ -44,7 +75,7 @@ class Numbering:
         self._sheets = sheets
 
     @property
-    def expressions(self) -> list[Expression]:
+    def expressions(self) -> list[Sentence]:
         """All of them, each with its number."""
         return [replace(each, sent_id=number) for number, (_, each) in enumerate(self._places)]
 

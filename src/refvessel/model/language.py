@@ -37,10 +37,13 @@ class LanguageModel:
 
     Args:
         causal: the model, whose parts are looked up at each use.
+        normed: whether its states are those behind the final norm, or those before it, as the official code takes
+            them of Qwen3-VL.
     """
 
-    def __init__(self, causal: PreTrainedModel) -> None:
+    def __init__(self, causal: PreTrainedModel, *, normed: bool = True) -> None:
         self._causal: Any = causal  # its kinds have a decoder and a head in common, but no type that says so
+        self._normed = normed
         self._read_last = read_last
         self.is_compiled = False
 
@@ -65,7 +68,7 @@ class LanguageModel:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Of the token behind each state: (..., hidden size) to (..., vocabulary)."""
-        return self._causal.lm_head(states)
+        return self._causal.lm_head(states if self._normed else self._causal.model.norm(states))
 
     def empty_caches(self) -> list[KeyValues]:
         """One per layer."""
@@ -79,8 +82,10 @@ class LanguageModel:
         key_positions: torch.Tensor,
         caches: Sequence[KeyValues],
         wanted: tuple[torch.Tensor, torch.Tensor],
+        rotary_positions: torch.Tensor | None = None,
+        added: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
-        """The last layer's states of some tokens, after the final norm.
+        """The last layer's states of some tokens.
 
         Args:
             embeds: (rows, length, hidden size), of the new tokens.
@@ -90,12 +95,15 @@ class LanguageModel:
             key_positions: int64 (rows, keys).
             caches: one per layer; the new tokens are added.
             wanted: int64, rows and columns of the new tokens whose states are returned.
+            rotary_positions: int64 (3, rows, length), time, row and column of the new tokens, where a family's
+                rotary positions are of these; None where they are `positions`.
+            added: of each of the first layers, what is added to its result, (rows, length, hidden size).
 
         Returns:
             (*shape of the wanted rows and columns, hidden size)
         """
         decoder = self._causal.model
-        rotary = decoder.rotary_emb(embeds, positions)
+        rotary = decoder.rotary_emb(embeds, positions if rotary_positions is None else rotary_positions)
         masks: dict[int | None, torch.Tensor | None] = {}
         hidden = embeds
         for index, (layer, cache) in enumerate(zip(decoder.layers, caches, strict=True)):
@@ -108,12 +116,16 @@ class LanguageModel:
                 "position_embeddings": rotary,
                 "past_key_values": cache,
             }
-            if layer is decoder.layers[-1] and not hasattr(
-                layer, "_hf_hook"
-            ):  # of a model spread over devices
-                return decoder.norm(self._read_last(layer, hidden, inputs, wanted))
+            is_spread = hasattr(layer, "_hf_hook")  # over devices
+            if layer is decoder.layers[-1] and index >= len(added) and not is_spread:
+                return self._finished(self._read_last(layer, hidden, inputs, wanted))
             hidden = layer(hidden, **inputs)
-        return decoder.norm(hidden[wanted])
+            if index < len(added):
+                hidden = hidden + added[index].to(hidden.device)
+        return self._finished(hidden[wanted])
+
+    def _finished(self, states: torch.Tensor) -> torch.Tensor:
+        return self._causal.model.norm(states) if self._normed else states
 
 
 def read_last(

@@ -59,9 +59,10 @@ def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> N
 
 
 def draw_panel(axes: Axes, case: Mapping[Any, Any], image: Image.Image) -> None:
-    """A case's image with the outlines of its truth and its prediction."""
+    """A case's image with the outlines of its truth, if there is any, and its prediction."""
     axes.imshow(image, extent=(-0.5, case["width"] - 0.5, case["height"] - 0.5, -0.5), interpolation="none")
-    _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
+    if case["truth_mask"] is not None:
+        _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
     _outline(axes, case["predicted_mask"], PREDICTION, linewidth=0.8)
     axes.set_xticks([])
     axes.set_yticks([])

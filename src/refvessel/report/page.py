@@ -13,12 +13,13 @@ from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.report.compared_models import Comparison
 from refvessel.report.facts import facts
-from refvessel.report.findings import comparison_findings, findings, identities
+from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
 from refvessel.report.printing import printable
 from refvessel.report.runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES, is_official
+from refvessel.report.unscored import COLUMNS, Unscored
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
@@ -51,10 +52,12 @@ def render_page(
     figures: dict[str, list[ShownFigure]],
     versions: dict[str, str],
     accepted: Sequence[str] = (),
+    unscored: Sequence[Unscored] = (),
 ) -> str:
     """The page's HTML. All text from artifacts is escaped.
 
-    `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over.
+    `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
+    `unscored` the evaluations without truth.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -71,6 +74,7 @@ def render_page(
         "p_value": format_p_value,
         "facts": facts,
         "findings": findings,
+        "unscored_findings": unscored_findings,
         "comparison_findings": comparison_findings,
         "identities": identities,
         "is_official": is_official,
@@ -78,6 +82,8 @@ def render_page(
     return environment.get_template("page.html").render(
         evaluations=evaluations,
         comparisons=comparisons,
+        unscored=unscored,
+        unscored_headings=COLUMNS,
         figures=figures,
         headings=HEADINGS,
         patient_headings={

@@ -30,7 +30,8 @@ from refvessel.report.sequence_figures import (
     typical_sequences,
     write_animation,
 )
-from refvessel.report.tables import OF_COMPARISONS, write_tables
+from refvessel.report.tables import OF_COMPARISONS, UNSCORED, write_tables
+from refvessel.report.unscored import Unscored, draw_examples, read_unscored
 from refvessel.settings.privacy_section import Privacy
 
 _MOST_OF_A_PHRASE = 200  # characters in a caption
@@ -67,38 +68,51 @@ def render_report(
     artifacts = [
         read_artifacts(one, checkpoint=checkpoints[one.model], dataset=datasets[one.dataset])
         for one in evaluations
+        if one.scores_dir is not None
     ]
+    unscored = [read_unscored(one, datasets[one.dataset]) for one in evaluations if one.scores_dir is None]
     compared = [read_comparison(path, artifacts) for path in comparisons]
     with atomic_directory(Path(output)) as folder:
         for name in (TABLES, FIGURES):
             (folder / name).mkdir()
-        captions = write_tables(artifacts, compared, folder / TABLES)
+        captions = write_tables(artifacts, compared, folder / TABLES, unscored)
         figures = {one.evaluation.name: _draw_figures(one, folder / FIGURES) for one in artifacts}
+        figures |= {one.evaluation.name: _draw_unscored(one, folder / FIGURES) for one in unscored}
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
-        (folder / PAGE).write_text(render_page(artifacts, compared, figures, used, accepted), "utf-8")
-        manifest = _manifest(folder, artifacts, compared, captions, figures, used)
-        write_json(folder / MANIFEST, manifest | _searched_for(artifacts, accepted))
+        (folder / PAGE).write_text(render_page(artifacts, compared, figures, used, accepted, unscored), "utf-8")
+        manifest = _manifest(folder, [*artifacts, *unscored], compared, captions, figures, used)
+        write_json(folder / MANIFEST, manifest | _searched_for([*artifacts, *unscored], accepted))
         check_privacy(
             folder,
             name_tables,
             accepted=accepted,
-            published=_names_of_the_user(artifacts),
+            published=_names_of_the_user([*artifacts, *unscored]),
             private_log=private_log,
             shown_as=output,
         )
 
 
-def _searched_for(artifacts: Sequence[Artifacts], accepted: Sequence[str]) -> dict[str, list[str]]:
+def _searched_for(artifacts: Sequence[Artifacts | Unscored], accepted: Sequence[str]) -> dict[str, list[str]]:
     """What tells a later search which names belong to the report."""
     tables = {str((one.dataset or {}).get("name_table", "")) for one in artifacts} - {""}
     return {"name_tables": sorted(tables), "accepted": sorted(accepted)}
 
 
-def _names_of_the_user(artifacts: Sequence[Artifacts]) -> list[str]:
-    """What the configuration calls its models, data sets and splits, and the question: published on purpose."""
+def _names_of_the_user(artifacts: Sequence[Artifacts | Unscored]) -> list[str]:
+    """What the configuration calls its models, data sets and splits, and what is asked: published on purpose."""
     evaluations = [one.evaluation for one in artifacts]
     questions = [str((one.made_from.get("run") or {}).get("question", "")) for one in artifacts]
-    return [*(name for one in evaluations for name in (one.model, one.dataset, one.split)), *questions]
+    scored = [one for one in artifacts if isinstance(one, Artifacts)]
+    questions += [each["question"] for one in scored for each in (one.choice or {}).get("candidates", [])]
+    questions += [each["name"] for one in scored for each in (one.choice or {}).get("candidates", [])]
+    names = [name for one in evaluations for name in (one.model, one.dataset, one.split)]
+    return [*names, *questions, *(words for one in scored for words in _words_asked(one))]
+
+
+def _words_asked(one: Artifacts) -> list[str]:
+    """The phrases that were asked besides those of the data set."""
+    kinds = [(one.words or {}).get(kind, {}) for kind in ("paraphrases", "translations")]
+    return [str(row["words"]) for kind in kinds for row in kind.get("by_words", [])]
 
 
 def _check_replaceable(output: Path) -> None:
@@ -191,6 +205,23 @@ def _draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigur
     return drawn
 
 
+def _draw_unscored(one: Unscored, folder: Path) -> list[ShownFigure]:
+    """Some images of each phrase; nothing says which are the best."""
+    name, record = one.evaluation.name, one.sources["predictions"]
+    drawn = []
+    for number, phrase in enumerate(one.by_phrase, start=1):
+        path = folder / f"{one.evaluation.file_stem}.examples_{number}.svg"
+        shown = draw_examples(one, phrase, path)
+        files = [image_path(one.images, image_id) for image_id in shown]
+        caption = (
+            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the prediction, on images spread evenly over all "
+            f"{one.by_phrase[phrase]['n_expressions']}: {printable(', '.join(shown))}. No truth: not scored."
+        )
+        sources = {f"{name}/{record['name']}": record["sha256"]}
+        drawn.append(ShownFigure(path, caption, sources | _hashes_of_images(one.evaluation.dataset, files)))
+    return drawn
+
+
 def _among(cases: pd.DataFrame) -> str:
     """Of which cases the overlays are the best, the median and the worst, where not of all."""
     ranked = len(ranked_cases(cases))
@@ -224,7 +255,7 @@ def _describe(case: Mapping[Any, Any]) -> str:
 
 def _manifest(
     folder: Path,
-    artifacts: Sequence[Artifacts],
+    artifacts: Sequence[Artifacts | Unscored],
     compared: Sequence[Comparison],
     captions: dict[str, str],
     figures: dict[str, list[ShownFigure]],
@@ -238,8 +269,15 @@ def _manifest(
     }
     compared_files = {name: sha256 for one in compared for name, sha256 in one.hashes.items()}
     summaries = {name: sha256 for name, sha256 in files.items() if name.endswith(f"/{SUMMARY}")}
+    unscored_files = {
+        f"{one.evaluation.name}/{record['name']}": record["sha256"]
+        for one in artifacts
+        if isinstance(one, Unscored)
+        for record in one.sources.values()
+    }
+    sources_of_tables = {**dict.fromkeys(OF_COMPARISONS, compared_files), UNSCORED: unscored_files}
     described = {
-        f"{TABLES}/{name}": (caption, compared_files if Path(name).stem in OF_COMPARISONS else summaries)
+        f"{TABLES}/{name}": (caption, sources_of_tables.get(Path(name).stem, summaries))
         for name, caption in captions.items()
     }
     for figure in (figure for drawn in figures.values() for figure in drawn):

@@ -14,6 +14,7 @@ from refvessel.report.compared_models import Comparison, ranking_table, tests_ta
 from refvessel.report.printing import shortened
 from refvessel.report.runs import sequences_table
 from refvessel.report.sections import Artifacts
+from refvessel.report.unscored import Unscored, unscored_table
 from refvessel.settings.scores_section import Protocol
 from refvessel.spreadsheets import write_csv
 
@@ -89,6 +90,7 @@ OF_COMPARISONS = {
     "comparisons": (tests_table, "Every two models of a split, compared"),
     "ranking": (ranking_table, "Ranks of the models of a split"),
 }
+UNSCORED = "unscored"  # the table of evaluations without truth
 _LATEX_CELL = 60  # characters
 # Other signs in TeX's old text encoding; pandas escapes those that are commands.
 _LATEX_SIGNS = str.maketrans(
@@ -131,13 +133,22 @@ def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
 
 
 def write_tables(
-    evaluations: Sequence[Artifacts], comparisons: Sequence[Comparison], folder: Path
+    evaluations: Sequence[Artifacts],
+    comparisons: Sequence[Comparison],
+    folder: Path,
+    unscored: Sequence[Unscored] = (),
 ) -> dict[str, str]:
     """Write overall, by_patient and by each of GROUPINGS as .csv (every column, full precision) and .tex.
 
     Where truths were drawn by other rasterisers, also by_rasteriser; with comparisons, also comparisons.csv and
-    ranking.csv. Returns the caption of each file by its name.
+    ranking.csv; of evaluations without truth unscored.csv. Returns the caption of each file by its name.
     """
+    captions: dict[str, str] = {}
+    if unscored:
+        write_csv(unscored_table(unscored), folder / f"{UNSCORED}.csv")
+        captions[f"{UNSCORED}.csv"] = "What was predicted where there is no truth"
+    if not evaluations:
+        return captions
     tables = {
         "overall": (overall_table(evaluations), "Scores over all expressions"),
         **{
@@ -150,7 +161,6 @@ def write_tables(
         caption = "Scores of the same predictions by the truth's rasteriser"
         tables["by_rasteriser"] = (group_table(evaluations, "rasteriser"), caption)
     differs = differs_from_official(evaluations)
-    captions: dict[str, str] = {}
     for name, (table, caption) in tables.items():
         write_csv(table, folder / f"{name}.csv")
         in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption

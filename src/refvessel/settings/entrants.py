@@ -1,8 +1,10 @@
 """Entrants: what is compared, a model asked in a way."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from refvessel.settings.words_section import Words
 
 Kind = Literal["image", "video"]
 
@@ -31,31 +33,20 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entrant on a split of a data set."""
+    """An entrant on a split of a data set.
+
+    words: what it is asked besides, to find out whether it reads the words; None: nothing.
+    """
 
     entrant: Entrant
     dataset: str
     split: str
+    words: Words | None = None
 
     @property
     def places(self) -> dict[str, str]:
         """What stands for `{model}`, `{dataset}` and `{split}` in the paths of its files."""
         return {"model": self.entrant.name, "dataset": self.dataset, "split": self.split}
-
-
-@dataclass(frozen=True)
-class AskedTogether:
-    """Entrants that are one model on one split and differ in the question: one job answers them all."""
-
-    model: str
-    dataset: str
-    split: str
-    entrants: tuple[Entrant, ...]
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """Each of them on the split."""
-        return tuple(Entry(each, self.dataset, self.split) for each in self.entrants)
 
 
 def entrants_of(model: str, questions: Mapping[str, str], question: str, kind: Kind) -> tuple[Entrant, ...]:
@@ -78,16 +69,22 @@ def chosen_entrant(candidates: Sequence[Entrant]) -> Entrant:
     return Entrant(_name(model, CHOSEN, kind), model, None, kind, tuple(candidates))
 
 
-def asked_together(entries: Sequence[Entry]) -> Iterator[AskedTogether]:
-    """The sets of entrants that look at the same images with one model; what is asked alone is left out."""
-    grouped: dict[tuple[str, str, str], dict[str, Entrant]] = {}
+def asked_together(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The sets of entries for each of which one job looks at the images: of one model, data set and split.
+
+    Left out are those that any job serves: asked alone, and in the data set's own phrases.
+    """
+    sets: dict[tuple[str, ...], dict[str, Entry]] = {}
     for each in entries:
         entrant = each.entrant
-        if entrant.kind == "image" and entrant.question is not None:
-            grouped.setdefault((entrant.model, each.dataset, each.split), {})[entrant.name] = entrant
-    for where, entrants in grouped.items():
-        if len(entrants) > 1:
-            yield AskedTogether(*where, tuple(entrants.values()))
+        if entrant.kind == "image":
+            alone = (
+                entrant.name if entrant.question is None else ""
+            )  # its question is known later than others
+            where = (entrant.model, each.dataset, each.split, alone)
+            sets.setdefault(where, {}).setdefault(entrant.name, each)
+    together = [list(named.values()) for named in sets.values()]
+    return [some for some in together if len(some) > 1 or some[0].words is not None]
 
 
 def _name(model: str, question: str | None, kind: Kind) -> str:

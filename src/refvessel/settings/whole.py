@@ -8,14 +8,7 @@ from pydantic import Field, Strict, model_validator
 from refvessel.artifacts import PREDICTIONS, REFINED
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.dataset_section import Dataset
-from refvessel.settings.entrants import (
-    AskedTogether,
-    Entrant,
-    Entry,
-    asked_together,
-    chosen_entrant,
-    entrants_of,
-)
+from refvessel.settings.entrants import Entrant, Entry, asked_together, chosen_entrant, entrants_of
 from refvessel.settings.inference_section import Inference, Question
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
@@ -23,6 +16,7 @@ from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 from refvessel.settings.section import Distinct, Name, Section, Stated, setting
 from refvessel.settings.video_section import Video
+from refvessel.settings.words_section import Words
 
 
 class PathVariables(Stated):
@@ -65,6 +59,11 @@ class Evaluation(Section):
         f"Choose among the questions on the split `{TUNING_SPLIT}`, by Dice (mean over patients), and evaluate "
         "the chosen one alone, as MODEL-chosen.",
     )
+    words: Words | bool = setting(
+        False,
+        "Ask for absent targets, too, and for those of the data set in other words, to find out whether the model "
+        "reads the words; true takes the defaults of all its keys.",
+    )
 
     @model_validator(mode="after")
     def _has_a_choice(self) -> Self:
@@ -72,12 +71,19 @@ class Evaluation(Section):
             raise ValueError(
                 f"choose is {self.choose!r}, and there are no two questions; state them, or leave it out"
             )
+        if self.words and self.segmented:
+            raise ValueError("words is asked about images alone; leave it out where as is stated")
         if self.choose == self.split:
             raise ValueError(
                 f"split is {self.split!r}, on which the question is chosen; evaluate another split, or leave "
                 "choose out"
             )
         return self
+
+    @property
+    def asked_besides(self) -> Words | None:
+        """What is asked to find out whether the model reads the words, if anything."""
+        return (Words() if self.words else None) if isinstance(self.words, bool) else self.words
 
     def candidates(self, question: str) -> tuple[Entrant, ...]:
         """The model asked in each of the ways that are stated; `question` is asked where none is."""
@@ -120,10 +126,18 @@ class Settings(Section):
     def entries(self) -> list[Entry]:
         """What is compared, on which split of which data set, in the order of the configuration."""
         return [
-            Entry(entrant, evaluation.dataset, evaluation.split)
+            Entry(entrant, evaluation.dataset, evaluation.split, evaluation.asked_besides)
             for evaluation in self.evaluations
             for entrant in evaluation.entrants(self._question(evaluation))
         ]
+
+    def scored_entries(self) -> list[Entry]:
+        """Those on data with truth."""
+        return [each for each in self.entries() if self.datasets[each.dataset].has_truth]
+
+    def unscored_entries(self) -> list[Entry]:
+        """Those on data without, whose masks are drawn instead."""
+        return [each for each in self.entries() if not self.datasets[each.dataset].has_truth]
 
     def entrants(self) -> dict[str, Entrant]:
         """All that predicts, by name: what is compared, and those among whose questions one is chosen."""
@@ -137,10 +151,10 @@ class Settings(Section):
 
     def compared_splits(self) -> list[tuple[str, str]]:
         """Data set and split of each split on which there are several to compare."""
-        splits = sorted({(each.dataset, each.split) for each in self.evaluations})
+        splits = sorted({(each.dataset, each.split) for each in self.scored_entries()})
         return [each for each in splits if len(self.entrants_on(*each)) > 1]
 
-    def asked_together(self) -> list[AskedTogether]:
+    def asked_together(self) -> list[list[Entry]]:
         """What one job asks in several ways, also on the split on which a threshold or a question is settled."""
         entries = self.entries()
         settled = [
@@ -148,7 +162,7 @@ class Settings(Section):
         ]
         if isinstance(self.refinement.threshold, str):
             settled += [Entry(entry.entrant, entry.dataset, TUNING_SPLIT) for entry in entries]
-        return [*asked_together([*entries, *settled])]
+        return asked_together([*entries, *settled])
 
     def scored_table(self) -> str:
         """The name of the table that is scored: the refined one where anything is refined."""
@@ -164,6 +178,11 @@ class Settings(Section):
                 raise ValueError(
                     f"{where}.dataset is {evaluation.dataset!r}, which datasets does not describe"
                 )
+            for key in ("choose", "words"):
+                if getattr(evaluation, key) and not self.datasets[evaluation.dataset].has_truth:
+                    raise ValueError(
+                        f"{where}.{key} needs the truth, and datasets.{evaluation.dataset} has none; leave it out"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -173,8 +192,8 @@ class Settings(Section):
                 continue
             if self.datasets[evaluation.dataset].runs is None:
                 raise ValueError(
-                    f"evaluations.{number}.as is {evaluation.segmented!r}, but datasets.{evaluation.dataset} has no "
-                    "runs; say in its sequences how they are recognised"
+                    f"evaluations.{number}.as is {evaluation.segmented!r}, but datasets.{evaluation.dataset} has "
+                    "no runs; say in its sequences how they are recognised"
                 )
             if self.video.propagation == "sa2va-i" and self.models[evaluation.model].sam2 is None:
                 raise ValueError(
@@ -199,12 +218,11 @@ class Settings(Section):
                     f"evaluations.{first} and {where} ask in two ways that would both be called {name!r} "
                     f"({_described(other)}; {_described(entrant)}); rename a question"
                 )
-        entries = self.entries()
-        for each in entries:
-            if entries.count(each) > 1:
+        places = [tuple(each.places.values()) for each in self.entries()]
+        for name, dataset, split in places:
+            if places.count((name, dataset, split)) > 1:
                 raise ValueError(
-                    f"evaluations name {each.entrant.name!r} on the split {each.split!r} of {each.dataset!r} "
-                    "twice; name it once"
+                    f"evaluations name {name!r} on the split {split!r} of {dataset!r} twice; name it once"
                 )
         return self
 
@@ -218,6 +236,18 @@ class Settings(Section):
     def _question(self, evaluation: Evaluation) -> str:
         """What is asked where an evaluation states no question."""
         return self.video.phrase_question if evaluation.segmented else self.inference.question
+
+    @model_validator(mode="after")
+    def _settles_nothing_without_truth(self) -> Self:
+        for number, evaluation in enumerate(self.evaluations):
+            settled = "refinement.threshold" if isinstance(self.refinement.threshold, str) else None
+            settled = f"evaluations.{number}.choose" if evaluation.choose else settled
+            if settled and not self.datasets[evaluation.dataset].has_truth:
+                raise ValueError(
+                    f"{settled} is settled on the split {TUNING_SPLIT!r} of {evaluation.dataset!r}, which has no "
+                    "truth; state a number or one question, or leave that evaluation out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _has_a_fair_threshold(self) -> Self:

@@ -16,6 +16,11 @@ from refvessel.dataset.conversion.phrases import labels_left_out, phrases_of_lab
 from refvessel.dataset.conversion.runs_of_tree import require_common_sizes, write_runs
 from refvessel.dataset.conversion.spool import Spool
 from refvessel.dataset.conversion.truths import TruthRule
+from refvessel.dataset.patients.first_look import (
+    first_look_record,
+    patients_of_first_look,
+    warning_of_first_look,
+)
 from refvessel.dataset.patients.identities import Identified, identify
 from refvessel.dataset.patients.pseudonyms import OriginalNames, Pseudonyms, read_or_create_key
 from refvessel.dataset.patients.sequences import SequenceRule, in_sequences
@@ -25,6 +30,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK, TRUTH
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
@@ -45,6 +51,8 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
 
     Which images are frames of one run: see SequenceRule for `sequences`. The tree then also has the runs, all of
     their frames, in the Ref-VOS layout.
+
+    With `limit`, some patients of each split are taken: see `patients_of_first_look`.
 
     What is refused: see Gates for `near_duplicates` and `trained_on`.
 
@@ -67,6 +75,9 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
     identities = identify(records, rules.origins, rules.splits, names, problems)
     if rules.runs is not None:
         identities = in_sequences(identities, names, problems)
+    everyone = identities
+    if settings.limit is not None:
+        identities = patients_of_first_look(everyone, settings.limit)
     with atomic_directory(output) as tree:
         spool = Spool(tree)
         converted = convert_images(
@@ -84,7 +95,7 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
         require_common_sizes(converted, problems)
         problems.raise_any()
         _require_any(kept, converted, settings)
-        table, collisions = keep_original_names(settings.key_file, output, names, identities, labels)
+        table, collisions = keep_original_names(settings.key_file, output, names, everyone, labels)
         asked = list(dict.fromkeys(labels.values()))
         numbers = _write_tree(tree, kept, spool, asked)
         if rules.runs is not None:
@@ -95,10 +106,12 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
             rules.splits.effective_ratios,
             gate_findings,
             images_not_annotated=len(found) - len(annotated),
-            phrases_without_label=phrases_without_label(labels, records),
+            phrases_without_label=phrases_without_label(labels, records) if settings.has_truth else (),
             runs=None if rules.runs is None else converted,
         )
-        summary = {**_asked(settings), **table, **record, "warnings": record["warnings"] + collisions}
+        looked_at = first_look_record(everyone, identities)
+        warnings = warning_of_first_look(looked_at) + record["warnings"] + collisions
+        summary = {**_asked(settings), **table, **record, FIRST_LOOK: looked_at, "warnings": warnings}
         write_json(tree / DATASET, summary)
     print(told(summary), file=sys.stderr)
     return summary
@@ -117,7 +130,9 @@ class _Rules:
     @classmethod
     def of(cls, settings: Dataset) -> Self:
         return cls(
-            TruthRule(settings.target, settings.include_empty, settings.crossing_outlines),
+            TruthRule(
+                settings.target, settings.include_empty or not settings.has_truth, settings.crossing_outlines
+            ),
             None if settings.runs is None else SequenceRule(settings.runs),
             SplitRule(settings.single_split, settings.splits, settings.split_seed, settings.split_by_frames),
             Origins(settings.patient_pattern, settings.patients, own_splits=settings.splits is None),
@@ -151,6 +166,7 @@ def _asked(settings: Dataset) -> dict[str, Any]:
     """What `dataset.json` says of the settings."""
     return {
         "source_format": settings.format,
+        TRUTH: settings.has_truth,
         "target": settings.target,
         "include_empty": settings.include_empty,
         "crossing_outlines": settings.crossing_outlines,
