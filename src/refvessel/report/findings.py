@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK
 from refvessel.report.compared_models import Comparison
-from refvessel.report.runs import Runs
+from refvessel.report.scored_runs import Runs
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored
 
