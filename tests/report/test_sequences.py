@@ -15,7 +15,7 @@ from refvessel.dataset.tree.run_folders import folder_of_split
 from refvessel.errors import UserError
 from refvessel.report.sequence_figures import spread, typical_sequences
 
-FRAMES = 9  # of each run; of the strip are fewer
+FRAMES = 7  # of each run; of the strip are fewer
 
 
 def run_of(vessel, patient, shake):
