@@ -1,15 +1,19 @@
-"""What many phrases about one image cost beside one: the demo's model on the CPU.
+"""What many phrases about one image cost beside one.
 
-    python benchmarks/phrases.py [--phrases 16] [--rounds 9] [--size 512] [--model FOLDER]
+    python benchmarks/phrases.py [--phrases 16] [--rounds 9] [--size 512]
+    PYTHONPATH=src:tools python benchmarks/phrases.py --family internvl    # on a GPU
 
-Each round segments one image with the first phrase and with all of them, from the file to prediction records, in
-one thread; the rounds take turns, so that a busy machine is busy for both. Loading the model is in neither.
+Each round segments one image with the first phrase and with all of them, from the file to prediction records:
+with the demo's model in one thread of the CPU, or with random weights of an 8B's shapes on a GPU. They take turns,
+so that a busy machine is busy for both. Loading the model is in neither.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +46,23 @@ def seconds(predictor: Predictor, task: ImageTask) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+@contextmanager
+def model_of(arguments: argparse.Namespace) -> Iterator[tuple[Sa2VAModel, Sa2VAProcessor]]:
+    """The demo's model in float32 on the CPU, or random weights of an 8B's shapes on a GPU."""
+    if arguments.family:
+        from full_size import random_model
+
+        yield random_model("cuda", arguments.family)
+        return
+    torch.set_num_threads(1)
+    (checkpoint,), (sam2,) = DEMO.glob("iter_*.pth"), DEMO.glob("sam2_*.pt")
+    layers = {"base_mllm": DEMO / "base_mllm", "sam2": sam2, "checkpoint": checkpoint}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        convert_checkpoint(output=folder, settings=Model.model_validate({**layers, "dtype": "float32"}))
+        yield Sa2VAModel.load(folder, dtype=torch.float32), Sa2VAProcessor.from_pretrained(folder)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -50,25 +71,14 @@ def main() -> None:
     parser.add_argument("--phrases", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, default=512, help="of the image, pixels")
-    parser.add_argument("--model", type=Path, help="Hugging Face folder; default: the demo's, in float32")
+    parser.add_argument("--family", help="internvl, qwen2_5_vl or qwen3_vl: on a GPU, with random weights")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.model or Path(temporary) / "model"
-        if arguments.model is None:
-            (checkpoint,), (sam2,) = DEMO.glob("iter_*.pth"), DEMO.glob("sam2_*.pt")
-            layers = {"base_mllm": DEMO / "base_mllm", "sam2": sam2, "checkpoint": checkpoint}
-            convert_checkpoint(output=folder, settings=Model.model_validate({**layers, "dtype": "float32"}))
-        processor = Sa2VAProcessor.from_pretrained(folder)
-        predictor = make_predictor(Sa2VAModel.load(folder, dtype=torch.float32), processor, 1)
+    with model_of(arguments) as (model, processor), tempfile.TemporaryDirectory() as temporary:
+        predictor = make_predictor(model, processor, 1)
         (one,) = frames(Path(temporary) / "frames", 1, arguments.size, 1)
-        asked = phrases(arguments.phrases)
-        many = ImageTask(
-            tuple(
-                replace(one.expressions[0], sent_id=number, phrase=phrase)
-                for number, phrase in enumerate(asked)
-            )
-        )
+        asked = enumerate(phrases(arguments.phrases))
+        expressions = (replace(one.expressions[0], sent_id=number, phrase=phrase) for number, phrase in asked)
+        many = replace(one, expressions=tuple(expressions))
         for task in (one, many):  # what is done once
             seconds(predictor, task)
         rounds = [(seconds(predictor, one), seconds(predictor, many)) for _ in range(arguments.rounds)]

@@ -33,7 +33,7 @@ def config(*evaluations, **sections):
     names = {each["model"] for each in evaluations}
     return {
         "models": dict.fromkeys(names, DEMO["models"]["demo"]) | sections.pop("models", {}),
-        "datasets": {"demo": DEMO["datasets"]["demo"]},
+        "datasets": {"demo": DEMO["datasets"]["demo"] | {"sequences": "folder"}},
         "evaluations": [{"dataset": "demo", "split": "test"} | each for each in evaluations],
         **sections,
     }
@@ -45,10 +45,10 @@ def names(*evaluations, **sections):
 
 
 def test_a_model_without_questions_goes_by_its_own_name():
-    settings = checked_config(DEMO)
+    settings = checked_config(config({"model": "m"}))
     (entry,) = settings.entries()
-    assert entry.places == {"model": "demo", "dataset": "demo", "split": "test"}
-    assert (entry.entrant.model, entry.entrant.question, entry.entrant.kind) == ("demo", OFFICIAL, "image")
+    assert entry.places == {"model": "m", "dataset": "demo", "split": "test"}
+    assert (entry.entrant.model, entry.entrant.question, entry.entrant.kind) == ("m", OFFICIAL, "image")
     assert settings.asked_together() == []
 
 

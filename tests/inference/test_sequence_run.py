@@ -27,6 +27,7 @@ from refvessel.rle import area, decode
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.video_section import Video
 
+VIDEO = Video()
 EXPRESSIONS = {"10": "vessel", "2": "which vessel?"}
 
 
@@ -39,7 +40,7 @@ def model(tmp_path_factory):
 def run(model, tmp_path):
     """A function that segments a layout: results.json, read."""
 
-    def run(root, *, folder=model, video=Video(), annotations=None, sam2=None, **settings):
+    def run(root, *, folder=model, video=VIDEO, annotations=None, sam2=None, **settings):
         output = tmp_path / "out" / "results.json"
         segment_videos(
             model=folder,

@@ -21,7 +21,7 @@ from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
-from refvessel.report.runs import Runs
+from refvessel.report.scored_runs import Runs
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.sequence_figures import (
     ANIMATION_SUFFIX,

@@ -16,7 +16,7 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
-from refvessel.report.runs import Runs, read_runs
+from refvessel.report.scored_runs import Runs, read_runs
 from refvessel.settings.section import KEY
 
 _NOT_OF_THE_SUMMARY = (
@@ -156,7 +156,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     if artifacts.words and artifacts.words["predictions"]["sha256"] != sources["predictions"]["sha256"]:
         raise UserError(f"{words} was made from other predictions than {files['predictions']}; score again.")
     asked = (artifacts.made_from.get("run") or {}).get("question")
-    if artifacts.choice and artifacts.choice["question"] != asked:
+    if artifacts.choice and asked not in (None, artifacts.choice["question"]):
         raise UserError(f"{files['choice']} names another question than was asked; segment again.")
     return artifacts
 

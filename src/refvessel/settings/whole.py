@@ -59,7 +59,6 @@ class Evaluation(Section):
         f"Choose among the questions on the split `{TUNING_SPLIT}`, by Dice (mean over patients), and evaluate "
         "the chosen one alone, as MODEL-chosen.",
     )
-
     words: Words | bool = setting(
         False,
         "Ask for absent targets, too, and for those of the data set in other words, to find out whether the model "
@@ -179,6 +178,11 @@ class Settings(Section):
                 raise ValueError(
                     f"{where}.dataset is {evaluation.dataset!r}, which datasets does not describe"
                 )
+            for key in ("choose", "words"):
+                if getattr(evaluation, key) and not self.datasets[evaluation.dataset].has_truth:
+                    raise ValueError(
+                        f"{where}.{key} needs the truth, and datasets.{evaluation.dataset} has none; leave it out"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -188,8 +192,8 @@ class Settings(Section):
                 continue
             if self.datasets[evaluation.dataset].runs is None:
                 raise ValueError(
-                    f"evaluations.{number}.as is {evaluation.segmented!r}, but datasets.{evaluation.dataset} has no "
-                    "runs; say in its sequences how they are recognised"
+                    f"evaluations.{number}.as is {evaluation.segmented!r}, but datasets.{evaluation.dataset} has "
+                    "no runs; say in its sequences how they are recognised"
                 )
             if self.video.propagation == "sa2va-i" and self.models[evaluation.model].sam2 is None:
                 raise ValueError(
