@@ -43,8 +43,11 @@ wildcard_constraints:
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/convert.smk"
 include: "workflow/rules/annotate.smk"
+include: "workflow/rules/choose.smk"
 include: "workflow/rules/infer.smk"
+include: "workflow/rules/video.smk"
 include: "workflow/rules/refine.smk"
+include: "workflow/rules/draw.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
@@ -59,8 +62,9 @@ rule all:
         at(artifacts.REPORT),
         # Named although the report needs them: what is missing in the middle is made again, too.
         of_evaluations(at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS)),
+        of_videos(at(artifacts.OF_PREDICTIONS, artifacts.VIDEO_RESULTS)),
         [
             shard
-            for evaluation in settings.evaluations
-            for shard in shard_files(artifacts.SHARD_SUFFIX, **evaluation.canonical())
+            for entry in settings.entries()
+            for shard in shard_files(artifacts.SHARD_SUFFIX, **entry.places)
         ],

@@ -290,8 +290,8 @@ MUTANTS = (
         "inference/segmenter",
         VERIFIED,
         (
-            "features.of(to_device(position, states.device))",
-            "features.of(to_device(position, states.device).roll(1))",
+            "[encoded.index(image) for image in index]",
+            "[encoded.index(image) for image in [index[-1], *index[:-1]]]",
         ),
     ),
     mutant(
@@ -299,8 +299,8 @@ MUTANTS = (
         "inference/segmenter",
         PROBES,
         (
-            "features.of(to_device(position, states.device))",
-            "features.of(to_device(position, states.device).flip(0))",
+            "[encoded.index(image) for image in index]",
+            "[encoded.index(image) for image in index[::-1]]",
         ),
     ),
     # The mask

@@ -104,8 +104,9 @@ def configurations() -> list[Block]:
 
 def run_refvessel(arguments: list[str], inline: bool) -> None:
     """Parse as the application does, and call nothing."""
-    group = typer.main.get_command(app)
-    command = group.commands.get(arguments[0], group)
+    group = command = typer.main.get_command(app)
+    for word in arguments:  # a command may have commands of its own
+        command = getattr(command, "commands", {}).get(word, command)
     if inline or command is group:  # named, perhaps without all that it needs
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert {each for each in arguments if each.startswith("--")} <= known

@@ -40,14 +40,19 @@ class _Parameter:
 
 
 def commands_page() -> str:
-    """The page as Markdown: one section per command, in the order of the help."""
-    return "\n".join([_HEAD, *map(_section, app.registered_commands)])
+    """The page as Markdown: one section per command, in the order of the help, those of groups last."""
+    sections = [_section(command) for command in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        within = group.typer_instance.info.name
+        sections += [_section(command, f"{within} ") for command in group.typer_instance.registered_commands]
+    return "\n".join([_HEAD, *sections])
 
 
-def _section(command: CommandInfo) -> str:
+def _section(command: CommandInfo, within: str = "") -> str:
     function: Callable[..., Any] = command.callback or commands_page
     parameters = sorted(_parameters(function), key=lambda each: (each.is_option, not each.required))
-    name = command.name or function.__name__.replace("_", "-")
+    name = within + (command.name or function.__name__.replace("_", "-"))
     usage = ["refvessel", name, *(_usage(each) for each in parameters if each.required or not each.is_option)]
     if any(each.is_option and not each.required for each in parameters):
         usage.append("[OPTIONS]")

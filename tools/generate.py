@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
@@ -73,9 +73,9 @@ def _lines(name: str, value: Any, field: FieldInfo | None, indent: str) -> Itera
             if named and section is not None:
                 yield f"{indent}  {key}:"
                 for inner, content in each.items():
-                    yield from _lines(inner, content, section.model_fields[inner], f"{indent}    ")
+                    yield from _lines(inner, content, section.fields_by_key()[inner], f"{indent}    ")
             else:
-                yield from _lines(key, each, section.model_fields[key] if section else None, f"{indent}  ")
+                yield from _lines(key, each, section.fields_by_key()[key] if section else None, f"{indent}  ")
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         yield from _with_comment(f"{indent}{name}:", comment, indent)
         yield from (f"{indent}  - {_flow(each)}" for each in value)
@@ -127,7 +127,7 @@ def reference() -> str:
 def _rows(section: type[Section] | None, key: str) -> Iterator[str]:
     if section is None:
         return
-    for name, field in section.model_fields.items():
+    for name, field in section.fields_by_key().items():
         inner = _section(field.annotation)
         absent = field.default is None and issubclass(section, Stated)
         default = "required" if field.is_required() else "" if absent else _default(field)
@@ -197,7 +197,8 @@ def _section(annotation: Any) -> type[Section] | None:
         return bare
     if get_origin(bare) is dict:
         return _section(get_args(bare)[1])
-    return _section(get_args(bare)[0]) if get_origin(bare) is tuple else None
+    held = get_args(bare)[:1] if get_origin(bare) in (tuple, UnionType) else ()
+    return next(map(_section, held), None)
 
 
 def _unit(field: FieldInfo) -> str:

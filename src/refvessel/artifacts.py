@@ -1,7 +1,8 @@
 """The names of the files that one step leaves for the next, and where they lie below the folder of results.
 
-Each name stands here once; what is in a file is its owner's to say. `{model}`, `{dataset}` and `{split}` are keys
-of the configuration, `{part}` is one of a split's shards, such as `1-of-2`.
+Each name stands here once; what is in a file is its owner's to say. `{dataset}` and `{split}` are keys of the
+configuration; `{model}` is one, too, of a checkpoint, and elsewhere the name of an entrant, a model asked in a
+way; `{part}` is one of a split's shards, such as `1-of-2`.
 """
 
 from pathlib import Path
@@ -10,32 +11,44 @@ CONVERSION = "conversion.json"  # in a model's folder
 DATASET = "dataset.json"  # in a data set's tree
 PREDICTIONS = "predictions.parquet"
 REFINED = "refined.parquet"
+VIDEO_RESULTS = "results.json"  # masks of runs, as the official inference writes them
 CASES = "cases.parquet"
 SUMMARY = "summary.json"
 THRESHOLDS = "thresholds.csv"
+WORDS = "words.json"
 COCO_RESULTS = "coco_results.json"
 COCO_TRUTH = "coco_truth.json"
 COMPARISON = "comparison.json"
 RANKING = "ranking.csv"
+MASK_TABLE = "masks.csv"
+VIDEO = "video.json"  # scores of runs
+VIDEO_CASES = "video_cases.parquet"
+VIDEO_COMPARISON = "video_comparison.json"
 
 # Of the files of one shard, which differ in nothing else.
 SHARD_SUFFIX = ".jsonl"
 RUN_SUFFIX = ".run.json"
 LOGITS_SUFFIX = ".logits.npz"
 PROGRESS_SUFFIX = ".progress.json"
+OF_FOLDER = f"shards/{{part}}{SHARD_SUFFIX}"  # of a folder of images, below the folder of what is predicted
 
 # Folders and files below the folder of results.
 OF_CHECKPOINT = "checkpoints/{model}"
 OF_DATASET = "datasets/{dataset}"
 EXPRESSIONS = "expressions/{dataset}/{split}.json"  # what is asked
+SEQUENCES = "sequences/{dataset}/{split}.json"  # what is asked of runs
 OF_PREDICTIONS = "predictions/{model}/{dataset}/{split}"
 OF_SHARDS = f"{OF_PREDICTIONS}/shards"
+OF_WORDS = f"{OF_PREDICTIONS}/words"  # shards of what is asked besides
 OF_SCORES = "scores/{model}/{dataset}/{split}"
+OF_MASKS = "masks/{model}/{dataset}/{split}"  # of data without truth
 OF_COMPARISON = "comparisons/{dataset}/{split}"
 TUNED = "thresholds/{model}/{dataset}.json"
+CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is chosen
 ANSWERS = "answers"
 OF_REPORT = "report"
 DEMO_ANGIOGRAMS = "demo/angiograms"
+DEMO_FILMS = "demo/films"
 
 # What a report's folder holds.
 PAGE = "index.html"

@@ -89,10 +89,15 @@ def share_file(source: Path, target: Path) -> None:
     """The same without room of its own on the disk, where its file system can: of files that only get replaced."""
     with atomic_file(target) as temporary:
         temporary.unlink()
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
+        link_or_copy(source, temporary)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put a file's content at `target`, where nothing is, without room of its own where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def write_json(path: Path, value: Any) -> None:

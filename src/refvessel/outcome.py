@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refvessel.artifacts import OF_SCORES, REPORT, SUMMARY
+from refvessel.artifacts import OF_DATASET, OF_MASKS, OF_SCORES, REPORT, SUMMARY
+from refvessel.dataset.tree.stated_facts import has_truth
 from refvessel.files import read_json
 
 
@@ -18,7 +19,10 @@ def describe_outcome(results: Path, evaluations: Iterable[Mapping[str, str]]) ->
     lines = []
     for each in evaluations:
         summary = results / OF_SCORES.format(**each) / SUMMARY
-        if summary.is_file():
+        masks = results / OF_MASKS.format(**each)
+        if masks.is_dir() and not has_truth(results / OF_DATASET.format(**each)):
+            lines.append(f"{each['model']} on {each['dataset']}, {each['split']}: no truth; masks: {masks}")
+        elif summary.is_file():
             lines += _lines(f"{each['model']} on {each['dataset']}, {each['split']}", read_json(summary))
     report = results / REPORT
     if report.is_file():
@@ -27,8 +31,10 @@ def describe_outcome(results: Path, evaluations: Iterable[Mapping[str, str]]) ->
 
 
 def _lines(name: str, summary: Mapping[str, Any]) -> list[str]:
+    everyone = summary.get("first_look_of_n_patients")
+    some = "" if everyone is None else f" (a first look: not all {everyone})"
     head = (
-        f"{name}: {summary['n_expressions']} expressions of {summary['n_patients']} patients, "
+        f"{name}: {summary['n_expressions']} expressions of {summary['n_patients']} patients{some}, "
         f"{summary['n_failed']} failed; Dice, mean over patients (95% interval):"
     )
     rows = {"all": summary} if len(summary["by_phrase"]) > 1 else {}

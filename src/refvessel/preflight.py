@@ -131,6 +131,9 @@ def _problems_of_splits(settings: Settings) -> Iterator[str]:
         unusable = [*_refusal(where, partial(require_split_name, split))]
         absent = _problem_of_split(settings.datasets[name], name, split, f"{where} is {split!r}")
         yield from unusable or absent
+        if evaluation.choose:
+            why = f"evaluations.{number} chooses its question on the split {TUNING_SPLIT!r}"
+            yield from _problem_of_split(settings.datasets[name], name, TUNING_SPLIT, why)
     if isinstance(settings.refinement.threshold, str):
         for name in settings.evaluated("dataset"):
             why = f"refinement.threshold is tuned on the split {TUNING_SPLIT!r}"

@@ -83,7 +83,7 @@ def test_the_truth_is_darker_than_what_surrounds_it(angiograms):
 
 
 def test_what_is_drawn_and_its_truth_lie_on_the_same_pixels():
-    tree = module._patient(7, 4)[0]
+    tree = module.scene_of(7, 4).tree
     drawn = np.maximum.reduce([module._thickness(tube) for tube in tree]) > 0
     truth = _truth([tube.polygon() for tube in tree])
 

@@ -28,6 +28,7 @@ convert_checkpoint = _stage("checkpoint.convert", "convert_checkpoint", Model, "
 convert_dataset = _stage("dataset.conversion.annotate", "convert_dataset", Dataset, "dataset")
 segment_shard = _stage("inference.run", "segment_shard", Inference, "inference")
 refine_predictions = _stage("predictions.refinement", "refine_predictions", Refinement, "refinement")
+choose_question = _stage("evaluation.choosing", "choose_question", Scores, "scores")
 tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 
@@ -40,5 +41,7 @@ def score_cases(*arguments: Any, **options: Any) -> Any:
 
 score = _stage("evaluation.scoring", "score", Scores, "scores")
 score_split = _stage("evaluation.split_scoring", "score_split", Scores, "scores")
+score_sequences = _stage("evaluation.sequence_scoring", "score_sequences", Scores, "scores")
+compare_sequences = _stage("evaluation.sequence_comparing", "compare_sequences", Scores, "scores")
 compare_models = _stage("evaluation.comparing", "compare_models", Scores, "scores")
 render_report = _stage("report.render", "render_report", Privacy, "privacy")

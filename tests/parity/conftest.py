@@ -48,8 +48,8 @@ def segment() -> Callable[..., Segmented]:
         states = torch.zeros(0, model.config.llm_config.hidden_size)
         decoded = [(states, model.no_masks().logits, model.no_masks().iou_scores)]
 
-        def noted(features, seg_states):
-            masks = decode(features, seg_states)
+        def noted(features, seg_states, images):
+            masks = decode(features, seg_states, images)
             decoded.append((seg_states, masks.logits, masks.iou_scores))
             return masks
 

@@ -71,6 +71,23 @@ def test_a_threshold_is_tuned_on_val_and_the_refined_masks_are_scored(start, tmp
     assert planned["tune_threshold"] == planned["refine_predictions"] == planned["score_cases"] == 1
 
 
+def test_questions_share_a_job_and_the_one_chosen_on_val_is_asked_alone(start, tmp_path):
+    questions = {"a": "<image> {phrase}", "b": "{phrase} <image>"}
+
+    def change(config):
+        config["inference"]["shards"] = 1
+        (alone,) = config["evaluations"]
+        asked = alone | {"questions": questions}
+        config["evaluations"] = [alone, asked | {"words": {"absent": ["bone"]}}, asked | {"choose": "val"}]
+
+    planned = planned_rules(start(tmp_path / "run", change))
+    assert planned["convert_checkpoint"] == 1
+    assert planned["segment_questions_1"] == planned["segment_questions_2"] == 1  # on test and on val
+    assert planned["segment_shard"] == planned["choose_question"] == 1
+    assert planned["gather_predictions"] == 4 + 2
+    assert planned["score_cases"] == 4  # demo, demo-a, demo-b, demo-chosen
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

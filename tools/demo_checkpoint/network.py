@@ -47,7 +47,7 @@ _GROUNDING = {
     "hidden_dim": 128,
     "mask_decoder_mlp_dim": 256,
     "iou_head_hidden_dim": 64,
-    "memory_dim": 32,
+    "memory_dim": 64,  # what SAM2's memory attention takes
     "memory_attention_layers": 1,
     "memory_attention_mlp_dim": 128,
     "memory_fuser_mlp_dim": 128,

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 from refvessel import artifacts
 from refvessel.code import code_hash
@@ -13,10 +14,29 @@ PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
 
 def at(*parts, **names):
     """A path below the results, of which some names are known."""
-    path = os.path.join("<results>", *parts)
+    return filled(os.path.join("<results>", *parts), **names)
+
+
+def filled(path, **names):
+    """A path of which some names are known."""
     for wildcard, name in names.items():
         path = path.replace(f"{{{wildcard}}}", name)
     return path
+
+
+def knowing(function, places):
+    """An input function of a rule in whose wildcards these are missing, since they are known."""
+    return lambda wildcards: function(
+        SimpleNamespace(**dict(wildcards.items()) | places)
+    )
+
+
+# Entrant, data set and split -> all that one job asks, where it asks several questions.
+ASKED_TOGETHER = {
+    tuple(entry.places.values()): [each.places for each in together]
+    for together in settings.asked_together()
+    for entry in together
+}
 
 
 def code_of(rule):
@@ -33,6 +53,54 @@ def model_layers(wildcards):
     model = model_settings(wildcards).canonical()
     names = ("folder", "base_mllm", "sam2", "pretrained", "checkpoint")
     return {name: model[name] for name in names if model[name]}
+
+
+def checkpoint_of_entrant(wildcards):
+    """The folder of the model that an entrant asks; `{model}` is the entrant's name."""
+    return at(artifacts.OF_CHECKPOINT, model=settings.entrants()[wildcards.model].model)
+
+
+def questions_of_entrants(places):
+    """What each of the entrants that a job asks is asked, or the only one; None where a file says it."""
+    names = [each["model"] for each in places if each]
+    return lambda wildcards: [
+        settings.entrants()[name].question for name in names or [wildcards.model]
+    ]
+
+
+def entrants_by(kind):
+    """The names of the entrants that see each image alone, or the frames of runs as a video."""
+    known = settings.entrants().values()
+    return [each.name for each in known if each.kind == kind]
+
+
+def sam2_of_entrant(wildcards):
+    """SAM2's own checkpoint, where that propagates."""
+    sam2 = settings.models[settings.entrants()[wildcards.model].model].sam2
+    return {"sam2": str(sam2)} if settings.video.propagation == "sa2va-i" else {}
+
+
+def of_videos(pattern):
+    """One path per split on which frames are segmented as videos."""
+    videos = [entry for entry in settings.entries() if entry.entrant.kind == "video"]
+    return [pattern.format(**entry.places) for entry in videos]
+
+
+def any_of(names):
+    """A pattern of these names."""
+    return "|".join(names) or "(?!)"
+
+
+def candidates_of(wildcards):
+    """The names of the entrants among whose questions an entrant's is chosen; mostly none."""
+    return [each.name for each in settings.entrants()[wildcards.model].candidates]
+
+
+def chosen_question(wildcards):
+    """The file of an entrant's chosen question, where it is chosen."""
+    names = {"model": wildcards.model, "dataset": wildcards.dataset}
+    file = at(artifacts.CHOSEN, **names)
+    return {"question": file} if candidates_of(wildcards) else {}
 
 
 def layers_state(wildcards):
@@ -61,11 +129,10 @@ def dataset_state(wildcards):
     return state_of_data(dataset_settings(wildcards).canonical(), with_root=not made)
 
 
-def of_evaluations(pattern):
-    """One path per evaluation; the pattern has {model}, {dataset} and {split}."""
-    return [
-        pattern.format(**evaluation.canonical()) for evaluation in settings.evaluations
-    ]
+def of_evaluations(pattern, entries=None):
+    """One path per entrant and split, of all or of these; the pattern has {model}, {dataset} and {split}."""
+    entries = settings.entries() if entries is None else entries
+    return [pattern.format(**entry.places) for entry in entries]
 
 
 def key_files():
@@ -83,20 +150,70 @@ def listed_expressions(wildcards):
     return checkpoints.list_expressions.get(**asked).output[0]
 
 
-def shard_files(suffix, model, dataset, split):
-    """The files of a split's shards with this suffix."""
-    folder = artifacts.OF_SHARDS.format(model=model, dataset=dataset, split=split)
-    count = number_of_shards(RESULTS / folder, SHARDS)
+def listed_sequences(wildcards):
+    """The same of a split's runs."""
+    asked = {"dataset": wildcards.dataset, "split": wildcards.split}
+    return checkpoints.list_sequences.get(**asked).output[0]
+
+
+def shard_files(suffix, **places):
+    """The files of a split's shards with this suffix; those of entrants that are asked together are as many."""
+    folder = artifacts.OF_SHARDS.format(**places)
+    together = ASKED_TOGETHER.get(tuple(places.values()), [places])
+    count = number_of_shards(
+        RESULTS / artifacts.OF_SHARDS.format(**together[0]), SHARDS
+    )
     return [
         at(folder, f"{number}-of-{count}{suffix}") for number in range(1, count + 1)
     ]
 
 
+def shards_of_a_job(suffix, together, folder=artifacts.OF_SHARDS):
+    """The files with this suffix that one job writes, of each of the entrants that it asks."""
+    return [at(folder, f"{{part}}{suffix}", **places) for places in together]
+
+
+def words_of_a_job(together):
+    """Where a job writes what it is asked besides, by the name of the output; none where it is asked nothing."""
+    places = [entry.places for entry in together or () if entry.words]
+    files = shards_of_a_job(artifacts.SHARD_SUFFIX, places, artifacts.OF_WORDS)
+    return {"words": files} if files else {}
+
+
+def words_of_a_split(wildcards):
+    """The answers to what an entrant was asked besides, by the name of the input; mostly none."""
+    if not words_settings(wildcards):
+        return {}
+    shards = each_shard(artifacts.SHARD_SUFFIX)(wildcards)
+    names = [os.path.basename(shard) for shard in shards]
+    places = dict(wildcards.items())
+    return {"words": [at(artifacts.OF_WORDS, name, **places) for name in names]}
+
+
+def words_settings(wildcards):
+    """What an entrant is asked besides; None where it is asked nothing."""
+    asked = [
+        entry.words
+        for entry in settings.entries()
+        if entry.places == dict(wildcards.items())
+    ]
+    return asked[0].canonical() if asked and asked[0] else None
+
+
 def each_shard(suffix, split=None):
     """The same as an input function, of the split of a rule's wildcards or of this one."""
     return lambda wildcards: shard_files(
-        suffix, wildcards.model, wildcards.dataset, split or wildcards.split
+        suffix,
+        model=wildcards.model,
+        dataset=wildcards.dataset,
+        split=split or wildcards.split,
     )
+
+
+def answer_settings():
+    """What can change an answer, besides its question."""
+    results = settings.inference.result_settings()
+    return {name: value for name, value in results.items() if name != "question"}
 
 
 def where_logits_are_stored(**files):
@@ -121,8 +238,26 @@ def tuned_threshold(wildcards):
 
 
 def comparisons(pattern):
-    """One path per split on which several models are evaluated; the pattern has {dataset} and {split}."""
+    """One path per split on which several are compared; the pattern has {dataset} and {split}."""
     return [
         pattern.format(dataset=dataset, split=split)
         for dataset, split in settings.compared_splits()
+    ]
+
+
+def of_sequences(pattern):
+    """One path per entrant and split whose data set has runs; the pattern as in `of_evaluations`."""
+    return [
+        pattern.format(**entry.places)
+        for entry in settings.scored_entries()
+        if settings.datasets[entry.dataset].runs
+    ]
+
+
+def sequence_comparisons(pattern):
+    """The same of splits on which several are compared; the pattern has {dataset} and {split}."""
+    return [
+        pattern.format(dataset=dataset, split=split)
+        for dataset, split in settings.compared_splits()
+        if settings.datasets[dataset].runs
     ]

@@ -11,3 +11,18 @@ rule generate_demo_angiograms:
         code=code_of("generate_demo_angiograms"),
     script:
         "../scripts/generate_demo_angiograms.py"
+
+
+rule generate_demo_films:
+    output:
+        directory(at(artifacts.DEMO_FILMS)),
+    log:
+        "<logs>/demo/films.log",
+    benchmark:
+        "<benchmarks>/demo/films.tsv"
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        code=code_of("generate_demo_films"),
+    script:
+        "../scripts/generate_demo_films.py"

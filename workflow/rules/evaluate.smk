@@ -1,5 +1,6 @@
 rule score_cases:
     input:
+        unpack(words_of_a_split),
         **where_logits_are_stored(logits=each_shard(artifacts.LOGITS_SUFFIX)),
         predictions=scored_predictions(),
         dataset=at(artifacts.OF_DATASET),
@@ -39,6 +40,17 @@ rule score_cases:
                 "file": "summary",
             },
         ),
+        words=report(
+            at(artifacts.OF_SCORES, artifacts.WORDS),
+            caption="../report/words.rst",
+            category="Scores",
+            labels={
+                "model": "{model}",
+                "dataset": "{dataset}",
+                "split": "{split}",
+                "file": "words",
+            },
+        ),
         coco_results=at(artifacts.OF_SCORES, artifacts.COCO_RESULTS),
         coco_truth=at(artifacts.OF_SCORES, artifacts.COCO_TRUTH),
     log:
@@ -48,6 +60,7 @@ rule score_cases:
     threads: 2
     params:
         settings=scoring_settings("empty_cases", "nsd_tolerance", "bootstrap_draws"),
+        words=words_settings,
         code=code_of("score_cases"),
     script:
         "../scripts/score_cases.py"
@@ -63,7 +76,7 @@ rule compare_models:
                 dataset=wildcards.dataset,
                 split=wildcards.split,
             )
-            for model in settings.models_on(wildcards.dataset, wildcards.split)
+            for model in settings.entrants_on(wildcards.dataset, wildcards.split)
         ],
     output:
         comparison=report(
@@ -83,8 +96,72 @@ rule compare_models:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        models=lambda wildcards: settings.models_on(wildcards.dataset, wildcards.split),
+        models=lambda wildcards: settings.entrants_on(
+            wildcards.dataset, wildcards.split
+        ),
         settings=scoring_settings("compared", "bootstrap_draws"),
         code=code_of("compare_models"),
     script:
         "../scripts/compare_models.py"
+
+
+rule score_sequences:
+    input:
+        cases=at(artifacts.OF_SCORES, artifacts.CASES),
+        dataset=at(artifacts.OF_DATASET),
+    output:
+        video=report(
+            at(artifacts.OF_SCORES, artifacts.VIDEO),
+            caption="../report/video.rst",
+            category="Scores",
+            labels={
+                "model": "{model}",
+                "dataset": "{dataset}",
+                "split": "{split}",
+                "file": "video",
+            },
+        ),
+        cases=at(artifacts.OF_SCORES, artifacts.VIDEO_CASES),
+    log:
+        "<logs>/evaluate/{model}/{dataset}/{split}.video.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    threads: 2
+    params:
+        settings=scoring_settings("bootstrap_draws"),
+        code=code_of("score_sequences"),
+    script:
+        "../scripts/score_sequences.py"
+
+
+rule compare_sequences:
+    input:
+        cases=lambda wildcards: [
+            at(
+                artifacts.OF_SCORES,
+                artifacts.VIDEO_CASES,
+                model=model,
+                dataset=wildcards.dataset,
+                split=wildcards.split,
+            )
+            for model in settings.entrants_on(wildcards.dataset, wildcards.split)
+        ],
+    output:
+        comparison=report(
+            at(artifacts.OF_COMPARISON, artifacts.VIDEO_COMPARISON),
+            caption="../report/video.rst",
+            category="Comparisons",
+            labels={"dataset": "{dataset}", "split": "{split}", "file": "video"},
+        ),
+    log:
+        "<logs>/compare/{dataset}/{split}.video.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        models=lambda wildcards: settings.entrants_on(
+            wildcards.dataset, wildcards.split
+        ),
+        settings=scoring_settings("bootstrap_draws"),
+        code=code_of("compare_sequences"),
+    script:
+        "../scripts/compare_sequences.py"

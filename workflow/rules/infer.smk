@@ -15,31 +15,49 @@ checkpoint list_expressions:
         "../scripts/list_expressions.py"
 
 
-rule segment_shard:
-    input:
-        expressions=listed_expressions,
-        model=at(artifacts.OF_CHECKPOINT),
-        dataset=ancient(at(artifacts.OF_DATASET)),
-    output:
-        **where_logits_are_stored(
-            logits=at(artifacts.OF_SHARDS, f"{{part}}{artifacts.LOGITS_SUFFIX}")
-        ),
-        shard=at(artifacts.OF_SHARDS, f"{{part}}{artifacts.SHARD_SUFFIX}"),
-        run=at(artifacts.OF_SHARDS, f"{{part}}{artifacts.RUN_SUFFIX}"),
-    log:
-        "<logs>/infer/{model}/{dataset}/{split}/{part}.log",
-    benchmark:
-        "<benchmarks>/infer/{model}/{dataset}/{split}/{part}.tsv"
-    conda:
-        "../../envs/refvessel.yaml"
-    threads: settings.inference.threads
-    resources:
-        gpu=settings.inference.gpus_per_job,
-    params:
-        settings=settings.inference.result_settings(),
-        code=code_of("segment_shard"),
-    script:
-        "../scripts/segment_shard.py"
+# Whatever is asked alone; and a rule for each split about which a model is asked several questions, or in other words
+# besides: one job looks at each image once, and answers them all.
+for number, together in enumerate([None, *settings.asked_together()]):
+    places = [entry.places for entry in together] if together else [{}]
+
+    rule:
+        name:
+            f"segment_questions_{number}" if together else "segment_shard"
+        input:
+            unpack(knowing(chosen_question, places[0])),
+            expressions=knowing(listed_expressions, places[0]),
+            model=knowing(checkpoint_of_entrant, places[0]),
+            dataset=ancient(at(artifacts.OF_DATASET, **places[0])),
+        output:
+            **words_of_a_job(together),
+            **where_logits_are_stored(
+                logits=shards_of_a_job(artifacts.LOGITS_SUFFIX, places)
+            ),
+            shards=shards_of_a_job(artifacts.SHARD_SUFFIX, places),
+            runs=shards_of_a_job(artifacts.RUN_SUFFIX, places),
+        log:
+            filled("<logs>/infer/{model}/{dataset}/{split}/{part}.log", **places[0]),
+        benchmark:
+            filled(
+                "<benchmarks>/infer/{model}/{dataset}/{split}/{part}.tsv", **places[0]
+            )
+        wildcard_constraints:
+            model=any_of(entrants_by("image")),
+        conda:
+            "../../envs/refvessel.yaml"
+        threads: settings.inference.threads
+        resources:
+            gpu=settings.inference.gpus_per_job,
+        params:
+            questions=questions_of_entrants(places),
+            words=[entry.words and entry.words.canonical() for entry in together or ()],
+            settings=answer_settings(),
+            code=code_of("segment_shard"),
+        script:
+            "../scripts/segment_shard.py"
+
+    if together:
+        workflow.ruleorder(f"segment_questions_{number}", "segment_shard")
 
 
 rule gather_predictions:

@@ -1,19 +1,38 @@
 rule render_report:
     input:
         **where_logits_are_stored(
-            thresholds=of_evaluations(at(artifacts.OF_SCORES, artifacts.THRESHOLDS))
+            thresholds=of_evaluations(
+                at(artifacts.OF_SCORES, artifacts.THRESHOLDS), settings.scored_entries()
+            )
         ),
-        cases=of_evaluations(at(artifacts.OF_SCORES, artifacts.CASES)),
-        summaries=of_evaluations(at(artifacts.OF_SCORES, artifacts.SUMMARY)),
+        questions=[
+            at(artifacts.CHOSEN, **entry.places)
+            for entry in settings.entries()
+            if entry.entrant.candidates
+        ],
+        words=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.WORDS), settings.scored_entries()
+        ),
+        cases=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.CASES), settings.scored_entries()
+        ),
+        summaries=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.SUMMARY), settings.scored_entries()
+        ),
+        masks=of_evaluations(at(artifacts.OF_MASKS), settings.unscored_entries()),
         predictions=of_evaluations(scored_predictions()),
         datasets=[
             at(artifacts.OF_DATASET, dataset=name)
             for name in settings.evaluated("dataset")
         ],
         comparisons=comparisons(at(artifacts.OF_COMPARISON, artifacts.COMPARISON)),
+        videos=of_sequences(at(artifacts.OF_SCORES, artifacts.VIDEO)),
+        video_comparisons=sequence_comparisons(
+            at(artifacts.OF_COMPARISON, artifacts.VIDEO_COMPARISON)
+        ),
         checkpoints=[
-            at(artifacts.OF_CHECKPOINT, model=name)
-            for name in settings.evaluated("model")
+            at(artifacts.OF_CHECKPOINT, model=entry.entrant.model)
+            for entry in settings.entries()
         ],
     output:
         index=report(
@@ -30,7 +49,7 @@ rule render_report:
         ),
         figures=report(
             directory(at(artifacts.OF_REPORT, artifacts.FIGURES)),
-            patterns=["{figure}.svg"],
+            patterns=["{figure}.svg", "{figure}.webp"],
             caption="../report/figures.rst",
             category="Figures",
             labels={"figure": "{figure}"},
@@ -41,9 +60,10 @@ rule render_report:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        evaluations=[one.canonical() for one in settings.evaluations],
+        evaluations=[entry.places for entry in settings.entries()],
+        scored=[tuple(entry.places.values()) for entry in settings.scored_entries()],
+        chosen=[bool(entry.entrant.candidates) for entry in settings.entries()],
         dataset_names=settings.evaluated("dataset"),
-        model_names=settings.evaluated("model"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
         private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",

@@ -9,16 +9,27 @@ from refvessel.settings.privacy_section import Privacy
 from refvessel.workflow import logged
 
 given, params = snakemake.input, snakemake.params
+scores = {tuple(names): Path(cases).parent for names, cases in zip(params.scored, given.cases, strict=True)}
+questions = map(Path, given.get("questions", []))
 evaluations = [
-    Evaluation(**names, scores_dir=Path(cases).parent, predictions=Path(predictions))
-    for names, cases, predictions in zip(params.evaluations, given.cases, given.predictions, strict=True)
+    Evaluation(
+        **names,
+        scores_dir=scores.get(tuple(names.values())),  # none where there is no truth
+        predictions=Path(predictions),
+        choice=next(questions) if chosen else None,
+    )
+    for names, predictions, chosen in zip(
+        params.evaluations, given.predictions, params.chosen, strict=True
+    )
 ]
 datasets = dict(zip(params.dataset_names, map(Path, given.datasets), strict=True))
 with logged(snakemake.log[0]):
     render_report(
         evaluations=evaluations,
         output=Path(snakemake.output.index).parent,
-        checkpoints=dict(zip(params.model_names, map(Path, given.checkpoints), strict=True)),
+        checkpoints={
+            each.model: Path(folder) for each, folder in zip(evaluations, given.checkpoints, strict=True)
+        },
         comparisons=[Path(path) for path in given.comparisons],
         name_tables=[table_of_tree(datasets[name], Path(key)) for name, key in params.key_files.items()],
         settings=Privacy.model_validate(params.settings),

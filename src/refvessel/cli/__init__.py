@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 from refvessel.cli import (  # noqa: F401  (their commands join the application)
+    caption_command,
     checkpoint_commands,
     data_commands,
+    gcg_command,
+    official_commands,
+    predict_command,
     prediction_commands,
     report_command,
     score_commands,

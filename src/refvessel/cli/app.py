@@ -45,6 +45,11 @@ class _Application(typer.Typer):
 app = _Application(name="refvessel", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def group(name: str, doc: str) -> typer.Typer:
+    """A command that has commands of its own."""
+    return _Application(name=name, help=doc, cls=_Group, no_args_is_help=True)
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         print(f"refvessel {__version__}")

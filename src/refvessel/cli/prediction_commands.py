@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from refvessel.cli.app import app
+from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
 from refvessel.cores import usable_cores
 from refvessel.errors import UserError
@@ -93,6 +94,29 @@ def tune_threshold(
         f"{tuned['threshold']}: mean {tuned['score']} {tuned['mean']:.4f}, "
         f"at {MODEL_THRESHOLD} {tuned['mean_at_half']:.4f}, of {tuned['n_expressions']} expressions"
     )
+
+
+@app.command("choose-question")
+@with_sections(settings=Options(Scores, "scores", only=("bootstrap_draws",)))
+def choose_question(
+    settings: Scores,
+    predictions: Annotated[
+        list[str],
+        typer.Argument(help=f"NAME=predictions.parquet of each question, of the split {TUNING_SPLIT}."),
+    ],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented.")],
+    output: Annotated[Path, typer.Option(help="JSON file to write.")],
+) -> None:
+    """Find the question that scores best on one split, to be asked on another."""
+    from refvessel.evaluation.choosing import choose_question
+
+    named = {name: Path(path) for name, path in pairs(predictions, "NAME=predictions.parquet").items()}
+    chosen = choose_question(candidates=named, dataset=dataset, output=output, settings=settings)
+    means = {each["name"]: each["dice_patient_mean"] for each in chosen["candidates"]}
+    told = ", ".join(
+        f"{name} {'undefined' if mean is None else f'{mean:.4f}'}" for name, mean in means.items()
+    )
+    print(f"{chosen['name']}: {chosen['question']!r}; Dice, mean over patients: {told}")
 
 
 @app.command()

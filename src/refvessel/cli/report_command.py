@@ -31,7 +31,7 @@ def render(settings: Settings, output: Path | None) -> None:
     from refvessel.report.sections import Evaluation
 
     results = Path(settings.pathvars.apply("<results>"))
-    names = [each.canonical() for each in settings.evaluations]
+    entries = settings.entries()
     datasets = {
         name: results / artifacts.OF_DATASET.format(dataset=name) for name in settings.evaluated("dataset")
     }
@@ -39,15 +39,21 @@ def render(settings: Settings, output: Path | None) -> None:
     render_report(
         evaluations=[
             Evaluation(
-                **each,
-                scores_dir=results / artifacts.OF_SCORES.format(**each),
-                predictions=results / artifacts.OF_PREDICTIONS.format(**each) / settings.scored_table(),
+                **each.places,
+                scores_dir=results / artifacts.OF_SCORES.format(**each.places)
+                if settings.datasets[each.dataset].has_truth
+                else None,
+                predictions=results
+                / artifacts.OF_PREDICTIONS.format(**each.places)
+                / settings.scored_table(),
+                choice=results / artifacts.CHOSEN.format(**each.places) if each.entrant.candidates else None,
             )
-            for each in names
+            for each in entries
         ],
         output=output or results / artifacts.OF_REPORT,
         checkpoints={
-            name: results / artifacts.OF_CHECKPOINT.format(model=name) for name in settings.evaluated("model")
+            each.entrant.name: results / artifacts.OF_CHECKPOINT.format(model=each.entrant.model)
+            for each in entries
         },
         datasets=datasets,
         comparisons=[

@@ -9,7 +9,7 @@ from refvessel.cli.app import app
 from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
 from refvessel.settings.inference_section import Inference
-from refvessel.settings.scores_section import Scores
+from refvessel.settings.scores_section import Protocol, Scores
 
 
 @app.command()
@@ -28,6 +28,10 @@ def score(
         list[Path] | None,
         typer.Option(help="Logits of a shard, for AUC and its like; repeated, those of all shards."),
     ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(help="Whose reading of the tree is scored; the summary has the cIoU and gIoU of both."),
+    ] = Protocol.OWN,
     threads: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
 ) -> None:
     """Score predictions against the tree's truth."""
@@ -40,6 +44,7 @@ def score(
         output=output,
         logits=logits or (),
         settings=settings,
+        protocol=protocol,
         max_failures=inference.max_failures,
         threads=threads,
     )
@@ -59,3 +64,35 @@ def compare(
 
     paths = {name: Path(path) for name, path in pairs(cases, "MODEL=cases.parquet").items()}
     compare_models(cases=paths, output=output, settings=settings)
+
+
+@app.command()
+@with_sections(settings=Options(Scores, "scores", only=("bootstrap_draws",)))
+def score_sequences(
+    settings: Scores,
+    cases: Annotated[Path, typer.Option(help="cases.parquet of `refvessel score`.")],
+    dataset: Annotated[Path, typer.Option(help="The tree that was segmented, which has runs.")],
+    split: Annotated[str, typer.Option(help="The split that was segmented.")],
+    output: Annotated[Path, typer.Option(help="Folder to write video_cases.parquet and video.json into.")],
+    threads: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+) -> None:
+    """Score the runs of a split: J, F, and how steady the masks are."""
+    from refvessel.evaluation import sequence_scoring
+
+    sequence_scoring.score_sequences(
+        cases=cases, dataset=dataset, split=split, output=output, settings=settings, threads=threads
+    )
+
+
+@app.command()
+@with_sections(settings=Options(Scores, "scores", only=("bootstrap_draws",)))
+def compare_sequences(
+    settings: Scores,
+    cases: Annotated[list[str], typer.Argument(help="MODEL=video_cases.parquet, two or more.")],
+    output: Annotated[Path, typer.Option(help="Folder to write video_comparison.json into.")],
+) -> None:
+    """Compare models on the same runs: paired tests of the scores of sequences."""
+    from refvessel.evaluation import sequence_comparing
+
+    paths = {name: Path(path) for name, path in pairs(cases, "MODEL=video_cases.parquet").items()}
+    sequence_comparing.compare_sequences(cases=paths, output=output, settings=settings)

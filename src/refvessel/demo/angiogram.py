@@ -9,6 +9,7 @@ The same (seed, patient, frame) always gives the same angiogram.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -31,62 +32,127 @@ class Angiogram:
     polygons: dict[str, list[np.ndarray]]
 
 
+class Scene(NamedTuple):
+    """What stays of a patient from frame to frame.
+
+    The tree at rest, the catheter's entry (x, y) and radius, and `background`, (512, 512) float32: the attenuation
+    of all but contrast agent and catheter.
+    """
+
+    tree: list[Tube]
+    entry: np.ndarray
+    catheter_radius: float
+    background: np.ndarray
+
+
+class Motion(NamedTuple):
+    """How far the heart has moved: turned by `angle`, scaled, shifted, and bent along two waves.
+
+    `shift`, `bend` and `phase` are (2,) float64; a share of a motion is the same motion, less far.
+    """
+
+    angle: float
+    scale: float
+    shift: np.ndarray
+    bend: np.ndarray
+    phase: np.ndarray
+
+    def share(self, amount: float) -> "Motion":
+        """The way to this motion, from 0 (at rest) to 1."""
+        scale = 1 + amount * (self.scale - 1)
+        return Motion(amount * self.angle, scale, amount * self.shift, amount * self.bend, self.phase)
+
+    def of(self, tree: list[Tube]) -> list[Tube]:
+        """The tree where this motion takes it."""
+        rotation = self.scale * np.array(
+            [[np.cos(self.angle), -np.sin(self.angle)], [np.sin(self.angle), np.cos(self.angle)]]
+        )
+        centre = SIZE / 2
+
+        def move(points: np.ndarray) -> np.ndarray:
+            bent = points + self.bend * np.sin(points[:, ::-1] * (2 * np.pi / 400) + self.phase)
+            return (bent - centre) @ rotation.T + centre + self.shift
+
+        return [Tube(move(tube.points), tube.radius, tube.path) for tube in tree]
+
+
 def angiogram(seed: int, patient: int, frame: int) -> Angiogram:
     """Frame `frame` of patient `patient`: every frame has its own heart beat, contrast filling and noise."""
-    tree, entry, catheter_radius, background = _patient(seed, patient)
+    scene = scene_of(seed, patient)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient, frame)))
-    moved = _beat(rng, tree)
-    filled = _fill(rng, moved, frame)
-    first, second = moved[0].points[:2]
-    heading = (second - first) / np.linalg.norm(second - first)
-    tube = catheter(entry, first, heading, catheter_radius)
+    tree = _drawn_motion(rng).of(scene.tree)
+    front = np.inf
+    if frame == 0:  # nothing or a part in a patient's first frame, all later on
+        front = 0.0 if rng.random() < 0.4 else rng.uniform(150, 400)
+    contrast, wall = drawn_exposure(rng)
+    return expose(rng, scene, tree, fill(tree, front), contrast, wall)
 
+
+def drawn_exposure(rng: np.random.Generator) -> tuple[float, float]:
+    """How much contrast agent and the catheter's wall attenuate, as factors of what is drawn."""
+    return rng.uniform(0.17, 0.22), rng.uniform(0.45, 0.6)
+
+
+def expose(
+    rng: np.random.Generator,
+    scene: Scene,
+    tree: list[Tube],
+    filled: list[Tube],
+    contrast: float,
+    wall: float,
+) -> Angiogram:
+    """The angiogram of a moment.
+
+    Args:
+        rng: of blur and noise.
+        scene: the patient.
+        tree: where the vessels are; the catheter ends in the first.
+        filled: what of them holds contrast agent.
+        contrast: attenuation of the contrast agent.
+        wall: attenuation of the catheter's wall.
+    """
+    first, second = tree[0].points[:2]
+    heading = (second - first) / np.linalg.norm(second - first)
+    tube = catheter(scene.entry, first, heading, scene.catheter_radius)
     vessels = np.sqrt(sum((_thickness(vessel) ** 2 for vessel in filled), np.zeros((SIZE, SIZE), np.float32)))
-    attenuation = background + rng.uniform(0.17, 0.22) * vessels**0.6 + rng.uniform(0.45, 0.6) * _walls(tube)
+    attenuation = scene.background + contrast * vessels**0.6 + wall * _walls(tube)
     polygons = {"vessel": [vessel.polygon() for vessel in filled], "catheter": [tube.polygon()]}
-    return Angiogram(_expose(rng, attenuation), polygons)
+    return Angiogram(_detected(rng, attenuation), polygons)
 
 
 @lru_cache(maxsize=4)
-def _patient(seed: int, patient: int) -> tuple[list[Tube], np.ndarray, float, np.ndarray]:
+def scene_of(seed: int, patient: int) -> Scene:
+    """The scene of patient `patient`."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient,)))
     tree = coronary_tree(rng)
     ostium = tree[0].points[0]
     behind = np.sign(ostium[0] - tree[0].points[1, 0])  # a catheter comes from behind the vessel's opening
     entry = np.array([np.clip(ostium[0] + behind * rng.uniform(-10, 120), 30, SIZE - 30), -6.0])
-    return tree, entry, rng.uniform(3.3, 4.3), _background(rng)
+    return Scene(tree, entry, rng.uniform(3.3, 4.3), _background(rng))
 
 
-def _beat(rng: np.random.Generator, tree: list[Tube]) -> list[Tube]:
-    """The tree turned, scaled, shifted and bent a little, as the heart moves between two frames."""
+def _drawn_motion(rng: np.random.Generator) -> Motion:
+    """A little of everything, as the heart moves between two frames."""
     angle, scale = rng.normal(0, 0.04), rng.uniform(0.94, 1.03)
-    rotation = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shift, bend = rng.normal(0, 5, size=2), rng.normal(0, 4, size=2)
-    phase = rng.uniform(0, 2 * np.pi, size=2)
-    centre = SIZE / 2
-
-    def move(points: np.ndarray) -> np.ndarray:
-        bent = points + bend * np.sin(points[:, ::-1] * (2 * np.pi / 400) + phase)
-        return (bent - centre) @ rotation.T + centre + shift
-
-    return [Tube(move(tube.points), tube.radius, tube.path) for tube in tree]
+    return Motion(angle, scale, shift, bend, rng.uniform(0, 2 * np.pi, size=2))
 
 
-def _fill(rng: np.random.Generator, tree: list[Tube], frame: int) -> list[Tube]:
-    """What the contrast agent has reached: nothing or a part in a patient's first frame, all later on.
+def fill(tree: list[Tube], front: float, tail: float = -np.inf) -> list[Tube]:
+    """What holds contrast agent, which has run as far as `front` and has been washed away as far as `tail`.
 
-    Behind its front the filled lumen narrows to a point.
+    Both are ways from the ostium, in pixels. At either end the filled lumen narrows to a point.
     """
-    front = np.inf
-    if frame == 0:
-        front = 0.0 if rng.random() < 0.4 else rng.uniform(150, 400)
     filled = []
     for tube in tree:
-        radius = tube.radius * np.sqrt(((front - tube.path) / 40).clip(0, 1))
-        visible = (radius >= 0.9) & (tube.points > 1).all(axis=1) & (tube.points < SIZE - 1).all(axis=1)
-        stop = len(visible) if visible.all() else int(visible.argmin())
-        if stop >= 4:
-            filled.append(Tube(tube.points[:stop], radius[:stop], tube.path[:stop]))
+        ends = ((front - tube.path) / 40).clip(0, 1) * ((tube.path - tail) / 40).clip(0, 1)
+        radius = tube.radius * np.sqrt(ends)
+        wet = radius >= 0.9
+        start = int(wet.argmax())
+        visible = (wet & (tube.points > 1).all(axis=1) & (tube.points < SIZE - 1).all(axis=1))[start:]
+        stop = start + (len(visible) if visible.all() else int(visible.argmin()))
+        if stop - start >= 4:
+            filled.append(Tube(tube.points[start:stop], radius[start:stop], tube.path[start:stop]))
     return filled
 
 
@@ -163,7 +229,7 @@ def _smooth_noise(rng: np.random.Generator, cells: int) -> np.ndarray:
     return np.asarray(Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
-def _expose(rng: np.random.Generator, attenuation: np.ndarray) -> np.ndarray:
+def _detected(rng: np.random.Generator, attenuation: np.ndarray) -> np.ndarray:
     """Detector image, uint8: blurred, with noise that grows with the root of the intensity."""
     intensity = ndimage.gaussian_filter(np.exp(-attenuation), rng.uniform(0.6, 0.9))
     grain = ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE), dtype=np.float32), 0.5)

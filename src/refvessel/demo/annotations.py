@@ -33,13 +33,14 @@ def write_labelme_folder(
     with atomic_directory(output) as folder:
         for number, (patient, frame) in enumerate((p, f) for p in patients for f in range(frames)):
             drawn = angiogram(seed, patient, frame)
-            name = f"{_patient_name(seed, patient)}_f{frame:02d}"
+            name = f"{patient_name(seed, patient)}_f{frame:02d}"
             Image.fromarray(drawn.image).save(folder / f"{name}.png")
             annotated_size = _ANNOTATED_SIZE if number % 2 else SIZE
-            write_json(folder / f"{name}.json", _labelme(f"{name}.png", drawn.polygons, annotated_size))
+            write_json(folder / f"{name}.json", labelme_content(f"{name}.png", drawn.polygons, annotated_size))
 
 
-def _labelme(image_name: str, polygons: dict[str, list[np.ndarray]], size: int) -> dict[str, Any]:
+def labelme_content(image_name: str, polygons: dict[str, list[np.ndarray]], size: int) -> dict[str, Any]:
+    """A LabelMe file of outlines in pixels of a drawn image, which states them for a square of `size` pixels."""
     scale = size / SIZE
     shapes = [
         {
@@ -64,7 +65,8 @@ def _labelme(image_name: str, polygons: dict[str, list[np.ndarray]], size: int) 
     }
 
 
-def _patient_name(seed: int, patient: int) -> str:
+def patient_name(seed: int, patient: int) -> str:
+    """An invented name and hospital number, `FAMILY_GIVEN_Hnnnnnn`."""
     family = _FAMILY_NAMES[patient % len(_FAMILY_NAMES)]
     given = _GIVEN_NAMES[patient % len(_GIVEN_NAMES)]
     hospital_number = np.random.default_rng((seed, patient)).integers(100_000, 1_000_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.artifacts import COMPARISON, RANKING
+from refvessel.artifacts import COMPARISON, RANKING, VIDEO_COMPARISON
 from refvessel.errors import UserError
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
@@ -60,6 +60,7 @@ def compare_models(
             )
     ranked = pd.concat([ranking(tables, score, draws) for score in scores], ignore_index=True)
     output = Path(output)
+    (output / VIDEO_COMPARISON).unlink(missing_ok=True)  # of earlier cases
     with atomic_file(output / RANKING) as temporary:
         write_csv(ranked, temporary)
     comparison = {

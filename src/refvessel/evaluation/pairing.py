@@ -1,17 +1,36 @@
 """Pairing each expression of the truth with its prediction, or refusing to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from refvessel import rle
 from refvessel.answer_status import Status
+from refvessel.dataset.tree.expressions import Expression
 from refvessel.errors import UserError
 from refvessel.metrics.cases import EXPRESSION
 
 # What the truth and the predictions both say of an expression that `sent_id` names.
 _STATED_TWICE = [name for name in EXPRESSION if name != "sent_id"]
+
+
+def truth_table(expressions: Sequence[Expression]) -> pd.DataFrame:
+    """The truths of expressions as `pair_expressions` takes them, one row each."""
+    return pd.DataFrame(
+        {
+            "image_id": [each.image_id for each in expressions],
+            "ref_id": [each.ref_id for each in expressions],
+            "sent_id": [each.sent_id for each in expressions],
+            "phrase": [each.phrase for each in expressions],
+            "patient": [each.patient for each in expressions],
+            "height": [each.height for each in expressions],
+            "width": [each.width for each in expressions],
+            "mask": [each.truth for each in expressions],
+            "ignore_mask": [each.ignore_mask for each in expressions],
+            "spacing": [each.spacing for each in expressions],
+        }
+    )
 
 
 def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

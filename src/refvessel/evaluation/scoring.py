@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS
+from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
@@ -26,7 +27,7 @@ from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
-from refvessel.settings.scores_section import Scores
+from refvessel.settings.scores_section import Protocol, Scores
 from refvessel.spreadsheets import write_csv
 
 TRUTHS_RASTERISER = "coco"
@@ -55,6 +56,8 @@ def score(
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
     official: OfficialReading | None = None,
+    own_truth: pd.DataFrame | None = None,
+    looked_at: FirstLook | None = None,
     max_failures: int = 0,
     threads: int = 1,
     provenance: dict[str, Any] | None = None,
@@ -71,8 +74,11 @@ def score(
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
-        official: how the official loader reads the split. `official_evaluator` in the summary has what it gives
+        official: how the official loader reads the split. `official` in the summary has what it gives
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
+        own_truth: given where `truth` is the official loader's reading of the split, ours: the same columns of the
+            same expressions or of some of them.
+        looked_at: how many of the split's patients these are, where not all; both files carry it.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
@@ -95,11 +101,15 @@ def score(
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
         "empty_policy": policy,
+        "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
+        **({} if looked_at is None else {FIRST_LOOK: looked_at._asdict()}),
     }
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
     write_cases(cases, output / CASES, {**provenance, "settings": conventions})
+    for of_earlier_cases in (VIDEO, VIDEO_CASES):
+        (output / of_earlier_cases).unlink(missing_ok=True)
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
     if counts is None:
         (output / THRESHOLDS).unlink(missing_ok=True)  # of an earlier scoring, with logits
@@ -110,8 +120,9 @@ def score(
         files["logits"] = [file_record(path) for path in logits]
     summary = {
         **summarise(cases, policy, draws=draws),
+        **({} if looked_at is None else {"first_look_of_n_patients": looked_at.of}),
         "near_ties": near_ties(predictions),
-        "official_evaluator": official_scores(paired, official),
+        "official": _official(predictions, paired, official, own_truth),
         "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
         "sentinels": sanity_checks(cases, max_failures),
         **{
@@ -124,6 +135,19 @@ def score(
     }
     write_json(output / SUMMARY, summary)
     return summary
+
+
+def _official(
+    predictions: pd.DataFrame,
+    paired: pd.DataFrame,
+    reading: OfficialReading | None,
+    own_truth: pd.DataFrame | None,
+) -> dict[str, Any]:
+    """The summary's section: the official numbers beside ours."""
+    if own_truth is None:
+        return official_scores(paired, reading)
+    own = predictions[predictions["sent_id"].isin(own_truth["sent_id"])]
+    return official_scores(pair_expressions(own, own_truth), reading, pooled=paired)
 
 
 def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:

@@ -8,21 +8,25 @@ from typing import Any
 import pandas as pd
 
 from refvessel import rle
-from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH
+from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH, WORDS
 from refvessel.dataset.regions.polygons import Outlines, rasterise
 from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
-from refvessel.dataset.tree.expressions import Expression, read_tree
+from refvessel.dataset.tree.expressions import Expression, Tree, read_tree
 from refvessel.dataset.tree.layout import IMAGES, OUTLINES, description
-from refvessel.dataset.tree.official_truths import official_count, official_truths
+from refvessel.dataset.tree.official_truths import official_count, official_splits, official_truths
 from refvessel.dataset.tree.outlines import read_outlines
+from refvessel.dataset.tree.stated_facts import first_look, has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
+from refvessel.evaluation.pairing import truth_table
 from refvessel.evaluation.scoring import score
+from refvessel.evaluation.word_check import check_words
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
-from refvessel.settings.scores_section import Scores
+from refvessel.settings.scores_section import Protocol, Scores
+from refvessel.settings.words_section import Words
 
 
 def score_split(
@@ -32,15 +36,18 @@ def score_split(
     split: str,
     output: Path,
     settings: Scores,
+    protocol: Protocol = Protocol.OWN,
     logits: Sequence[Path] = (),
     max_failures: int = 0,
     threads: int = 1,
+    words: Words | None = None,
+    words_answers: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Score the gathered predictions of a split and return the summary.
 
-    Written are cases.parquet, summary.json, with logits thresholds.csv, and for COCO's own tools coco_results.json
-    and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are drawn by other
-    rasterisers and scored again.
+    Written are cases.parquet, summary.json, words.json, with logits thresholds.csv, and for COCO's own tools
+    coco_results.json and coco_truth.json. Where truths were drawn from polygons, those of a sample of images are
+    drawn by other rasterisers and scored again.
 
     Args:
         predictions: Parquet table of `gather_predictions`.
@@ -48,56 +55,78 @@ def score_split(
         split: a split of the tree.
         output: folder of these files.
         settings: how predictions are scored.
+        protocol: whose reading of the tree is scored. By the official one every pixel counts, overlapping parts
+        of an
+            annotation are added up, and splits are selected by a letter; predictions of other splits are then
+            passed over. The summary's `official` has both readings' cIoU and gIoU, whichever is scored.
         logits: of all shards of the predictions, for the scores of probabilities.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
+        words: what was asked besides, to find out whether the model reads the words; None: nothing.
+        words_answers: all shards of the answers to that.
 
     Raises:
         UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
             predictions, and the polygons those of the truths.
     """
+    if not has_truth(dataset):
+        raise UserError(f"{dataset} has no truth, so nothing on it can be scored; look at its masks.")
     table, made_from = read_predictions(predictions)
     tree = read_tree(dataset)
-    expressions = tree.expressions(split)
-    images = Path(dataset) / IMAGES
-    truth = pd.DataFrame(
-        {
-            "image_id": [each.image_id for each in expressions],
-            "file_name": [each.image_path.relative_to(images).as_posix() for each in expressions],
-            "ref_id": [each.ref_id for each in expressions],
-            "sent_id": [each.sent_id for each in expressions],
-            "phrase": [each.phrase for each in expressions],
-            "patient": [each.patient for each in expressions],
-            "height": [each.height for each in expressions],
-            "width": [each.width for each in expressions],
-            "mask": [each.truth for each in expressions],
-            "ignore_mask": [each.ignore_mask for each in expressions],
-            "spacing": [each.spacing for each in expressions],
-        }
+    own = tree.expressions(split)
+    expressions = own if protocol == Protocol.OWN else _official_expressions(tree, split)
+    reading = OfficialReading(
+        split=split,
+        n_expressions=official_count(tree.refs, split),
+        truths=official_truths(expressions, tree.refs, tree.annotations),
     )
+    truth = _truth(expressions, dataset)
+    if protocol == Protocol.OFFICIAL:
+        masks = [reading.truths.get(*pair) for pair in zip(truth["sent_id"], truth["mask"], strict=True)]
+        truth = truth.assign(mask=masks, ignore_mask=None)
+        table = table[table["sent_id"].isin(truth["sent_id"])]
     provenance = {"predictions": made_from, "dataset": file_record(description(dataset)), "split": split}
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
     ids, categories = tree.coco_ids(), tree.category_names()
+    checked = check_words(table, expressions, settings, words=words, answers=words_answers)
     summary = score(
         predictions=table,
         truth=truth,
+        own_truth=None if protocol == Protocol.OWN else _truth(own, dataset),
         output=output,
         logits=logits,
-        redrawn=_redrawn(read_outlines(outlines), expressions, outlines),
-        official=OfficialReading(
-            split=split,
-            n_expressions=official_count(tree.refs, split),
-            truths=official_truths(expressions, tree.refs, tree.annotations),
-        ),
+        redrawn=_redrawn(read_outlines(outlines), own, outlines) if protocol == Protocol.OWN else None,
+        official=reading,
         settings=settings,
+        looked_at=first_look(dataset, split),
         max_failures=max_failures,
         threads=threads,
         provenance=provenance,
     )
+    write_json(Path(output) / WORDS, {**checked, "predictions": file_record(predictions)})
     write_json(Path(output) / COCO_RESULTS, coco_results(table, ids))
     write_json(Path(output) / COCO_TRUTH, coco_truth(truth, ids, categories))
     return summary
+
+
+def _truth(expressions: Sequence[Expression], dataset: Path) -> pd.DataFrame:
+    """The truths of expressions, with the files of their images."""
+    images = Path(dataset) / IMAGES
+    return truth_table(expressions).assign(
+        file_name=[each.image_path.relative_to(images).as_posix() for each in expressions]
+    )
+
+
+def _official_expressions(tree: Tree, split: str) -> list[Expression]:
+    """Those that the official loader takes for a split; raises UserError where it takes none."""
+    names = tree.split_names()
+    if not (selected := official_splits(split, names)):
+        raise UserError(
+            f"The official evaluator takes no expression of {tree.root} for the split {split!r}; its splits are "
+            f"{', '.join(sorted(names))}."
+        )
+    return tree.expressions_of(selected)
 
 
 def _redrawn(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.errors import UserError
 from refvessel.model.image_tokens import Layout, tokens_of
 
@@ -22,7 +22,7 @@ class ImageTask:
     tiles: how long the image is for the language model, in tiles of 256 image tokens.
     """
 
-    expressions: tuple[Expression, ...]
+    expressions: tuple[Sentence, ...]
     tiles: float = 1.0
 
     @property
@@ -45,7 +45,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def plan_shard(
-    expressions: Sequence[Expression], shard: int, of: int, layout: Callable[[int, int], Layout]
+    expressions: Sequence[Sentence], shard: int, of: int, layout: Callable[[int, int], Layout]
 ) -> list[ImageTask]:
     """The images of one shard, ordered by image_id.
 
@@ -67,7 +67,7 @@ def plan_shard(
     return sorted(mine, key=lambda task: task.image_id)
 
 
-def _by_image(expressions: Sequence[Expression], layout: Callable[[int, int], Layout]) -> list[ImageTask]:
+def _by_image(expressions: Sequence[Sentence], layout: Callable[[int, int], Layout]) -> list[ImageTask]:
     ordered = sorted(expressions, key=lambda expression: (expression.image_id, expression.sent_id))
     of_images = [tuple(group) for _, group in groupby(ordered, key=lambda each: each.image_id)]
     return [

@@ -9,7 +9,7 @@ A batch that fails in any stage is left to `predict`, which settles every failur
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from refvessel.dataset.tree.expressions import Expression
+from refvessel.dataset.tree.expressions import Sentence
 from refvessel.dataset.tree.loader import open_image
 from refvessel.errors import UserError
 from refvessel.inference.augmentation import segment_flipped
@@ -49,7 +49,7 @@ class Predictor:
     Args:
         segmenter: the model.
         processor: the model's processor.
-        question: the prompt, with `{phrase}`.
+        question: the prompt, with `{phrase}`; or that of each expression, by its sent_id.
         batch_size: images that go through the model at once, at first; fewer after each time that memory was
             short, never more.
         flips: whether the logits are averaged over an image and its flips.
@@ -59,7 +59,7 @@ class Predictor:
         self,
         segmenter: Segmenter,
         processor: Sa2VAProcessor,
-        question: str,
+        question: str | Mapping[int, str],
         batch_size: int = 1,
         *,
         flips: bool = False,
@@ -235,8 +235,10 @@ class Predictor:
             for expression, answer in zip(expressions, chain.from_iterable(answers), strict=True)
         ]
 
-    def _prompt(self, expression: Expression) -> str:
-        return prompt_of(self._question, expression.phrase)
+    def _prompt(self, expression: Sentence) -> str:
+        stated = self._question
+        question = stated if isinstance(stated, str) else stated[expression.sent_id]
+        return prompt_of(question, expression.phrase)
 
 
 def _timed(predicted: list[Predicted], seconds: float) -> list[Predicted]:

@@ -14,7 +14,7 @@ from transformers import logging as transformers_logging
 from refvessel.artifacts import SHARD_SUFFIX
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
-from refvessel.dataset.tree.expressions import read_expressions
+from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
@@ -24,18 +24,21 @@ from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
+from refvessel.inference.sheets import Numbering, Sheet, SheetsWriter, Wanted, open_sheets
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
-from refvessel.predictions.asked import Asked, asked_of
-from refvessel.predictions.identity import ModelState, model_identity, model_state
+from refvessel.predictions.asked import asked_of
+from refvessel.predictions.identity import ModelState, hashes_of_files, model_identity, model_state
 from refvessel.predictions.prediction import failures, read_shard
 from refvessel.predictions.run_file import Run
-from refvessel.predictions.shard import ShardWriter, open_shard, publish_shard
+from refvessel.predictions.shard import publish_shard
+from refvessel.predictions.word_cases import word_cases
 from refvessel.provenance import versions
 from refvessel.settings.inference_section import Inference
+from refvessel.settings.words_section import Words
 
 # The modules that make an answer, with what they import.
 ANSWERING = (
@@ -77,69 +80,160 @@ def segment_shard(
     Raises:
         UserError: for bad input, or more failures than allowed (the answers are kept; a rerun tries those again).
     """
+    segment_questions(
+        model=model,
+        dataset=dataset,
+        split=split,
+        wanted=[Wanted(settings.question, output)],
+        shard=shard,
+        answers=answers,
+        settings=settings,
+    )
+
+
+def segment_questions(
+    *,
+    model: Path,
+    dataset: Path,
+    split: str,
+    wanted: Sequence[Wanted],
+    shard: str = "1/1",
+    answers: Path | None = None,
+    settings: Inference,
+) -> None:
+    """As `segment_shard`, in several questions: each image is read and encoded once for all of them.
+
+    Args:
+        model: official Hugging Face folder.
+        dataset: official RefCOCO tree.
+        split: a split of the tree.
+        wanted: the shards to be written; several may hold the same answers.
+        shard: which of the split's they are, as of `segment_shard`.
+        answers: as of `segment_shard`.
+        settings: how the model is run; not its question.
+
+    Raises:
+        UserError: as `segment_shard`.
+    """
+    segment_sentences(
+        model=model,
+        sentences=read_expressions(dataset, split),
+        name=f"{Path(dataset).name}.{split}",
+        split=split,
+        wanted=wanted,
+        shard=shard,
+        answers=answers,
+        settings=settings,
+    )
+
+
+def segment_sentences(
+    *,
+    model: Path,
+    sentences: Sequence[Sentence],
+    name: str,
+    split: str,
+    wanted: Sequence[Wanted],
+    shard: str = "1/1",
+    answers: Path | None = None,
+    settings: Inference,
+) -> None:
+    """As `segment_questions`, of sentences that need not be of a tree.
+
+    Args:
+        model: official Hugging Face folder.
+        sentences: what is asked about which images, each with a sent_id of its own.
+        name: what they are called in the names of kept shards.
+        split: what the shards call their split.
+        wanted: as of `segment_questions`.
+        shard: as of `segment_shard`.
+        answers: as of `segment_shard`.
+        settings: how the model is run; not its question.
+
+    Raises:
+        UserError: as `segment_shard`.
+    """
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
-    asked_for, part = read_expressions(dataset, split), parse_shard(shard)
+    part = parse_shard(shard)
     read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
     processor = Sa2VAProcessor.from_pretrained(model)
-    tasks = plan_shard(asked_for, *part, processor.layout)
-    state = model_state(model)
-    run = _run(settings, device, model=model_identity(model), split=split, shard=shard)
+    tasks = plan_shard(sentences, *part, processor.layout)
     expressions = [expression for task in tasks for expression in task.expressions]
-    asked = asked_of(expressions, run.identity, settings.question)
-    kept = Path(output)
-    if answers is not None:
-        name = f"{Path(model).name}.{Path(dataset).name}.{split}.{shard.replace('/', '-of-')}"
-        kept = Path(answers) / run.identity[:_DIGITS] / f"{name}{SHARD_SUFFIX}"
+    state, identity = model_state(model), model_identity(model)
+    images = hashes_of_files(each.image_path for each in expressions)
+    name = f"{Path(model).name}.{name}.{shard.replace('/', '-of-')}"
+    sheets: list[Sheet] = []
+    for each in wanted:
+        if any(sheet.is_of(each) for sheet in sheets):
+            continue
+        run = _run(settings, device, model=identity, split=split, shard=shard, question=each.question)
+        if each.words is not None:
+            run = replace(run, save_logits=False)  # nothing is made of them
+        folder = None if answers is None else Path(answers) / run.identity[:_DIGITS]
+        kept = Path(each.output) if folder is None else folder / f"{name}{each.suffix}{SHARD_SUFFIX}"
+        mine = expressions if each.words is None else _asked_besides(sentences, tasks, each.words)
+        asked = asked_of(mine, run.identity, each.question, images)
+        sheets.append(Sheet(each, kept, folder, mine, asked, run))
+    numbering = Numbering(sheets)
     _complete(
         _Job(
             model=model,
             state=state,
             processor=processor,
-            shard=kept,
-            answers=None if answers is None else kept.parent,
-            tasks=tasks,
-            asked=asked,
-            run=run,
+            sheets=sheets,
+            numbering=numbering,
+            tasks=plan_shard(numbering.expressions, 1, 1, processor.layout),
             settings=settings,
             device=device,
         )
     )
-    if answers is not None:
-        publish_shard(kept, Path(output))
+    for each in wanted:
+        (kept,) = (sheet.shard for sheet in sheets if sheet.is_of(each))
+        if kept != Path(each.output):
+            publish_shard(kept, Path(each.output))
+
+
+def _asked_besides(
+    expressions: Sequence[Sentence], tasks: Sequence[ImageTask], words: Words
+) -> list[Sentence]:
+    """The cases of a split that are about these images."""
+    image_ids = {task.image_id for task in tasks}
+    return [case.asked for case in word_cases(expressions, words) if case.asked.image_id in image_ids]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A shard to be completed.
+    """Shards to be completed, all about the same images.
 
     model: official Hugging Face folder.
     state: what its files were when they were hashed.
     processor: the model's.
-    shard: where the lines are kept.
-    answers: folder of shards whose answers are used as well, or None.
-    tasks: all images of the shard.
-    asked: all its expressions.
-    run: what its answers depend on.
-    settings: how it is segmented.
+    sheets: what each shard answers.
+    numbering: of the expressions of all sheets.
+    tasks: all images, with the numbered expressions.
+    settings: how they are segmented.
     device: where.
     """
 
     model: Path
     state: ModelState
     processor: Sa2VAProcessor
-    shard: Path
-    answers: Path | None
+    sheets: Sequence[Sheet]
+    numbering: Numbering
     tasks: Sequence[ImageTask]
-    asked: Sequence[Asked]
-    run: Run
     settings: Inference
     device: torch.device
 
+    @property
+    def shard(self) -> Path:
+        """The first of the shards, beside which lies what is of the job."""
+        return self.sheets[0].shard
+
 
 def _complete(job: _Job) -> None:
-    """Segment what of a shard nobody has answered yet; without any, neither model nor GPU is needed."""
-    with stopped_by_signals(), open_shard(job.shard, job.run, job.asked, job.answers) as writer:
+    """Segment what nobody has answered yet; without any, neither model nor GPU is needed."""
+    with stopped_by_signals(), open_sheets(job.sheets, job.numbering) as writer:
         done, total = sum(not _unfinished([task], writer) for task in job.tasks), len(job.tasks)
         if done:
             print(
@@ -150,10 +244,11 @@ def _complete(job: _Job) -> None:
             if done < total:
                 _segment(job, writer, reporter)
             writer.finish()
-            _require_few_failures(job.shard, job.settings.max_failures)
+            for sheet in job.sheets:
+                _require_few_failures(sheet.shard, job.settings.max_failures)
 
 
-def _segment(job: _Job, writer: ShardWriter, reporter: Reporter) -> None:
+def _segment(job: _Job, writer: SheetsWriter, reporter: Reporter) -> None:
     """Predict, write and report what is missing."""
     with _ready(job, reporter) as predictor:
         _require_unchanged(job.model, job.state)
@@ -183,7 +278,6 @@ def _require_unchanged(model: Path, state: ModelState) -> None:
 def _run(settings: Inference, device: torch.device, **of_what: Any) -> Run:
     return Run(
         **of_what,
-        question=settings.question,
         dtype=str(choose_dtype(settings.dtype, device)).removeprefix("torch."),
         device=device.type,
         language_weights=settings.language_weights,
@@ -222,7 +316,7 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
             )
         )
         segmenter = Segmenter(model, processor, settings.max_new_tokens, _drafts(job))
-        predictor = Predictor(segmenter, processor, settings.question, flips=settings.flips)
+        predictor = Predictor(segmenter, processor, job.numbering.questions, flips=settings.flips)
         predictor.batch_size = settings.batch_size or fitting_batch_size(
             job.tasks, predictor.rehearse, device
         )
@@ -239,7 +333,8 @@ def _drafts(job: _Job) -> Drafts | None:
         return None
     ids = job.processor.answer_ids
     drafts = Drafts(ids(job.settings.draft), job.processor.stop_token_ids)
-    drafts.observe(ids(prediction.answer) for prediction in read_shard(job.shard))
+    for sheet in job.sheets:
+        drafts.observe(ids(prediction.answer) for prediction in read_shard(sheet.shard))
     return drafts
 
 
@@ -261,12 +356,12 @@ def _read(
         yield images
 
 
-def _left(batches: Sequence[Sequence[ImageTask]], writer: ShardWriter) -> list[list[ImageTask]]:
+def _left(batches: Sequence[Sequence[ImageTask]], writer: SheetsWriter) -> list[list[ImageTask]]:
     """What of the batches is not answered; the one in which a job was killed is segmented whole once more."""
     left = []
     for batch in batches:
         missing = _unfinished(batch, writer)
-        if missing and writer.interrupted in {each.sent_id for task in batch for each in task.expressions}:
+        if missing and writer.interrupted & {each.sent_id for task in batch for each in task.expressions}:
             left.append([*batch])
         elif missing:
             left.append([rest for task in batch if (rest := _part(task, missing)).expressions])
@@ -277,7 +372,7 @@ def _part(task: ImageTask, sent_ids: set[int]) -> ImageTask:
     return replace(task, expressions=tuple(each for each in task.expressions if each.sent_id in sent_ids))
 
 
-def _unfinished(batch: Sequence[ImageTask], writer: ShardWriter) -> set[int]:
+def _unfinished(batch: Sequence[ImageTask], writer: SheetsWriter) -> set[int]:
     return {each.sent_id for task in batch for each in task.expressions} - writer.finished
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from refvessel.model.image_tokens import ImageTokens, ImageView, join_tokens
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
-from refvessel.model.transfer import Arriving, to_device
+from refvessel.model.transfer import Arriving
 
 ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 LARGEST_LOGIT = float(np.finfo(np.float16).max)
@@ -215,25 +216,40 @@ class Segmenter:
         return nullcontext() if batch.full else self._model.uncompiled()
 
     def _read(self, views: Sequence[ImageView], prompts: Sequence[Sequence[str]]) -> Prefill:
-        token_ids = [
-            [self._prompt_ids(prompt, view.layout) for prompt in mine]
-            for view, mine in zip(views, prompts, strict=True)
-        ]
+        rows = self._rows(views, prompts)
         draft = self._drafts.likeliest() if self._drafts else []
-        packed = pack_prompts(token_ids, draft, multiple=ROUND_LENGTH if self._side_stream else 1)
-        packed = self._processor.placed(packed, [view.layout for view in views])
+        multiple = ROUND_LENGTH if self._side_stream else 1
+        packed = pack_prompts([token_ids for _, token_ids in rows], draft, multiple=multiple)
+        packed = self._processor.placed(packed, [views[image].layout for image, _ in rows])
         of_image = self._model.read_images(views)
         return self._model.read_prompts(
             packed.on(self._model.device),
-            self._as_often_as_shown(of_image, packed),
+            self._as_often_as_shown([of_image[image] for image, _ in rows], packed),
             self._processor.image_token_id,
         )
 
-    def _as_often_as_shown(self, of_image: list[ImageTokens], packed: PackedPrompts) -> ImageTokens:
-        """The image tokens in the rows' order; once per image, where its prompts share their beginning."""
+    def _rows(
+        self, views: Sequence[ImageView], prompts: Sequence[Sequence[str]]
+    ) -> list[tuple[int, list[list[int]]]]:
+        """The number of an image and the token ids of those prompts about it that are packed into one row.
+
+        They are alike up to the image: one with other words before it would have the others share these words
+        alone, and the image pass through the language model for each of them.
+        """
+        rows = []
+        for number, (view, mine) in enumerate(zip(views, prompts, strict=True)):
+            token_ids = [self._prompt_ids(prompt, view.layout) for prompt in mine]
+            rows += [(number, list(alike)) for _, alike in groupby(token_ids, self._before_the_image)]
+        return rows
+
+    def _before_the_image(self, token_ids: list[int]) -> list[int]:
+        return token_ids[: token_ids.index(self._processor.image_token_id)]
+
+    def _as_often_as_shown(self, of_rows: list[ImageTokens], packed: PackedPrompts) -> ImageTokens:
+        """The image tokens in the rows' order; once per row, where its prompts share their beginning."""
         places = (packed.input_ids == self._processor.image_token_id).sum(-1).tolist()
         return join_tokens(
-            [each for each, count in zip(of_image, places, strict=True) for _ in range(count // len(each))]
+            [each for each, count in zip(of_rows, places, strict=True) for _ in range(count // len(each))]
         )
 
     def _encode_beside(
@@ -260,8 +276,7 @@ class Segmenter:
         elif self._side_stream:
             self._main_stream().wait_stream(self._side_stream)
         states = torch.cat([answer.seg_states for answer in answers])
-        position = torch.tensor([encoded.index(image) for image in index])
-        return self._model.decode_masks(features.of(to_device(position, states.device)), states)
+        return self._model.decode_masks(features, states, [encoded.index(image) for image in index])
 
     def _encode_wholes(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
         wholes = [image.whole[None] for image in images]

@@ -1,53 +1,53 @@
 """What is asked about the sequences of a layout, and which numbers its frames have."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
 from refvessel.dataset.tree.expressions import Sentence
-from refvessel.dataset.tree.layout import REF_VOS
-from refvessel.dataset.tree.ref_vos import FRAME_TABLE, VideoFiles, read_frame_table, read_ref_vos
+from refvessel.dataset.tree.ref_vos import FRAME_TABLE, TreeFrame, VideoFiles, read_frame_table, read_ref_vos
+from refvessel.dataset.tree.run_folders import folders_of_runs
 from refvessel.errors import UserError
 from refvessel.inference.sequence_plan import SequenceTask
 
 
 def tasks_of_split(dataset: Path, split: str) -> list[SequenceTask]:
-    """The sequences of a split of a converted tree; recorded are the frames that its `frames.json` lists.
+    """The sequences of a split of a converted tree.
 
-    Raises UserError where the split has no sequences, or they are damaged.
+    All frames are recorded: those that `frames.json` lists by their numbers in the tree, the others by negative
+    numbers, which no truth has. Raises UserError where the split has no sequences, or they are damaged.
     """
-    root = Path(dataset) / REF_VOS / split
-    if not root.is_dir():
-        raise UserError(
-            f"{dataset} has no sequences of the split {split!r}; convert a data set that has some."
-        )
-    table = read_frame_table(root / FRAME_TABLE)
-    tasks = []
-    for files in read_ref_vos(root):
-        places = {frame: place for place, frame in enumerate(files.video.frames)}
-        known = table.get(files.video.name, {})
-        asked = {}
-        for expression in files.video.expressions:
-            of_frames = known.get(expression.id, {})
-            if strange := of_frames.keys() - places.keys():
-                raise UserError(
-                    f"{root / FRAME_TABLE} names the frame {min(strange)} of {files.video.name}, which has none; "
-                    "convert again."
-                )
-            asked[expression.id] = {
-                places[frame]: Sentence(
-                    each.image_id,
-                    each.ref_id,
-                    each.sent_id,
-                    expression.text,
-                    files.height,
-                    files.width,
-                    files.paths[places[frame]],
-                )
-                for frame, each in of_frames.items()
-            }
-        tasks.append(SequenceTask(files, asked))
+    tasks, numbers = [], count(-1, -1)
+    for root in folders_of_runs(Path(dataset), split):
+        table = read_frame_table(root / FRAME_TABLE)
+        for files in read_ref_vos(root):
+            known = table.get(files.video.name, {})
+            asked = {}
+            for expression in files.video.expressions:
+                of_frames = known.get(expression.id, {})
+                if strange := of_frames.keys() - set(files.video.frames):
+                    raise UserError(
+                        f"{root / FRAME_TABLE} names the frame {min(strange)} of {files.video.name}, which has none; "
+                        "convert again."
+                    )
+                asked[expression.id] = {
+                    place: _sentence(files, place, expression.text, of_frames.get(frame), numbers)
+                    for place, frame in enumerate(files.video.frames)
+                }
+            tasks.append(SequenceTask(files, asked))
     return tasks
+
+
+def _sentence(
+    files: VideoFiles, place: int, phrase: str, known: TreeFrame | None, numbers: Iterator[int]
+) -> Sentence:
+    """What is asked of a frame; one that the tree does not know takes the next of `numbers`."""
+    if known is None:
+        number = next(numbers)
+        known = TreeFrame(f"{files.video.name}/{files.video.frames[place]}", number, number)
+    return Sentence(
+        known.image_id, known.ref_id, known.sent_id, phrase, files.height, files.width, files.paths[place]
+    )
 
 
 def tasks_of_layout(videos: Sequence[VideoFiles]) -> list[SequenceTask]:

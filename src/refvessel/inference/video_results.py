@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,6 +18,7 @@ from PIL import Image
 from refvessel.artifacts import SHARD_SUFFIX, beside
 from refvessel.dataset.tree.ref_vos import read_ref_vos
 from refvessel.files import atomic_directory, atomic_file
+from refvessel.inference.official_results import results_of
 from refvessel.inference.sequence_plan import SequenceTask
 from refvessel.inference.sequence_run import segment_sequences
 from refvessel.inference.sequence_tasks import tasks_of_layout
@@ -82,29 +82,6 @@ def segment_videos(
             _write_annotations(Path(annotations) / task.name, task, predictions)
     with atomic_file(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
         json.dump(results_of(tasks, predictions), stream, ensure_ascii=False, allow_nan=False)
-
-
-def results_of(tasks: Sequence[SequenceTask], predictions: Mapping[int, Prediction]) -> dict[str, Any]:
-    """The content of `results.json`; `predictions` are all frames' by their sent_id."""
-    results: dict[str, dict[str, Any]] = {}
-    index = 0
-    for task in tasks:
-        results[task.name] = {}
-        for identifier in sorted(task.asked):  # as text: so the official script numbers them
-            frames = [predictions[each.sent_id] for each in task.asked[identifier].values()]
-            results[task.name][identifier] = {
-                "index": index,
-                "video_id": task.name,
-                "exp_id": identifier,
-                "text_prediction": frames[0].answer,
-                "frames": list(task.files.video.frames),
-                "exp": frames[0].prompt,
-                "prediction_masks": [each.mask for each in frames],
-            }
-            if frames[0].error is not None:
-                results[task.name][identifier]["error"] = frames[0].error
-            index += 1
-    return results
 
 
 def _write_annotations(folder: Path, task: SequenceTask, predictions: Mapping[int, Prediction]) -> None:

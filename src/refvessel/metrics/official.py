@@ -1,6 +1,6 @@
 """The official evaluator's cIoU and gIoU of the same predictions, and why they are not ours."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,8 +8,12 @@ import numpy as np
 import pandas as pd
 
 from refvessel.metrics.overlap import pixel_counts
-from refvessel.metrics.referring import giou_terms
-from refvessel.rle import RLE
+from refvessel.metrics.referring import SMOOTHING, giou_terms
+from refvessel.rle import RLE, area
+
+_NO_DIVISION_BY_ZERO = 1e-10  # added to the sum of unions by the official evaluator
+
+Scores = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -28,68 +32,143 @@ class OfficialReading:
 
 @dataclass(frozen=True)
 class Difference:
-    """One cause for which cIoU and gIoU are not the official evaluator's, and how many expressions it touches."""
+    """One cause for which cIoU and gIoU are not the official evaluator's, and how many expressions it
+    touches.
+
+    `without` and `with_it` are the numbers before and after this cause, in the order of the list: from ours
+    to the official ones. None where the predictions do not say.
+    """
 
     cause: str  # ignored_pixels | overlapping_parts | split
     n_expressions: int
     text: str
+    without: Scores
+    with_it: Scores | None
 
 
-def official_scores(paired: pd.DataFrame, reading: OfficialReading | None = None) -> dict[str, Any]:
+def official_scores(
+    paired: pd.DataFrame,
+    reading: OfficialReading | None = None,
+    pooled: pd.DataFrame | None = None,
+) -> dict[str, Any]:
     """What the official evaluator gives for the predictions: `ciou`, `giou`, `n_expressions`, `differences`.
 
-    The scores are None where it takes other expressions for the split than those of `paired`, a table of
-    `pair_expressions`. Without a reading it is taken to read the split as we do.
+    `ours` has our two numbers. The official ones are None where the evaluator takes other expressions for the
+    split than those of `paired`, and `pooled` is not there.
+
+    Args:
+        paired: a table of `pair_expressions`, as we read the split.
+        reading: how the official loader reads it; None: as we do.
+        pooled: such a table of all expressions that the official loader takes, with its truths.
     """
     n = len(paired)
     truths = {} if reading is None else reading.truths
     official = [truths.get(*pair) for pair in zip(paired["sent_id"], paired["mask"], strict=True)]
-    scored = _overlaps(paired["scored_prediction"], paired["scored_truth"])
-    whole = _overlaps(paired["mask_predicted"], paired["mask"])
-    theirs = _overlaps(paired["mask_predicted"], official)
+    scored = overlaps(paired["scored_prediction"], paired["scored_truth"])
+    whole = overlaps(paired["mask_predicted"], paired["mask"])
+    theirs = overlaps(paired["mask_predicted"], official)
+    of_pooled = None if pooled is None else _scores(overlaps(pooled["mask_predicted"], pooled["mask"]))
     found = [
-        _ignored_pixels(_differing(scored, whole), n),
-        _overlapping_parts(_differing(whole, theirs), n),
-        _other_split(reading, n),
+        _ignored_pixels(scored, whole),
+        _overlapping_parts(whole, theirs),
+        _other_split(reading, theirs, of_pooled),
     ]
-    intersections, unions = theirs.T
     comparable = reading is None or reading.n_expressions == n
-    total = unions.sum()
     return {
-        "ciou": float(intersections.sum() / total) if comparable and total else None,
-        "giou": float(giou_terms(intersections, unions).mean()) if comparable else None,
+        **((_scores(theirs) if comparable else of_pooled) or {"ciou": None, "giou": None}),
         "n_expressions": n if reading is None else reading.n_expressions,
+        "ours": _scores(scored),
         "differences": [asdict(each) for each in found if each is not None],
     }
 
 
-def _overlaps(predictions: Iterable[RLE], truths: Iterable[RLE]) -> np.ndarray:
+def overlaps(predictions: Iterable[RLE], truths: Iterable[RLE]) -> np.ndarray:
     """Pixels of the intersection and of the union of each pair, int64 (pairs, 2)."""
     counts = pixel_counts(list(predictions), true := list(truths), [0] * len(true))
     return np.stack([counts["tp"], counts["tp"] + counts["fp"] + counts["fn"]], axis=1)
+
+
+def referring_scores(counts: np.ndarray) -> dict[str, float]:
+    """`cIoU` and `gIoU` by the official formulas in double precision; `counts` as `overlaps` gives them."""
+    intersections, unions = counts.T
+    return {
+        "cIoU": float(intersections.sum() / (unions.sum() + _NO_DIVISION_BY_ZERO)),
+        "gIoU": float(giou_terms(intersections, unions).mean()),
+    }
+
+
+def printed_scores(images: Iterable[np.ndarray]) -> dict[str, float]:
+    """The same to the last digit that the official evaluator prints: it adds up in float32, image by image.
+
+    `images` has the counts of each image's expressions, in the order in which the official loader takes them.
+    """
+    single = np.float32
+    intersection = union = of_giou = single(0)
+    n = 0
+    for counts in images:
+        sums = [single(0)] * 3
+        for pixels in counts.astype(single):
+            share = pixels[0] / (pixels[1] + single(SMOOTHING)) + single(pixels[1] == 0)
+            sums = [total + each for total, each in zip(sums, (*pixels, share), strict=True)]
+        intersection, union = intersection + sums[0], union + sums[1]
+        of_giou += sums[2] / single(len(counts)) * single(len(counts))  # an image's mean, and again its sum
+        n += len(counts)
+    return {
+        "cIoU": float(intersection / (union + single(_NO_DIVISION_BY_ZERO))),
+        "gIoU": float(of_giou / single(n)),
+    }
+
+
+def answer_accuracies(predictions: Sequence[RLE], truths: Sequence[RLE]) -> dict[str, float | None]:
+    """`N-acc`: the share answered empty where the truth is; `T-acc`: not empty where it is not; None of none."""
+    answered, has_target = ([area(mask) > 0 for mask in masks] for masks in (predictions, truths))
+    without = [not answer for answer, target in zip(answered, has_target, strict=True) if not target]
+    with_target = [answer for answer, target in zip(answered, has_target, strict=True) if target]
+    return {"N-acc": _share(without), "T-acc": _share(with_target)}
+
+
+def _share(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _scores(counts: np.ndarray) -> Scores:
+    """`ciou` and `giou`, as a summary names them; a cIoU of nothing is None."""
+    intersections, unions = counts.T
+    total = unions.sum()
+    return {
+        "ciou": float(intersections.sum() / total) if total else None,
+        "giou": float(giou_terms(intersections, unions).mean()),
+    }
 
 
 def _differing(first: np.ndarray, second: np.ndarray) -> int:
     return int((first != second).any(axis=1).sum())
 
 
-def _ignored_pixels(differing: int, n: int) -> Difference | None:
+def _ignored_pixels(scored: np.ndarray, whole: np.ndarray) -> Difference | None:
+    differing = _differing(scored, whole)
     text = (
-        f"{differing} of {n} expressions have foreground among the pixels that no score looks at (outside the "
-        "field of view, or ignored); the official evaluator counts it."
+        f"{differing} of {len(whole)} expressions have foreground among the pixels that no score looks at "
+        "(outside the field of view, or ignored); the official evaluator counts it."
     )
-    return Difference("ignored_pixels", differing, text) if differing else None
+    found = Difference("ignored_pixels", differing, text, _scores(scored), _scores(whole))
+    return found if differing else None
 
 
-def _overlapping_parts(differing: int, n: int) -> Difference | None:
+def _overlapping_parts(whole: np.ndarray, theirs: np.ndarray) -> Difference | None:
+    differing = _differing(whole, theirs)
     text = (
-        f"The truth of {differing} of {n} expressions is another for the official evaluator: it adds the parts of "
-        "an annotation up, and where they overlap its truth has holes."
+        f"The truth of {differing} of {len(whole)} expressions is another for the official evaluator: it adds the "
+        "parts of an annotation up, and where they overlap its truth has holes."
     )
-    return Difference("overlapping_parts", differing, text) if differing else None
+    found = Difference("overlapping_parts", differing, text, _scores(whole), _scores(theirs))
+    return found if differing else None
 
 
-def _other_split(reading: OfficialReading | None, n: int) -> Difference | None:
+def _other_split(
+    reading: OfficialReading | None, theirs: np.ndarray, of_pooled: Scores | None
+) -> Difference | None:
+    n = len(theirs)
     if reading is None or reading.n_expressions == n:
         return None
     if reading.n_expressions is None:
@@ -99,4 +178,4 @@ def _other_split(reading: OfficialReading | None, n: int) -> Difference | None:
             f"The official evaluator takes {reading.n_expressions} expressions for {reading.split}, selecting "
             f"splits by a letter of their names, not these {n}: its numbers are of other expressions."
         )
-    return Difference("split", n, text)
+    return Difference("split", n, text, _scores(theirs), of_pooled)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-_SMOOTHING = 1e-5  # added to the union by the official evaluator
+SMOOTHING = 1e-5  # added to the union by the official evaluator
 
 PR_THRESHOLDS = (50, 60, 70, 80, 90)  # IoU in percent
 
@@ -12,7 +12,7 @@ PR_THRESHOLDS = (50, 60, 70, 80, 90)  # IoU in percent
 def giou_terms(intersections: ArrayLike, unions: ArrayLike) -> np.ndarray:
     """What each expression adds to the gIoU, float64: I / (U + 1e-5), 1 where the union U is empty."""
     above, below = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
-    return np.where(below > 0, above / (below + _SMOOTHING), 1.0)
+    return np.where(below > 0, above / (below + SMOOTHING), 1.0)
 
 
 def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:

@@ -1,11 +1,14 @@
 """Sanity checks: signs that a run is not what it claims to be, each a named finding."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from refvessel.answer_status import Status
+
+SAME_MASK = 0.9  # IoU from which on masks of different targets count as the same
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,23 @@ def sanity_checks(cases: pd.DataFrame, max_failures: int) -> dict[str, dict[str,
         ),
     }
     return {name: asdict(check) for name, check in found.items()}
+
+
+def same_mask_for_other_words(swapped: Mapping[str, Any]) -> dict[str, Any]:
+    """The check of two targets of one image: raised where their masks are nearly the same, as if nobody read.
+
+    `swapped` has, as `mean` and `n`, the IoU of their masks (`masks`) and truths (`truths`), and `n_images`.
+    """
+    alike, truths = swapped["masks"], swapped["truths"]
+    if alike["mean"] is None:
+        return asdict(SanityCheck(False, 0, "No image shows two targets whose masks could be compared."))
+    text = (
+        f"The masks of two different targets of one image have an IoU of {alike['mean']:.3f} (their truths "
+        f"{truths['mean']:.3f}; {alike['n']} pairs in {swapped['n_images']} images)"
+    )
+    raised = alike["mean"] >= SAME_MASK
+    told = f"{text}: the mask does not depend on the phrase." if raised else f"{text}."
+    return asdict(SanityCheck(raised, alike["n"], told))
 
 
 def equal_between(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 image ---> SAM2 image encoder ---> mask decoder <--- text_hidden_fcs <--- [SEG] state
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel, Sam2VideoConfig, Sam2VideoModel
 
 from refvessel.model.hiera import ImageEncoder
+from refvessel.model.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,28 @@ class GroundedModel(PreTrainedModel):
         coarse, fine = self.image_encoder.encode(images)
         return ImageFeatures(coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1), fine)
 
-    def decode_masks(self, features: ImageFeatures, seg_states: torch.Tensor) -> Masks:
+    def decode_masks(
+        self, features: ImageFeatures, seg_states: torch.Tensor, images: Sequence[int] | None = None
+    ) -> Masks:
         """The mask of each [SEG] state.
 
         Args:
-            features: of as many images as there are states, one each.
+            features: of some images.
             seg_states: (prompts, language hidden size).
+            images: the number of each state's image among the features; None: of as many images as states.
         """
-        # A CPU's caches hold what belongs to one prompt, but not to many.
-        pieces = _one_by_one(len(seg_states)) if seg_states.is_cpu else [slice(None)]
-        parts = [self.decode_all_masks(features.of(piece), seg_states[piece]) for piece in pieces]
-        logits, iou_scores = (torch.cat(part) for part in zip(*parts, strict=True))
+        images = range(len(seg_states)) if images is None else images
+        if (
+            seg_states.is_cpu
+        ):  # its caches hold what belongs to one prompt, but not to many; and nothing is copied
+            parts = [
+                self.decode_all_masks(features.of(slice(image, image + 1)), seg_states[number, None])
+                for number, image in enumerate(images)
+            ]
+            logits, iou_scores = (torch.cat(part) for part in zip(*parts, strict=True))
+        else:
+            shown = features.of(to_device(torch.tensor([*images]), seg_states.device))
+            logits, iou_scores = self.decode_all_masks(shown, seg_states)
         best = iou_scores.argmax(-1)
         return Masks(logits[torch.arange(len(best), device=best.device), best], iou_scores)
 
@@ -155,7 +168,3 @@ def upsample_logits(logits: torch.Tensor, image_size: int, height: int, width: i
     """
     square = functional.interpolate(logits[:, None], size=(image_size, image_size), mode="bilinear")
     return functional.interpolate(square, size=(height, width), mode="bilinear")[:, 0]
-
-
-def _one_by_one(count: int) -> list[slice]:
-    return [slice(number, number + 1) for number in range(count)]

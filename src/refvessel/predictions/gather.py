@@ -8,11 +8,13 @@ from pathlib import Path
 from refvessel.dataset.tree.expressions import Sentence, read_sentences
 from refvessel.errors import UserError
 from refvessel.predictions.asked import Asked, asked_of
+from refvessel.predictions.asked_sequences import asked_in_sequences
 from refvessel.predictions.identity import dataset_identity, hashes_of_files
 from refvessel.predictions.prediction import Prediction, read_shard
-from refvessel.predictions.run_file import common_run, run_identity
+from refvessel.predictions.run_file import common_run, run_identity, without_sam2
 from refvessel.predictions.table import write_predictions
 from refvessel.provenance import file_record
+from refvessel.settings.video_section import Video
 
 _MOST_NAMED = 5
 
@@ -30,12 +32,18 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
     expressions = read_sentences(dataset, split)
     with ThreadPoolExecutor(1) as beside:  # images are hashed while shards are parsed
         hashing = beside.submit(hashes_of_files, [each.image_path for each in expressions])
-        predictions = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
+        found = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
+    predictions = [each for each in found if each.sent_id >= 0]  # the others are of frames without a truth
     _require_each_once(expressions, predictions, split)
     _require_same_expressions(expressions, predictions)
     run = common_run(shards)
     if run is not None:
-        asked = asked_of(expressions, run_identity(run), run["question"], hashing.result())
+        identity, video = run_identity(run), run.get("video")
+        asked = (
+            asked_of(expressions, identity, run["question"], hashing.result())
+            if video is None
+            else asked_in_sequences(dataset, split, identity, Video.model_validate(without_sam2(video)))
+        )
         _require_same_images(asked, predictions)
     provenance = {
         "run": run,

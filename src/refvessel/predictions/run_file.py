@@ -63,6 +63,11 @@ def run_identity(run: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
+def without_sam2(video: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the section `video` in a run's field of that name, without the checkpoint that stands there."""
+    return {name: value for name, value in video.items() if name != "sam2"}
+
+
 def run_file(shard: Path) -> Path:
     """Where the description of a shard's run lies."""
     return beside(shard, RUN_SUFFIX)

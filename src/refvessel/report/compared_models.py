@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.artifacts import RANKING
+from refvessel.artifacts import RANKING, VIDEO_COMPARISON
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.provenance import FileRecord, file_record
@@ -19,13 +19,17 @@ _KEYS = ["dataset", "split"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The models of one split: what comparison.json says, the table ranking.csv, and the records of both files."""
+    """The models of one split: what comparison.json says, the table ranking.csv, and the records of the files.
+
+    sequences: what video_comparison.json says; None where the data set has no runs.
+    """
 
     dataset: str
     split: str
     content: dict[str, Any]
     ranking: pd.DataFrame
     sources: dict[str, FileRecord]
+    sequences: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -34,7 +38,7 @@ class Comparison:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of the two files by the names that the manifest gives them."""
+        """SHA-256 of the files by the names that the manifest gives them."""
         return {f"{self.name}/{record['name']}": record["sha256"] for record in self.sources.values()}
 
 
@@ -61,9 +65,28 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
             f"{path} was made from other cases than those of the report; compare the models again."
         )
     first = compared[0]
-    return Comparison(
-        first.dataset, first.split, content, read_csv(ranking, texts=("score", "model")), sources
-    )
+    sequences = path.parent / VIDEO_COMPARISON
+    compared_runs = _compared_runs(sequences, evaluations) if sequences.is_file() else None
+    if compared_runs is not None:
+        sources["sequences"] = file_record(sequences)
+    ranked = read_csv(ranking, texts=("score", "model"))
+    return Comparison(first.dataset, first.split, content, ranked, sources, compared_runs)
+
+
+def _compared_runs(path: Path, evaluations: Sequence[Artifacts]) -> dict[str, Any]:
+    content: dict[str, Any] = read_json(path)
+    known = {
+        (one.evaluation.model, one.runs.sources["video_cases"]["sha256"]) for one in evaluations if one.runs
+    }
+    try:
+        compared = {(model, record["sha256"]) for model, record in content["provenance"]["cases"].items()}
+    except (KeyError, TypeError):
+        raise UserError(f"{path} does not say what it was made from; compare the sequences again.") from None
+    if not compared <= known:
+        raise UserError(
+            f"{path} was made from other sequences than those of the report; compare the sequences again."
+        )
+    return content
 
 
 def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK
 from refvessel.report.compared_models import Comparison
 from refvessel.report.sections import Artifacts
+from refvessel.report.unscored import Unscored
 
 _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
 
@@ -21,7 +23,8 @@ def findings(one: Artifacts) -> list[Finding]:
     """The findings of one evaluation, in the order shown."""
     summary = one.summary
     n = summary["n_expressions"]
-    found = _of_sanity_checks(summary["sentinels"])
+    found = _of_first_look(summary["settings"].get(FIRST_LOOK))
+    found += _of_sanity_checks(summary["sentinels"] | (one.words or {}).get("sentinels", {}))
     if summary["n_empty_truth"]:
         text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
         found.append(Finding("note", text))
@@ -29,7 +32,7 @@ def findings(one: Artifacts) -> list[Finding]:
         found.append(Finding("warning", "All expressions are of one patient: no interval can be given."))
     found += [
         Finding("note", f"cIoU and gIoU: {difference['text']}")
-        for difference in summary["official_evaluator"]["differences"]
+        for difference in summary["official"]["differences"]
     ]
     found.append(_pseudonyms(one))
     found += _of_gates((one.dataset or {}).get("gates"))
@@ -44,7 +47,19 @@ def findings(one: Artifacts) -> list[Finding]:
 
 def comparison_findings(one: Comparison) -> list[Finding]:
     """The findings of the models of one split."""
-    return _of_sanity_checks(one.content["sentinels"])
+    looked_at = one.content["settings"].get(FIRST_LOOK)
+    return [*_of_first_look(looked_at), *_of_sanity_checks(one.content["sentinels"])]
+
+
+def unscored_findings(one: Unscored) -> list[Finding]:
+    """The findings of an evaluation without truth."""
+    looked_at = None if one.looked_at is None else one.looked_at._asdict()
+    return [
+        Finding("warning", "No truth: not scored. Nothing here says how good the masks are."),
+        *_of_first_look(looked_at),
+        _pseudonyms(one),
+        *(Finding("warning", f"From the dataset: {text}") for text in one.dataset.get("warnings", [])),
+    ]
 
 
 def identities(one: Artifacts) -> list[tuple[str, str]]:
@@ -56,6 +71,14 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
         *((f"Training checkpoint {record['name']}", str(record["sha256"])) for record in trained),
         (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
     ]
+
+
+def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:
+    """Where not all patients were looked at, nothing says how the rest would do."""
+    if looked_at is None:
+        return []
+    text = f"A first look: {looked_at['patients']} of the split's {looked_at['of']} patients; not the whole data set."
+    return [Finding("warning", text)]
 
 
 def _of_sanity_checks(checks: dict[str, Any]) -> list[Finding]:
@@ -97,7 +120,7 @@ def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
     return found
 
 
-def _pseudonyms(one: Artifacts) -> Finding:
+def _pseudonyms(one: Artifacts | Unscored) -> Finding:
     if one.dataset is None:
         return Finding(
             "warning", "The dataset has no dataset.json: whether its names are pseudonyms is unknown."

@@ -52,22 +52,29 @@ def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> N
     with svg_figure(path, _PANEL * len(cases), _PANEL + 0.75) as figure:
         panels = figure.subplots(1, len(cases), squeeze=False)[0]
         for axes, case in zip(panels, cases.to_dict("records"), strict=True):
-            image = read_image(images, case)
-            axes.imshow(
-                image, extent=(-0.5, case["width"] - 0.5, case["height"] - 0.5, -0.5), interpolation="none"
-            )
-            _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
-            _outline(axes, case["predicted_mask"], PREDICTION, linewidth=0.8)
+            draw_panel(axes, case, read_image(images, case))
             axes.set_title(f"{case['rank']}: Dice {case['dice']:.3f}", weight="bold")
             axes.set_xlabel(shortened(case["image_id"], _LABEL), fontsize=7)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set_visible(False)
-        handles = [
-            Line2D([], [], color=TRUTH, linewidth=2.5, label="truth"),
-            Line2D([], [], color=PREDICTION, linewidth=2.5, label="prediction"),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        figure.legend(handles=outline_handles(), loc="outside lower center", ncols=2)
+
+
+def draw_panel(axes: Axes, case: Mapping[Any, Any], image: Image.Image) -> None:
+    """A case's image with the outlines of its truth, if there is any, and its prediction."""
+    axes.imshow(image, extent=(-0.5, case["width"] - 0.5, case["height"] - 0.5, -0.5), interpolation="none")
+    if case["truth_mask"] is not None:
+        _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
+    _outline(axes, case["predicted_mask"], PREDICTION, linewidth=0.8)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def outline_handles() -> list[Line2D]:
+    """What a legend says of the two outlines."""
+    return [
+        Line2D([], [], color=TRUTH, linewidth=2.5, label="truth"),
+        Line2D([], [], color=PREDICTION, linewidth=2.5, label="prediction"),
+    ]
 
 
 def image_path(images: dict[str, Path], image_id: str) -> Path:

@@ -13,10 +13,13 @@ from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.report.compared_models import Comparison
 from refvessel.report.facts import facts
-from refvessel.report.findings import comparison_findings, findings, identities
+from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
 from refvessel.report.printing import printable
+from refvessel.report.runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
-from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES
+from refvessel.report.sequence_figures import ANIMATION_SUFFIX
+from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES, is_official
+from refvessel.report.unscored import COLUMNS, Unscored
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
@@ -38,8 +41,9 @@ class ShownFigure:
 
     @property
     def data_uri(self) -> str:
-        """The SVG itself, as an address that needs no network."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
+        """The file itself, as an address that needs no network."""
+        kind = "webp" if self.path.suffix == ANIMATION_SUFFIX else "svg+xml"
+        return f"data:image/{kind};base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
 
 
 def render_page(
@@ -48,10 +52,12 @@ def render_page(
     figures: dict[str, list[ShownFigure]],
     versions: dict[str, str],
     accepted: Sequence[str] = (),
+    unscored: Sequence[Unscored] = (),
 ) -> str:
     """The page's HTML. All text from artifacts is escaped.
 
-    `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over.
+    `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
+    `unscored` the evaluations without truth.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -68,12 +74,16 @@ def render_page(
         "p_value": format_p_value,
         "facts": facts,
         "findings": findings,
+        "unscored_findings": unscored_findings,
         "comparison_findings": comparison_findings,
         "identities": identities,
+        "is_official": is_official,
     }
     return environment.get_template("page.html").render(
         evaluations=evaluations,
         comparisons=comparisons,
+        unscored=unscored,
+        unscored_headings=COLUMNS,
         figures=figures,
         headings=HEADINGS,
         patient_headings={
@@ -84,6 +94,7 @@ def render_page(
         },
         rasteriser_headings=RASTERISER_HEADINGS,
         titles=TITLES,
+        sequence_titles=SEQUENCE_TITLES,
         of_probabilities=PROBABILITY_SCORES,
         groupings=GROUPINGS,
         official=_OFFICIAL,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from refvessel.answer_status import Status
-from refvessel.artifacts import CASES, FIGURES, MANIFEST, PAGE, SUMMARY, TABLES, THRESHOLDS
+from refvessel.artifacts import CASES, FIGURES, MANIFEST, PAGE, SUMMARY, TABLES, THRESHOLDS, VIDEO_CASES
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
@@ -21,8 +21,17 @@ from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
+from refvessel.report.runs import Runs
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
-from refvessel.report.tables import OF_COMPARISONS, write_tables
+from refvessel.report.sequence_figures import (
+    ANIMATION_SUFFIX,
+    draw_over_time,
+    draw_strip,
+    typical_sequences,
+    write_animation,
+)
+from refvessel.report.tables import OF_COMPARISONS, UNSCORED, write_tables
+from refvessel.report.unscored import Unscored, draw_examples, read_unscored
 from refvessel.settings.privacy_section import Privacy
 
 _MOST_OF_A_PHRASE = 200  # characters in a caption
@@ -42,10 +51,10 @@ def render_report(
 ) -> None:
     """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
-    `checkpoints` has the HF folder of each model, `datasets` the tree of each dataset; `comparisons` are the
-    comparison.json of splits with several models. `name_tables` are those of the datasets with pseudonyms: the
-    report is searched for the original names before it appears, but for those under the pseudonyms that
-    `settings` accept, which the page tells. `private_log` gets which name was found where.
+    `checkpoints` has the HF folder of the model of each entrant, `datasets` the tree of each dataset;
+    `comparisons` are the comparison.json of splits with several entrants. `name_tables` are those of the datasets
+    with pseudonyms: the report is searched for the original names before it appears, but for those under the
+    pseudonyms that `settings` accept, which the page tells. `private_log` gets which name was found where.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
@@ -59,38 +68,51 @@ def render_report(
     artifacts = [
         read_artifacts(one, checkpoint=checkpoints[one.model], dataset=datasets[one.dataset])
         for one in evaluations
+        if one.scores_dir is not None
     ]
+    unscored = [read_unscored(one, datasets[one.dataset]) for one in evaluations if one.scores_dir is None]
     compared = [read_comparison(path, artifacts) for path in comparisons]
     with atomic_directory(Path(output)) as folder:
         for name in (TABLES, FIGURES):
             (folder / name).mkdir()
-        captions = write_tables(artifacts, compared, folder / TABLES)
+        captions = write_tables(artifacts, compared, folder / TABLES, unscored)
         figures = {one.evaluation.name: _draw_figures(one, folder / FIGURES) for one in artifacts}
+        figures |= {one.evaluation.name: _draw_unscored(one, folder / FIGURES) for one in unscored}
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
-        (folder / PAGE).write_text(render_page(artifacts, compared, figures, used, accepted), "utf-8")
-        manifest = _manifest(folder, artifacts, compared, captions, figures, used)
-        write_json(folder / MANIFEST, manifest | _searched_for(artifacts, accepted))
+        (folder / PAGE).write_text(render_page(artifacts, compared, figures, used, accepted, unscored), "utf-8")
+        manifest = _manifest(folder, [*artifacts, *unscored], compared, captions, figures, used)
+        write_json(folder / MANIFEST, manifest | _searched_for([*artifacts, *unscored], accepted))
         check_privacy(
             folder,
             name_tables,
             accepted=accepted,
-            published=_names_of_the_user(artifacts),
+            published=_names_of_the_user([*artifacts, *unscored]),
             private_log=private_log,
             shown_as=output,
         )
 
 
-def _searched_for(artifacts: Sequence[Artifacts], accepted: Sequence[str]) -> dict[str, list[str]]:
+def _searched_for(artifacts: Sequence[Artifacts | Unscored], accepted: Sequence[str]) -> dict[str, list[str]]:
     """What tells a later search which names belong to the report."""
     tables = {str((one.dataset or {}).get("name_table", "")) for one in artifacts} - {""}
     return {"name_tables": sorted(tables), "accepted": sorted(accepted)}
 
 
-def _names_of_the_user(artifacts: Sequence[Artifacts]) -> list[str]:
-    """What the configuration calls its models, data sets and splits, and the question: published on purpose."""
+def _names_of_the_user(artifacts: Sequence[Artifacts | Unscored]) -> list[str]:
+    """What the configuration calls its models, data sets and splits, and what is asked: published on purpose."""
     evaluations = [one.evaluation for one in artifacts]
     questions = [str((one.made_from.get("run") or {}).get("question", "")) for one in artifacts]
-    return [*(name for one in evaluations for name in (one.model, one.dataset, one.split)), *questions]
+    scored = [one for one in artifacts if isinstance(one, Artifacts)]
+    questions += [each["question"] for one in scored for each in (one.choice or {}).get("candidates", [])]
+    questions += [each["name"] for one in scored for each in (one.choice or {}).get("candidates", [])]
+    names = [name for one in evaluations for name in (one.model, one.dataset, one.split)]
+    return [*names, *questions, *(words for one in scored for words in _words_asked(one))]
+
+
+def _words_asked(one: Artifacts) -> list[str]:
+    """The phrases that were asked besides those of the data set."""
+    kinds = [(one.words or {}).get(kind, {}) for kind in ("paraphrases", "translations")]
+    return [str(row["words"]) for kind in kinds for row in kind.get("by_words", [])]
 
 
 def _check_replaceable(output: Path) -> None:
@@ -147,6 +169,56 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         )
         draw_overlays(shown, one.images, figure.path)
         drawn.append(figure)
+    return drawn + (_draw_sequences(one, one.runs, folder) if one.runs else [])
+
+
+def _draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure]:
+    """The best, the median and the worst sequence: as a strip, moving, and over time."""
+    name, drawn = one.evaluation.name, []
+    table = {f"{name}/{VIDEO_CASES}": runs.sources["video_cases"]["sha256"]}
+    for number, sequence in enumerate(typical_sequences(runs.sequences).to_dict("records"), start=1):
+        frames = runs.frames_of(sequence, one.cases)
+        files = [image_path(one.images, image_id) for image_id in frames["image_id"]]
+        images = _hashes_of_images(one.evaluation.dataset, files)
+        told = (
+            f"{str(sequence['rank']).capitalize()} sequence: run {printable(sequence['video'])}, "
+            f"“{shortened(sequence['phrase'], _MOST_OF_A_PHRASE)}”, patient {printable(sequence['patient'])}, "
+            f"J&F {sequence['J&F']:.3f} over {len(frames)} frames"
+        )
+        stem = folder / f"{one.evaluation.file_stem}.sequence_{number}"
+        strip, film, curve = (
+            stem.with_name(stem.name + end) for end in (".svg", ANIMATION_SUFFIX, ".time.svg")
+        )
+        draw_strip(frames, one.images, strip)
+        write_animation(frames, one.images, film)
+        draw_over_time(frames, curve)
+        drawn += [
+            ShownFigure(strip, f"{told}: outlines of the truth and of the prediction.", table | images),
+            ShownFigure(film, f"{told}: the same, moving.", table | images),
+            ShownFigure(
+                curve,
+                f"{told}: scores of its frames, IoU of each mask with the one before after their motion "
+                "(consistency), and areas.",
+                table,
+            ),
+        ]
+    return drawn
+
+
+def _draw_unscored(one: Unscored, folder: Path) -> list[ShownFigure]:
+    """Some images of each phrase; nothing says which are the best."""
+    name, record = one.evaluation.name, one.sources["predictions"]
+    drawn = []
+    for number, phrase in enumerate(one.by_phrase, start=1):
+        path = folder / f"{one.evaluation.file_stem}.examples_{number}.svg"
+        shown = draw_examples(one, phrase, path)
+        files = [image_path(one.images, image_id) for image_id in shown]
+        caption = (
+            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the prediction, on images spread evenly over all "
+            f"{one.by_phrase[phrase]['n_expressions']}: {printable(', '.join(shown))}. No truth: not scored."
+        )
+        sources = {f"{name}/{record['name']}": record["sha256"]}
+        drawn.append(ShownFigure(path, caption, sources | _hashes_of_images(one.evaluation.dataset, files)))
     return drawn
 
 
@@ -183,7 +255,7 @@ def _describe(case: Mapping[Any, Any]) -> str:
 
 def _manifest(
     folder: Path,
-    artifacts: Sequence[Artifacts],
+    artifacts: Sequence[Artifacts | Unscored],
     compared: Sequence[Comparison],
     captions: dict[str, str],
     figures: dict[str, list[ShownFigure]],
@@ -197,8 +269,15 @@ def _manifest(
     }
     compared_files = {name: sha256 for one in compared for name, sha256 in one.hashes.items()}
     summaries = {name: sha256 for name, sha256 in files.items() if name.endswith(f"/{SUMMARY}")}
+    unscored_files = {
+        f"{one.evaluation.name}/{record['name']}": record["sha256"]
+        for one in artifacts
+        if isinstance(one, Unscored)
+        for record in one.sources.values()
+    }
+    sources_of_tables = {**dict.fromkeys(OF_COMPARISONS, compared_files), UNSCORED: unscored_files}
     described = {
-        f"{TABLES}/{name}": (caption, compared_files if Path(name).stem in OF_COMPARISONS else summaries)
+        f"{TABLES}/{name}": (caption, sources_of_tables.get(Path(name).stem, summaries))
         for name, caption in captions.items()
     }
     for figure in (figure for drawn in figures.values() for figure in drawn):

@@ -9,15 +9,22 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS
+from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS, WORDS
 from refvessel.dataset.tree.image_places import image_places
 from refvessel.dataset.tree.layout import DATASET, INSTANCES
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
+from refvessel.report.runs import Runs, read_runs
 from refvessel.settings.section import KEY
 
+_NOT_OF_THE_SUMMARY = (
+    "summary",
+    "conversion",
+    "words",
+    "choice",
+)  # what a summary does not say it was made from
 _LONGEST_STEM = 160  # characters; a file name has 255 bytes
 
 
@@ -25,14 +32,17 @@ _LONGEST_STEM = 160  # characters; a file name has 255 bytes
 class Evaluation:
     """One model on one split of one dataset: their names in the configuration and where its artifacts lie.
 
-    `scores_dir` holds cases.parquet and summary.json; `predictions` is the predictions.parquet they came from.
+    `scores_dir` holds cases.parquet and summary.json, and is None where there is no truth; `predictions` is the
+    predictions.parquet they came from; `choice` is the file of the question that was chosen among several, None
+    where it was stated.
     """
 
     model: str
     dataset: str
     split: str
-    scores_dir: Path
+    scores_dir: Path | None
     predictions: Path
+    choice: Path | None = None
 
     def __post_init__(self) -> None:
         for field in ("model", "dataset", "split"):
@@ -66,8 +76,10 @@ class Artifacts:
 
     `cases` has the columns of CASES_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
     image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
-    or HF folder has none. `sources` has the record (name, bytes, sha256) of each file by its role: cases, summary,
-    predictions, dataset, thresholds, conversion.
+    or HF folder has none; `words` is words.json, None where only cases were scored; `choice` says how the question
+    was chosen, None where it was stated. `sources` has the record (name, bytes, sha256) of each file by its role:
+    cases, summary, predictions, dataset, thresholds, conversion, words, choice, video, video_cases. `runs` are
+    None where the data set has none.
     """
 
     evaluation: Evaluation
@@ -78,6 +90,9 @@ class Artifacts:
     dataset: dict[str, Any] | None
     conversion: dict[str, Any] | None
     sources: dict[str, FileRecord]
+    runs: Runs | None = None
+    words: dict[str, Any] | None = None
+    choice: dict[str, Any] | None = None
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -96,6 +111,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
     Raises UserError where a file is missing or malformed, and where the scores were made from other cases,
     other predictions, another dataset or another model than those given.
     """
+    assert evaluation.scores_dir is not None
     scores = Path(evaluation.scores_dir)
     conversion, description = Path(checkpoint) / CONVERSION, Path(dataset) / DATASET
     instances = Path(dataset) / INSTANCES
@@ -109,16 +125,20 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         if not path.exists():
             raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
     curve = scores / THRESHOLDS
-    for role, path in (("thresholds", curve), ("conversion", conversion)):
+    words = scores / WORDS
+    for role, path in (("thresholds", curve), ("conversion", conversion), ("words", words)):
         if path.is_file():
             files[role] = path
+    if evaluation.choice is not None:
+        files["choice"] = Path(evaluation.choice)
     sources = {role: file_record(path) for role, path in files.items()}
     summary = read_json(files["summary"])
-    for role in (role for role in files if role not in ("summary", "conversion")):
+    for role in (role for role in files if role not in _NOT_OF_THE_SUMMARY):
         _check_origin(files["summary"], summary, role, files[role], sources[role])
     if "thresholds" in summary["provenance"].keys() - files.keys():
         raise UserError(f"{curve} does not exist; score again.")
     cases = _read_cases(files["cases"])
+    runs = read_runs(scores, sources["cases"]["sha256"])
     artifacts = Artifacts(
         evaluation=evaluation,
         cases=cases,
@@ -127,9 +147,17 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         images=image_places(Path(dataset), set(cases["ref_id"])),
         dataset=read_json(description) if description.is_file() else None,
         conversion=read_json(conversion) if conversion.is_file() else None,
-        sources=sources,
+        sources=sources | (runs.sources if runs else {}),
+        runs=runs,
+        words=read_json(words) if words.is_file() else None,
+        choice=read_json(files["choice"]) if "choice" in files else None,
     )
     _check_model(artifacts, conversion)
+    if artifacts.words and artifacts.words["predictions"]["sha256"] != sources["predictions"]["sha256"]:
+        raise UserError(f"{words} was made from other predictions than {files['predictions']}; score again.")
+    asked = (artifacts.made_from.get("run") or {}).get("question")
+    if artifacts.choice and asked not in (None, artifacts.choice["question"]):
+        raise UserError(f"{files['choice']} names another question than was asked; segment again.")
     return artifacts
 
 

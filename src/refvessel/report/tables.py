@@ -4,7 +4,7 @@ Numbers come from summary.json, which derives from cases.parquet: nothing is com
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import pandas as pd
 
 from refvessel.report.compared_models import Comparison, ranking_table, tests_table
 from refvessel.report.printing import shortened
+from refvessel.report.runs import sequences_table
 from refvessel.report.sections import Artifacts
+from refvessel.report.unscored import Unscored, unscored_table
+from refvessel.settings.scores_section import Protocol
 from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
@@ -87,6 +90,7 @@ OF_COMPARISONS = {
     "comparisons": (tests_table, "Every two models of a split, compared"),
     "ranking": (ranking_table, "Ranks of the models of a split"),
 }
+UNSCORED = "unscored"  # the table of evaluations without truth
 _LATEX_CELL = 60  # characters
 # Other signs in TeX's old text encoding; pandas escapes those that are commands.
 _LATEX_SIGNS = str.maketrans(
@@ -103,14 +107,19 @@ def overall_table(evaluations: Sequence[Artifacts]) -> pd.DataFrame:
     rows = [{**_identity(one), **_numbers(one.summary)} for one in evaluations]
     if differs_from_official(evaluations):
         for row, one in zip(rows, evaluations, strict=True):
-            official = one.summary["official_evaluator"]
+            official = one.summary["official"]
             row |= {f"official_{name}": official[name] for name in ("ciou", "giou", "n_expressions")}
     return pd.DataFrame(rows)
 
 
 def differs_from_official(evaluations: Sequence[Artifacts]) -> bool:
     """Whether cIoU or gIoU of one is not what the official evaluator gives."""
-    return any(one.summary["official_evaluator"]["differences"] for one in evaluations)
+    return any(not is_official(one.summary) for one in evaluations)
+
+
+def is_official(summary: Mapping[str, Any]) -> bool:
+    """Whether the cIoU and gIoU of a summary are those of the official evaluator."""
+    return not summary["official"]["differences"] or summary["settings"]["protocol"] == Protocol.OFFICIAL
 
 
 def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
@@ -124,13 +133,22 @@ def group_table(evaluations: Sequence[Artifacts], column: str) -> pd.DataFrame:
 
 
 def write_tables(
-    evaluations: Sequence[Artifacts], comparisons: Sequence[Comparison], folder: Path
+    evaluations: Sequence[Artifacts],
+    comparisons: Sequence[Comparison],
+    folder: Path,
+    unscored: Sequence[Unscored] = (),
 ) -> dict[str, str]:
     """Write overall, by_patient and by each of GROUPINGS as .csv (every column, full precision) and .tex.
 
     Where truths were drawn by other rasterisers, also by_rasteriser; with comparisons, also comparisons.csv and
-    ranking.csv. Returns the caption of each file by its name.
+    ranking.csv; of evaluations without truth unscored.csv. Returns the caption of each file by its name.
     """
+    captions: dict[str, str] = {}
+    if unscored:
+        write_csv(unscored_table(unscored), folder / f"{UNSCORED}.csv")
+        captions[f"{UNSCORED}.csv"] = "What was predicted where there is no truth"
+    if not evaluations:
+        return captions
     tables = {
         "overall": (overall_table(evaluations), "Scores over all expressions"),
         **{
@@ -143,12 +161,14 @@ def write_tables(
         caption = "Scores of the same predictions by the truth's rasteriser"
         tables["by_rasteriser"] = (group_table(evaluations, "rasteriser"), caption)
     differs = differs_from_official(evaluations)
-    captions: dict[str, str] = {}
     for name, (table, caption) in tables.items():
         write_csv(table, folder / f"{name}.csv")
         in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
         (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
+    if runs := [(_identity(one), one.runs) for one in evaluations if one.runs]:
+        write_csv(sequences_table(runs), folder / "sequences.csv")
+        captions["sequences.csv"] = "Scores of every sequence"
     if comparisons:
         for name, (table_of, caption) in OF_COMPARISONS.items():
             write_csv(table_of(comparisons), folder / f"{name}.csv")

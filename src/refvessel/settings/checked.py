@@ -10,7 +10,7 @@ from itertools import count
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from refvessel.errors import UserError
@@ -209,7 +209,7 @@ def _fields(kind: Any, path: Sequence[str | int]) -> list[str]:
     for key in path:
         kind = _inside(kind, key)
     kind = _inside(kind, None)
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    return list(kind.fields_by_key()) if isinstance(kind, type) and issubclass(kind, Section) else []
 
 
 def _inside(kind: Any, key: str | int | None) -> Any:
@@ -219,9 +219,10 @@ def _inside(kind: Any, key: str | int | None) -> Any:
         if get_origin(kind) is dict or get_origin(kind) is tuple:
             return kind if key is None else arguments[-1 if get_origin(kind) is dict else 0]
         kind = arguments[0]
-    if key is None or not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+    if key is None or not (isinstance(kind, type) and issubclass(kind, Section)):
         return kind
-    return kind.model_fields[key].annotation if key in kind.model_fields else None
+    fields = kind.fields_by_key()
+    return fields[str(key)].annotation if key in fields else None
 
 
 def _plain(value: Any, seen: Iterator[int] | None = None) -> Any:

@@ -1,6 +1,8 @@
 """A data set: where it lies, how it is read, what is asked of it, and who is in which split."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import model_validator
 
 from refvessel.settings.public_layouts import LAYOUTS
 from refvessel.settings.section import Location, Number, Section, Stated, setting
@@ -11,7 +13,9 @@ else:
     Layout = Literal[tuple(sorted(LAYOUTS))]
 Target = Literal["phrase", "region"]
 CrossingOutlines = Literal["refuse", "draw"]
+BY_FOLDER, BY_DATA = "folder", "data"  # how runs are recognised, beside a pattern
 HASH_BITS = 256  # of a perceptual hash
+WITHOUT_TRUTH = "images"  # the format in which nothing is annotated
 DEFAULT_RATIOS = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
@@ -36,7 +40,9 @@ class Options(Stated):
     patient: str = setting(
         None, "Of masks and coco, the template of the patient's name from the fields of paths."
     )
-    splits: dict[str, str] = setting(None, "Of masks and coco, value of the field {split} -> split.")
+    splits: dict[str, str] = setting(
+        None, "Of masks, coco and refvos, value of the field {split}, or name of a split's folder -> split."
+    )
     line_width: Number = setting(None, "Of labelme and dicom, the width of linestrips.", unit="pixels")
 
 
@@ -66,6 +72,15 @@ class Dataset(Section):
         None,
         "CSV file with the columns image, patient and, if wanted, frame and split; excludes the pattern.",
     )
+    sequences: str | None = setting(
+        None,
+        f"How runs are recognised, to be segmented as videos: `{BY_FOLDER}`, the images of a folder in the natural "
+        f"order of their names; `{BY_DATA}`, a DICOM file of several frames, a DICOM series of single ones, a "
+        "video of refvos, the fields {sequence} and {frame} of masks; or a regular expression on file names "
+        "without suffix, with a group `sequence` and perhaps `frame`. Null makes every image its own, but for "
+        f"refvos, where it is `{BY_DATA}`.",
+        min_length=1,
+    )
     splits: dict[str, Number] | None = setting(
         None,
         "Split -> share of the patients, each of whom is in one split only; null keeps the splits that the "
@@ -91,6 +106,13 @@ class Dataset(Section):
         None,
         "Text file of training images, one path or SHA-256 of pixels per line; none may be evaluated on.",
     )
+    limit: int | None = setting(
+        None,
+        "A first look: how many patients of each split are converted and evaluated, which the report's first page "
+        "says; null takes them all.",
+        unit="patients",
+        ge=1,
+    )
     include_empty: bool = setting(
         False, "Ask every phrase of every image, with an empty ground truth where it is absent."
     )
@@ -105,3 +127,31 @@ class Dataset(Section):
         "Secret key of the pseudonyms, made where it does not exist; keep it, never publish it.",
         validate_default=True,
     )
+
+    @property
+    def has_truth(self) -> bool:
+        """False where nothing is annotated: what is predicted can be looked at, and not be scored."""
+        return self.format != WITHOUT_TRUTH
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if not self.has_truth and (self.phrases is None or self.target != "phrase"):
+            raise ValueError(
+                f"format is {self.format!r}, in which nothing is annotated; state in phrases what to ask for, and "
+                "leave target out"
+            )
+        return self
+
+    @property
+    def runs(self) -> str | None:
+        """How runs are recognised; None where every image is its own."""
+        return BY_DATA if self.sequences is None and self.format == "refvos" else self.sequences
+
+    @model_validator(mode="after")
+    def _asks_whole_runs(self) -> Self:
+        if self.runs is not None and self.target != "phrase":
+            raise ValueError(
+                f"target is {self.target!r}, but runs are asked for phrases: nothing tells which region of one frame "
+                "is which of the next; set target to phrase or leave sequences out"
+            )
+        return self

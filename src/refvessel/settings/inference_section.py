@@ -1,8 +1,8 @@
 """How a model is run."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, model_validator
 
 from refvessel.errors import UserError
 from refvessel.prompts import IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER
@@ -14,6 +14,15 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 LanguageWeights = Literal["int8", "float8"]
 
 _PLACEHOLDERS = (IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER)
+
+
+def _has_placeholders(question: str) -> str:
+    if any(question.count(placeholder) != 1 for placeholder in _PLACEHOLDERS):
+        raise ValueError(f"{question!r} must hold {' and '.join(_PLACEHOLDERS)} once each; add them")
+    return question
+
+
+Question = Annotated[str, AfterValidator(_has_placeholders)]
 
 
 class Inference(Section):
@@ -76,7 +85,7 @@ class Inference(Section):
         "bfloat16, leaves SAM2 in float32.",
     )
     device: Device | None = setting(None, "Where models run; null is a GPU where there is one.")
-    question: str = setting(
+    question: Question = setting(
         "<image>\n Please segment {phrase} in this image.",  # the official one; mind the blank
         f"The prompt, with `{IMAGE_PLACEHOLDER}` and `{PHRASE_PLACEHOLDER}` once each.",
     )
@@ -98,13 +107,6 @@ class Inference(Section):
     max_failures: int = setting(
         0, "Failed expressions that a shard may hold before the run stops.", free=True, ge=0
     )
-
-    @field_validator("question")
-    @classmethod
-    def _has_placeholders(cls, question: str) -> str:
-        if any(question.count(placeholder) != 1 for placeholder in _PLACEHOLDERS):
-            raise ValueError(f"{question!r} must hold {' and '.join(_PLACEHOLDERS)} once each; add them")
-        return question
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -1,10 +1,22 @@
 """How predictions are scored."""
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Strict
 
 from refvessel.settings.section import Distinct, Number, Section, setting
+
+
+class Protocol(StrEnum):
+    """Whose reading of the data is scored.
+
+    own: pixels that are ignored count nowhere, a truth is the union of its parts, a split is the one of its name.
+    official: as the official evaluator has it.
+    """
+
+    OWN = "own"
+    OFFICIAL = "official"
 
 
 class Scores(Section):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict, model_serializer
+from pydantic.fields import FieldInfo
 
 _Items = TypeVar("_Items", bound=Sequence[Any])
 
@@ -16,7 +17,12 @@ class Section(BaseModel):
 
     def canonical(self) -> dict[str, Any]:
         """The values as JSON-like data, equal to the letter wherever sections are equal."""
-        return {name: _plain(value) for name, value in self.model_dump().items()}
+        return {name: _plain(value) for name, value in self.model_dump(by_alias=True).items()}
+
+    @classmethod
+    def fields_by_key(cls) -> dict[str, FieldInfo]:
+        """The fields by the keys that users write; a word of Python's cannot name an attribute."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     def given(self) -> dict[str, Any]:
         """Those values alone that somebody stated."""

@@ -61,3 +61,9 @@ class Video(Section):
     def question_for(self, expression: str) -> str:
         """The question that an expression is asked by, as the official script chooses it."""
         return self.question_question if "?" in expression else self.phrase_question
+
+    def asking(self, question: str) -> "Video":
+        """The same with a question of one's own, which then is asked of every expression."""
+        if question == self.phrase_question:
+            return self
+        return self.model_copy(update={"phrase_question": question, "question_question": question})

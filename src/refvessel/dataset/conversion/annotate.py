@@ -13,16 +13,24 @@ from refvessel.dataset.conversion.dataset_record import dataset_record
 from refvessel.dataset.conversion.gates import Gates
 from refvessel.dataset.conversion.original_names import keep_original_names
 from refvessel.dataset.conversion.phrases import labels_left_out, phrases_of_labels, phrases_without_label
+from refvessel.dataset.conversion.runs_of_tree import require_common_sizes, write_runs
 from refvessel.dataset.conversion.spool import Spool
 from refvessel.dataset.conversion.truths import TruthRule
+from refvessel.dataset.patients.first_look import (
+    first_look_record,
+    patients_of_first_look,
+    warning_of_first_look,
+)
 from refvessel.dataset.patients.identities import Identified, identify
 from refvessel.dataset.patients.pseudonyms import OriginalNames, Pseudonyms, read_or_create_key
+from refvessel.dataset.patients.sequences import SequenceRule, in_sequences
 from refvessel.dataset.patients.splits import SplitRule
 from refvessel.dataset.patients.stated import Origins
 from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK, TRUTH
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
@@ -41,6 +49,11 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
     is None, from the data; else in the ratios `splits`, by hash with the seed `split_seed`, or by frames with
     `split_by_frames` (see `splits`).
 
+    Which images are frames of one run: see SequenceRule for `sequences`. The tree then also has the runs, all of
+    their frames, in the Ref-VOS layout.
+
+    With `limit`, some patients of each split are taken: see `patients_of_first_look`.
+
     What is refused: see Gates for `near_duplicates` and `trained_on`.
 
     Args:
@@ -55,10 +68,16 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
     output, rules, problems = Path(output), _Rules.of(settings), Problems()
     _require_places(settings.root, output, settings.key_file)
     found = _read(settings, problems)
-    records = [record for record in found if record.annotation is not None]
+    annotated = [record for record in found if record.annotation is not None]
+    records = annotated if rules.runs is None else rules.runs.of_annotated_runs(found, problems)
     labels = phrases_of_labels(settings.phrases, records, problems)
     names = Pseudonyms(read_or_create_key(settings.key_file)) if settings.pseudonymise else OriginalNames()
     identities = identify(records, rules.origins, rules.splits, names, problems)
+    if rules.runs is not None:
+        identities = in_sequences(identities, names, problems)
+    everyone = identities
+    if settings.limit is not None:
+        identities = patients_of_first_look(everyone, settings.limit)
     with atomic_directory(output) as tree:
         spool = Spool(tree)
         converted = convert_images(
@@ -73,19 +92,26 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
         )
         kept = [item for item in converted if item.tally.expressions]
         gate_findings = rules.gates.check(kept, rules.origins, tree / IMAGES, problems)
+        require_common_sizes(converted, problems)
         problems.raise_any()
         _require_any(kept, converted, settings)
-        table, collisions = keep_original_names(settings.key_file, output, names, identities, labels)
-        _write_tree(tree, kept, spool, list(dict.fromkeys(labels.values())))
+        table, collisions = keep_original_names(settings.key_file, output, names, everyone, labels)
+        asked = list(dict.fromkeys(labels.values()))
+        numbers = _write_tree(tree, kept, spool, asked)
+        if rules.runs is not None:
+            write_runs(tree, converted, spool, asked, numbers)
         record = dataset_record(
-            converted,
+            [item for item in converted if item.identity.record.annotation is not None],
             kept,
             rules.splits.effective_ratios,
             gate_findings,
-            images_not_annotated=len(found) - len(records),
-            phrases_without_label=phrases_without_label(labels, records),
+            images_not_annotated=len(found) - len(annotated),
+            phrases_without_label=phrases_without_label(labels, records) if settings.has_truth else (),
+            runs=None if rules.runs is None else converted,
         )
-        summary = {**_asked(settings), **table, **record, "warnings": record["warnings"] + collisions}
+        looked_at = first_look_record(everyone, identities)
+        warnings = warning_of_first_look(looked_at) + record["warnings"] + collisions
+        summary = {**_asked(settings), **table, **record, FIRST_LOOK: looked_at, "warnings": warnings}
         write_json(tree / DATASET, summary)
     print(told(summary), file=sys.stderr)
     return summary
@@ -93,9 +119,10 @@ def convert_dataset(*, output: Path, settings: Dataset, threads: int | None = No
 
 @dataclass(frozen=True)
 class _Rules:
-    """What the settings say of truths, splits, patients and gates."""
+    """What the settings say of truths, splits, patients, runs and gates."""
 
     truths: TruthRule
+    runs: SequenceRule | None  # None: every image is its own
     splits: SplitRule
     origins: Origins
     gates: Gates
@@ -103,7 +130,10 @@ class _Rules:
     @classmethod
     def of(cls, settings: Dataset) -> Self:
         return cls(
-            TruthRule(settings.target, settings.include_empty, settings.crossing_outlines),
+            TruthRule(
+                settings.target, settings.include_empty or not settings.has_truth, settings.crossing_outlines
+            ),
+            None if settings.runs is None else SequenceRule(settings.runs),
             SplitRule(settings.single_split, settings.splits, settings.split_seed, settings.split_by_frames),
             Origins(settings.patient_pattern, settings.patients, own_splits=settings.splits is None),
             Gates(settings.near_duplicates, settings.trained_on),
@@ -136,6 +166,7 @@ def _asked(settings: Dataset) -> dict[str, Any]:
     """What `dataset.json` says of the settings."""
     return {
         "source_format": settings.format,
+        TRUTH: settings.has_truth,
         "target": settings.target,
         "include_empty": settings.include_empty,
         "crossing_outlines": settings.crossing_outlines,
@@ -143,11 +174,15 @@ def _asked(settings: Dataset) -> dict[str, Any]:
     }
 
 
-def _write_tree(root: Path, kept: Sequence[Converted], spool: Spool, phrases: Sequence[str]) -> None:
+def _write_tree(
+    root: Path, kept: Sequence[Converted], spool: Spool, phrases: Sequence[str]
+) -> dict[str, dict[str, list[int]]]:
+    """Write the RefCOCO tree; return the numbers of the refs, by image_id and phrase."""
+    numbers = {}
     with tree_writer(root, phrases) as writer:
         for item in sorted(kept, key=lambda item: item.identity.image_id):
             truths: Truths = spool.read(item.truths)
-            writer.add(
+            numbers[item.identity.image_id] = writer.add(
                 file_name=item.file_name,
                 size=(item.image.width, item.image.height),
                 patient=item.identity.patient,
@@ -157,6 +192,7 @@ def _write_tree(root: Path, kept: Sequence[Converted], spool: Spool, phrases: Se
                 spacing=item.identity.record.spacing,
                 outlines=truths.outlines,
             )
+    return numbers
 
 
 def _require_places(root: Path, output: Path, key_file: Path) -> None:
@@ -191,4 +227,6 @@ def told(summary: Mapping[str, Any]) -> str:
         f"{counts['images']} images, {counts['expressions']} expressions, "
         f"{counts['patients']} patients ({patients})"
     )
+    if "runs" in counts:
+        found += f", {counts['runs']} runs of {counts['frames']} frames"
     return "\n".join([found, *(f"Warning: {warning}" for warning in summary["warnings"])])

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,8 @@ from refvessel.dataset.readers.records import Record
 from refvessel.dataset.regions.polygons import Outlines
 from refvessel.dataset.regions.rasterisers import sampled
 from refvessel.dataset.tree.layout import IMAGES
+from refvessel.dataset.tree.ref_vos_writing import frame_file
+from refvessel.files import link_or_copy
 from refvessel.rle import RLE
 
 SECONDS_PER_IMAGE = 300.0  # the largest image that opens takes a minute
@@ -37,7 +39,10 @@ SECONDS_PER_IMAGE = 300.0  # the largest image that opens takes a minute
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """One annotated image after conversion. Its image is in the tree, unless no phrase has a truth on it."""
+    """One image after conversion, annotated or a frame of a run.
+
+    It is in the tree, among the images unless no phrase has a truth on it.
+    """
 
     identity: Identified
     image: ImageFacts
@@ -50,6 +55,10 @@ class Converted:
     def file_name(self) -> str:
         """The image's, in the tree's folder of images."""
         return f"{self.identity.image_id}{self.image.suffix}"
+
+    def film_file(self, tree: Path) -> Path | None:
+        """Where the image of a frame lies among those of its run; None where it is of none."""
+        return _film_file(tree, self.identity, self.image.suffix)
 
 
 class Truths(NamedTuple):
@@ -116,6 +125,24 @@ def _write(path: Path, content: bytes) -> None:
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def _film_file(tree: Path, identity: Identified, suffix: str) -> Path | None:
+    if identity.place is None:
+        return None
+    return frame_file(tree, identity.split, identity.place.video, identity.place.index, suffix)
+
+
+def _place(tree: Path, identity: Identified, suffix: str, content: bytes, *, annotated: bool) -> None:
+    """Write an image where it is asked for, alone or in its run; of both places it fills one on the disk."""
+    image, film = tree / IMAGES / f"{identity.image_id}{suffix}", _film_file(tree, identity, suffix)
+    if film is not None:
+        film.parent.mkdir(parents=True, exist_ok=True)
+        _write(film, content)
+    if annotated and film is not None:
+        link_or_copy(film, image)
+    elif annotated:
+        _write(image, content)
+
+
 def _convert_image(
     identity: Identified,
     *,
@@ -138,14 +165,15 @@ def _convert_image(
         )
         size = (image.width, image.height)
         regions = record.all_regions(problems)
-        truths, tally = draw_truths(record, regions, phrases, size, rule, problems)
+        # A frame of a run that nobody annotated shows nothing, and does not say that nothing is there.
+        asked = rule if record.annotation is not None else replace(rule, include_empty=False)
+        truths, tally = draw_truths(record, regions, phrases, size, asked, problems)
         ignore = draw_ignored(record, regions, size, rule, problems)
     if problems.sentences:
         return problems
     asked_for = regions_of_phrases(regions, phrases)
     outlines = outlines_of_regions(asked_for, phrases, size, record.stated_size)
-    if truths:
-        _write(tree / IMAGES / f"{identity.image_id}{image.suffix}", clean)
+    _place(tree, identity, image.suffix, clean, annotated=bool(truths))
     packed = pack(Truths(truths, ignore, outlines_of_truths(outlines, truths, rule.target)))
     return packed, partial(
         Converted,

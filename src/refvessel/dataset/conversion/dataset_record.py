@@ -10,6 +10,7 @@ from typing import Any
 
 from refvessel import provenance
 from refvessel.dataset.conversion.converted import Converted
+from refvessel.dataset.conversion.runs_of_tree import runs_record, warnings_of_runs
 from refvessel.dataset.conversion.sensitivity import summarise_redrawn
 from refvessel.dataset.patients.splits import STATE_PATIENTS
 from refvessel.dataset.regions.polygons import RASTERISER
@@ -28,6 +29,7 @@ def dataset_record(
     *,
     images_not_annotated: int,
     phrases_without_label: Sequence[str] = (),
+    runs: Sequence[Converted] | None = None,
 ) -> dict[str, Any]:
     """Counts, warnings, gates, splits, images, drops and provenance of a conversion, as JSON-like data.
 
@@ -38,14 +40,18 @@ def dataset_record(
         gates: what Gates.check said.
         images_not_annotated: how many images have no annotation.
         phrases_without_label: those asked for of which no annotation has a label.
+        runs: all images of runs, those that are not annotated too; None where no runs are asked for.
     """
+    videos = runs_record(runs or ())
+    counts = {} if runs is None else {"runs": len(videos), "frames": sum(each["frames"] for each in videos.values())}
     splits = _patients_of_splits(kept)
     return {
         "format_version": FORMAT_VERSION,
         "rasteriser": RASTERISER,
-        "counts": {**_counts(converted, kept), "images_not_annotated": images_not_annotated},
+        "counts": {**_counts(converted, kept), "images_not_annotated": images_not_annotated, **counts},
         "warnings": _warnings_of_annotations(converted, phrases_without_label)
-        + _warnings(kept, splits, ratios),
+        + _warnings(kept, splits, ratios)
+        + warnings_of_runs(runs or ()),
         "patients_stated": all(item.identity.origin.stated for item in kept),
         "gates": dict(gates),
         "rasteriser_sensitivity": summarise_redrawn(
@@ -54,6 +60,7 @@ def dataset_record(
         "phrases": _sorted(_expressions_of_phrases(kept)),
         "splits": splits,
         "images": _images(kept),
+        **({} if runs is None else {"runs": videos}),
         "dropped": _dropped(converted),
         "provenance": {"versions": provenance.versions(), "inputs": _inputs(converted)},
     }

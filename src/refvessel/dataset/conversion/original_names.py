@@ -39,6 +39,8 @@ def keep_original_names(
     names = {Name("word", word, word) for word in published}
     for each in identities:
         names.add(Name("image", each.image_id, each.record.name))
+        if each.place is not None and each.record.sequence:
+            names.add(Name("image", each.place.video, each.record.sequence))
         if each.origin.patient != UNNAMED:
             names.add(Name("patient", each.patient, each.origin.patient))
         names |= {Name("identifier", each.patient, word) for word in each.record.identifiers}

@@ -16,6 +16,15 @@ _LONGEST_ID = 200  # bytes; file systems allow 255, of which temporary names tak
 
 
 @dataclass(frozen=True, slots=True)
+class FramePlace:
+    """Where an image stands in a run."""
+
+    video: str  # the run's published name
+    index: int  # from 0
+    gap: int  # numbers that are missing before it
+
+
+@dataclass(frozen=True, slots=True)
 class Identified:
     """A record with the names it is published under."""
 
@@ -24,6 +33,7 @@ class Identified:
     image_id: str
     patient: str
     split: str
+    place: FramePlace | None = None  # None: of no run
 
 
 def identify(

@@ -2,7 +2,7 @@
 
 Every frame is an image (see `dicom_frames`), annotated in a LabelMe file beside it: `run.dcm` of one frame by
 `run.json`; frame 12 of a run by `run_12.json` (zeros before the number do not matter, frames count from 1). The
-patient is the PatientID.
+patient is the PatientID. A run is a file of several frames, or the files of one frame of a series.
 """
 
 import re
@@ -128,6 +128,7 @@ def _record(
         load=partial(frame_as_png, frame=frame),
         patient=str(header.get("PatientID") or "").strip(),
         frame=frame if frames > 1 else _whole_number(header.get("InstanceNumber")),
+        sequence=name if frames > 1 else str(header.get("SeriesInstanceUID") or "") or None,
         identifiers=identifiers,
         counts={
             "images_with_burned_in_text": int(header.get("BurnedInAnnotation") == "YES"),

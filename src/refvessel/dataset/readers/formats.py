@@ -14,8 +14,10 @@ from refvessel.settings.public_layouts import LAYOUTS
 
 _LEFT_OUT = "left_out"  # the parameter of a reader that is no option
 
+_MODULES = {"images": "image_folder"}  # where a format is not the name of its module: another is called so
+
 READERS: dict[str, Reader] = {
-    name: import_module(f"refvessel.dataset.readers.{name}").read for name in FORMATS
+    name: import_module(f"refvessel.dataset.readers.{_MODULES.get(name, name)}").read for name in FORMATS
 }
 
 

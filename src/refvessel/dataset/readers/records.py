@@ -56,6 +56,7 @@ class Record:
     also_read: tuple[Path, ...] = ()  # further files of the annotation
     patient: str | None = None  # as the data say, not the name; empty where they should and do not
     frame: int | None = None
+    sequence: str | None = None  # the run that it is a frame of
     split: str | None = None
     identifiers: tuple[str, ...] = ()  # further words that identify the patient, never to be published
     counts: Mapping[str, int] = field(default_factory=dict)  # what the reader had to interpret

@@ -72,8 +72,11 @@ def as_points(coordinates: Any, what: str, *, fewest: int) -> np.ndarray:
 
 def scale(polygon: np.ndarray, stated: tuple[int, int] | None, size: tuple[int, int]) -> np.ndarray:
     """Bring a (points, 2) polygon from the `stated` to the real `size`, both (width, height), axis by axis."""
-    # Multiplying first keeps a border of the stated image exactly on the border of the real one.
-    return polygon if stated is None else polygon * np.array(size, float) / np.array(stated, float)
+    # Of equal sizes nothing is rounded, which can move a pixel. Else multiplying first keeps a border of the
+    # stated image exactly on the border of the real one.
+    if stated is None or tuple(stated) == tuple(size):
+        return polygon
+    return polygon * np.array(size, float) / np.array(stated, float)
 
 
 def overhangs(polygon: np.ndarray, size: tuple[int, int], *, stated: bool, what: str) -> bool:

@@ -1,7 +1,7 @@
 """The expressions of an official tree: what its files say, each parsed once."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,10 +58,16 @@ class Tree:
 
     def expressions(self, split: str) -> list[Expression]:
         """What `read_expressions` returns and raises."""
-        problems = Problems()
-        annotated = self._annotated(self._refs_of(split), problems)
-        problems.raise_any()
-        return [expression for expression, _ in annotated]
+        return self._expressions_at(self._refs_of(split))
+
+    def expressions_of(self, splits: Collection[str]) -> list[Expression]:
+        """The expressions of all of these splits together, ordered by sent_id; raises as `expressions` does."""
+        by_split = self._refs_by_split()
+        return self._expressions_at([ref for name in splits for ref in by_split.get(name, ())])
+
+    def split_names(self) -> set[str]:
+        """The names of all splits."""
+        return set(self._refs_by_split())
 
     def sentences(self, split: str) -> list[Sentence]:
         """What `read_sentences` returns and raises."""
@@ -111,6 +117,13 @@ class Tree:
             known = ", ".join(sorted(by_split))
             raise UserError(f"{self.root / REFS} has no split {split!r}; choose one of: {known}.")
         return [ref for name in selected for ref in by_split[name]]
+
+    def _expressions_at(self, refs: list[int]) -> list[Expression]:
+        """The expressions of the refs at these positions, ordered by sent_id."""
+        problems = Problems()
+        annotated = self._annotated(refs, problems)
+        problems.raise_any()
+        return [expression for expression, _ in annotated]
 
     def _annotated(self, refs: list[int], problems: Problems) -> list[Annotated]:
         """The expressions of the refs at these positions, ordered by sent_id."""

@@ -3,6 +3,7 @@
 ref_seg/refcoco/instances.json                COCO: images, annotations, categories (see `entries`)
 ref_seg/refcoco/refs(unc).p                   one ref per phrase per image (see `entries`)
 glamm_data/images/coco2014/train2014/         images, by the `file_name` of instances.json
+ref_seg/grefcoco/                             the same of gRefCOCO, in trees of others: `grefs(unc).p` or .json
 dataset.json                                  ours: see `dataset_record`
 outlines.npz                                  ours: see `outlines`
 ref_vos/{split}/                              runs in the official Ref-VOS layout, of data that have them (`ref_vos`)
@@ -14,6 +15,8 @@ from refvessel import artifacts
 
 INSTANCES = Path("ref_seg/refcoco/instances.json")
 REFS = Path("ref_seg/refcoco/refs(unc).p")
+GREF_INSTANCES = Path("ref_seg/grefcoco/instances.json")
+GREFS = Path("ref_seg/grefcoco/grefs(unc).p")
 IMAGES = Path("glamm_data/images/coco2014/train2014")
 DATASET = Path(artifacts.DATASET)
 OUTLINES = Path("outlines.npz")

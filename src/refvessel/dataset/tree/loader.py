@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 from refvessel import rle
-from refvessel.dataset.tree.expressions import Expression, read_expressions
+from refvessel.dataset.tree.expressions import Expression, Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.image_files import decode_file
 from refvessel.prompts import IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER, prompt_of
 
-_SHOWN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that RGB keeps as they look
+SHOWN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that RGB keeps as they look
 
 
 class ReferringDataset:
@@ -47,12 +47,12 @@ class ReferringDataset:
         }
 
 
-def open_image(expression: Expression) -> Image.Image:
+def open_image(expression: Sentence) -> Image.Image:
     """The expression's image in RGB; raises UserError where it does not open or is not of the truth's size."""
     return read_image(expression).convert("RGB")
 
 
-def read_image(expression: Expression) -> Image.Image:
+def read_image(expression: Sentence) -> Image.Image:
     """The same, but in mode L where it is stored so: its three channels would be equal."""
     path = expression.image_path
     image = read_pixels(path)
@@ -67,7 +67,7 @@ def read_image(expression: Expression) -> Image.Image:
 def read_pixels(path: Path) -> Image.Image:
     """The image in a file, in mode L where it is stored so, else in RGB; raises UserError where it is none."""
     stored = decode_file(path)
-    if stored.mode not in _SHOWN:
+    if stored.mode not in SHOWN_MODES:
         raise UserError(
             f"{path} has pixels of the kind {stored.mode!r}, of which 8 bits keep little; convert the tree with "
             "the format refcoco."

@@ -8,7 +8,7 @@ from pycocotools import mask as coco
 
 from refvessel import rle
 from refvessel.dataset.regions.segmentation import read_shapes
-from refvessel.dataset.regions.shapes import Page
+from refvessel.dataset.regions.shapes import Page, Polygon, Runs
 from refvessel.dataset.tree import entries
 from refvessel.dataset.tree.expressions import Expression
 
@@ -78,8 +78,19 @@ def added_up(segmentation: Sequence[Any], height: int, width: int) -> rle.RLE:
     Its loader adds the decoded parts up, and the run-length encoder starts a new run wherever the sum changes, be
     it from 1 to 2: where parts overlap there are holes, and what lies beyond may be swapped with the background.
     """
-    page = Page((width, height), (width, height), "segmentation")
+    shapes = read_shapes(segmentation, height, width, "segmentation")
+    return runs_of_values(sum_of(shapes, height, width, "segmentation"))
+
+
+def sum_of(shapes: Iterable[Polygon | Runs], height: int, width: int, where: str) -> np.ndarray:
+    """How many of the shapes lie on each pixel, uint8 (height, width); raises UserError where one lies outside."""
+    page = Page((width, height), (width, height), where, crossings=False)
     total = np.zeros((height, width), np.uint8)
-    for shape in read_shapes(segmentation, height, width, page.where):
+    for shape in shapes:
         total += rle.decode(shape.draw(page).mask)
-    return rle.as_text(coco.encode(np.asfortranarray(total)))
+    return total
+
+
+def runs_of_values(values: np.ndarray) -> rle.RLE:
+    """What the official run-length encoder makes of a uint8 array: a new run wherever the value changes."""
+    return rle.as_text(coco.encode(np.asfortranarray(values)))

@@ -22,17 +22,26 @@ _PATIENCE = 10  # times the seconds of computing, on a busy machine
 
 
 def read_refs(path: Path) -> list[Any]:
-    """The list in a `refs(unc).p`; raises UserError where it is absent, damaged or holds more than plain data.
+    """The list in a `refs(unc).p`; raises UserError where it is absent, damaged or holds more than plain data."""
+    return require_refs(read_pickle(path), path)
+
+
+def require_refs(value: Any, path: Path) -> list[Any]:
+    """What a file holds, if it is a list; raises UserError where it is not."""
+    if not isinstance(value, list):
+        raise UserError(f"{path} holds {type(value).__name__}, not a list of refs; replace the file.")
+    return value
+
+
+def read_pickle(path: Path) -> Any:
+    """The plain data in a pickle; raises UserError where it is absent, damaged or holds anything else.
 
     What JSON does not know comes as JSON writes it: tuples are lists, and keys are text.
     """
     path = Path(path)
     with unreadable_is_a_user_error(path):
         size = path.stat().st_size
-    refs = parse_json(_as_json(path, size), f"{path}, read as plain data,")
-    if not isinstance(refs, list):
-        raise UserError(f"{path} holds {type(refs).__name__}, not a list of refs; replace the file.")
-    return refs
+    return parse_json(_as_json(path, size), f"{path}, read as plain data,")
 
 
 def _as_json(path: Path, size: int) -> bytes:

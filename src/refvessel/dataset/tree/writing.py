@@ -54,8 +54,8 @@ class TreeWriter:
         ignore: rle.RLE | None = None,
         spacing: tuple[float, float] | None = None,
         outlines: Mapping[str, Sequence[Outlines]] | None = None,
-    ) -> None:
-        """Add an image and a ref for each of its truths.
+    ) -> dict[str, list[int]]:
+        """Add an image and a ref for each of its truths; return the numbers of these refs by phrase.
 
         Args:
             file_name: of the image, below the tree's folder of images.
@@ -67,17 +67,19 @@ class TreeWriter:
             spacing: millimetres per pixel, between rows and between columns.
             outlines: by phrase, the polygons of each truth, where all of them were drawn from polygons alone.
         """
-        image_id = next(self._image_numbers)
+        image_id, numbers = next(self._image_numbers), {}
         self._add_image(ImageEntry(image_id, file_name, *size, patient, ignore, spacing).as_json())
         for phrase, category_id in self._categories.items():
             first = len(self.refs) + 1
             for number, polygons in enumerate((outlines or {}).get(phrase, []), first):
                 self._add_outlines(number, polygons)
+            numbers[phrase] = [*range(first, first + len(truths.get(phrase, [])))]
             for number, truth in enumerate(truths.get(phrase, []), first):
                 self._add_annotation(annotation_entry(number, image_id, category_id, truth))
                 self.refs.append(
                     ref_entry(number, image_id, category_id, split=split, file_name=file_name, phrase=phrase)
                 )
+        return numbers
 
 
 @contextmanager

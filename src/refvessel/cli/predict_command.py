@@ -1,0 +1,56 @@
+"""The command that segments a folder of images, of which nobody knows the truth."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refvessel.artifacts import OF_FOLDER
+from refvessel.cli.app import app
+from refvessel.cli.section_options import Options, with_sections
+from refvessel.cores import usable_cores
+from refvessel.settings.inference_section import Inference
+
+_TAKEN = tuple(name for name in Inference.model_fields if name != "shards")
+
+
+@app.command()
+@with_sections(settings=Options(Inference, "inference", only=_TAKEN, defaults={"threads": "all cores"}))
+def predict(
+    settings: Inference,
+    model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
+    images: Annotated[
+        Path, typer.Option(help="Folder of images; folders in it are sequences, their frames in order.")
+    ],
+    phrase: Annotated[list[str], typer.Option(help="What to segment; repeated, several phrases.")],
+    output: Annotated[Path, typer.Option(help="Folder to write; an unfinished one is completed.")],
+) -> None:
+    """Segment a folder of images without truth: masks, overlays, a table and, of sequences, animations."""
+    from refvessel.dataset.conversion.phrases import require_phrases
+    from refvessel.dataset.readers.image_folder import sentences_of_folder
+    from refvessel.inference.run import segment_sentences
+    from refvessel.inference.sheets import Wanted
+    from refvessel.predictions.folder_predictions import require_replaceable, write_folder_predictions
+    from refvessel.predictions.prediction import failures
+
+    if "threads" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"threads": usable_cores()})
+    phrases = [text for text in require_phrases({each: each for each in phrase}).values() if text]
+    require_replaceable(output)
+    sentences = sentences_of_folder(images, phrases, sequences=True)
+    shard = output / OF_FOLDER.format(part="1-of-1")
+    segment_sentences(
+        model=model,
+        sentences=sentences,
+        name=images.name,
+        split=images.name,
+        wanted=[Wanted(settings.question, shard)],
+        settings=settings,
+    )
+    predictions = write_folder_predictions(sentences, shard, output)
+    print(
+        f"{len(predictions)} masks, {sum(not each.masks for each in predictions)} of them without [SEG], "
+        f"{len(failures(predictions))} failed. They are called as the images are, which nothing pseudonymises.",
+        file=sys.stderr,
+    )
