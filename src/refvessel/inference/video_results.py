@@ -9,7 +9,7 @@ The official script sorts frames by their names as text, its scorers take masks 
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
