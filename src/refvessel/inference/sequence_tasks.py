@@ -27,8 +27,8 @@ def tasks_of_split(dataset: Path, split: str) -> list[SequenceTask]:
                 of_frames = known.get(expression.id, {})
                 if strange := of_frames.keys() - set(files.video.frames):
                     raise UserError(
-                        f"{root / FRAME_TABLE} names the frame {min(strange)} of {files.video.name}, which has none; "
-                        "convert again."
+                        f"{root / FRAME_TABLE} names the frame {min(strange)} of {files.video.name}, which has "
+                        "none; convert again."
                     )
                 asked[expression.id] = {
                     place: _sentence(files, place, expression.text, of_frames.get(frame), numbers)
