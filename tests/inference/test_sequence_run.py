@@ -175,7 +175,9 @@ def test_logits_that_are_not_finite_fail(run, tmp_path, monkeypatch):
 def test_a_model_without_sam2s_memory_is_refused_before_it_is_loaded(run, tmp_path):
     folder = write_model(tmp_path / "model", memory_dim=32)
     with pytest.raises(UserError, match="memories have 32 channels"):
-        run(write_layout(tmp_path / "data", {"a": 2}), folder=folder)
+        run(write_layout(tmp_path / "data", {"a": 6}), folder=folder)
+    results = run(write_layout(tmp_path / "short", {"a": 5}), folder=folder)  # where no frame looks back
+    assert len(results["a"]["0"]["prediction_masks"]) == 5
 
 
 def test_sa2va_i_takes_sam2s_own_checkpoint(run, model, tmp_path):

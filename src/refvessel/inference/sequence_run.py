@@ -110,7 +110,7 @@ def segment_sequences(
     """
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
-    _require_consistent(model, sam2, settings, video)
+    _require_consistent(model, tasks, sam2, settings, video)
     mine = plan_sequences([task for task in tasks if task.expressions], *parse_shard(shard))
     read_official_folder(model)
     state = model_state(model)
@@ -339,7 +339,9 @@ def _drafts(job: _Job) -> Drafts | None:
     return drafts
 
 
-def _require_consistent(model: Path, sam2: Path | None, settings: Inference, video: Video) -> None:
+def _require_consistent(
+    model: Path, tasks: Sequence[SequenceTask], sam2: Path | None, settings: Inference, video: Video
+) -> None:
     """Raise UserError for what cannot be right, before anything is read that takes time."""
     if settings.flips:
         raise UserError("inference.flips is set, but sequences are segmented without flips; leave it out.")
@@ -348,6 +350,8 @@ def _require_consistent(model: Path, sam2: Path | None, settings: Inference, vid
             "the propagation sa2va-i takes SAM2's own checkpoint, and no other does; give sam2 with it, and "
             "leave it out without."
         )
+    if all(task.length <= video.frames for task in tasks):
+        return  # all frames are shown, and none is tracked
     config = read_config(model).sam2_config()
     require_video(config.memory_encoder_output_channels, config.memory_attention_hidden_size, str(model))
 

@@ -195,8 +195,11 @@ class SequenceSegmenter:
         wholes = zip(*(each.wholes for each in shown), strict=True)
         for place, images in zip(group.shown, wholes, strict=True):
             masks, features = self._prompted(images, objects, prompts)
-            prompted[place] = self._propagating.remember(features, masks)
+            if group.reads:  # else no frame looks back
+                prompted[place] = self._propagating.remember(features, masks)
             yield place, masks
+        if not group.reads:
+            return
         tracking = Tracking(self._propagating, prompted)
         there = len(objects.owners)
         for steps, backward in ((group.onward, False), (group.back, True)):
