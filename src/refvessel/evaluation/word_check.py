@@ -136,7 +136,7 @@ def _absent(asked: pd.DataFrame, paired: pd.DataFrame, draws: int) -> dict[str, 
     """n_acc: share of empty masks; as_shown: IoU of a mask that is not with the most similar one of the image."""
     said = asked["scored_prediction"].reset_index(drop=True)
     nothing = pixel_counts(said.tolist(), said.tolist(), [0] * len(said))["tp"] == 0
-    own = {image: mine["scored_prediction"].tolist() for image, mine in paired.groupby("image_id")}
+    own = {str(image): mine["scored_prediction"].tolist() for image, mine in paired.groupby("image_id")}
     shown = [
         _counts_iou([mask] * len(own[image]), own[image]).max()
         for mask, image in zip(said, asked["image_id"], strict=True)
@@ -158,15 +158,18 @@ def _in_other_words(asked: pd.DataFrame, of: pd.DataFrame, settings: Scores) -> 
     change = _dice(asked, settings) - _dice(of, settings)
     masks = _iou(asked, "scored_prediction", of, "scored_prediction").fillna(1.0)
     draws, patients = settings.bootstrap_draws, asked["patient"]
-    groups = [of["phrase"], asked["phrase"].rename("words")]
+    compared = pd.DataFrame(
+        {"phrase": of["phrase"], "words": asked["phrase"], "dice_change": change, "masks": masks}
+    )
+    by_words = compared.groupby(["phrase", "words"], as_index=False).agg(
+        n=("masks", "size"), dice_change=("dice_change", "mean"), masks=("masks", "mean")
+    )
     return {
         "dice_change": patient_mean(change, patients, draws),
         "masks": patient_mean(masks, patients, draws),
         "n_failed": _failed(asked),
         "by_words": [
-            {"phrase": phrase, "words": words, "n": len(rows)}
-            | {"dice_change": plain(change[rows].mean()), "masks": plain(masks[rows].mean())}
-            for (phrase, words), rows in asked.groupby(groups).groups.items()
+            {str(name): plain(value) for name, value in row.items()} for row in by_words.to_dict("records")
         ],
     }
 

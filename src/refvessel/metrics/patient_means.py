@@ -21,9 +21,9 @@ def patient_mean(values: pd.Series, patients: pd.Series, draws: int) -> dict[str
         `mean`, `low`, `high`, `n` and `n_patients`, plain numbers or None.
     """
     means = values.groupby(patients).mean().dropna()
-    one = np.ones((len(means), 1))
-    low, high = (np.nan,), (np.nan,)
-    if len(means):
-        low, high = bca_interval(ratio(means.to_numpy()[:, None], one), len(means), draws)
-    ends = {"low": plain(low[0]), "high": plain(high[0])}
-    return {"mean": plain(means.mean()), **ends, "n": int(values.count()), "n_patients": len(means)}
+    counted = {"n": int(values.count()), "n_patients": len(means)}
+    if not len(means):
+        return {"mean": None, "low": None, "high": None, **counted}
+    ones = np.ones((len(means), 1))
+    low, high = bca_interval(ratio(means.to_numpy()[:, None], ones), len(means), draws)
+    return {"mean": plain(means.mean()), "low": plain(low[0]), "high": plain(high[0]), **counted}
