@@ -45,7 +45,10 @@ def test_it_is_the_cosine_of_the_mean_states_of_all_tokens(folder):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda folder: (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"})), "is not bert"),
+        (
+            lambda folder: (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"})),
+            "is not bert",
+        ),
         (lambda folder: (folder / "model.safetensors").unlink(), "holds no"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"{}"), "cannot be read as a BERT"),
         (lambda folder: (folder / "vocab.txt").unlink(), "has neither tokenizer.json nor vocab.txt"),

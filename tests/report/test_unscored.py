@@ -88,4 +88,6 @@ def test_what_has_a_truth_is_not_shown_without_its_scores(usual, tmp_path):
     one = usual.evaluations[0]
     unscored = [Evaluation(one.model, one.dataset, one.split, scores_dir=None, predictions=one.predictions)]
     with pytest.raises(UserError, match="says that there is a truth"):
-        render_report(**(usual.inputs | {"evaluations": unscored, "comparisons": []}), output=tmp_path / "report")
+        render_report(
+            **(usual.inputs | {"evaluations": unscored, "comparisons": []}), output=tmp_path / "report"
+        )

@@ -34,8 +34,8 @@ from refvessel.provenance import file_record, versions
 _CATEGORY = 1  # of predictions, and of the truths that the official AP looks at
 _IOUS = {"AP50": [LEAST_IOU], "AP75": [0.75], "AP": np.linspace(LEAST_IOU, 0.95, 10).tolist()}
 DEFINITIONS = {
-    "AP50": "The precision at IoU 0.5 of all predictions at once, since all are equally confident, times the share "
-    "of COCO's 101 recall levels that the recall reaches; truths of every category; empty against empty is found. "
+    "AP50": "The precision at IoU 0.5 of all predictions at once, since all are equally confident, times the "
+    "share of COCO's 101 recall levels that the recall reaches; truths of every category; empty against empty is found. "
     "The official one follows the order of the images' ids.",
     "mIoU": "The mean over truths of the IoU with the prediction that the best pairing gives each (0 for none, 1 "
     "for empty against empty), mean over images with truth. The official one averages over the pairs found.",
@@ -182,7 +182,7 @@ def _notes(truth: CaptionTruth, scored: Sequence[_Scored], unread: Sequence[str]
         ),
         (
             nothing,
-            "An empty mask meets an empty truth on {}: the official mIoU is 0 there, and the recall takes it first.",
+            "An empty mask meets an empty truth on {}: the official mIoU is 0, and the recall takes it first.",
         ),
         (
             several,
