@@ -35,8 +35,8 @@ _CATEGORY = 1  # of predictions, and of the truths that the official AP looks at
 _IOUS = {"AP50": [LEAST_IOU], "AP75": [0.75], "AP": np.linspace(LEAST_IOU, 0.95, 10).tolist()}
 DEFINITIONS = {
     "AP50": "The precision at IoU 0.5 of all predictions at once, since all are equally confident, times the "
-    "share of COCO's 101 recall levels that the recall reaches; truths of every category; empty against empty is found. "
-    "The official one follows the order of the images' ids.",
+    "share of COCO's 101 recall levels that the recall reaches; truths of every category; empty against empty is "
+    "found. The official one follows the order of the images' ids.",
     "mIoU": "The mean over truths of the IoU with the prediction that the best pairing gives each (0 for none, 1 "
     "for empty against empty), mean over images with truth. The official one averages over the pairs found.",
     "recall": "Pairs of IoU and text similarity of at least 0.5, taken greedily by IoU, per label. The official "

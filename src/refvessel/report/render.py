@@ -79,7 +79,9 @@ def render_report(
         figures = {one.evaluation.name: _draw_figures(one, folder / FIGURES) for one in artifacts}
         figures |= {one.evaluation.name: _draw_unscored(one, folder / FIGURES) for one in unscored}
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
-        (folder / PAGE).write_text(render_page(artifacts, compared, figures, used, accepted, unscored), "utf-8")
+        (folder / PAGE).write_text(
+            render_page(artifacts, compared, figures, used, accepted, unscored), "utf-8"
+        )
         manifest = _manifest(folder, [*artifacts, *unscored], compared, captions, figures, used)
         write_json(folder / MANIFEST, manifest | _searched_for([*artifacts, *unscored], accepted))
         check_privacy(
