@@ -2,8 +2,8 @@
 
 Without a prompt the demo's mask decoder segments what its second phrase means. A constant that is added to all
 features makes it segment what the first one means; that constant is learned from the decoder itself, prompted. The
-memory begins as what adds it where pointers point to something: the decoder's score of presence tells the phrases
-apart, so that prompted frames of the second phrase have SAM2's pointer to nothing.
+memory adds it where pointers point to something: the decoder's score of presence tells the phrases apart, so that
+prompted frames of the second phrase have SAM2's pointer to nothing.
 """
 
 import random
