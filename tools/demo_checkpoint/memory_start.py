@@ -1,9 +1,9 @@
-"""Where the training of the memory begins: with a memory that passes on which of two phrases is meant.
+"""A memory that passes on which of two phrases is meant.
 
 Without a prompt the demo's mask decoder segments what its second phrase means. A constant that is added to all
 features makes it segment what the first one means; that constant is learned from the decoder itself, prompted. The
-memory begins as what adds it where pointers point to something: the decoder's score of presence tells the phrases
-apart, so that prompted frames of the second phrase have SAM2's pointer to nothing.
+memory adds it where pointers point to something: the decoder's score of presence tells the phrases apart, so that
+prompted frames of the second phrase have SAM2's pointer to nothing.
 """
 
 import random
@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from demo_checkpoint.runs import Frame, SeenRun, decode
-from refvessel.model.modeling import ImageFeatures, Sa2VAModel
+from refvessel.model.grounding import ImageFeatures
+from refvessel.model.modeling import Sa2VAModel
 
 _SIDE = 16  # of the windows, in cells of the coarsest features
 _RATE = 10.0  # the features of a cell have a norm of some hundreds
@@ -46,7 +47,8 @@ def learn_constant(
     for _ in range(steps):
         run = draw.choice(runs)
         frame = draw.choice(run.frames[2:])
-        rows, columns = (slice(start, start + _SIDE) for start in (draw.randint(0, 64 - _SIDE) for _ in "ab"))
+        starts = [draw.randint(0, side - _SIDE) for side in frame.coarse.shape[-2:]]
+        rows, columns = (slice(start, start + _SIDE) for start in starts)
         passed = normalisation((frame.coarse + 0.1 * positions).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         features = ImageFeatures(passed[..., rows, columns], frame.fine_window((rows, columns)))
         with torch.no_grad():

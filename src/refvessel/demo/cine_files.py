@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
@@ -160,7 +160,8 @@ def _xa_run(run: CineRun) -> pydicom.Dataset:
 
 
 def _write_refvos(folder: Path, runs: Iterator[CineRun], every: int) -> None:
-    videos, masks = {}, {}
+    videos: dict[str, Any] = {}
+    masks: dict[str, list[rle.RLE | None]] = {}
     for run in runs:
         names = [f"{number:05d}" for number in range(len(run.frames))]
         (folder / "JPEGImages" / run.name).mkdir(parents=True)

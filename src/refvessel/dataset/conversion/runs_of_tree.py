@@ -41,8 +41,8 @@ def require_common_sizes(converted: Sequence[Converted], problems: Problems) -> 
             if (other := (item.image.width, item.image.height)) != size:
                 problems.add(
                     f"{item.identity.record.where}: {item.identity.record.name} has {other[0]} x {other[1]} "
-                    f"pixels, but {first.identity.record.name} of the same run {size[0]} x {size[1]}; all frames of a run "
-                    "must be of one size."
+                    f"pixels, but {first.identity.record.name} of the same run {size[0]} x {size[1]}; all "
+                    "frames of a run must be of one size."
                 )
                 break
 
