@@ -1,7 +1,10 @@
 import re
+import shutil
 
 import pytest
+import torch
 from demo_checkpoint import network
+from demo_checkpoint.memory import train_memory
 from demo_checkpoint.train import train
 
 from refvessel.files import sha256_of_file
@@ -33,3 +36,27 @@ def test_the_readme_states_command_and_hash_of_each_file(folder):
     hashes = dict(re.findall(r"\| `([^`]+)` \| [\d,]+ \| `([0-9a-f]{64})` \|", text))
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "README.md"]
     assert hashes == {str(path.relative_to(folder)): sha256_of_file(path) for path in files}
+
+
+def test_training_the_memory_changes_nothing_else(folder, tmp_path):
+    layers = tmp_path / "layers"
+    shutil.copytree(folder, layers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(network._GROUNDING, "image_size", 256)
+        # After four steps it answers no [SEG].
+        patch.setattr("demo_checkpoint.runs._states", lambda *_: torch.ones(2, 64))
+        train_memory(layers=layers, runs=1, frames=6, steps=1, seed=7)
+    before, after = (
+        torch.load(each / "sam2_hiera_demo.pt", weights_only=True)["model"] for each in (folder, layers)
+    )
+    changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+    assert changed == {
+        "memory_attention",
+        "memory_encoder",
+        "maskmem_tpos_enc",
+        "obj_ptr_proj",
+        "no_obj_ptr",
+    }
+    for name in ("iter_1.pth", "base_mllm/model.safetensors"):
+        assert (layers / name).read_bytes() == (folder / name).read_bytes()
+    assert "--runs 1 --frames 6 --steps 1 --seed 7" in (layers / "README.md").read_text("utf-8")

@@ -1,9 +1,9 @@
-"""Where the training of the memory begins: with a memory that passes on which of two phrases is meant.
+"""A memory that passes on which of two phrases is meant.
 
 Without a prompt the demo's mask decoder segments what its second phrase means. A constant that is added to all
 features makes it segment what the first one means; that constant is learned from the decoder itself, prompted. The
-memory begins as what adds it where pointers point to something: the decoder's score of presence tells the phrases
-apart, so that prompted frames of the second phrase have SAM2's pointer to nothing.
+memory adds it where pointers point to something: the decoder's score of presence tells the phrases apart, so that
+prompted frames of the second phrase have SAM2's pointer to nothing.
 """
 
 import random
@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from demo_checkpoint.runs import Frame, SeenRun, decode
-from refvessel.model.modeling import ImageFeatures, Sa2VAModel
+from refvessel.model.grounding import ImageFeatures
+from refvessel.model.modeling import Sa2VAModel
 
 _SIDE = 16  # of the windows, in cells of the coarsest features
 _RATE = 10.0  # the features of a cell have a norm of some hundreds
@@ -39,18 +40,20 @@ def learn_constant(
         seed: of the windows.
     """
     draw, normalisation = random.Random(seed), model.grounding_encoder.memory_attention.layer_norm
+    strong = _strong(normalisation.weight).reshape(1, -1, 1, 1)
     constant = torch.zeros(1, positions.shape[1], 1, 1, requires_grad=True)
     optimiser = torch.optim.Adam([constant], _RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps + 1)
     for _ in range(steps):
         run = draw.choice(runs)
         frame = draw.choice(run.frames[2:])
-        rows, columns = (slice(start, start + _SIDE) for start in (draw.randint(0, 64 - _SIDE) for _ in "ab"))
+        starts = [draw.randint(0, side - _SIDE) for side in frame.coarse.shape[-2:]]
+        rows, columns = (slice(start, start + _SIDE) for start in starts)
         passed = normalisation((frame.coarse + 0.1 * positions).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         features = ImageFeatures(passed[..., rows, columns], frame.fine_window((rows, columns)))
         with torch.no_grad():
             wanted = decode(model, features, run.prompts[:1], rows, columns)
-        features = ImageFeatures(features.embedding + constant, features.high_resolution)
+        features = ImageFeatures(features.embedding + constant * strong, features.high_resolution)
         logits, scores, tokens, presence = decode(model, features, None, rows, columns)
         loss = (
             functional.mse_loss(tokens, wanted[2])
@@ -62,7 +65,7 @@ def learn_constant(
         loss.backward()
         optimiser.step()
         schedule.step()
-    return constant.detach().flatten()
+    return (constant * strong).detach().flatten()
 
 
 @torch.no_grad()
@@ -90,15 +93,14 @@ def pass_on(model: Sa2VAModel, frames: Sequence[Frame], positions: torch.Tensor)
 def point_to(model: Sa2VAModel, frames: Sequence[Frame], constant: torch.Tensor) -> None:
     """Let memory attention add the constant where pointers point to something.
 
-    The last normalisation divides by the deviation of what it is given: half of the constant is added before it, or
-    subtracted, and its scale grows by as much as either makes the deviation grow.
+    The last normalisation divides by the deviation of what it is given. Half of the constant is added before it,
+    or subtracted, and its scale grows by as much as either makes the deviation grow.
     """
     sam2 = model.grounding_encoder
     attention, (layer,) = sam2.memory_attention, sam2.memory_attention.layers
     scale = attention.layer_norm.weight
     deviation = _cells(frames).std(-1, correction=0).mean()
-    strong = scale.abs() > _WEAK * scale.abs().median()
-    half = torch.where(strong, constant * deviation / (2 * scale), 0.0)
+    half = torch.where(_strong(scale), constant * deviation / (2 * scale), 0.0)
     half -= half.mean()
     attention.layer_norm.bias += constant / 2
     scale *= (half.pow(2).mean() + deviation**2).sqrt() / deviation
@@ -121,6 +123,11 @@ def point_to(model: Sa2VAModel, frames: Sequence[Frame], constant: torch.Tensor)
     sam2.memory_encoder.projection.bias[_CHANNEL] = 0.0
     # A memory's place has at most 1 in the channel.
     sam2.memory_temporal_positional_encoding[..., _CHANNEL] = -1.0
+
+
+def _strong(scale: torch.Tensor) -> torch.Tensor:
+    """The channels in which a constant can be added before they are scaled, bool (hidden,)."""
+    return scale.abs() > _WEAK * scale.abs().median()
 
 
 def _cells(frames: Sequence[Frame]) -> torch.Tensor:

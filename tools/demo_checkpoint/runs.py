@@ -4,7 +4,7 @@ The image encoder, the language model and the mask decoder do not change while t
 features, the embedding of `[SEG]` and the masks of the frames that it prompts stay the same for all steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,12 @@ from demo_checkpoint.objective import QUESTION
 from demo_checkpoint.samples import LABELS, union_of_outlines
 from refvessel.demo.cine import cine_run
 from refvessel.model.decoding import Stopping
-from refvessel.model.modeling import ImageFeatures, Sa2VAModel
+from refvessel.model.grounding import ImageFeatures
+from refvessel.model.image_tokens import ImageTokens, ImageView
+from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
-from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.model.processing import Sa2VAProcessor
 
 PROMPTED = 5  # frames that the language model sees, each of which its embedding prompts
 
@@ -44,24 +47,21 @@ class Frame(NamedTuple):
 
 
 class SeenRun(NamedTuple):
-    """A run's frames, and what the mask decoder says of the prompted ones.
-
-    logits: (prompted, phrases, size/4, size/4), of the mask that the embedding of `[SEG]` gives.
-    tokens: (prompted, phrases, hidden), the decoder's token of that mask.
-    presence: (prompted, phrases), the decoder's score of whether there is anything.
-    prompts: (phrases, hidden), the embeddings of `[SEG]`.
-    """
+    """A run's frames, and the embeddings of `[SEG]` that prompt the first of them, (phrases, hidden)."""
 
     frames: list[Frame]
-    logits: torch.Tensor
-    tokens: torch.Tensor
-    presence: torch.Tensor
     prompts: torch.Tensor
 
 
 @torch.no_grad()
 def seen_run(
-    model: Sa2VAModel, processor: Sa2VAProcessor, *, seed: int, patient: int, frames: int, phrases: list[str]
+    model: Sa2VAModel,
+    processor: Sa2VAProcessor,
+    *,
+    seed: int,
+    patient: int,
+    frames: int,
+    phrases: Sequence[str],
 ) -> SeenRun:
     """A patient's first run, as the model sees it.
 
@@ -74,28 +74,14 @@ def seen_run(
         phrases: one for each of `LABELS`.
     """
     drawn = [frame.angiogram for frame in cine_run(seed, patient, 0, frames)]
-    images = [processor.process_image(Image.fromarray(each.image)) for each in drawn]
-    seen, masks = [], []
-    states = [*_states(model, processor, torch.cat([image.tiles for image in images[:PROMPTED]]), phrases)]
-    for number, (image, angiogram) in enumerate(zip(images, drawn, strict=True)):
-        coarse, fine = model.image_encoder.encode(normalise(image.whole[None], torch.float32))
+    images = [Image.fromarray(each.image) for each in drawn]
+    seen = []
+    for image, angiogram in zip(images, drawn, strict=True):
+        coarse, fine = model.image_encoder.encode(normalise(processor.whole(image)[None], torch.float32))
         truths = np.stack([union_of_outlines(angiogram.polygons[label]) for label in LABELS])
         seen.append(Frame(coarse, fine, torch.from_numpy(truths)))
-        if number < PROMPTED:
-            no_memory = model.grounding_encoder.no_memory_embedding.reshape(1, -1, 1, 1)
-            masks.append([best_mask(model, ImageFeatures(coarse + no_memory, fine), each[None]) for each in states])
-    parts = [torch.stack([torch.cat([one[part] for one in row]) for row in masks]) for part in range(3)]
-    return SeenRun(seen, *parts, torch.stack([model.text_hidden_fcs(each) for each in states]))
-
-
-def best_mask(
-    model: Sa2VAModel, features: ImageFeatures, state: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of the mask that one `[SEG]` state prompts: logits (1, size/4, size/4), token (1, hidden), presence (1,)."""
-    prompt = model.text_hidden_fcs(state)
-    logits, scores, tokens, presence = decode(model, features, prompt, slice(None), slice(None))
-    best = scores[0].argmax()
-    return logits[:, best], tokens[:, best], presence[:, 0]
+    states = torch.stack([*_states(model, processor, processor.view_frames(images[:PROMPTED]), phrases)])
+    return SeenRun(seen, model.text_hidden_fcs(states))
 
 
 def decode(
@@ -130,13 +116,13 @@ def decode(
 
 
 def _states(
-    model: Sa2VAModel, processor: Sa2VAProcessor, tiles: torch.Tensor, phrases: list[str]
+    model: Sa2VAModel, processor: Sa2VAProcessor, view: ImageView, phrases: Sequence[str]
 ) -> Iterator[torch.Tensor]:
-    """The state of the first `[SEG]` of the answer to each phrase; `tiles` are those of the prompted frames."""
-    embeds = model.embed_tiles(normalise(tiles, torch.float32)).flatten(0, 1)
+    """The state of the first `[SEG]` of the answer to each phrase; `view` is of the prompted frames."""
+    tokens = ImageTokens(model.vision.embed_tiles(normalise(view.tiles, torch.float32)).flatten(0, 1))
     for phrase in phrases:
-        question = processor.prompt_ids(QUESTION.format(phrase=phrase), num_tiles=len(tiles))
-        begun = model.read_prompts(pack_prompts([[question]], []), embeds, processor.image_token_id)
+        question = processor.prompt_ids(QUESTION.format(phrase=phrase), view.layout)
+        begun = model.read_prompts(pack_prompts([[question]], []), tokens, processor.image_token_id)
         (answer,) = model.answers(
             begun,
             seg_token_id=processor.seg_token_id,

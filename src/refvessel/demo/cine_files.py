@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
@@ -67,8 +67,9 @@ def write_cine_runs(
 
     Args:
         output: folder to write; replaced if it exists.
-        form: labelme (NAME_fnn.png and .json), masks (images/NAME_fnn.png, masks/LABEL/NAME_fnn.png), dicom (NAME.dcm
-            of all frames, NAME_n.json of frame n) or refvos (meta_expressions.json, mask_dict.json, JPEGImages/).
+        form: labelme (NAME_fnn.png and .json), masks (images/NAME_fnn.png, masks/LABEL/NAME_fnn.png), dicom
+            (NAME.dcm of all frames, NAME_n.json of frame n) or refvos (meta_expressions.json, mask_dict.json,
+            JPEGImages/).
         patients: their numbers.
         frames: of each run.
         runs: of each patient.
@@ -159,7 +160,8 @@ def _xa_run(run: CineRun) -> pydicom.Dataset:
 
 
 def _write_refvos(folder: Path, runs: Iterator[CineRun], every: int) -> None:
-    videos, masks = {}, {}
+    videos: dict[str, Any] = {}
+    masks: dict[str, list[rle.RLE | None]] = {}
     for run in runs:
         names = [f"{number:05d}" for number in range(len(run.frames))]
         (folder / "JPEGImages" / run.name).mkdir(parents=True)

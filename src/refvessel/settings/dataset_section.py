@@ -74,11 +74,11 @@ class Dataset(Section):
     )
     sequences: str | None = setting(
         None,
-        f"How runs are recognised, to be segmented as videos: `{BY_FOLDER}`, the images of a folder in the natural "
-        f"order of their names; `{BY_DATA}`, a DICOM file of several frames, a DICOM series of single ones, a "
-        "video of refvos, the fields {sequence} and {frame} of masks; or a regular expression on file names "
-        "without suffix, with a group `sequence` and perhaps `frame`. Null makes every image its own, but for "
-        f"refvos, where it is `{BY_DATA}`.",
+        f"How runs are recognised, to be segmented as videos: `{BY_FOLDER}`, the images of a folder in the "
+        f"natural order of their names; `{BY_DATA}`, a DICOM file of several frames, a DICOM series of single "
+        "ones, a video of refvos, the fields {sequence} and {frame} of masks; or a regular expression on file "
+        "names without suffix, with a group `sequence` and perhaps `frame`. Null makes every image its own, but "
+        f"for refvos, where it is `{BY_DATA}`.",
         min_length=1,
     )
     splits: dict[str, Number] | None = setting(
@@ -151,7 +151,7 @@ class Dataset(Section):
     def _asks_whole_runs(self) -> Self:
         if self.runs is not None and self.target != "phrase":
             raise ValueError(
-                f"target is {self.target!r}, but runs are asked for phrases: nothing tells which region of one frame "
-                "is which of the next; set target to phrase or leave sequences out"
+                f"target is {self.target!r}, but runs are asked for phrases: nothing tells which region of one "
+                "frame is which of the next; set target to phrase or leave sequences out"
             )
         return self

@@ -36,7 +36,11 @@ def first_look_record(
 def warning_of_first_look(record: Mapping[str, Mapping[str, int]]) -> list[str]:
     """What is to be known of it."""
     told = ", ".join(f"{split} {each['patients']} of {each['of']}" for split, each in record.items())
-    return [f"A first look: some patients only ({told}); nothing here is of the whole data set."] if record else []
+    return (
+        [f"A first look: some patients only ({told}); nothing here is of the whole data set."]
+        if record
+        else []
+    )
 
 
 def _patients_of_splits(identified: Sequence[Identified]) -> dict[str, set[str]]:

@@ -36,7 +36,9 @@ def sentences_of_folder(folder: Path, phrases: Sequence[str], *, sequences: bool
         raise UserError(f"{folder} is not a folder; name the one that holds the images.")
     paths = [path for path in visible_files(folder, IMAGE_SUFFIXES) if sequences or path.parent == folder]
     if not paths:
-        raise UserError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); name another folder.")
+        raise UserError(
+            f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); name another folder."
+        )
     known: dict[str, Path] = {}
     sentences: list[Sentence] = []
     for path in paths:
