@@ -1,6 +1,7 @@
 """Sequences as jobs: results as the official script writes them, resumed, with failures kept in."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from refvessel.inference.sequence_run import segment_sequences
 from refvessel.inference.sequence_segmenter import SequenceSegmenter
 from refvessel.inference.sequence_tasks import tasks_of_split
 from refvessel.inference.video_results import segment_videos
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.predictions.logits_file import read_logits
 from refvessel.predictions.prediction import read_shard
 from refvessel.rle import area, decode
@@ -39,9 +41,17 @@ def model(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model"))
 
 
+@pytest.fixture(scope="module")
+def loaded():
+    """What loads a model, each folder once."""
+    load = Sa2VAModel.load
+    return cache(lambda folder, **how: load(folder, **how))
+
+
 @pytest.fixture
-def run(model, tmp_path):
+def run(model, tmp_path, loaded, monkeypatch):
     """A function that segments a layout: results.json, read."""
+    monkeypatch.setattr(Sa2VAModel, "load", lambda folder, spreading=None, **how: loaded(folder, **how))
 
     def run(root, *, folder=model, video=VIDEO, annotations=None, sam2=None, **settings):
         output = tmp_path / "out" / "results.json"
@@ -190,10 +200,9 @@ def test_sa2va_i_takes_sam2s_own_checkpoint(run, model, tmp_path):
         run(root, video=video, sam2=write_sam2(model, tmp_path / "b.pt", 2))
 
 
-@pytest.mark.parametrize("family", qwen_folder.FAMILIES)
-def test_the_qwen_families_see_the_shown_frames_as_images_of_one_prompt(run, tmp_path, monkeypatch, family):
+def test_the_qwen_families_see_the_shown_frames_as_images_of_one_prompt(run, tmp_path, monkeypatch):
     monkeypatch.setattr(qwen_folder, "_GROUNDING", qwen_folder._GROUNDING | GROUNDING)
-    folder = qwen_folder.write_qwen_folder(tmp_path / "model", family)
+    folder = qwen_folder.write_qwen_folder(tmp_path / "model", "qwen3_vl")
     (asked,) = run(write_layout(tmp_path / "data", {"a": 7}), folder=folder)["a"].values()
     assert asked["text_prediction"] == qwen_folder.ANSWER
     assert len({mask["counts"] for mask in asked["prediction_masks"]}) > 1
