@@ -96,7 +96,9 @@ rule compare_models:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        models=lambda wildcards: settings.entrants_on(wildcards.dataset, wildcards.split),
+        models=lambda wildcards: settings.entrants_on(
+            wildcards.dataset, wildcards.split
+        ),
         settings=scoring_settings("compared", "bootstrap_draws"),
         code=code_of("compare_models"),
     script:
@@ -156,7 +158,9 @@ rule compare_sequences:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        models=lambda wildcards: settings.entrants_on(wildcards.dataset, wildcards.split),
+        models=lambda wildcards: settings.entrants_on(
+            wildcards.dataset, wildcards.split
+        ),
         settings=scoring_settings("bootstrap_draws"),
         code=code_of("compare_sequences"),
     script:
