@@ -92,7 +92,7 @@ def _swapped(paired: pd.DataFrame, draws: int) -> dict[str, Any]:
     patients = first["patient"][known]
     return {
         "n_images": int(first["image_id"][known].nunique()),
-        **{name: patient_mean(compared[name][known], patients, draws) for name in compared},
+        **{str(name): patient_mean(compared[name][known], patients, draws) for name in compared},
     }
 
 
