@@ -16,6 +16,7 @@ from library_model import library_model
 from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.plan import ImageTask
 from refvessel.model.grounding import ImageFeatures, upsample_logits
+from refvessel.model.image_tokens import ImageView
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import normalise
@@ -67,10 +68,20 @@ def plain_answer(
     model: Sa2VAModel, processor: Sa2VAProcessor, image: ProcessedImage, prompt: str
 ) -> PlainAnswer:
     """The answer to one prompt."""
-    ids = torch.tensor([processor.prompt_ids(prompt, image.view.layout)], device=model.device)
-    pixels = normalise(image.view.tiles.to(model.device), model.dtype, image.view.statistics)
+    tokens, states = plain_states(model, processor, image.view, prompt)
+    masks = [_mask(model, image, state[None]) for state in states]
+    return PlainAnswer(tokens, states, np.array(masks, bool).reshape(-1, image.height, image.width))
+
+
+@torch.inference_mode()
+def plain_states(
+    model: Sa2VAModel, processor: Sa2VAProcessor, view: ImageView, prompt: str
+) -> tuple[list[int], torch.Tensor]:
+    """The generated tokens, and the states of their [SEG], (number, hidden size)."""
+    ids = torch.tensor([processor.prompt_ids(prompt, view.layout)], device=model.device)
+    pixels = normalise(view.tiles.to(model.device), model.dtype, view.statistics)
     if isinstance(model.config, QwenSa2VAConfig):
-        language, inputs = _qwen_inputs(model, processor, image, ids, pixels)
+        language, inputs = _qwen_inputs(model, processor, view, ids, pixels)
     else:
         embeds = model.vision.embed_tiles(pixels).flatten(0, 1)
         language = model.language_model
@@ -94,24 +105,19 @@ def plain_answer(
     tokens = generated[0].tolist()
     tokens = tokens[ids.shape[1] :] if "input_ids" in inputs else tokens
     of_seg = [states[place + 1] for place, token in enumerate(tokens[:-1]) if token == processor.seg_token_id]
-    masks = [_mask(model, image, state) for state in of_seg]
-    return PlainAnswer(
-        tokens,
-        torch.cat([states[0][:0], *of_seg]),
-        np.array(masks, bool).reshape(-1, image.height, image.width),
-    )
+    return tokens, torch.cat([states[0][:0], *of_seg])
 
 
 def _qwen_inputs(
     model: Sa2VAModel,
     processor: Sa2VAProcessor,
-    image: ProcessedImage,
+    view: ImageView,
     ids: torch.Tensor,
     pixels: torch.Tensor,
 ) -> tuple[Any, dict[str, torch.Tensor]]:
     """The library's own model, and what it takes: both frames of a patch are the image."""
     merge = model.config.vision_config.spatial_merge_size
-    ((rows, columns),) = image.view.layout[0]
+    ((rows, columns),) = view.layout[0]
     return library_model(model), {
         "input_ids": ids,
         "mm_token_type_ids": (ids == processor.image_token_id).int(),

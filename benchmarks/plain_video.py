@@ -1,7 +1,7 @@
 """SAM2's memory by transformers' own session, one object and one frame at a time, as the official code has it.
 
-It is what masks of videos are compared with, and their speed. The session cannot take a prompt of language, so what
-it holds of prompted frames is put into it by hand.
+It is what masks of videos are compared with, and their speed. The session cannot take a prompt of language, so
+what it holds of prompted frames is put into it by hand.
 """
 
 import time
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from plain_loop import plain_answer
+from plain_loop import plain_states
 from torch.nn import functional
 from transformers import Sam2VideoInferenceSession
 
@@ -17,7 +17,7 @@ from refvessel.dataset.tree.loader import read_pixels
 from refvessel.inference.sequence_plan import SequenceTask
 from refvessel.model.grounding import upsample_logits
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
+from refvessel.model.processing import Sa2VAProcessor
 from refvessel.rle import encode
 from refvessel.settings.video_section import Video
 
@@ -85,18 +85,19 @@ def plain_video_seconds(
 ) -> float:
     """Seconds from frames to masks on the disk, of one expression at a time, each frame encoded anew for it."""
     begin = time.perf_counter()
-    with shard.open("w") as stream:
+    autocast = torch.autocast("cuda", torch.bfloat16, enabled=model.device.type == "cuda")  # as the official code
+    with shard.open("w") as stream, autocast:
         for task in tasks:
             for expression in task.expressions:
                 images = [read_pixels(path) for path in task.files.paths]
                 shown = list(range(min(video.frames, len(images))))
                 view = processor.view_frames([images[place] for place in shown])
                 question = video.question_for(expression.text).replace("{phrase}", expression.text)
-                state = _state(model, processor, view, question)
+                _, states = plain_states(model, processor, view, question)
                 frames = (
                     model.pixels([processor.whole(image)[None]], model.grounding_dtype)[0] for image in images
                 )
-                for _, logits in plain_logits(model, frames, state, shown):
+                for _, logits in plain_logits(model, frames, states[0], shown):
                     upsampled = upsample_logits(
                         logits[None].float(), model.image_size, task.files.height, task.files.width
                     )

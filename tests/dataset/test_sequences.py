@@ -46,7 +46,10 @@ def converted(two_runs, convert, tmp_path):
     return tmp_path / "tree", summary
 
 
-@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=30, unique=True), st.sampled_from(["f", "Frame-", ""]))
+@given(
+    st.lists(st.integers(0, 10**6), min_size=2, max_size=30, unique=True),
+    st.sampled_from(["f", "Frame-", ""]),
+)
 @settings(max_examples=50, deadline=None)
 def test_natural_order_is_that_of_the_numbers(numbers, prefix):
     names = [f"{prefix}{number}" for number in numbers]
@@ -74,7 +77,10 @@ def test_only_annotated_frames_are_images_of_the_tree_and_they_fill_the_disk_onc
 
 def test_the_table_leads_from_each_annotated_frame_to_its_expression(converted):
     tree, _ = converted
-    table, masks = read_frame_table(layout(tree) / "frames.json"), read_mask_dict(layout(tree) / "mask_dict.json")
+    table, masks = (
+        read_frame_table(layout(tree) / "frames.json"),
+        read_mask_dict(layout(tree) / "mask_dict.json"),
+    )
     expressions = {each.sent_id: each for each in read_expressions(tree, "test")}
     found = set()
     for files in read_ref_vos(layout(tree)):
@@ -141,7 +147,9 @@ def test_a_frame_that_nobody_annotated_is_not_asked_even_where_empty_truths_are(
     assert summary["counts"]["expressions"] == 4
     assert summary["counts"]["expressions_empty"] == 1
     masks = read_mask_dict(layout(tmp_path / "tree") / "mask_dict.json")
-    areas = sorted([None if mask is None else int(coco.area(mask)) for mask in run] for run in masks.values())[0][:3]
+    areas = sorted(
+        [None if mask is None else int(coco.area(mask)) for mask in run] for run in masks.values()
+    )[0][:3]
     assert areas[0] == 0
     assert areas[2] is None
 
@@ -181,7 +189,7 @@ def read_again(tmp_path):
 
     def convert():
         return convert_dataset(
-            format="ref_vos",
+            format="refvos",
             root=tmp_path / "copy",
             output=tmp_path / "again",
             patient_pattern="(?P<patient>p[0-9a-f]+)_",
@@ -192,7 +200,7 @@ def read_again(tmp_path):
     return convert
 
 
-def test_a_tree_of_runs_is_read_again_as_ref_vos(converted, read_again, tmp_path):
+def test_a_tree_of_runs_is_read_again_as_refvos(converted, read_again, tmp_path):
     tree, summary = converted
     shutil.copytree(layout(tree), tmp_path / "copy")
     again = read_again()
@@ -227,7 +235,9 @@ def test_a_conversion_without_runs_is_what_it_was(two_runs, convert, tmp_path):
 def test_numbers_that_are_missing_are_told(two_runs, convert):
     (two_runs.root / "wang_r1_f4.png").unlink()
     (two_runs.root / "wang_r1_f5.png").unlink()
-    (warning,) = [each for each in convert(sequences=RUNS, patient_pattern=PATTERN)["warnings"] if "numbers" in each]
+    (warning,) = [
+        each for each in convert(sequences=RUNS, patient_pattern=PATTERN)["warnings"] if "numbers" in each
+    ]
     assert re.search(r"1 runs lack numbers between their frames \(p\w+: 2\)", warning)
 
 

@@ -43,7 +43,7 @@ def test_a_vessel_is_in_the_truth_where_contrast_agent_is(runs):
 
 
 def test_it_leaves_first_where_it_came_first(runs):
-    """The catheter ends in the ostium: the nearest vessel's end comes nearer as the tree fills, and leaves again."""
+    """The catheter ends in the ostium: contrast agent is near it at first, and far from it at last."""
     for frames in runs.values():
         distances = [_to_catheter(frame.angiogram.polygons) for frame in frames if frame.filled > 0]
         assert distances[0] < 25
@@ -69,12 +69,18 @@ def test_the_heart_moves_and_comes_back(runs):
 def trees(tmp_path_factory):
     """The same runs in each form, of which every second frame is annotated, as converted trees."""
     folder = tmp_path_factory.mktemp("cine")
-    masks = {"images": "images/{p}_r{sequence}_f{frame}.png", "masks": "masks/{label}/{p}_r{sequence}_f{frame}.png"}
+    masks = {
+        "images": "images/{p}_r{sequence}_f{frame}.png",
+        "masks": "masks/{label}/{p}_r{sequence}_f{frame}.png",
+    }
     asked = {
-        "labelme": {"sequences": r"_r(?P<sequence>\d)_f(?P<frame>\d+)$", "patient_pattern": "(?P<patient>.+)_r"},
+        "labelme": {
+            "sequences": r"_r(?P<sequence>\d)_f(?P<frame>\d+)$",
+            "patient_pattern": "(?P<patient>.+)_r",
+        },
         "masks": {"sequences": "data", "options": masks | {"patient": "{p}"}},
         "dicom": {"sequences": "data"},
-        "ref_vos": {"patient_pattern": "JPEGImages/(?P<patient>.+)_r"},
+        "refvos": {"patient_pattern": "JPEGImages/(?P<patient>.+)_r"},
     }
     trees = {}
     for form in FORMS:
@@ -117,7 +123,7 @@ def test_each_form_gives_the_same_runs(trees):
         assert found.keys() == expected.keys(), form
         for frames, areas in found.items():
             catheter = expected[frames]["catheter"]
-            if form != "ref_vos":  # in which a frame without a mask shows nothing
+            if form != "refvos":  # in which a frame without a mask shows nothing
                 assert [area is None for area in areas["catheter"]] == [False, True] * 3
             for area, other in zip(areas["catheter"], catheter, strict=True):
                 assert other is None or area == pytest.approx(other, rel=0.05)

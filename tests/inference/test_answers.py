@@ -71,7 +71,7 @@ def images_of(tree):
 def test_another_number_of_shards_needs_no_model(
     finished, answers, segmented_images, tree, demo_model, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run_module, "loaded_model", None)  # nothing is loaded
+    monkeypatch.setattr(run_module, "model_at_work", None)  # nothing is loaded
     shards = [tmp_path / f"{number}-of-3.jsonl" for number in (1, 2, 3)]
     for number, shard in enumerate(shards, start=1):
         segment(demo_model, tree, shard, answers, shard=f"{number}/3", save_logits=True)

@@ -11,6 +11,7 @@ from PIL import Image, ImageSequence
 from refvessel import cli
 from refvessel.dataset.readers.image_folder import sentences_of_folder
 from refvessel.errors import UserError
+from refvessel.inference.sequence_tasks import tasks_of_frames
 from refvessel.predictions.captions import parse_caption
 from refvessel.predictions.prediction import read_shard
 from refvessel.predictions.table import read_records
@@ -31,7 +32,7 @@ def frames(tree, tmp_path_factory) -> Path:
     (folder / "run").mkdir()
     sources = sorted((tree / "glamm_data/images/coco2014/train2014").iterdir())
     for source, name in zip(sources, ("one.png", "run/001.png", "run/002.png"), strict=True):
-        Image.open(source).resize((96, 80)).save(folder / name)
+        Image.open(source).resize((96, 96)).save(folder / name)
     return folder
 
 
@@ -41,6 +42,7 @@ def predicted(frames, demo_model, tmp_path_factory) -> Path:
     refvessel(
         *("predict", "--model", demo_model, "--images", frames, "--output", output),
         *("--phrase", PHRASE, "--phrase", "catheter", "--device", "cpu", "--max-new-tokens", "8"),
+        "--frame-by-frame",
     )
     return output
 
@@ -55,9 +57,9 @@ def test_each_image_and_phrase_has_a_mask_that_is_the_prediction(predicted):
         name = f"{folders[each.phrase]}/{each.image_id}"
         mask = np.asarray(Image.open(predicted / f"masks/{name}.png"))
         assert np.array_equal(mask, 255 * decode(each.mask))
-        assert Image.open(predicted / f"overlays/{name}.webp").size == (96, 80)
+        assert Image.open(predicted / f"overlays/{name}.webp").size == (96, 96)
     assert any(decode(each.mask).any() for each in records)
-    assert made_from["run"]["device"] == "cpu"
+    assert [run["device"] for run in made_from["runs"]] == ["cpu"]
 
 
 def test_a_run_is_an_animation_of_its_frames(predicted):
@@ -72,7 +74,7 @@ def test_a_run_is_an_animation_of_its_frames(predicted):
 def test_a_folder_that_holds_something_else_is_not_touched(predicted, frames, tmp_path):
     shutil.copytree(predicted, tmp_path / "again")
     (tmp_path / "again/mine.txt").write_text("")
-    with pytest.raises(UserError, match="holds mine.txt, which no prediction wrote"):
+    with pytest.raises(UserError, match="holds mine\\.txt, which no prediction wrote"):
         refvessel(
             *("predict", "--model", tmp_path, "--images", frames),
             *("--output", tmp_path / "again", "--phrase", PHRASE),
@@ -91,6 +93,21 @@ def test_a_caption_of_each_image_is_what_the_model_answers(frames, demo_model, t
     assert (written["caption"], written["phrases"]) == parse_caption(answer.answer)
     assert written["pred_masks"] == answer.masks
     assert sorted(path.name for path in tmp_path.glob("*.json")) == ["one.json"]
+
+
+def test_the_frames_of_a_folder_are_a_sequence_in_their_natural_order(tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("10.png", "9.png", "other.png"):
+        Image.new("L", (6, 4)).save(tmp_path / "run" / name)
+    sentences = sentences_of_folder(tmp_path, ["a vessel", "a wire"], sequences=True)
+    (task,) = tasks_of_frames(sentences)
+    assert task.files.video.frames == ("9", "10", "other")
+    assert [each.text for each in task.expressions] == ["a vessel", "a wire"]
+    assert [each.image_id for each in task.asked["1"].values()] == ["run/9", "run/10", "run/other"]
+    assert sorted(each.sent_id for each in task.sentences) == [each.sent_id for each in sentences]
+    Image.new("L", (6, 5)).save(tmp_path / "run/11.png")
+    with pytest.raises(UserError, match="differ in size in run"):
+        tasks_of_frames(sentences_of_folder(tmp_path, ["a vessel"], sequences=True))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import qwen_folder
 import torch
 from PIL import Image
 from video_model import ANSWER, WITHOUT_SEG, write_layout, write_model, write_sam2
@@ -22,11 +23,14 @@ from refvessel.inference.sequence_run import segment_sequences
 from refvessel.inference.sequence_segmenter import SequenceSegmenter
 from refvessel.inference.sequence_tasks import tasks_of_split
 from refvessel.inference.video_results import segment_videos
+from refvessel.predictions.logits_file import read_logits
 from refvessel.predictions.prediction import read_shard
 from refvessel.rle import area, decode
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.video_section import Video
 
+VIDEO = Video()
+GROUNDING = {"image_size": 128, "hidden_dim": 128, "memory_dim": 64}  # of a SAM2 that can run videos
 EXPRESSIONS = {"10": "vessel", "2": "which vessel?"}
 
 
@@ -39,7 +43,7 @@ def model(tmp_path_factory):
 def run(model, tmp_path):
     """A function that segments a layout: results.json, read."""
 
-    def run(root, *, folder=model, video=Video(), annotations=None, sam2=None, **settings):
+    def run(root, *, folder=model, video=VIDEO, annotations=None, sam2=None, **settings):
         output = tmp_path / "out" / "results.json"
         segment_videos(
             model=folder,
@@ -75,6 +79,18 @@ def test_results_are_those_of_the_official_script(run, tmp_path):
     assert results["b"]["2"]["exp"] == "<image>\n which vessel? Please respond with a segmentation mask."
 
 
+def test_a_folder_of_truths_is_never_written_over(run, tmp_path):
+    root = write_layout(tmp_path / "data", {"a": 1})
+    truth = tmp_path / "Annotations" / "a" / "00.png"
+    truth.parent.mkdir(parents=True)
+    truth.write_bytes(b"precious")
+    with pytest.raises(UserError, match="did not write"):
+        run(root, annotations=tmp_path / "Annotations")
+    assert truth.read_bytes() == b"precious"
+    for _ in range(2):  # one's own are
+        run(root, annotations=tmp_path / "mine")
+
+
 def test_masks_are_in_the_order_of_the_file_and_not_of_names_as_text(run, tmp_path, capsys):
     root = write_layout(tmp_path / "data", {"a": 4})
     meta = json.loads((root / META_EXPRESSIONS).read_text())
@@ -93,11 +109,11 @@ def test_a_killed_job_continues_with_the_sequence_that_it_had_begun(run, tmp_pat
     root = write_layout(tmp_path / "data", {"a": 2, "b": 3, "c": 2}, EXPRESSIONS)
     segment, segmented = SequenceSegmenter.segment, []
 
-    def killed(self, group, prompts, frames):
+    def killed(self, group, *rest):
         if len(segmented) == 1:
             raise KeyboardInterrupt
         segmented.append(group.tasks[0].name)
-        return segment(self, group, prompts, frames)
+        return segment(self, group, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr(SequenceSegmenter, "segment", killed)
@@ -108,9 +124,9 @@ def test_a_killed_job_continues_with_the_sequence_that_it_had_begun(run, tmp_pat
     with shard.open("ab") as stream:
         stream.write(b'{"image_id": "half a li')
 
-    def noted(self, group, prompts, frames):
+    def noted(self, group, *rest):
         segmented.append(group.tasks[0].name)
-        return segment(self, group, prompts, frames)
+        return segment(self, group, *rest)
 
     monkeypatch.setattr(SequenceSegmenter, "segment", noted)
     resumed = run(root)
@@ -159,7 +175,9 @@ def test_logits_that_are_not_finite_fail(run, tmp_path, monkeypatch):
 def test_a_model_without_sam2s_memory_is_refused_before_it_is_loaded(run, tmp_path):
     folder = write_model(tmp_path / "model", memory_dim=32)
     with pytest.raises(UserError, match="memories have 32 channels"):
-        run(write_layout(tmp_path / "data", {"a": 2}), folder=folder)
+        run(write_layout(tmp_path / "data", {"a": 6}), folder=folder)
+    results = run(write_layout(tmp_path / "short", {"a": 5}), folder=folder)  # where no frame looks back
+    assert len(results["a"]["0"]["prediction_masks"]) == 5
 
 
 def test_sa2va_i_takes_sam2s_own_checkpoint(run, model, tmp_path):
@@ -172,7 +190,16 @@ def test_sa2va_i_takes_sam2s_own_checkpoint(run, model, tmp_path):
         run(root, video=video, sam2=write_sam2(model, tmp_path / "b.pt", 2))
 
 
-def test_shards_together_answer_what_a_tree_lists_and_nothing_else(model, tmp_path):
+@pytest.mark.parametrize("family", qwen_folder.FAMILIES)
+def test_the_qwen_families_see_the_shown_frames_as_images_of_one_prompt(run, tmp_path, monkeypatch, family):
+    monkeypatch.setattr(qwen_folder, "_GROUNDING", qwen_folder._GROUNDING | GROUNDING)
+    folder = qwen_folder.write_qwen_folder(tmp_path / "model", family)
+    (asked,) = run(write_layout(tmp_path / "data", {"a": 7}), folder=folder)["a"].values()
+    assert asked["text_prediction"] == qwen_folder.ANSWER
+    assert len({mask["counts"] for mask in asked["prediction_masks"]}) > 1
+
+
+def test_shards_together_answer_what_a_tree_lists_and_all_other_frames(model, tmp_path):
     root = write_layout(tmp_path / "tree" / REF_VOS / "test", {"a": 6, "b": 4, "c": 3})
     table = {
         name: {"0": {f"{place:03}": TreeFrame(f"{name}_{place}", 1, 10 * number + place) for place in places}}
@@ -193,6 +220,11 @@ def test_shards_together_answer_what_a_tree_lists_and_nothing_else(model, tmp_pa
             video=Video(),
         )
         found += read_shard(output)
-    assert sorted(each.sent_id for each in found) == [0, 5, 12]
-    assert {each.image_id for each in found} == {"a_0", "a_5", "b_2"}
+    listed = {each.sent_id: each.image_id for each in found if each.sent_id >= 0}
+    assert listed == {0: "a_0", 5: "a_5", 12: "b_2"}
+    assert len(found) == 13  # the other frames are there, too, by numbers that no truth has
     assert all(each.status == Status.OK and each.lead is not None for each in found)
+    for shard in ("1", "2"):
+        records = read_shard(tmp_path / f"{shard}.jsonl")
+        stored = read_logits(tmp_path / f"{shard}.logits.npz")
+        assert sorted(sent_id for sent_id, _ in stored) == sorted(each.sent_id for each in records)

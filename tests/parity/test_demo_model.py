@@ -2,8 +2,7 @@
 
 `tests/data/demo_model/README.md` tells how the official results were made and where the bars come from. Masks
 alone prove little of this model: its decoder is a switch between two phrases, and most wrong states change no
-pixel. So states and logits are compared too, and probes, which are states near the switch. The cases of frames
-wait for a model that answers about videos.
+pixel. So states and logits are compared too, and probes, which are states near the switch.
 """
 
 import hashlib
@@ -21,6 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from stages import convert_checkpoint
 
+from refvessel.inference.segmenter import Segmenter
 from refvessel.model.decoding import Answer, Stopping
 from refvessel.model.grounding import upsample_logits
 from refvessel.model.image_tokens import ImageTokens
@@ -28,6 +28,7 @@ from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.model.video_memory import VideoMemory
 from refvessel.settings.inference_section import Inference
 
 EXPECTED = Inference().draft
@@ -37,6 +38,7 @@ PIXELS, STATES, LOGITS, PROBE_LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3, 1e-3
 CASES = json.loads((DATA / "cases.json").read_text("utf-8"))
 OF_TEXT = [case for case in CASES if "name" not in case]
 OF_IMAGES = [case for case in CASES if "image" in case and "prompt" in case]
+OF_FRAMES = [case for case in CASES if "frames" in case]
 PROBES = [case for case in CASES if "between" in case]
 NAMES = sorted({case["name"] for case in OF_IMAGES})
 
@@ -234,3 +236,32 @@ def test_probes_among_other_answers_have_the_official_logits(
     assert [len(each.masks) for each in batch.segmentations] == [len(mine) for mine in states]
     handed = np.concatenate([each.logits for each in batch.segmentations])
     assert np.array_equal(handed, batch.masks.logits.half().numpy())
+
+
+@pytest.mark.parametrize("name", sorted({case["name"] for case in OF_FRAMES}))
+def test_five_frames_have_the_official_answers_states_and_masks(
+    rounded_model, processor, official, assert_within, name
+):
+    cases = [case for case in OF_FRAMES if case["name"] == name]
+    frames = [Image.open(DATA / file) for file in cases[0]["frames"]]
+    view = processor.view_frames(frames)
+    assert sha256(view.tiles) == cases[0]["tiles_sha256"]
+    segmenter = Segmenter(rounded_model, processor, Inference().max_new_tokens)
+    memory = VideoMemory(rounded_model.grounding_encoder, rounded_model.image_encoder)
+    (answers,) = segmenter.answer([view], [[case["prompt"] for case in cases]])
+    with torch.inference_mode():
+        wholes = [processor.whole(frame)[None] for frame in frames]
+        features = memory.encode(rounded_model.pixels(wholes, torch.float32))
+        for case, answer in zip(cases, answers, strict=True):
+            key, ids = case["case"], processor.prompt_ids(case["prompt"], view.layout)
+            assert [each for each in ids if each != processor.image_token_id] == case["text_token_ids"]
+            assert len(ids) == case["num_prompt_tokens"]
+            assert answer.token_ids == case["generated_ids"]
+            assert segmenter.text_of(answer) == case["generated_text"]
+            assert_within(STATES, "[SEG] states", answer.seg_states, official[f"{key}.seg_hidden_states"])
+            prompts = rounded_model.text_hidden_fcs(answer.seg_states[:1])
+            masks = memory.prompted(features, prompts.expand(len(frames), -1))
+            assert_within(LOGITS, "logits", masks.logits[:, ::8, ::8], official[f"{key}.low_res_logits"])
+            assert_within(STATES, "predicted IoUs", masks.iou_scores, official[f"{key}.iou_scores"])
+            upsampled = upsample_logits(masks.logits, 1024, case["height"], case["width"])
+            assert_masks_equal((upsampled > 0).numpy(), case["masks"], masks.logits)

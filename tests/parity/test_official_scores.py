@@ -1,6 +1,7 @@
 """The official scorers' numbers on small predictions, to their last digit."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -135,6 +136,15 @@ def test_the_plain_definitions_stand_beside(score, of_videos):
 def test_davis_ignores_the_numbers_of_the_annotations(score, scores, of_videos):
     expected = of_videos["defective_inputs"]["anno_id of the file ignored by DAVIS"]["result_file"]
     assert score("davis", masks=scores / "ref_vos/mask_dict.json")["printed"] == expected
+
+
+def test_masks_may_be_pickled_as_pycocotools_keeps_them(score, scores, of_videos, tmp_path):
+    masks = json.loads((scores / "ref_vos/davis/mask_dict.json").read_text())
+    for mask in (mask for frames in masks.values() for mask in frames if mask):
+        mask["counts"] = mask["counts"].encode()
+    path = tmp_path / "mask_dict.pkl"
+    path.write_bytes(pickle.dumps(masks))
+    assert score("davis", masks=path)["printed"] == of_videos["davis"]["rounded_percent"]
 
 
 def without_an_expression(results):

@@ -53,4 +53,10 @@ def test_each_image_has_a_file_of_its_own_in_the_official_form_and_a_failure_say
         "phrases": ["A vessel", "a wire"],
         "pred_masks": masks,
     }
-    assert second == {"image_id": "b", "caption": "", "phrases": [], "pred_masks": [], "error": "out of memory"}
+    assert second == {
+        "image_id": "b",
+        "caption": "",
+        "phrases": [],
+        "pred_masks": [],
+        "error": "out of memory",
+    }

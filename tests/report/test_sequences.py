@@ -15,7 +15,7 @@ from refvessel.dataset.tree.run_folders import folder_of_split
 from refvessel.errors import UserError
 from refvessel.report.sequence_figures import spread, typical_sequences
 
-FRAMES = 9  # of each run; of the strip are fewer
+FRAMES = 7  # of each run; of the strip are fewer
 
 
 def run_of(vessel, patient, shake):
@@ -92,6 +92,8 @@ def test_the_scores_of_runs_stand_on_the_page_and_in_a_table(with_runs):
     page = page_of(with_runs)
     assert page.count("<h3>Runs</h3>") == 2
     summary = json.loads((with_runs.evaluations[0].scores_dir / "video.json").read_text())
+    findings = page[page.index('<section id="findings">') : page.index("</section>")]
+    assert f"2 sequences: J&amp;F {summary['J&F_mean']:.3f}; consistency after motion" in findings
     row = page.split("Flicker of the area</th>")[1].split("</tr>")[0]
     for name in ("flicker_mean", "flicker_patient_mean", "truth_flicker_mean"):
         assert f"{summary[name]:.3f}" in row

@@ -19,7 +19,9 @@ def without_truth(workspace, model="demo", dataset="new"):
     one = workspace.evaluations.pop()
     described = workspace.datasets[dataset] / "dataset.json"
     write_json(described, json.loads(described.read_text()) | {"truth": False})
-    workspace.evaluations.append(Evaluation(model, dataset, "test", scores_dir=None, predictions=one.predictions))
+    workspace.evaluations.append(
+        Evaluation(model, dataset, "test", scores_dir=None, predictions=one.predictions)
+    )
 
 
 def text_of(page):
@@ -82,10 +84,10 @@ def test_a_report_may_have_nothing_that_is_scored(new_workspace, make_cases, tmp
     assert [path.name for path in (tmp_path / "report/tables").iterdir()] == ["unscored.csv"]
 
 
-def test_what_has_a_truth_is_not_shown_without_its_scores(new_workspace, make_cases, tmp_path):
-    workspace = new_workspace(tmp_path)
-    workspace.add(make_cases(), dataset="new")
-    one = workspace.evaluations.pop()
-    workspace.evaluations.append(Evaluation("demo", "new", "test", scores_dir=None, predictions=one.predictions))
+def test_what_has_a_truth_is_not_shown_without_its_scores(usual, tmp_path):
+    one = usual.evaluations[0]
+    unscored = [Evaluation(one.model, one.dataset, one.split, scores_dir=None, predictions=one.predictions)]
     with pytest.raises(UserError, match="says that there is a truth"):
-        render_report(**workspace.inputs, output=tmp_path / "report")
+        render_report(
+            **(usual.inputs | {"evaluations": unscored, "comparisons": []}), output=tmp_path / "report"
+        )

@@ -20,9 +20,9 @@ from torch.nn import functional
 from transformers import Sam2VideoModel
 
 from demo_checkpoint.layers import BASE_FOLDER, SAM2_FILE
+from demo_checkpoint.memory_start import learn_constant, pass_on, point_to
 from demo_checkpoint.network import base_config
 from demo_checkpoint.readme import describe_memory
-from demo_checkpoint.memory_start import learn_constant, pass_on, point_to
 from demo_checkpoint.runs import PROMPTED, Frame, SeenRun, decode, scaled, seen_run
 from demo_checkpoint.samples import FIRST_TRAINING_PATIENT, FIRST_VALIDATION_PATIENT, LABELS
 from demo_checkpoint.train import PHRASES
@@ -106,9 +106,7 @@ class Memory:
         token, presence = run.tokens[number, phrase], run.presence[number, phrase]
         return self.remember(run.frames[number], logits, token, presence, window, position=0)
 
-    def followed(
-        self, frame: Frame, known: Sequence[Remembered], window: tuple[slice, slice]
-    ) -> Remembered:
+    def followed(self, frame: Frame, known: Sequence[Remembered], window: tuple[slice, slice]) -> Remembered:
         """What is kept of the frame before, as it was followed itself; only how it is kept can learn from it."""
         with torch.no_grad():
             logits, scores, tokens, presence = self.follow(frame, known, window)
@@ -179,7 +177,7 @@ class MemoryTrainer:
                 told = dict.fromkeys(_WEIGHTS, 0.0)
 
     def _losses(self, side: int, memories: int) -> dict[str, torch.Tensor]:
-        """The terms of one step: a phrase, prompted frames, perhaps followed ones, and the frame to be segmented."""
+        """The terms of one step, about one phrase and one frame that is followed."""
         draw = self._random
         run, phrase = draw.choice(self._runs), draw.randrange(len(LABELS))
         window = self._window(run, phrase, side)
@@ -220,9 +218,13 @@ def validate(memory: Memory, runs: Sequence[SeenRun]) -> dict[str, float]:
                 earlier = [each._replace(position=n) for n, each in enumerate(reversed(followed[-6:]), 1)]
                 logits, ious, tokens, presence = memory.follow(frame, [*prompted, *earlier], whole)
                 best = ious[0].argmax()
-                kept = memory.remember(frame, logits[0, best], tokens[0, best], presence[0, 0], whole, position=1)
+                kept = memory.remember(
+                    frame, logits[0, best], tokens[0, best], presence[0, 0], whole, position=1
+                )
                 followed.append(kept)
-                found = functional.interpolate(logits[:, best][None], size=frame.truths.shape[-2:], mode="bilinear")
+                found = functional.interpolate(
+                    logits[:, best][None], size=frame.truths.shape[-2:], mode="bilinear"
+                )
                 found, truth = found[0, 0] > 0, frame.truths[phrase]
                 total = found.sum() + truth.sum()
                 scores[label].append(float(2 * (found & truth).sum() / total) if total else 1.0)
@@ -259,7 +261,7 @@ def renew_memory(model: Sa2VAModel, seed: int) -> None:
     fresh = Sam2VideoModel(config.sam2_config())
     sam2 = model.grounding_encoder
     for name in PARTS:
-        part = getattr(fresh, name)
+        part = getattr(fresh, name).eval()  # nothing is dropped out
         for module in part.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 module.reset_parameters()
@@ -291,7 +293,7 @@ def load_layers(layers: Path) -> tuple[Sa2VAModel, Sa2VAProcessor]:
 
 
 def write_memory(layers: Path, model: Sa2VAModel) -> None:
-    """Replace the memory in the SAM2 checkpoint, in bfloat16, and the memory's size in the base's configuration."""
+    """Replace the memory in the SAM2 checkpoint, in bfloat16, and its size in the base's configuration."""
     path = layers / SAM2_FILE
     checkpoint = torch.load(path, weights_only=True)
     for name, tensor in official_state_dict(model.state_dict()).items():
@@ -320,7 +322,10 @@ def train_memory(*, layers: Path, runs: int, frames: int, steps: int, seed: int)
             for number in numbers
         ]
 
-    training, validation = seen(FIRST_TRAINING_PATIENT, runs), seen(FIRST_VALIDATION_PATIENT, max(1, runs // 8))
+    training, validation = (
+        seen(FIRST_TRAINING_PATIENT, runs),
+        seen(FIRST_VALIDATION_PATIENT, max(1, runs // 8)),
+    )
     print(f"{runs} runs seen after {time.monotonic() - started:.0f} s", flush=True)
     renew_memory(model, seed)
     memory = Memory(model)
@@ -340,7 +345,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--layers", type=Path, required=True, help="folder of the layers; their memory is replaced")
+    parser.add_argument(
+        "--layers", type=Path, required=True, help="folder of the layers; their memory is replaced"
+    )
     parser.add_argument("--runs", type=int, default=20, help="synthetic runs, each of another patient")
     parser.add_argument("--frames", type=int, default=8, help="frames of each")
     parser.add_argument("--steps", type=int, default=200, help="a tenth more is on whole frames")

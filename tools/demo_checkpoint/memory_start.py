@@ -20,7 +20,8 @@ _SIDE = 16  # of the windows, in cells of the coarsest features
 _RATE = 10.0  # the features of a cell have a norm of some hundreds
 _CHANNEL = 0  # of a memory, which only pointers fill
 _POINTS = 2.0  # what a pointer to something has there
-_SCORE = 16.0  # of attention to such pointers, against 0 for all else
+_SCORE = 24.0  # of attention to such pointers, against about 0 for all else
+_FAINT = 0.02  # by how much the initial keys of all else are made smaller: features are in the hundreds
 _STEADY = (62, 63, 126, 127)  # dimensions of attention that rotary positions turn least
 _WEAK = 0.3  # channels of less than this share of the typical scale carry nothing
 
@@ -38,6 +39,7 @@ def learn_constant(
         seed: of the windows.
     """
     draw, normalisation = random.Random(seed), model.grounding_encoder.memory_attention.layer_norm
+    strong = _strong(normalisation.weight).reshape(1, -1, 1, 1)
     constant = torch.zeros(1, positions.shape[1], 1, 1, requires_grad=True)
     optimiser = torch.optim.Adam([constant], _RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps + 1)
@@ -49,7 +51,7 @@ def learn_constant(
         features = ImageFeatures(passed[..., rows, columns], frame.fine_window((rows, columns)))
         with torch.no_grad():
             wanted = decode(model, features, run.prompts[:1], rows, columns)
-        features = ImageFeatures(features.embedding + constant, features.high_resolution)
+        features = ImageFeatures(features.embedding + constant * strong, features.high_resolution)
         logits, scores, tokens, presence = decode(model, features, None, rows, columns)
         loss = (
             functional.mse_loss(tokens, wanted[2])
@@ -61,7 +63,7 @@ def learn_constant(
         loss.backward()
         optimiser.step()
         schedule.step()
-    return constant.detach().flatten()
+    return (constant * strong).detach().flatten()
 
 
 @torch.no_grad()
@@ -89,15 +91,14 @@ def pass_on(model: Sa2VAModel, frames: Sequence[Frame], positions: torch.Tensor)
 def point_to(model: Sa2VAModel, frames: Sequence[Frame], constant: torch.Tensor) -> None:
     """Let memory attention add the constant where pointers point to something.
 
-    The last normalisation divides by the deviation of what it is given: half of the constant is added before it, or
-    subtracted, and its scale grows by as much as either makes the deviation grow.
+    The last normalisation divides by the deviation of what it is given. Half of the constant is added before it,
+    or subtracted, and its scale grows by as much as either makes the deviation grow.
     """
     sam2 = model.grounding_encoder
     attention, (layer,) = sam2.memory_attention, sam2.memory_attention.layers
     scale = attention.layer_norm.weight
     deviation = _cells(frames).std(-1, correction=0).mean()
-    strong = scale.abs() > _WEAK * scale.abs().median()
-    half = torch.where(strong, constant * deviation / (2 * scale), 0.0)
+    half = torch.where(_strong(scale), constant * deviation / (2 * scale), 0.0)
     half -= half.mean()
     attention.layer_norm.bias += constant / 2
     scale *= (half.pow(2).mean() + deviation**2).sqrt() / deviation
@@ -109,6 +110,7 @@ def point_to(model: Sa2VAModel, frames: Sequence[Frame], constant: torch.Tensor)
     cross.v_proj.bias[_CHANNEL] = 0.0
     steady, size = list(_STEADY), (_SCORE / _POINTS / len(_STEADY) * cross.head_dim**0.5) ** 0.5
     cross.q_proj.weight[steady], cross.q_proj.bias[steady] = 0.0, size
+    cross.k_proj.weight *= _FAINT
     cross.k_proj.weight[steady], cross.k_proj.bias[steady] = 0.0, 0.0
     cross.k_proj.weight[steady, _CHANNEL] = size
     for pointer in range(_CHANNEL, sam2.hidden_dim, sam2.mem_dim):
@@ -119,6 +121,11 @@ def point_to(model: Sa2VAModel, frames: Sequence[Frame], constant: torch.Tensor)
     sam2.memory_encoder.projection.bias[_CHANNEL] = 0.0
     # A memory's place has at most 1 in the channel.
     sam2.memory_temporal_positional_encoding[..., _CHANNEL] = -1.0
+
+
+def _strong(scale: torch.Tensor) -> torch.Tensor:
+    """The channels in which a constant can be added before they are scaled, bool (hidden,)."""
+    return scale.abs() > _WEAK * scale.abs().median()
 
 
 def _cells(frames: Sequence[Frame]) -> torch.Tensor:

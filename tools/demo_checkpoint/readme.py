@@ -46,12 +46,16 @@ Versions: {versions}.
 """
 _README = "README.md"
 _INITIAL_MEMORY = "The memory is as it was initialised."
+_MEMORY_COMMAND = (
+    "python -m demo_checkpoint.memory --layers data/demo "
+    "--runs {runs} --frames {frames} --steps {steps} --seed {seed}"
+)
 _MEMORY = """The memory was trained afterwards, all else frozen, by
 
-    python -m demo_checkpoint.memory --layers data/demo --runs {runs} --frames {frames} --steps {steps} --seed {seed}
+    {command}
 
-on synthetic cine runs of as many patients. Over runs of more patients, the mean Dice of the frames after the prompted
-ones was {scores}."""
+on synthetic cine runs of as many patients. Over runs of more patients, the mean Dice of the frames after the
+prompted ones was {scores}."""
 
 
 class Run(NamedTuple):
@@ -102,10 +106,18 @@ def describe_memory(
         dice: mean Dice of the frames that were followed, by label.
     """
     path = folder / _README
-    told = _MEMORY.format(runs=runs, frames=frames, steps=steps, seed=seed, scores=_scores(dice))
+    command = _MEMORY_COMMAND.format(runs=runs, frames=frames, steps=steps, seed=seed)
+    told = _MEMORY.format(command=command, scores=_scores(dice))
     text = path.read_text("utf-8")
-    text = re.sub(rf"{re.escape(_INITIAL_MEMORY)}|The memory was trained.*?\.(?=\n\n)", lambda _: told, text, flags=re.DOTALL)
-    text = re.sub(r"(?<=\|---\|---\|---\|\n).*", lambda _: "\n".join(_rows(folder)) + "\n", text, flags=re.DOTALL)
+    text = re.sub(
+        rf"{re.escape(_INITIAL_MEMORY)}|The memory was trained.*?\.(?=\n\n)",
+        lambda _: told,
+        text,
+        flags=re.DOTALL,
+    )
+    text = re.sub(
+        r"(?<=\|---\|---\|---\|\n).*", lambda _: "\n".join(_rows(folder)) + "\n", text, flags=re.DOTALL
+    )
     path.write_text(text, "utf-8")
 
 

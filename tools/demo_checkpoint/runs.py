@@ -83,7 +83,9 @@ def seen_run(
         seen.append(Frame(coarse, fine, torch.from_numpy(truths)))
         if number < PROMPTED:
             no_memory = model.grounding_encoder.no_memory_embedding.reshape(1, -1, 1, 1)
-            masks.append([best_mask(model, ImageFeatures(coarse + no_memory, fine), each[None]) for each in states])
+            masks.append(
+                [best_mask(model, ImageFeatures(coarse + no_memory, fine), each[None]) for each in states]
+            )
     parts = [torch.stack([torch.cat([one[part] for one in row]) for row in masks]) for part in range(3)]
     return SeenRun(seen, *parts, torch.stack([model.text_hidden_fcs(each) for each in states]))
 

@@ -18,9 +18,7 @@ evaluations = [
         predictions=Path(predictions),
         choice=next(questions) if chosen else None,
     )
-    for names, predictions, chosen in zip(
-        params.evaluations, given.predictions, params.chosen, strict=True
-    )
+    for names, predictions, chosen in zip(params.evaluations, given.predictions, params.chosen, strict=True)
 ]
 datasets = dict(zip(params.dataset_names, map(Path, given.datasets), strict=True))
 with logged(snakemake.log[0]):

@@ -20,12 +20,16 @@ _TAKEN = [
 
 
 @app.command()
-@with_sections(settings=Options(Inference, "inference", only=tuple(_TAKEN), defaults={"threads": "all cores"}))
+@with_sections(
+    settings=Options(Inference, "inference", only=tuple(_TAKEN), defaults={"threads": "all cores"})
+)
 def caption(
     settings: Inference,
     model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
     images: Annotated[Path, typer.Option(help="Folder of images; those directly in it are described.")],
-    output: Annotated[Path, typer.Option(help="Folder to write one JSON per image into; completed if it exists.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder to write one JSON per image into; completed if it exists.")
+    ],
     shard: Annotated[str, typer.Option(help="K/N: the K-th shard of N.")] = "1/1",
 ) -> None:
     """Describe every image of a folder, with a mask of each phrase (grounded captions, GCG)."""
@@ -50,9 +54,10 @@ def caption(
     )
     predictions = read_shard(lines)
     captions = write_captions(predictions, output)
+    without = sum(not each.masks for each in captions)
     unlike = sum(len(each.phrases) != len(each.masks) for each in captions)
     print(
-        f"{len(captions)} images: {sum(not each.masks for each in captions)} without a mask, {unlike} with another "
-        f"number of phrases than of masks, {len(failures(predictions))} failed.",
+        f"{len(captions)} images: {without} without a mask, {unlike} with another number of phrases than masks, "
+        f"{len(failures(predictions))} failed.",
         file=sys.stderr,
     )

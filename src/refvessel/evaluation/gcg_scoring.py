@@ -34,11 +34,11 @@ from refvessel.provenance import file_record, versions
 _CATEGORY = 1  # of predictions, and of the truths that the official AP looks at
 _IOUS = {"AP50": [LEAST_IOU], "AP75": [0.75], "AP": np.linspace(LEAST_IOU, 0.95, 10).tolist()}
 DEFINITIONS = {
-    "AP50": "The precision at IoU 0.5 of all predictions at once, since all are equally confident, times the share "
-    "of COCO's 101 recall levels that the recall reaches; truths of every category; empty against empty is found. "
+    "AP50": "The precision at IoU 0.5 of all predictions at once, since all are equally confident, times the "
+    "share of COCO's 101 recall levels that the recall reaches; truths of every category; empty against empty is found. "
     "The official one follows the order of the images' ids.",
-    "mIoU": "The mean over truths of the IoU with the prediction that the best pairing gives each (0 for none, 1 for "
-    "empty against empty), mean over images with truth. The official one averages over the pairs found.",
+    "mIoU": "The mean over truths of the IoU with the prediction that the best pairing gives each (0 for none, 1 "
+    "for empty against empty), mean over images with truth. The official one averages over the pairs found.",
     "recall": "Pairs of IoU and text similarity of at least 0.5, taken greedily by IoU, per label. The official "
     "one stops at the first best pair that fails.",
     "METEOR": "The mean over images. The official one is computed from statistics summed over images.",
@@ -182,9 +182,12 @@ def _notes(truth: CaptionTruth, scored: Sequence[_Scored], unread: Sequence[str]
         ),
         (
             nothing,
-            "The official mIoU of {} is 0, and the recall takes that pair first: an empty mask meets an empty truth.",
+            "An empty mask meets an empty truth on {}: the official mIoU is 0, and the recall takes it first.",
         ),
-        (several, "The official recall takes the labels of the first caption of {}; all captions are references."),
+        (
+            several,
+            "The official recall takes the labels of the first caption of {}; all captions are references.",
+        ),
         (many, f"The official AP looks at {coco.MOST_PREDICTIONS} masks of {{}} only."),
     )
     notes = [text.format(_named(images)) for images, text in told if images]
@@ -192,7 +195,7 @@ def _notes(truth: CaptionTruth, scored: Sequence[_Scored], unread: Sequence[str]
         notes.append(f"The official AP leaves out truths of other categories than {_CATEGORY}: {others}.")
     if truth.uncaptioned:
         notes.append(
-            f"The truths of {_named(truth.uncaptioned)} count in AP alone: the file of captions does not have them."
+            f"The truths of {_named(truth.uncaptioned)} count in AP alone: the captions do not have them."
         )
     if unread:
         notes.append(f"{len(unread)} files of the predictions are of no image of the truth; none was read.")

@@ -1,6 +1,6 @@
 """The official files of grounded captioning (GCG): masks and captions of the truth, and one prediction per image.
 
-MASKS.json      COCO: `images`, `annotations` with `image_id`, `category_id`, `segmentation` (RLE), `area`, `iscrowd`
+MASKS.json      COCO: `images`, `annotations` (`image_id`, `category_id`, `segmentation` (RLE), `area`, `iscrowd`)
 CAPTIONS.json   COCO: `images`, `annotations` with `image_id`, `caption` and `labels`, one per mask, in their order
 DIR/IMAGE.json  `image_id`, `caption`, `phrases` and `pred_masks` (RLEs), perhaps nested below one key
 """
@@ -17,6 +17,7 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.predictions.captions import PREDICTION_SUFFIX, ImageId, PredictedCaption
 from refvessel.rle import RLE, is_rle
+
 
 @dataclass(frozen=True)
 class CaptionedImage:
@@ -66,7 +67,9 @@ def read_caption_truth(masks: Path, captions: Path) -> CaptionTruth:
     captioned = _image_ids(with_captions, captions, problems)
     for image_id in captioned:
         if image_id not in known:
-            problems.add(f"{captions}: {masks} lacks the image {shown(image_id)}; give both files of one split.")
+            problems.add(
+                f"{captions}: {masks} lacks the image {shown(image_id)}; give both files of one split."
+            )
     for number, annotation in enumerate(_annotations(with_masks, masks, problems)):
         with problems.collect():
             where = f"{masks}: annotations, entry {number}"
@@ -105,7 +108,9 @@ def read_predicted_captions(folder: Path, truth: CaptionTruth) -> list[Predicted
     """The prediction of each image of the truth, in its order; raises UserError naming all that is wrong."""
     folder, problems = Path(folder), Problems()
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; name the one that holds the predictions, one JSON per image.")
+        raise UserError(
+            f"{folder} is not a folder; name the one that holds the predictions, one JSON per image."
+        )
     predicted = []
     for image in truth.images:
         path = folder / f"{image.image_id}{PREDICTION_SUFFIX}"
@@ -123,7 +128,9 @@ def strangers(folder: Path, truth: CaptionTruth) -> list[str]:
     """The names of predictions of images that the truth does not caption, sorted."""
     known = {f"{image.image_id}{PREDICTION_SUFFIX}" for image in truth.images}
     with os.scandir(folder) as entries:
-        found = {entry.name for entry in entries if entry.name.endswith(PREDICTION_SUFFIX) and entry.is_file()}
+        found = {
+            entry.name for entry in entries if entry.name.endswith(PREDICTION_SUFFIX) and entry.is_file()
+        }
     return sorted(found - known)
 
 
@@ -139,7 +146,7 @@ def _image_ids(content: Any, path: Path, problems: Problems) -> list[ImageId]:
     for number, image in enumerate(_list(content, "images", path, problems)):
         where = f"{path}: images, entry {number}"
         with problems.collect():
-            image_id = image.get("id") if isinstance(image, dict) else None
+            image_id: Any = image.get("id") if isinstance(image, dict) else None
             if type(image_id) not in (str, int):
                 raise UserError(f"{where}: the field 'id' must be text or a whole number; correct the file.")
             if image_id == "" or set("/\\\0") & set(str(image_id)) or str(image_id).startswith("."):
@@ -192,9 +199,11 @@ def _annotations(content: Any, path: Path, problems: Problems) -> list[dict[str,
 
 
 def _image_of(annotation: Any, known: Mapping[ImageId, CaptionedImage], where: str) -> CaptionedImage:
-    image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
+    image_id: Any = annotation.get("image_id") if isinstance(annotation, dict) else None
     if type(image_id) not in (str, int) or image_id not in known:
-        raise UserError(f"{where} is of the image {shown(image_id)}, which is not among the images; correct it.")
+        raise UserError(
+            f"{where} is of the image {shown(image_id)}, which is not among the images; correct it."
+        )
     return known[image_id]
 
 

@@ -44,10 +44,13 @@ def similarity_table(path: Path) -> TextSimilarity:
         UserError: naming all that is no such entry, and pairs that are stated twice with different values.
     """
     content = read_json(path)
-    problems, stated = Problems(), {}
+    problems = Problems()
+    stated: dict[frozenset[str], float] = {}
     known = [name for name in _LISTS if isinstance(content, dict) and name in content]
     if not known:
-        raise UserError(f"{path} has neither overrides nor pairs; list [text, text, similarity] in one of them.")
+        raise UserError(
+            f"{path} has neither overrides nor pairs; list [text, text, similarity] in one of them."
+        )
     for name in reversed(known):
         of_list: dict[frozenset[str], float] = {}
         with problems.collect():
@@ -76,7 +79,9 @@ def _entry(entry: Any, where: str) -> tuple[frozenset[str], float]:
     *texts, value = entry
     pair = frozenset(_normal(of_kind(text, str, f"{where}: a text")) for text in texts)
     if type(value) not in (int, float) or not -1 <= value <= 1:
-        raise UserError(f"{where}: the similarity must be from -1 to 1, not {shown(value)}; correct the file.")
+        raise UserError(
+            f"{where}: the similarity must be from -1 to 1, not {shown(value)}; correct the file."
+        )
     return pair, float(value)
 
 

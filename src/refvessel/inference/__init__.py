@@ -6,5 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "run": ["segment_shard"],
+        "sequence_run": ["segment_sequences"],
+        "sequence_tasks": ["tasks_of_split"],
+        "video_results": ["segment_videos"],
     },
 )

@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import logging as transformers_logging
 
 from refvessel.artifacts import SHARD_SUFFIX
 from refvessel.checkpoint.official_folder import read_official_folder
@@ -19,14 +18,13 @@ from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
 from refvessel.inference.drafts import Drafts
-from refvessel.inference.loaded_model import loaded_model
+from refvessel.inference.loaded_model import model_at_work
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.sheets import Numbering, Sheet, SheetsWriter, Wanted, open_sheets
-from refvessel.jobs.gpus import claimed_gpus
-from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
+from refvessel.jobs.progress import RUNNING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
@@ -295,26 +293,9 @@ def _run(settings: Inference, device: torch.device, **of_what: Any) -> Run:
 @contextmanager
 def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
     """The model on its devices, which it holds until the block ends, and the batch size that fits."""
-    # What is wrong with a model is told by an error, once.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     settings, processor, device = job.settings, job.processor, job.device
-    if device.type == "cpu":
-        torch.set_num_threads(settings.threads)
-    with ExitStack() as held:
-        if device.type == "cuda":
-            held.enter_context(claimed_gpus(settings.gpus_per_job, lambda: reporter.enter(WAITING)))
-        reporter.enter(LOADING, describe_device(device))
-        model = held.enter_context(
-            loaded_model(
-                job.model,
-                job.shard,
-                dtype=choose_dtype(settings.dtype, device),
-                device=device,
-                stated=settings.weights_memory(device.type),
-                language_weights=settings.language_weights,
-            )
-        )
+    at_work = model_at_work(job.model, job.shard, settings=settings, device=device, reporter=reporter)
+    with at_work as model:
         segmenter = Segmenter(model, processor, settings.max_new_tokens, _drafts(job))
         predictor = Predictor(segmenter, processor, job.numbering.questions, flips=settings.flips)
         predictor.batch_size = settings.batch_size or fitting_batch_size(

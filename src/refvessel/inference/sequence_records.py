@@ -18,7 +18,7 @@ _NO_LOGITS = np.zeros((0, 0, 0), np.float16)
 def frame_record(
     sentence: Sentence, place: int, prompt: str, answer: SequenceAnswer | Failure, seconds: float
 ) -> tuple[Prediction, np.ndarray]:
-    """The record of a frame, and its logits, float16 (masks, size/4, size/4).
+    """The record of a frame, and no logits: these are stored while the sequence is segmented.
 
     Args:
         sentence: the frame and the expression.
@@ -31,7 +31,7 @@ def frame_record(
         return failed(sentence, prompt, answer.reason), _NO_LOGITS
     found = answer.masks.get(place)
     masks = [] if found is None else [found.mask]
-    record = Prediction(
+    return Prediction(
         image_id=sentence.image_id,
         ref_id=sentence.ref_id,
         sent_id=sentence.sent_id,
@@ -47,6 +47,4 @@ def frame_record(
         seconds=seconds,
         drafted=answer.drafted,
         lead=None if found is None or found.lead is None or not math.isfinite(found.lead) else found.lead,
-    )
-    logits = _NO_LOGITS if found is None or found.logits is None else found.logits[None]
-    return record, logits
+    ), _NO_LOGITS

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from refvessel.artifacts import SHARD_SUFFIX
@@ -70,6 +71,7 @@ ANSWERING = (
     "refvessel.model.original_sam2",
 )
 _COMPUTING = ("torch", "transformers", "pillow", "numpy")  # an answer of theirs may depend on the version
+_LOGITS_HELD = 64  # masks whose logits are written at once, 131 KB each
 _DIGITS = 16  # of an identity, that tell folders apart
 _ON_A_GPU = {"encoded_ahead": 32, "together": 8}
 
@@ -108,7 +110,7 @@ def segment_sequences(
     """
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
-    _require_consistent(model, sam2, settings, video)
+    _require_consistent(model, tasks, sam2, settings, video)
     mine = plan_sequences([task for task in tasks if task.expressions], *parse_shard(shard))
     read_official_folder(model)
     state = model_state(model)
@@ -197,7 +199,7 @@ def _segment(job: _Job, writer: ShardWriter, reporter: Reporter, loaded: Callabl
         for group in groups:
             begin = time.perf_counter()
             mine = islice(frames, len(group.tasks) + len(group.reads))
-            settled = _settled(job, segmenter, group, mine)
+            settled = _settled(job, segmenter, writer, group, mine)
             for _ in mine:  # of a group that failed, or in which nothing is tracked
                 pass
             missing = [each for task in group.tasks for each in _recorded(task, job.video, settled, writer)]
@@ -237,10 +239,37 @@ def _original(model: Sa2VAModel, sam2: Path | None) -> Callable[[], VideoMemory]
     return lambda: VideoMemory(original, model.image_encoder.narrowed(narrow))
 
 
-def _settled(job: _Job, segmenter: SequenceSegmenter, group: SequenceGroup, frames: Frames) -> Settled:
+class _LogitsOnTheWay:
+    """Stores the logits of a group's masks, some at a time, whatever the sequences' length."""
+
+    def __init__(self, group: SequenceGroup, writer: ShardWriter) -> None:
+        self._group = group
+        self._writer = writer
+        self._held: dict[int, np.ndarray] = {}
+
+    def take(self, sequence: int, prompt: int, place: int, logits: np.ndarray) -> None:
+        """The logits of one mask, (size/4, size/4)."""
+        task = self._group.tasks[sequence]
+        sentence = task.asked[task.expressions[prompt].id].get(place)
+        if sentence is not None and sentence.sent_id not in self._writer.finished:
+            self._held[sentence.sent_id] = logits[None]
+        if len(self._held) >= _LOGITS_HELD:
+            self.store()
+
+    def store(self) -> None:
+        """Write what is held."""
+        self._writer.keep_logits(self._held)
+        self._held = {}
+
+
+def _settled(
+    job: _Job, segmenter: SequenceSegmenter, writer: ShardWriter, group: SequenceGroup, frames: Frames
+) -> Settled:
     """What becomes of each expression; what fails is tried again apart, and one that fails alone has failed."""
     prompts = [_prompts(task, job.video) for task in group.tasks]
-    outcome = attempted(lambda: segmenter.segment(group, prompts, frames))
+    logits = _LogitsOnTheWay(group, writer)
+    outcome = attempted(lambda: segmenter.segment(group, prompts, frames, logits.take))
+    logits.store()
     if not isinstance(outcome, Failure):
         return {
             (task.name, expression.id): answer
@@ -255,7 +284,7 @@ def _settled(job: _Job, segmenter: SequenceSegmenter, group: SequenceGroup, fram
     parts = group.parts()
     for part in parts:
         with read_groups([part], job.processor, readers=0, pinned=False) as again:
-            settled |= _settled(job, segmenter, part, again)
+            settled |= _settled(job, segmenter, writer, part, again)
     if not parts:
         (task,) = group.tasks
         settled = {(task.name, task.expressions[0].id): outcome}
@@ -310,7 +339,9 @@ def _drafts(job: _Job) -> Drafts | None:
     return drafts
 
 
-def _require_consistent(model: Path, sam2: Path | None, settings: Inference, video: Video) -> None:
+def _require_consistent(
+    model: Path, tasks: Sequence[SequenceTask], sam2: Path | None, settings: Inference, video: Video
+) -> None:
     """Raise UserError for what cannot be right, before anything is read that takes time."""
     if settings.flips:
         raise UserError("inference.flips is set, but sequences are segmented without flips; leave it out.")
@@ -319,6 +350,8 @@ def _require_consistent(model: Path, sam2: Path | None, settings: Inference, vid
             "the propagation sa2va-i takes SAM2's own checkpoint, and no other does; give sam2 with it, and "
             "leave it out without."
         )
+    if all(task.length <= video.frames for task in tasks):
+        return  # all frames are shown, and none is tracked
     config = read_config(model).sam2_config()
     require_video(config.memory_encoder_output_channels, config.memory_attention_hidden_size, str(model))
 

@@ -17,9 +17,9 @@ in uniform steps.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
 
@@ -47,13 +47,18 @@ class FrameMask:
     mask: at the frame's size.
     score: SAM2's predicted IoU of it, the best of the candidates.
     lead: by how much the score exceeds that of the second-best candidate; None of a mask that has none.
-    logits: float16 (size/4, size/4), what the mask was upsampled and thresholded from; None where not asked for.
+    logits: float16 (size/4, size/4), what the mask was upsampled and thresholded from; None where they are not
+        wanted, or were handed on.
     """
 
     mask: RLE
     score: float
     lead: float | None
     logits: np.ndarray | None
+
+
+# Takes the logits of one mask: of which sequence, in answer to which prompt, at which place.
+TakeLogits = Callable[[int, int, int, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,12 @@ class _Objects:
     """What is tracked: one object per prompt whose answer has a [SEG].
 
     owners: the sequence of each, by its place in the group, in ascending order.
+    prompts: the prompt of each, by its place among those about its sequence.
     sizes: height and width of each one's frames.
     """
 
     owners: list[int]
+    prompts: list[int]
     sizes: list[tuple[int, int]]
 
     def among(self, sequences: int) -> int:
@@ -119,7 +126,11 @@ class SequenceSegmenter:
 
     @torch.inference_mode()
     def segment(
-        self, group: SequenceGroup, prompts: Sequence[Sequence[str]], frames: Frames
+        self,
+        group: SequenceGroup,
+        prompts: Sequence[Sequence[str]],
+        frames: Frames,
+        take_logits: TakeLogits | None = None,
     ) -> list[list[SequenceAnswer]]:
         """The answers to the prompts about each sequence.
 
@@ -127,6 +138,7 @@ class SequenceSegmenter:
             group: the sequences.
             prompts: about each of them.
             frames: of the group, see `read_groups`.
+            take_logits: is handed the logits, frame by frame; None: they stay with the masks.
 
         Raises:
             UserError: for a frame that does not open.
@@ -134,9 +146,15 @@ class SequenceSegmenter:
         """
         shown = [cast("ShownFrames", _opened(frames)) for _ in group.tasks]
         answers = self._segmenter.answer([each.view for each in shown], prompts)
-        owners = [number for number, mine in enumerate(answers) for answer in mine if len(answer.seg_states)]
+        places = [
+            (owner, number)
+            for owner, mine in enumerate(answers)
+            for number, answer in enumerate(mine)
+            if len(answer.seg_states)
+        ]
+        owners = [owner for owner, _ in places]
         sizes = [(group.tasks[owner].files.height, group.tasks[owner].files.width) for owner in owners]
-        objects = _Objects(owners, sizes)
+        objects = _Objects(owners, [number for _, number in places], sizes)
         of_objects: list[dict[int, FrameMask]] = [{} for _ in owners]
         if owners:
             states = torch.stack(
@@ -147,9 +165,9 @@ class SequenceSegmenter:
                 for place, masks in self._masks(group, objects, states, shown, frames):
                     under_way.append((place, pool.submit(_collected, self._arriving(masks, objects))))
                     if len(under_way) > _FRAMES_UNDER_WAY:
-                        _take(under_way, of_objects)
+                        _take(under_way, objects, of_objects, take_logits)
                 while under_way:
-                    _take(under_way, of_objects)
+                    _take(under_way, objects, of_objects, take_logits)
         of_each = iter(of_objects)
         return [
             [
@@ -177,8 +195,11 @@ class SequenceSegmenter:
         wholes = zip(*(each.wholes for each in shown), strict=True)
         for place, images in zip(group.shown, wholes, strict=True):
             masks, features = self._prompted(images, objects, prompts)
-            prompted[place] = self._propagating.remember(features, masks)
+            if group.reads:  # else no frame looks back
+                prompted[place] = self._propagating.remember(features, masks)
             yield place, masks
+        if not group.reads:
+            return
         tracking = Tracking(self._propagating, prompted)
         there = len(objects.owners)
         for steps, backward in ((group.onward, False), (group.back, True)):
@@ -265,12 +286,19 @@ def _opened(frames: Frames) -> ShownFrames | torch.Tensor:
 
 
 def _take(
-    under_way: deque[tuple[int, Future[list[FrameMask]]]], of_objects: Sequence[dict[int, FrameMask]]
+    under_way: deque[tuple[int, Future[list[FrameMask]]]],
+    objects: _Objects,
+    of_objects: Sequence[dict[int, FrameMask]],
+    take_logits: TakeLogits | None,
 ) -> None:
     """Wait for the masks of the frame that is longest under way."""
     place, collected = under_way.popleft()
-    for masks, mask in zip(of_objects, collected.result(), strict=False):
-        masks[place] = mask
+    for number, mask in enumerate(collected.result()):
+        if take_logits is not None and mask.logits is not None:
+            take_logits(objects.owners[number], objects.prompts[number], place, mask.logits)
+            of_objects[number][place] = replace(mask, logits=None)
+        else:
+            of_objects[number][place] = mask
 
 
 def _collected(arriving: tuple[Arriving, bool]) -> list[FrameMask]:

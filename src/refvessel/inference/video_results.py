@@ -9,7 +9,7 @@ The official script sorts frames by their names as text, its scorers take masks 
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image
 
 from refvessel.artifacts import SHARD_SUFFIX, beside
 from refvessel.dataset.tree.ref_vos import read_ref_vos
+from refvessel.errors import UserError
 from refvessel.files import atomic_directory, atomic_file
 from refvessel.inference.official_results import results_of
 from refvessel.inference.sequence_plan import SequenceTask
@@ -29,6 +30,7 @@ from refvessel.settings.video_section import Video
 
 _SPLIT = "videos"  # of a layout that knows no splits
 _FOREGROUND = 255
+_OURS = ".refvessel"  # in a folder of masks that a command wrote, and may write again
 
 
 def segment_videos(
@@ -57,6 +59,8 @@ def segment_videos(
     Raises:
         UserError: for bad input, or more failures than allowed.
     """
+    if annotations is not None:
+        _require_ours(Path(annotations))
     videos = read_ref_vos(root)
     for each in videos:
         if not each.video.in_text_order:
@@ -78,10 +82,18 @@ def segment_videos(
     )
     predictions = {each.sent_id: each for each in read_shard(shard)}
     if annotations is not None:
+        Path(annotations).mkdir(parents=True, exist_ok=True)
+        (Path(annotations) / _OURS).touch()
         for task in tasks:
             _write_annotations(Path(annotations) / task.name, task, predictions)
     with atomic_file(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
         json.dump(results_of(tasks, predictions), stream, ensure_ascii=False, allow_nan=False)
+
+
+def _require_ours(folder: Path) -> None:
+    """Raise UserError where a folder holds what no earlier command wrote: truths, perhaps."""
+    if folder.exists() and not (folder.is_dir() and ((folder / _OURS).exists() or not any(folder.iterdir()))):
+        raise UserError(f"{folder} holds files that segment-videos did not write; choose another folder.")
 
 
 def _write_annotations(folder: Path, task: SequenceTask, predictions: Mapping[int, Prediction]) -> None:

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "bootstrap": ["bca_interval"],
+        "boundary": ["boundary_accuracy", "region_similarity"],
         "cases": ["CASES_SCHEMA", "read_cases"],
         "comparison": ["paired_tests", "ranking"],
         "overlap": ["overlap_scores", "pixel_counts"],

@@ -38,6 +38,5 @@ def coco_average_precision(
         evaluator.accumulate()
         evaluator.summarize()
     return {
-        name: float(value) if value >= 0 else None
-        for name, value in zip(NAMES, evaluator.stats, strict=True)
+        name: float(value) if value >= 0 else None for name, value in zip(NAMES, evaluator.stats, strict=True)
     }

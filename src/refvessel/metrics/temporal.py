@@ -50,7 +50,7 @@ def enlarged(flow: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def moved(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """A bool mask of the previous frame, laid on the current one by their motion, `enlarged`."""
     places = np.indices(mask.shape, np.float32) + flow
-    return np.asarray(map_coordinates(mask.astype(np.float32), places, order=1, mode="nearest") > 0.5)
+    return np.rint(map_coordinates(mask.astype(np.float32), places, order=1, mode="nearest")).astype(bool)
 
 
 def consistency(previous: np.ndarray, current: np.ndarray, flow: np.ndarray) -> float:

@@ -34,14 +34,14 @@ class SentenceEncoder:
         config: Any = read_json(folder / "config.json")
         if not isinstance(config, dict) or config.get("model_type") != _KIND:
             raise UserError(
-                f"{folder}/config.json: model_type is not {_KIND}; give the folder of a BERT, as bert-base-uncased."
+                f"{folder}/config.json: model_type is not {_KIND}; give a folder such as bert-base-uncased's."
             )
         if not any(folder.glob("*.safetensors")):
             raise UserError(f"{folder} holds no *.safetensors; save the model with transformers again.")
         try:
             self._tokenizer = _tokenizer(folder)
             with weights_alone(folder) as weights:
-                self._model, told = BertModel.from_pretrained(
+                loaded: Any = BertModel.from_pretrained(
                     weights,
                     config=BertConfig.from_dict(config),
                     add_pooling_layer=False,
@@ -49,6 +49,7 @@ class SentenceEncoder:
                     local_files_only=True,
                     output_loading_info=True,
                 )
+            self._model, told = loaded
         except UserError:
             raise
         except Exception as error:  # of damaged files, nearly anything
@@ -78,7 +79,9 @@ def _tokenizer(folder: Path) -> Any:
     if (folder / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(folder / "tokenizer.json"))
     if not (folder / "vocab.txt").is_file():
-        raise UserError(f"{folder} has neither tokenizer.json nor vocab.txt; copy the tokenizer's files, too.")
+        raise UserError(
+            f"{folder} has neither tokenizer.json nor vocab.txt; copy the tokenizer's files, too."
+        )
     stated = folder / "tokenizer_config.json"
     settings: Any = read_json(stated) if stated.is_file() else {}
     lower_case = settings.get("do_lower_case", True) if isinstance(settings, dict) else True

@@ -46,8 +46,8 @@ def asked_in_sequences(dataset: Path, split: str, run_identity: str, video: Vide
 def list_sequences(*, dataset: Path, split: str, output: Path) -> None:
     """Write how many runs, frames and expressions a split asks for, and a SHA-256 over them, as JSON.
 
-    The hash covers names, numbers, phrases and the bytes of all frames. It stays the same where only truths change,
-    and so does whatever depends on this file alone.
+    The hash covers names, numbers, phrases and the bytes of all frames. It stays the same where only truths
+    change, and so does whatever depends on this file alone.
     """
     digest, counts = hashlib.sha256(), {"runs": 0, "frames": 0, "expressions": 0}
     for files, table in _runs(dataset, split):

@@ -1,4 +1,4 @@
-"""Grounded captions (GCG): the question, and what an answer says of an image, as the official inference writes it."""
+"""Grounded captions (GCG): the question, and what an answer says of an image, as the official code has both."""
 
 import re
 from collections.abc import Sequence

@@ -3,11 +3,14 @@
 masks/PHRASE/IMAGE.png       0 outside, 255 inside
 overlays/PHRASE/IMAGE.webp   the image with its mask tinted and outlined
 masks.csv                    one row per image and phrase: what became of it, and where its files are
+animations/PHRASE/RUN.webp   the overlays of a run, frame by frame
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +20,18 @@ from scipy.ndimage import binary_erosion
 from refvessel import rle
 from refvessel.artifacts import MASK_TABLE
 from refvessel.dataset.tree.expressions import Sentence, read_sentences
+from refvessel.dataset.tree.layout import REF_VOS
 from refvessel.dataset.tree.loader import open_image
+from refvessel.dataset.tree.ref_vos import FRAME_TABLE, META_EXPRESSIONS, read_frame_table, read_videos
+from refvessel.dataset.tree.run_folders import folders_of_runs
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory
+from refvessel.predictions.animations import SUFFIX, write_animation_of
 from refvessel.predictions.prediction import Prediction
 from refvessel.predictions.table import read_records
 from refvessel.spreadsheets import write_csv
 
-MASKS, OVERLAYS = "masks", "overlays"
+MASKS, OVERLAYS, ANIMATIONS = "masks", "overlays", "animations"
 MASK_SUFFIX, OVERLAY_SUFFIX = ".png", ".webp"
 _COLOUR = np.array((230, 159, 0))  # RGB; Okabe and Ito's orange, as the report's predictions
 _TINT = 0.35  # share of the colour within a mask
@@ -46,11 +53,56 @@ def draw_split(*, predictions: Path, dataset: Path, split: str, output: Path) ->
     """
     records, _ = read_records(predictions)
     sentences = {each.sent_id: each for each in read_sentences(dataset, split)}
+    places = _places_in_runs(dataset, split)
     with atomic_directory(output) as folder:
-        table = draw_predictions(
-            _with_sentences(records, sentences), masks=folder / MASKS, overlays=folder / OVERLAYS
-        )
+        predicted = list(_with_sentences(records, sentences))
+        table = draw_predictions(predicted, masks=folder / MASKS, overlays=folder / OVERLAYS)
         write_csv(table, folder / MASK_TABLE)
+        animate(
+            predicted,
+            overlays=folder / OVERLAYS,
+            animations=folder / ANIMATIONS,
+            sequence_of=lambda sentence: places.get(sentence.image_id),
+        )
+
+
+def _places_in_runs(dataset: Path, split: str) -> dict[str, tuple[str, int]]:
+    """The run of each image that is a frame of one, and its place in it."""
+    places = {}
+    for root in folders_of_runs(dataset, split) if (Path(dataset) / REF_VOS).is_dir() else []:
+        table = read_frame_table(root / FRAME_TABLE)
+        for video in read_videos(root / META_EXPRESSIONS):
+            for of_frames in table.get(video.name, {}).values():
+                for place, frame in enumerate(video.frames):
+                    if frame in of_frames:
+                        places[of_frames[frame].image_id] = video.name, place
+    return places
+
+
+def animate(
+    predicted: Iterable[tuple[Prediction, Sentence]],
+    *,
+    overlays: Path,
+    animations: Path,
+    sequence_of: Callable[[Sentence], tuple[str, int] | None],
+) -> None:
+    """Write the overlays of each run and phrase as one animation.
+
+    Args:
+        predicted: as `draw_predictions` took them.
+        overlays: the folder that it wrote overlays into.
+        animations: folder to write into.
+        sequence_of: the run of an image and its place in it; None for an image alone.
+    """
+    names = PhraseNames()
+    frames: dict[str, list[tuple[int, Path]]] = defaultdict(list)
+    for each, sentence in predicted:
+        phrase, run = names.of(each.phrase), sequence_of(sentence)
+        if run is not None:
+            path = overlays / f"{phrase}/{each.image_id}{OVERLAY_SUFFIX}"
+            frames[f"{phrase}/{run[0]}"].append((run[1], path))
+    for name, of_run in frames.items():
+        write_animation_of([path for _, path in sorted(of_run)], animations / f"{name}{SUFFIX}")
 
 
 def _with_sentences(
@@ -58,7 +110,9 @@ def _with_sentences(
 ) -> Iterable[tuple[Prediction, Sentence]]:
     for each in records:
         if each.sent_id not in sentences:
-            raise UserError(f"the predictions hold the sent_id {each.sent_id}, which is not of the split; gather again.")
+            raise UserError(
+                f"the predictions hold the sent_id {each.sent_id}, which is not of the split; gather again."
+            )
         yield each, sentences[each.sent_id]
 
 
@@ -130,6 +184,6 @@ def overlay(image: Image.Image, mask: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _save(image: Image.Image, path: Path, **options: int) -> None:
+def _save(image: Image.Image, path: Path, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)

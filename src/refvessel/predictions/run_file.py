@@ -64,7 +64,7 @@ def run_identity(run: Mapping[str, Any]) -> str:
 
 
 def without_sam2(video: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the section `video` in a run's field of that name, without the checkpoint that stands there."""
+    """The settings in a run's field `video`, without the checkpoint that stands there too."""
     return {name: value for name, value in video.items() if name != "sam2"}
 
 

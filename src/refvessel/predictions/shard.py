@@ -36,6 +36,11 @@ class ShardWriter:
         self._asked = {each.sent_id: each for each in asked}
         self._logits = logits
 
+    def keep_logits(self, logits: Mapping[int, np.ndarray]) -> None:
+        """Store the logits, by sent_id, of predictions that are added later, without logits of their own."""
+        if self._logits:
+            self._logits.add({self._asked[sent_id].identity: each for sent_id, each in logits.items()})
+
     def append(self, predicted: Sequence[tuple[Prediction, np.ndarray]]) -> None:
         """Add predictions, each with its logits; they are on the disk when this returns.
 
@@ -45,7 +50,7 @@ class ShardWriter:
             (replace(each, identity=self._asked[each.sent_id].identity), logits) for each, logits in predicted
         ]
         if self._logits:  # before the lines: what has a line is finished
-            self._logits.add({each.identity: logits for each, logits in named if each.masks})
+            self._logits.add({each.identity: logits for each, logits in named if len(logits)})
         rest = memoryview("".join(each.to_line() for each, _ in named).encode())
         with self._path.open("ab", buffering=0) as stream:
             end = stream.seek(0, os.SEEK_END)

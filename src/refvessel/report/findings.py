@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK
 from refvessel.report.compared_models import Comparison
+from refvessel.report.scored_runs import Runs
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored
 
@@ -34,6 +35,8 @@ def findings(one: Artifacts) -> list[Finding]:
         Finding("note", f"cIoU and gIoU: {difference['text']}")
         for difference in summary["official"]["differences"]
     ]
+    if one.runs:
+        found.append(_of_runs(one.runs))
     found.append(_pseudonyms(one))
     found += _of_gates((one.dataset or {}).get("gates"))
     if one.conversion is None:
@@ -77,7 +80,8 @@ def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:
     """Where not all patients were looked at, nothing says how the rest would do."""
     if looked_at is None:
         return []
-    text = f"A first look: {looked_at['patients']} of the split's {looked_at['of']} patients; not the whole data set."
+    some, everyone = looked_at["patients"], looked_at["of"]
+    text = f"A first look: {some} of the split's {everyone} patients; not the whole data set."
     return [Finding("warning", text)]
 
 
@@ -118,6 +122,19 @@ def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
         )
     found.append(Finding("note", text))
     return found
+
+
+def _of_runs(runs: Runs) -> Finding:
+    """J&F and how steady the masks of sequences are, beside the truth."""
+    names = ("J&F", "consistency", "truth_consistency", "flicker", "truth_flicker")
+    means = {name: runs.summary[f"{name}_mean"] for name in names}
+    told = {name: "undefined" if mean is None else f"{mean:.3f}" for name, mean in means.items()}
+    text = (
+        f"{runs.summary['n_sequences']} sequences: J&F {told['J&F']}; consistency after motion "
+        f"{told['consistency']}, of the truth {told['truth_consistency']}; flicker {told['flicker']}, "
+        f"of the truth {told['truth_flicker']}."
+    )
+    return Finding("note", text)
 
 
 def _pseudonyms(one: Artifacts | Unscored) -> Finding:

@@ -15,7 +15,7 @@ from refvessel.report.compared_models import Comparison
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
 from refvessel.report.printing import printable
-from refvessel.report.runs import TITLES as SEQUENCE_TITLES
+from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES, is_official

@@ -21,7 +21,7 @@ from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
 from refvessel.report.printing import printable, shortened
-from refvessel.report.runs import Runs
+from refvessel.report.scored_runs import Runs
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.sequence_figures import (
     ANIMATION_SUFFIX,
@@ -214,8 +214,8 @@ def _draw_unscored(one: Unscored, folder: Path) -> list[ShownFigure]:
         shown = draw_examples(one, phrase, path)
         files = [image_path(one.images, image_id) for image_id in shown]
         caption = (
-            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the prediction, on images spread evenly over all "
-            f"{one.by_phrase[phrase]['n_expressions']}: {printable(', '.join(shown))}. No truth: not scored."
+            f"“{shortened(phrase, _MOST_OF_A_PHRASE)}”: outlines of the prediction, on images spread evenly over "
+            f"all {one.by_phrase[phrase]['n_expressions']}: {printable(', '.join(shown))}. No truth: not scored."
         )
         sources = {f"{name}/{record['name']}": record["sha256"]}
         drawn.append(ShownFigure(path, caption, sources | _hashes_of_images(one.evaluation.dataset, files)))

@@ -16,7 +16,7 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
-from refvessel.report.runs import Runs, read_runs
+from refvessel.report.scored_runs import Runs, read_runs
 from refvessel.settings.section import KEY
 
 _NOT_OF_THE_SUMMARY = (

@@ -20,7 +20,7 @@ ANIMATION_SUFFIX = ".webp"
 MOST_MOVING, MOST_IN_STRIP = 48, 6  # frames shown; of longer sequences as many, evenly spread
 
 _PANEL = 1.75  # inches
-_SIDE = 256  # pixels of an animation's longer side
+_SIDE = 256  # pixels of a frame's longer side
 _PAUSE = 150  # milliseconds per frame
 _QUALITY = 70  # of WebP
 _SCORES = {"J": "-", "F": "--", "dice": ":"}  # told apart without colours, too
@@ -56,7 +56,7 @@ def draw_strip(frames: pd.DataFrame, images: dict[str, Path], path: Path) -> Non
     with svg_figure(path, _PANEL * len(shown), _PANEL + 0.7) as figure:
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
         for axes, case in zip(panels, shown.to_dict("records"), strict=True):
-            draw_panel(axes, case, read_image(images, case))
+            draw_panel(axes, case, _small_image(images, case))
             axes.set_title(f"frame {case['index'] + 1}")
             axes.set_xlabel(f"J {case['J']:.2f}, F {case['F']:.2f}", fontsize=7)
         figure.legend(handles=outline_handles(), loc="outside lower center", ncols=2)
@@ -105,10 +105,15 @@ def write_animation(frames: pd.DataFrame, images: dict[str, Path], path: Path) -
     )
 
 
-def _with_outlines(case: Mapping[Any, Any], images: dict[str, Path]) -> Image.Image:
-    """A frame, reduced, with the outlines of its masks."""
+def _small_image(images: dict[str, Path], case: Mapping[Any, Any]) -> Image.Image:
     image = read_image(images, case)
     image.thumbnail((_SIDE, _SIDE))
+    return image
+
+
+def _with_outlines(case: Mapping[Any, Any], images: dict[str, Path]) -> Image.Image:
+    """A frame, reduced, with the outlines of its masks."""
+    image = _small_image(images, case)
     drawing, scale = ImageDraw.Draw(image), image.width / case["width"]
     for column, color in (("truth_mask", TRUTH), ("predicted_mask", PREDICTION)):
         padded = np.pad(rle.decode(case[column]), 1)

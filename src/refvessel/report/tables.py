@@ -12,7 +12,7 @@ import pandas as pd
 
 from refvessel.report.compared_models import Comparison, ranking_table, tests_table
 from refvessel.report.printing import shortened
-from refvessel.report.runs import sequences_table
+from refvessel.report.scored_runs import sequences_table
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored, unscored_table
 from refvessel.settings.scores_section import Protocol

@@ -53,7 +53,9 @@ class Unscored:
     @property
     def by_phrase(self) -> dict[str, dict[str, Any]]:
         """COLUMNS of each phrase."""
-        return {str(phrase): _counted(group) for phrase, group in self.predictions.groupby("phrase", sort=True)}
+        return {
+            str(phrase): _counted(group) for phrase, group in self.predictions.groupby("phrase", sort=True)
+        }
 
 
 def read_unscored(evaluation: Evaluation, dataset: Path) -> Unscored:

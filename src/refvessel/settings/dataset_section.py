@@ -41,7 +41,7 @@ class Options(Stated):
         None, "Of masks and coco, the template of the patient's name from the fields of paths."
     )
     splits: dict[str, str] = setting(
-        None, "Of masks, coco and ref_vos, value of the field {split}, or name of a split's folder -> split."
+        None, "Of masks, coco and refvos, value of the field {split}, or name of a split's folder -> split."
     )
     line_width: Number = setting(None, "Of labelme and dicom, the width of linestrips.", unit="pixels")
 
@@ -74,11 +74,11 @@ class Dataset(Section):
     )
     sequences: str | None = setting(
         None,
-        f"How runs are recognised, to be segmented as videos: `{BY_FOLDER}`, the images of a folder in the natural "
-        f"order of their names; `{BY_DATA}`, a DICOM file of several frames, a DICOM series of single ones, a "
-        "video of ref_vos, the fields {sequence} and {frame} of masks; or a regular expression on file names "
+        f"How runs are recognised, to be segmented as videos: `{BY_FOLDER}`, the images of a folder in the "
+        f"natural order of their names; `{BY_DATA}`, a DICOM file of several frames, a DICOM series of single ones, a "
+        "video of refvos, the fields {sequence} and {frame} of masks; or a regular expression on file names "
         "without suffix, with a group `sequence` and perhaps `frame`. Null makes every image its own, but for "
-        f"ref_vos, where it is `{BY_DATA}`.",
+        f"refvos, where it is `{BY_DATA}`.",
         min_length=1,
     )
     splits: dict[str, Number] | None = setting(
@@ -145,13 +145,13 @@ class Dataset(Section):
     @property
     def runs(self) -> str | None:
         """How runs are recognised; None where every image is its own."""
-        return BY_DATA if self.sequences is None and self.format == "ref_vos" else self.sequences
+        return BY_DATA if self.sequences is None and self.format == "refvos" else self.sequences
 
     @model_validator(mode="after")
     def _asks_whole_runs(self) -> Self:
         if self.runs is not None and self.target != "phrase":
             raise ValueError(
-                f"target is {self.target!r}, but runs are asked for phrases: nothing tells which region of one frame "
-                "is which of the next; set target to phrase or leave sequences out"
+                f"target is {self.target!r}, but runs are asked for phrases: nothing tells which region of one "
+                "frame is which of the next; set target to phrase or leave sequences out"
             )
         return self

@@ -192,8 +192,8 @@ class Settings(Section):
                 continue
             if self.datasets[evaluation.dataset].runs is None:
                 raise ValueError(
-                    f"evaluations.{number}.as is {evaluation.segmented!r}, but datasets.{evaluation.dataset} has no "
-                    "runs; say in its sequences how they are recognised"
+                    f"evaluations.{number}.as is {evaluation.segmented!r}, but datasets.{evaluation.dataset} has "
+                    "no runs; say in its sequences how they are recognised"
                 )
             if self.video.propagation == "sa2va-i" and self.models[evaluation.model].sam2 is None:
                 raise ValueError(

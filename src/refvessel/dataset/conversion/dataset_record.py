@@ -43,7 +43,11 @@ def dataset_record(
         runs: all images of runs, those that are not annotated too; None where no runs are asked for.
     """
     videos = runs_record(runs or ())
-    counts = {} if runs is None else {"runs": len(videos), "frames": sum(each["frames"] for each in videos.values())}
+    counts = (
+        {}
+        if runs is None
+        else {"runs": len(videos), "frames": sum(each["frames"] for each in videos.values())}
+    )
     splits = _patients_of_splits(kept)
     return {
         "format_version": FORMAT_VERSION,

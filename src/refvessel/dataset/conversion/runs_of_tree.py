@@ -1,4 +1,4 @@
-"""The runs of a data set on their way into the tree: frames of one size, truths by phrase, what is said of them."""
+"""The runs of a data set on their way into the tree: frames, truths by phrase, and what is said of them."""
 
 import hashlib
 import shutil
@@ -40,8 +40,8 @@ def require_common_sizes(converted: Sequence[Converted], problems: Problems) -> 
         for item in frames[1:]:
             if (other := (item.image.width, item.image.height)) != size:
                 problems.add(
-                    f"{item.identity.record.where}: {item.identity.record.name} has {other[0]} x {other[1]} pixels, "
-                    f"but {first.identity.record.name} of the same run {size[0]} x {size[1]}; all frames of a run "
+                    f"{item.identity.record.where}: {item.identity.record.name} has {other[0]} x {other[1]} "
+                    f"pixels, but {first.identity.record.name} of the same run {size[0]} x {size[1]}; all frames of a run "
                     "must be of one size."
                 )
                 break
@@ -128,7 +128,7 @@ def warnings_of_runs(converted: Sequence[Converted]) -> list[str]:
         return []
     examples = ", ".join(f"{video}: {gaps[video]}" for video in sorted(gaps)[:_EXAMPLES])
     return [
-        f"{len(gaps)} runs lack numbers between their frames ({examples}); they are taken as following one another."
+        f"{len(gaps)} runs lack numbers between their frames ({examples}); they count as following one another."
     ]
 
 

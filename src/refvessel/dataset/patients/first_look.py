@@ -10,8 +10,8 @@ from refvessel.dataset.patients.identities import Identified
 def patients_of_first_look(identified: Sequence[Identified], limit: int) -> list[Identified]:
     """The images of at most `limit` patients of each split.
 
-    Patients come in the order of their published names' SHA-256: a larger limit adds to those of a smaller one, and
-    neither the names nor the order of files choose.
+    Patients come in the order of their published names' SHA-256: a larger limit adds to those of a smaller one,
+    and neither the names nor the order of files choose.
     """
     chosen = {
         (split, patient)
@@ -36,7 +36,11 @@ def first_look_record(
 def warning_of_first_look(record: Mapping[str, Mapping[str, int]]) -> list[str]:
     """What is to be known of it."""
     told = ", ".join(f"{split} {each['patients']} of {each['of']}" for split, each in record.items())
-    return [f"A first look: some patients only ({told}); nothing here is of the whole data set."] if record else []
+    return (
+        [f"A first look: some patients only ({told}); nothing here is of the whole data set."]
+        if record
+        else []
+    )
 
 
 def _patients_of_splits(identified: Sequence[Identified]) -> dict[str, set[str]]:

@@ -5,6 +5,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from refvessel.dataset.patients.identities import FramePlace, Identified
@@ -65,8 +66,8 @@ class SequenceRule:
             return replace(record, sequence=PurePosixPath(path).parent.as_posix())
         if record.sequence is None:
             raise UserError(
-                f"{record.where}: the data do not say of which run the image is; set sequences to {BY_FOLDER} or to "
-                "a pattern."
+                f"{record.where}: the data do not say of which run the image is; set sequences to {BY_FOLDER} or "
+                "to a pattern."
             )
         return record
 
@@ -101,10 +102,11 @@ def _in_order(frames: Sequence[Identified], sequence: str) -> list[Identified]:
     without = [each for each in frames if _number(each) is None]
     if 0 < len(without) < len(frames):
         raise UserError(
-            f"{without[0].record.where}: the frame has no number, but others of the run {sequence} have one; number all."
+            f"{without[0].record.where}: the frame has no number, but others of the run {sequence} have one; "
+            "number all."
         )
     ordered = sorted(frames, key=_order)
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if _order(one) == _order(other):
             raise UserError(
                 f"{one.record.name} and {other.record.name} are the same frame of the run {sequence}; keep one or "
@@ -136,4 +138,3 @@ def _gap(ordered: Sequence[Identified], index: int) -> int:
     """How many numbers lie between this frame's and the one before."""
     here, before = (_number(ordered[max(number, 0)]) for number in (index, index - 1))
     return 0 if index == 0 or here is None or before is None else here - before - 1
-

@@ -1,5 +1,6 @@
 """A folder of images without any annotation: what is asked about them is stated beside."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def read(root: Path, problems: Problems) -> Iterator[Record]:  # noqa: ARG001 (e
 
 
 def sentences_of_folder(folder: Path, phrases: Sequence[str], *, sequences: bool = False) -> list[Sentence]:
-    """Every phrase about every image of a folder, the images sorted by name and called by their stems.
+    """Every phrase about every image of a folder, the images sorted by name (2 before 10), called by their stems.
 
     Args:
         folder: of images; what is directly in it counts.
@@ -35,8 +36,11 @@ def sentences_of_folder(folder: Path, phrases: Sequence[str], *, sequences: bool
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that holds the images.")
     paths = [path for path in visible_files(folder, IMAGE_SUFFIXES) if sequences or path.parent == folder]
+    paths.sort(key=lambda path: (path.parent, _natural(path.stem), path.name))
     if not paths:
-        raise UserError(f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); name another folder.")
+        raise UserError(
+            f"{folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); name another folder."
+        )
     known: dict[str, Path] = {}
     sentences: list[Sentence] = []
     for path in paths:
@@ -51,6 +55,11 @@ def sentences_of_folder(folder: Path, phrases: Sequence[str], *, sequences: bool
                 sentences.append(Sentence(name, number, number, phrase, height, width, path))
     problems.raise_any()
     return sentences
+
+
+def _natural(stem: str) -> list[tuple[int, str]]:
+    """A name such that the numbers in it count as numbers."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem)]
 
 
 def _size(path: Path) -> tuple[int, int]:

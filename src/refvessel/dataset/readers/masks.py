@@ -40,8 +40,8 @@ def read(
     """Yield a record for every image that `images` matches, in the order of their paths.
 
     `labels` maps the values of masks to labels. `patient` is a template of the fields. `splits` maps the values of
-    the field `{split}` to splits, where they are no splits themselves. Fields `{sequence}` and `{frame}` say of which
-    run an image is.
+    the field `{split}` to splits, where they are no splits themselves. Fields `{sequence}` and `{frame}` say of
+    which run an image is.
     """
     image_template, mask_template = PathTemplate(images, "images"), PathTemplate(masks, "masks")
     if labels is not None and (threshold is not None or "label" in mask_template.fields):

@@ -6,7 +6,7 @@ glamm_data/images/coco2014/train2014/         images, by the `file_name` of inst
 ref_seg/grefcoco/                             the same of gRefCOCO, in trees of others: `grefs(unc).p` or .json
 dataset.json                                  ours: see `dataset_record`
 outlines.npz                                  ours: see `outlines`
-ref_vos/{split}/                              runs in the official Ref-VOS layout, of data that have them (`ref_vos`)
+ref_vos/{split}/                              runs, where data have them, in the official Ref-VOS layout
 """
 
 from pathlib import Path

@@ -25,6 +25,13 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
+def _text(value: object) -> str:
+    """What pycocotools keeps run lengths as: ASCII in bytes."""
+    if isinstance(value, bytes):
+        return value.decode("ascii")
+    raise TypeError(f"it holds a value of {type(value).__name__}")
+
+
 def main(path: str, memory: str, seconds: str) -> None:
     """Print the JSON, or one line on standard error and status 1."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -35,7 +42,7 @@ def main(path: str, memory: str, seconds: str) -> None:
         with Path(path).open("rb") as stream:
             value = _PlainUnpickler(stream).load()
         sys.setrecursionlimit(_DEPTH)
-        text = json.dumps(value)
+        text = json.dumps(value, default=_text)
     except MemoryError:
         sys.exit(f"it needs more than {int(memory) >> 20} MB")
     except RecursionError:

@@ -1,8 +1,9 @@
 """The official Ref-VOS layout as data: one record per frame, the phrases of its video as labels.
 
-`meta_expressions.json`, `mask_dict.json` and `JPEGImages/VIDEO/FRAME.jpg|png` (see `tree.ref_vos`) lie in the root
-or, of several splits, in folders that are called like these. A mask that is null says that nothing is shown, as the
-official scorers take it; where a `frames.json` of ours lies beside, the frames that it does not name are not annotated.
+`meta_expressions.json`, `mask_dict.json` and `JPEGImages/VIDEO/FRAME.jpg|png` (see `tree.ref_vos`) lie in the
+root or, of several splits, in folders that are called like these. A mask that is null says that nothing is shown,
+as the official scorers take it; where a `frames.json` of ours lies beside, the frames that it does not name are not
+annotated.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
