@@ -76,7 +76,7 @@ def test_questions_share_a_job_and_the_one_chosen_on_val_is_asked_alone(start, t
 
     def change(config):
         config["inference"]["shards"] = 1
-        (alone,) = config["evaluations"]
+        alone = config["evaluations"][0]
         asked = alone | {"questions": questions}
         config["evaluations"] = [alone, asked | {"words": {"absent": ["bone"]}}, asked | {"choose": "val"}]
 

@@ -39,7 +39,12 @@ def tell_outcome():
     elif outcome["succeeded"] or nothing_was_to_be_done():
         rules = {job.rule.name for job in workflow.dag.targetjobs}
         if rules & {"all", "render_report"}:
-            print(describe_outcome(RESULTS, [entry.places for entry in settings.entries()]), file=sys.stderr)
+            print(
+                describe_outcome(
+                    RESULTS, [entry.places for entry in settings.entries()]
+                ),
+                file=sys.stderr,
+            )
 
 
 if workflow.is_main_process:

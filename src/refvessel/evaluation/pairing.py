@@ -11,6 +11,7 @@ from refvessel.dataset.tree.expressions import Expression
 from refvessel.errors import UserError
 from refvessel.metrics.cases import EXPRESSION
 
+PREDICTED = (*EXPRESSION, "status", "error", "num_seg", "mask")  # what is looked at of a prediction
 # What the truth and the predictions both say of an expression that `sent_id` names.
 _STATED_TWICE = [name for name in EXPRESSION if name != "sent_id"]
 
@@ -49,9 +50,8 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
         _refuse(f"more than once in the {name}", table["sent_id"][table["sent_id"].duplicated()])
     _refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))
     _refuse("predicted but unknown to the truth", set(predictions["sent_id"]) - set(truth["sent_id"]))
-    columns = [*EXPRESSION, "status", "error", "num_seg", "mask"]
     paired = truth.sort_values("sent_id").merge(
-        predictions[columns], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
+        predictions[list(PREDICTED)], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
     )
     for row in paired.itertuples():
         _check_pair(row)

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from refvessel.dataset.tree.expressions import Expression
-from refvessel.evaluation.pairing import pair_expressions, truth_table
+from refvessel.evaluation.pairing import PREDICTED, pair_expressions, truth_table
 from refvessel.metrics.overlap import overlap_ratios, overlap_scores, pixel_counts
 from refvessel.metrics.patient_means import patient_mean
 from refvessel.metrics.policy import resolve_policy
@@ -28,7 +28,6 @@ from refvessel.settings.words_section import Words
 
 OTHER_TARGETS = 0.5  # IoU of two truths up to which they count as different targets
 _MOST_PAIRS = 20  # of an image
-_ANSWERED = ("image_id", "ref_id", "sent_id", "phrase", "status", "error", "num_seg", "mask")
 
 
 def check_words(
@@ -93,7 +92,7 @@ def _swapped(paired: pd.DataFrame, draws: int) -> dict[str, Any]:
     patients = first["patient"][known]
     return {
         "n_images": int(first["image_id"][known].nunique()),
-        **{name: patient_mean(compared[name][known], patients, draws) for name in compared},
+        **{str(name): patient_mean(compared[name][known], patients, draws) for name in compared},
     }
 
 
@@ -114,7 +113,7 @@ def _besides(
     if not cases:
         return {}
     records = [record for path in answers for record in read_shard(path)]
-    table = pd.DataFrame({name: [getattr(each, name) for each in records] for name in _ANSWERED})
+    table = pd.DataFrame({name: [getattr(each, name) for each in records] for name in PREDICTED})
     asked = pair_expressions(table, truth_table([_with_its_truth(case) for case in cases]))
     kinds = pd.Series([case.kind for case in cases])
     of = paired.set_index("sent_id").loc[[case.of for case in cases]].reset_index()

@@ -29,8 +29,8 @@ class Words(Section):
         "Phrase of the data set -> the same in other languages. Null is German, French and Spanish of some "
         "phrases about vessels, such as blood vessel.",
     )
-    images: int = setting(
-        100,
-        "Images about which they are asked at most, drawn by their pseudonyms; the same for every model.",
+    images: int | None = setting(
+        None,
+        "Images about which they are asked, drawn alike for every model; null is all of the split.",
         ge=1,
     )
