@@ -17,14 +17,16 @@ def without_padding(layers: Sequence[Layer], tokens: int) -> tuple[list[Layer], 
     """The layers without the padding of their vocabularies, and a sentence per layer that had one.
 
     Args:
-        layers: the earliest first; the vocabulary of the base is smaller or replaced, and is left as it is.
+        layers: the earliest first; of a base, what a later layer replaces is not worth a sentence.
         tokens: number of ids of the tokenizer.
     """
     cropped, sentences = [], []
+    trained = {address for layer in layers if layer.name not in BASE_LAYERS for address in layer.tensors}
     for layer in layers:
-        padded = {} if layer.name in BASE_LAYERS else _padded(layer, tokens)
-        if padded:
-            first = next(iter(padded))
+        padded = _padded(layer, tokens)
+        replaced = trained if layer.name in BASE_LAYERS else ()
+        if entering := [address for address in padded if address not in replaced]:
+            first = entering[0]
             rows = layer.tensors[first].shape[_AXIS[first.part]]
             sentences.append(
                 f"{layer.source.name} holds {layer.names[first]} with {rows} rows, of which the tokenizer's "

@@ -24,7 +24,7 @@ def convert_checkpoint(
     from refvessel.checkpoint.convert import convert_checkpoint
     from refvessel.checkpoint.link import link_checkpoint
 
-    if settings.folder is not None:
+    if settings.folder is not None and settings.checkpoint is None:
         report = link_checkpoint(folder=settings.folder, output=output)
     else:
         report = convert_checkpoint(output=output, settings=settings)
