@@ -13,10 +13,11 @@ from typing import Any
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.model.sentencepiece_tokenizer import FAST, fast_tokenizer, needs_conversion
 
 _WEIGHTS = ("*.safetensors",)
 _INDEX = "model.safetensors.index.json"
-_TOKENIZER = ("tokenizer.json", "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
+_TOKENIZER = (FAST, "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
 _TOKENIZER_SETTINGS = "tokenizer_config.json"
 # The settings of a tokenizer that say how text becomes ids; others, as names of classes and files, stay behind.
 _TOKENIZER_KEYS = frozenset(
@@ -42,6 +43,7 @@ def weights_alone(folder: Path) -> tempfile.TemporaryDirectory[str]:
 def tokenizer_alone(folder: Path) -> Iterator[Path]:
     """A folder of links to the tokenizer files of `folder`, its settings reduced to those that are known.
 
+    In place of a sentencepiece model, there is the fast tokenizer that gives the same ids.
     Raises UserError where the settings are missing or are not a JSON object.
     """
     settings: Any = read_json(Path(folder) / _TOKENIZER_SETTINGS)
@@ -55,6 +57,8 @@ def tokenizer_alone(folder: Path) -> Iterator[Path]:
         )
     with tempfile.TemporaryDirectory(prefix="refvessel-") as temporary:
         place = Path(temporary)
+        if needs_conversion(folder):
+            (place / FAST).write_text(fast_tokenizer(folder), "utf-8")
         _link(folder, place, _TOKENIZER)
         (place / _TOKENIZER_SETTINGS).write_text(json.dumps(known), "utf-8")
         yield place

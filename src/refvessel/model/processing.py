@@ -14,6 +14,7 @@ from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config, sam2_side
 from refvessel.model.isolation import tokenizer_alone
 from refvessel.model.prompt_templates import find_template
+from refvessel.model.sentencepiece_tokenizer import has_tokenizer
 from refvessel.prompts import IMAGE_PLACEHOLDER
 
 _IMAGE_TOKEN = "<IMG_CONTEXT>"
@@ -69,10 +70,10 @@ class Sa2VAProcessor:
         config = read_config(folder)
         architecture = config.architecture
         kind = Qwen2Tokenizer if architecture.startswith("Qwen") else PreTrainedTokenizerFast
-        if kind is PreTrainedTokenizerFast and not (Path(folder) / "tokenizer.json").is_file():
+        if kind is PreTrainedTokenizerFast and not has_tokenizer(folder):
             raise UserError(
-                f"{folder} has no tokenizer.json, which the tokenizer of {architecture} is read from; save the "
-                "base model's tokenizer with transformers as a fast one."
+                f"{folder} has no tokenizer.json and no tokenizer.model, which the tokenizer of {architecture} is read "
+                "from; copy the model again."
             )
         with tokenizer_alone(folder) as place:
             try:

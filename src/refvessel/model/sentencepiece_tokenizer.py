@@ -22,6 +22,7 @@ SENTENCEPIECE = "tokenizer.model"
 FAST = "tokenizer.json"
 
 _SETTINGS, _ADDED, _NAMED = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
+_SLOW = "vocab.json"
 _SPACE = "\u2581"  # how sentencepiece writes a blank
 _UNIGRAM, _BPE = 1, 2  # kinds of models, as the format numbers them
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 3, 4, 5, 6  # kinds of pieces
@@ -40,16 +41,23 @@ class _Piece:
     kind: int
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """True where a folder has a fast tokenizer, or what one is made of."""
+    return any((Path(folder) / name).is_file() for name in (FAST, SENTENCEPIECE))
+
+
 def needs_conversion(folder: Path) -> bool:
     """True where a folder's tokenizer is a sentencepiece model and nothing else."""
-    return (Path(folder) / SENTENCEPIECE).is_file() and not (Path(folder) / FAST).is_file()
+    others = (Path(folder) / name for name in (FAST, _SLOW))
+    return (Path(folder) / SENTENCEPIECE).is_file() and not any(path.is_file() for path in others)
 
 
 def fast_tokenizer(folder: Path) -> str:
     """The content of the `tokenizer.json` that stands for a folder's `tokenizer.model` and what is added to it.
 
     Read are `tokenizer_config.json`, `added_tokens.json` and `special_tokens_map.json`, too: a token that they give
-    an id of the model's takes the place of that piece.
+    an id of the model's takes the place of that piece. Where the model puts a blank before every text, it puts none
+    before a text that is one user-defined symbol and nothing else: the one case in which ids differ.
 
     Raises UserError where a file is damaged, or the model is of a kind that fast tokenizers do not compute.
     """
