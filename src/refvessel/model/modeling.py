@@ -16,7 +16,6 @@ from torch import nn
 from torch.nn import functional
 from transformers import (
     AutoModelForCausalLM,
-    InternVLVisionModel,
     PreTrainedModel,
     Sam2VideoModel,
 )
@@ -27,6 +26,7 @@ from refvessel.files import require_free_space
 from refvessel.model.configuration import Sa2VAConfig, read_config
 from refvessel.model.decoding import Answer, Prefill, Stopping, complete, prefill
 from refvessel.model.hiera import ImageEncoder
+from refvessel.model.internvit import internvit
 from refvessel.model.isolation import weights_alone
 from refvessel.model.language import LanguageModel
 from refvessel.model.packing import PackedPrompts
@@ -91,7 +91,7 @@ class Sa2VAModel(PreTrainedModel):
         sam2 = config.sam2_config()
         vision: Any = sam2.vision_config
         hidden_size = config.llm_config.hidden_size
-        self.vision_model = InternVLVisionModel(config.vision_config)
+        self.vision_model = internvit(config.vision_config)
         self.multi_modal_projector = InternVLMultiModalProjector(config.projector_config())
         self.language_model = AutoModelForCausalLM.from_config(config.llm_config)
         if language_weights:
