@@ -14,8 +14,10 @@ import torch
 
 from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.plan import ImageTask
-from refvessel.model.modeling import ImageFeatures, Sa2VAModel, upsample_logits
-from refvessel.model.processing import ProcessedImage, Sa2VAProcessor, normalise
+from refvessel.model.grounding import ImageFeatures, upsample_logits
+from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.normalisation import normalise
+from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.rle import encode
 from refvessel.settings.inference_section import Inference
 
@@ -63,9 +65,9 @@ def plain_answer(
 ) -> PlainAnswer:
     """The answer to one prompt."""
     language = model.language_model
-    tiles = normalise(image.tiles.to(model.device), model.dtype)
-    embeds = model.embed_tiles(tiles).flatten(0, 1)
-    ids = torch.tensor([processor.prompt_ids(prompt, len(tiles))], device=model.device)
+    tiles = normalise(image.view.tiles.to(model.device), model.dtype)
+    embeds = model.vision.embed_tiles(tiles).flatten(0, 1)
+    ids = torch.tensor([processor.prompt_ids(prompt, image.view.layout)], device=model.device)
     states: list[torch.Tensor] = []  # of the last token, at each step
     # Not by `output_hidden_states`, for which transformers would leave hooks in every layer.
     note = language.model.norm.register_forward_hook(

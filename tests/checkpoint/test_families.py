@@ -22,6 +22,7 @@ from refvessel.model.official_tensors import official_shapes
 from refvessel.model.processing import Sa2VAProcessor
 
 INTERNLM2 = "InternLM2ForCausalLM"
+ONE_TILE = (((16, 16),),)  # rows and columns of its image tokens
 # Family -> the linear layers that LoRA is put on, by the last part of their names.
 TARGETS = {
     "Qwen2ForCausalLM": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
@@ -291,9 +292,9 @@ def test_a_converted_model_of_every_family_loads_and_generates(architecture, tmp
     case.convert(tmp_path / "out", overrides={"template": template})
     model = Sa2VAModel.load(tmp_path / "out", dtype=torch.float32)
     processor = Sa2VAProcessor.from_pretrained(tmp_path / "out")
-    ids = torch.tensor([processor.prompt_ids("<image>\n Please segment vessel in this image.", 1)])
+    ids = torch.tensor([processor.prompt_ids("<image>\n Please segment vessel in this image.", ONE_TILE)])
     with torch.inference_mode():
-        image = model.embed_tiles(torch.randn(1, 3, 448, 448)).flatten(0, 1)
+        image = model.vision.embed_tiles(torch.randn(1, 3, 448, 448)).flatten(0, 1)
         prompt = model.embed_prompts(ids, image, processor.image_token_id)
         answer = model.language_model.generate(
             inputs_embeds=prompt,

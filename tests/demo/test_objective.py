@@ -7,8 +7,9 @@ from demo_checkpoint.train import PHRASES, new_model, train_words
 from torch.utils.data import DataLoader
 
 from refvessel.model.decoding import Stopping
+from refvessel.model.image_tokens import ImageTokens
+from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
-from refvessel.model.processing import normalise
 from refvessel.settings.inference_section import Inference
 
 
@@ -36,7 +37,9 @@ def test_both_rows_answer_at_the_same_place_after_their_own_question(setting):
         assert (conversations.input_ids[:, conversations.seg_position] == processor.seg_token_id).all()
         for row, phrase in enumerate(PHRASES[1]):
             read = conversations.input_ids[row][conversations.attention_mask[row] == 1].tolist()
-            question = processor.prompt_ids(objective.QUESTION.format(phrase=phrase), num_tiles=1)
+            question = processor.prompt_ids(
+                objective.QUESTION.format(phrase=phrase), processor.layout(448, 448)
+            )
             assert read == question + tokenizer.encode(answer.format(phrase=phrase))
             labels = conversations.answer_labels[row]
             assert tokenizer.decode(labels[labels >= 0]) == answer.format(phrase=phrase)
@@ -105,7 +108,7 @@ def test_training_reads_the_answer_as_inference_generates_it(setting):
         begun = [[each for each, kept in zip(ids[:length], mask, strict=False) if kept] for ids, mask in rows]
         read = model.read_prompts(
             pack_prompts([begun] * len(batch.tiles), []),
-            model.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1),
+            ImageTokens(model.vision.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1)),
             processor.image_token_id,
         )
         stopping = Stopping((), max_new_tokens=2)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.plan import ImageTask
+from refvessel.model.internvl_inputs import tile_grid
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,9 @@ def task(expression):
 
     def make(number, width, height):
         path = Path(f"image{number:03d}.png")
-        return ImageTask((expression(sent_id=number, height=height, width=width, image_path=path),))
+        asked = (expression(sent_id=number, height=height, width=width, image_path=path),)
+        columns, rows = tile_grid(width, height)
+        return ImageTask(asked, columns * rows + (columns * rows > 1))
 
     return make
 

@@ -11,7 +11,8 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.prediction_records import answered, failed
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
-from refvessel.model.modeling import Masks, Sa2VAModel
+from refvessel.model.grounding import Masks
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.predictions.prediction import Prediction, read_shard
 from refvessel.settings.inference_section import Inference

@@ -30,6 +30,11 @@ def expressions(expression):
     return make
 
 
+def layout(width, height):
+    """Of an image that is the longer, the more pixels it has."""
+    return (((height // 28, width // 28),),)
+
+
 SIZES = st.lists(st.tuples(st.integers(100, 1500), st.integers(100, 1500)), min_size=1, max_size=30)
 
 
@@ -37,15 +42,15 @@ SIZES = st.lists(st.tuples(st.integers(100, 1500), st.integers(100, 1500)), min_
 def test_every_expression_is_in_exactly_one_shard_whatever_the_order(expressions, sizes, per_image, of, seed):
     everything = expressions(sizes, per_image)
     shuffled = random.Random(seed).sample(everything, len(everything))
-    planned = [plan_shard(everything, shard, of) for shard in range(1, of + 1)]
-    assert planned == [plan_shard(shuffled, shard, of) for shard in range(1, of + 1)]
+    planned = [plan_shard(everything, shard, of, layout) for shard in range(1, of + 1)]
+    assert planned == [plan_shard(shuffled, shard, of, layout) for shard in range(1, of + 1)]
     sent_ids = [each.sent_id for shard in planned for task in shard for each in task.expressions]
     assert sorted(sent_ids) == sorted(each.sent_id for each in everything)
 
 
 @given(sizes=SIZES, of=st.integers(1, 7))
 def test_no_shard_costs_more_than_another_by_more_than_one_image(expressions, sizes, of):
-    planned = [plan_shard(expressions(sizes, 2), shard, of) for shard in range(1, of + 1)]
+    planned = [plan_shard(expressions(sizes, 2), shard, of, layout) for shard in range(1, of + 1)]
     costs = [sum(task.cost for task in shard) for shard in planned]
     largest = max(task.cost for shard in planned for task in shard)
     assert max(costs) - min(costs) <= largest + 1e-9

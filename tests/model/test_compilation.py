@@ -7,6 +7,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from refvessel.model.compilation import compile_blocks
+from refvessel.model.image_tokens import ImageTokens
 from refvessel.model.packing import pack_prompts
 
 
@@ -23,9 +24,9 @@ def computed(model):
     """What all parts that can be compiled make of the same images and prompts."""
     torch.manual_seed(0)
     tiles = model.normalise(torch.randint(256, (1, 1, 448, 448), dtype=torch.uint8), torch.float32)
-    embeds = model.embed_tiles(tiles).flatten(0, 1)
+    embeds = model.vision.embed_tiles(tiles).flatten(0, 1)
     packed = pack_prompts([[[7] * len(embeds) + [1, 2], [7] * len(embeds) + [3]]], [4, 5])
-    states = model.read_prompts(packed, embeds, 7).states[:, -1]
+    states = model.read_prompts(packed, ImageTokens(embeds), 7).states[:, -1]
     features = model.encode_images(torch.randn(1, 3, 256, 256))
     masks = model.decode_masks(features.of(torch.tensor([0, 0])), states)
     return tiles, embeds, states, features.embedding, masks.logits, masks.iou_scores

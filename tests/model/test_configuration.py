@@ -15,7 +15,6 @@ from refvessel.model.prompt_templates import find_template
         ({"ps_version": "v1"}, "ps_version is 'v1'"),
         ({"select_layer": -4}, "select_layer is -4"),
         ({"llm_config": {"architectures": ["MambaForCausalLM"]}}, "names MambaForCausalLM"),
-        ({"architectures": ["Sa2VAChatModelQwen"]}, "Qwen-VL kinds"),
     ],
 )
 def test_an_unsupported_setting_is_named(config, settings, sentence):

@@ -11,6 +11,7 @@ from torch.nn.functional import silu
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.decoding import Stopping
+from refvessel.model.image_tokens import ImageTokens
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import INTERNLM2, embedding_name, head_name, to_module, to_official
 from refvessel.model.official_tensors import official_shapes, official_state_dict
@@ -93,7 +94,7 @@ def test_a_loaded_model_has_the_folders_weights_and_generates(family, tmp_path):
     prompt = torch.tensor([[3, 9, 4, 11, 6, 2]])
     settings = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": None, "pad_token_id": 0}
     with torch.inference_mode():
-        begun = loaded.read_prompts(pack_prompts([prompt.tolist()], []), torch.zeros(0, 32), -1)
+        begun = loaded.read_prompts(pack_prompts([prompt.tolist()], []), ImageTokens(torch.zeros(0, 32)), -1)
         (answer,) = loaded.answers(begun, seg_token_id=5, stopping=Stopping((), 12))
         expected = model.language_model.generate(prompt, **settings)
     assert answer.token_ids == expected[0, 6:].tolist()

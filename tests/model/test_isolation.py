@@ -17,6 +17,8 @@ from refvessel.model.configuration import read_config
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 
+ONE_TILE = (((16, 16),),)
+
 
 def load(folder):
     return Sa2VAModel.load(folder, dtype=torch.float32)
@@ -96,7 +98,7 @@ def test_quantisation_in_the_configuration_is_refused(part, write_folder, offici
 
 
 def test_settings_of_a_tokenizer_choose_no_class_and_no_file(folder):
-    ids = Sa2VAProcessor.from_pretrained(folder).prompt_ids("<image>\nvessel", 1)
+    ids = Sa2VAProcessor.from_pretrained(folder).prompt_ids("<image>\nvessel", ONE_TILE)
     for path in (
         "evil.py",
         "tokenizer.4.0.0.json",
@@ -119,7 +121,7 @@ def test_settings_of_a_tokenizer_choose_no_class_and_no_file(folder):
         "chat_template": "{{ 1 / 0 }}",
     }
     edit(folder / "tokenizer_config.json", lambda content: content.update(evil))
-    assert Sa2VAProcessor.from_pretrained(folder).prompt_ids("<image>\nvessel", 1) == ids
+    assert Sa2VAProcessor.from_pretrained(folder).prompt_ids("<image>\nvessel", ONE_TILE) == ids
 
 
 def test_of_a_folder_no_file_is_opened_but_those_of_known_names(folder, monkeypatch):

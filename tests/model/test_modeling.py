@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from refvessel.errors import UserError
-from refvessel.model.modeling import ImageFeatures, Sa2VAModel, upsample_logits
+from refvessel.model.grounding import ImageFeatures, upsample_logits
+from refvessel.model.modeling import Sa2VAModel
 
 
 def load(folder, dtype=torch.float32):

@@ -8,6 +8,7 @@ import torch
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.decoding import Stopping
+from refvessel.model.image_tokens import ImageTokens
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import pack_prompts
 from refvessel.model.placement import Spreading, bytes_on_disk, place
@@ -141,9 +142,9 @@ def test_a_model_partly_on_disk_computes_what_it_does_in_memory(
 def computed(model):
     """Image tokens, the states and tokens of an answer of several steps, and masks."""
     torch.manual_seed(3)
-    tokens = model.embed_tiles(torch.randn(1, 3, 448, 448))
+    tokens = model.vision.embed_tiles(torch.randn(1, 3, 448, 448))
     prompts = pack_prompts([[[3, 7, 7, 4]]], [9]).on(model.device)
-    begun = model.read_prompts(prompts, tokens.flatten(0, 1)[:2], image_token_id=7)
+    begun = model.read_prompts(prompts, ImageTokens(tokens.flatten(0, 1)[:2]), image_token_id=7)
     (answer,) = model.answers(begun, seg_token_id=9, stopping=Stopping((), 6))
     states = torch.randn(1, model.config.llm_config.hidden_size)
     features = model.encode_images(torch.randn(1, 3, 256, 256))

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from refvessel.errors import UserError
-from refvessel.model.processing import Sa2VAProcessor, normalise, tile_grid
+from refvessel.model.internvl_inputs import tile_grid
+from refvessel.model.normalisation import normalise
+from refvessel.model.processing import Sa2VAProcessor
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def processor(demo_model):
 )
 def test_an_image_has_the_documented_number_of_tiles(processor, width, height, tiles):
     image = processor.process_image(Image.new("RGB", (width, height)))
-    assert image.tiles.shape == (tiles, 3, 448, 448)
+    assert image.view.tiles.shape == (tiles, 3, 448, 448)
     assert image.whole.shape == (3, 1024, 1024)
     assert (image.height, image.width) == (height, width)
 
@@ -31,7 +33,7 @@ def test_one_channel_of_a_grey_image_stands_for_three_equal_ones(processor, size
     noise = np.random.default_rng(0).integers(0, 256, size[::-1], np.uint8)
     grey = processor.process_image(Image.fromarray(noise))
     colours = processor.process_image(Image.fromarray(noise).convert("RGB"))
-    for one, three in ((grey.tiles, colours.tiles), (grey.whole, colours.whole)):
+    for one, three in ((grey.view.tiles, colours.view.tiles), (grey.whole, colours.whole)):
         assert (one.shape[-3], three.shape[-3]) == (1, 3)
         assert torch.equal(one.expand_as(three), three)
         assert torch.equal(normalise(one, torch.float32), normalise(three, torch.float32))
@@ -49,7 +51,7 @@ def test_no_grid_is_closer_to_the_images_aspect_than_the_chosen(width, height):
 def test_tiles_are_cut_row_by_row_and_the_whole_image_comes_last(processor):
     image = np.zeros((448, 896, 3), np.uint8)
     image[:, 448:] = 255
-    tiles = processor.process_image(Image.fromarray(image)).tiles
+    tiles = processor.process_image(Image.fromarray(image)).view.tiles
     assert len(tiles) == 3
     assert tiles[0, :, :, :400].max() == 0
     assert tiles[1, :, :, 50:].min() == 255
@@ -68,7 +70,7 @@ def test_pixels_are_normalised_by_imagenets_statistics():
 @pytest.mark.parametrize("question", ["blood vessel", "<image> <image> vessel"])
 def test_a_prompt_without_exactly_one_image_is_refused(processor, question):
     with pytest.raises(UserError, match="exactly once"):
-        processor.prompt_ids(question, 1)
+        processor.prompt_ids(question, processor.layout(448, 448))
 
 
 def test_an_answer_ends_at_the_templates_stop_word(processor):

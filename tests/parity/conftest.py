@@ -10,7 +10,8 @@ import torch
 
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
-from refvessel.model.modeling import Masks, Sa2VAModel
+from refvessel.model.grounding import Masks
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 

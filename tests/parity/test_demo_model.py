@@ -22,9 +22,12 @@ from safetensors.torch import load_file
 from stages import convert_checkpoint
 
 from refvessel.model.decoding import Answer, Stopping
-from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.grounding import upsample_logits
+from refvessel.model.image_tokens import ImageTokens
+from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
-from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
 EXPECTED = Inference().draft
@@ -96,11 +99,11 @@ def test_pixels_are_the_official_ones_to_the_bit_and_normalised_within_the_bar(
     images, official, assert_within, name
 ):
     for case in cases_of(name):
-        assert len(images(name).tiles) == case["num_tiles"]
-        assert sha256(images(name).tiles) == case["tiles_sha256"]
+        assert len(images(name).view.tiles) == case["num_tiles"]
+        assert sha256(images(name).view.tiles) == case["tiles_sha256"]
         if "whole_sha256" in case:
             assert sha256(images(name).whole) == case["whole_sha256"]
-    pixels = normalise(images(name).tiles, torch.float32)
+    pixels = normalise(images(name).view.tiles, torch.float32)
     assert_within(PIXELS, "pixels", pixels[0][:, ::32, ::32], official[f"{name}.pixel_values_tile0"])
     assert pixels.double().mean().item() == pytest.approx(case["pixel_values_mean"], abs=PIXELS)
     assert pixels.double().std().item() == pytest.approx(case["pixel_values_std"], abs=PIXELS)
@@ -108,7 +111,7 @@ def test_pixels_are_the_official_ones_to_the_bit_and_normalised_within_the_bar(
 
 def test_prompts_have_the_official_token_ids(processor):
     for case in OF_IMAGES:
-        ids = processor.prompt_ids(case["prompt"], case["num_tiles"])
+        ids = processor.prompt_ids(case["prompt"], (((16, 16),) * case["num_tiles"],))
         assert len(ids) == case["num_prompt_tokens"]
         assert [each for each in ids if each != processor.image_token_id] == case["text_token_ids"]
 
@@ -117,7 +120,7 @@ def read_alone(
     model: Sa2VAModel, processor: Sa2VAProcessor, ids: list[int], image_embeds: torch.Tensor
 ) -> Answer:
     """The answer to one prompt, without a draft."""
-    begun = model.read_prompts(pack_prompts([[ids]], []), image_embeds, processor.image_token_id)
+    begun = model.read_prompts(pack_prompts([[ids]], []), ImageTokens(image_embeds), processor.image_token_id)
     stopping = Stopping(processor.stop_token_ids, 2048)
     (answer,) = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)
     return answer
@@ -137,12 +140,12 @@ def test_every_stage_of_one_prompt_after_the_other_is_the_official_one(
     model, processor, images, official, assert_within, name
 ):
     image = images(name)
-    embeds = model.embed_tiles(normalise(image.tiles, torch.float32)).flatten(0, 1)
+    embeds = model.vision.embed_tiles(normalise(image.view.tiles, torch.float32)).flatten(0, 1)
     assert_within(STATES, "image tokens", embeds[::37], official[f"float32.{name}.image_embeds"])
     features = model.encode_images(normalise(image.whole[None], torch.float32))
     for case in cases_of(name):
         key = f"float32.{case['case']}"
-        ids = processor.prompt_ids(case["prompt"], case["num_tiles"])
+        ids = processor.prompt_ids(case["prompt"], (((16, 16),) * case["num_tiles"],))
         answer = read_alone(model, processor, ids, embeds)
         assert answer.token_ids == case["generated_ids"]
         assert processor.answer_text(answer.token_ids) == case["generated_text"]

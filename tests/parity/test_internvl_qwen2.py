@@ -20,10 +20,13 @@ from plain_loop import plain_answer
 from safetensors.torch import load_file
 
 from refvessel.model.decoding import Stopping
-from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.grounding import upsample_logits
+from refvessel.model.image_tokens import ImageTokens
+from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
 from refvessel.model.placement import Spreading
-from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
 EXPECTED = Inference().draft
@@ -72,7 +75,7 @@ def pixels_encoded_once(model):
         return encoded
 
     with (
-        mock.patch.object(model, "embed_tiles", once(model.embed_tiles)),
+        mock.patch.object(model.vision, "embed_tiles", once(model.vision.embed_tiles)),
         mock.patch.object(model, "encode_images", once(model.encode_images)),
     ):
         yield
@@ -136,8 +139,8 @@ def test_every_stage_of_one_prompt_after_the_other_is_the_official_one(
 @torch.inference_mode()
 def assert_stages(official, model, processor, path, image, assert_within):
     """Pixels, image tokens, and for each prompt ids, answer, states, logits and masks are the official ones."""
-    pixels = normalise(image.tiles, torch.float32)
-    embeds = model.embed_tiles(pixels).flatten(0, 1)
+    pixels = normalise(image.view.tiles, torch.float32)
+    embeds = model.vision.embed_tiles(pixels).flatten(0, 1)
     features = model.encode_images(normalise(image.whole[None], torch.float32))
     for case in official.of(path):
         name = case["case"]
@@ -149,10 +152,10 @@ def assert_stages(official, model, processor, path, image, assert_within):
             STATES, f"image tokens of {name}", embeds[::37], official.tensors[f"{name}.image_embeds"]
         )
 
-        ids = processor.prompt_ids(case["prompt"], case["num_tiles"])
+        ids = processor.prompt_ids(case["prompt"], image.view.layout)
         assert len(ids) == case["num_prompt_tokens"]
         assert [each for each in ids if each != processor.image_token_id] == case["text_token_ids"]
-        begun = model.read_prompts(pack_prompts([[ids]], []), embeds, processor.image_token_id)
+        begun = model.read_prompts(pack_prompts([[ids]], []), ImageTokens(embeds), processor.image_token_id)
         stopping = Stopping(processor.stop_token_ids, 2048)
         (answer,) = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)
         assert answer.token_ids == case["generated_ids"]

@@ -8,9 +8,12 @@ from transformers import Qwen2Tokenizer
 
 from demo_checkpoint.samples import LABELS, Sample
 from refvessel.model.decoding import Stopping
-from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.grounding import upsample_logits
+from refvessel.model.image_tokens import ImageTokens
+from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
-from refvessel.model.processing import Sa2VAProcessor, normalise
+from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
 QUESTION = Inference().question
@@ -34,7 +37,8 @@ class Conversations:
     def __init__(
         self, processor: Sa2VAProcessor, tokenizer: Qwen2Tokenizer, phrases: Sequence[str], answer: str
     ) -> None:
-        questions = [processor.prompt_ids(QUESTION.format(phrase=phrase), num_tiles=1) for phrase in phrases]
+        one_tile = processor.layout(448, 448)
+        questions = [processor.prompt_ids(QUESTION.format(phrase=phrase), one_tile) for phrase in phrases]
         answers = [tokenizer.encode(answer.format(phrase=phrase)) for phrase in phrases]
         self.questions = questions
         self.question_length = max(map(len, questions))
@@ -52,7 +56,7 @@ class Conversations:
         self, model: Sa2VAModel, processor: Sa2VAProcessor, tiles: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings (images * phrases, length, hidden size), image by image, and their attention mask."""
-        image_embeds = model.embed_tiles(normalise(tiles, torch.float32))
+        image_embeds = model.vision.embed_tiles(normalise(tiles, torch.float32))
         repeated = image_embeds.repeat_interleave(len(self.input_ids), dim=0).flatten(0, 1)
         input_ids = self.input_ids.repeat(len(tiles), 1).to(tiles.device)
         embeds = model.embed_prompts(input_ids, repeated, processor.image_token_id)
@@ -109,7 +113,7 @@ def validate(
         packed = pack_prompts([conversations.questions] * len(batch.tiles), []).on(batch.tiles.device)
         begun = model.read_prompts(
             packed,
-            model.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1),
+            ImageTokens(model.vision.embed_tiles(normalise(batch.tiles, torch.float32)).flatten(0, 1)),
             processor.image_token_id,
         )
         answers = model.answers(

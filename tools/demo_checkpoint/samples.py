@@ -50,7 +50,7 @@ class Angiograms(Dataset):
         drawn = angiogram(self._seed, self._first_patient + index, index % FRAMES)
         processed = self._processor.process_image(Image.fromarray(drawn.image).convert("RGB"))
         masks = np.stack([union_of_outlines(drawn.polygons[label]) for label in LABELS])
-        return Sample(processed.tiles[0], processed.whole, torch.from_numpy(masks))
+        return Sample(processed.view.tiles[0], processed.whole, torch.from_numpy(masks))
 
 
 def union_of_outlines(outlines: list[np.ndarray]) -> np.ndarray:

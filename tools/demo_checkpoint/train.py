@@ -41,6 +41,7 @@ from demo_checkpoint.tokenizer import (
 from refvessel.cores import usable_cores
 from refvessel.demo.annotations import SEED
 from refvessel.files import atomic_directory
+from refvessel.model.internvl_inputs import TileInputs
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 
@@ -187,7 +188,7 @@ def new_model(words: Tokenizer) -> tuple[Sa2VAProcessor, Qwen2Tokenizer, Sa2VAMo
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.reset_parameters()
-    return Sa2VAProcessor(config, tokenizer), tokenizer, model
+    return Sa2VAProcessor(config, tokenizer, TileInputs(config)), tokenizer, model
 
 
 def main() -> None:

@@ -5,17 +5,16 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from refvessel.model.naming import INTERNLM2, SAM2_PREFIX, embedding_name, head_name
+from refvessel.model.naming import INTERNLM2, QWEN2_5_VL, SAM2_PREFIX, embedding_name, head_name
 
 QWEN_TEXT, QWEN_VISION = "model.model.language_model.", "model.model.visual."
-QWEN_EMBEDDING, QWEN_HEAD = f"{QWEN_TEXT}embed_tokens.weight", "model.lm_head.weight"
 
 # The tensors that grow with the tokenizer, in every family of language models.
 VOCABULARY = frozenset(
     name(architecture)
     for name in (embedding_name, head_name)
-    for architecture in ("Qwen2ForCausalLM", INTERNLM2)
-) | {QWEN_EMBEDDING, QWEN_HEAD}
+    for architecture in ("Qwen2ForCausalLM", INTERNLM2, QWEN2_5_VL)
+)
 
 _TRAINING_PREFIX = "mllm.model."
 _PEFT = "base_model.model."

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from refvessel.checkpoint.layer_names import QWEN_EMBEDDING, QWEN_HEAD, Family
+from refvessel.checkpoint.layer_names import Family
 from refvessel.checkpoint.weights_folder import require_model_folder
 from refvessel.errors import UserError
 from refvessel.files import read_json
-from refvessel.model.naming import embedding_name, head_name
+from refvessel.model.naming import QWEN2_5_VL, embedding_name, head_name
 
 OFFICIAL_MODEL_TYPE = "sa2va_chat"
 _BASE_MODEL_TYPES = {
@@ -83,8 +83,9 @@ def read_base_config(folder: Path, *, official: bool = False) -> dict[str, Any]:
 def vocabulary_names(config: dict[str, Any]) -> tuple[str, str]:
     """The official names of the token embeddings and of the output layer."""
     if family_of_config(config) is Family.QWEN:
-        return QWEN_EMBEDDING, QWEN_HEAD
-    architecture = (config["llm_config"]["architectures"] or [""])[0]
+        architecture = QWEN2_5_VL
+    else:
+        architecture = (config["llm_config"]["architectures"] or [""])[0]
     return embedding_name(architecture), head_name(architecture)
 
 

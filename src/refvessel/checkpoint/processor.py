@@ -5,8 +5,9 @@ from pathlib import Path
 from refvessel.checkpoint.layer_names import Family
 from refvessel.errors import UserError
 from refvessel.files import read_json, require_content
+from refvessel.model.isolation import CHAT_TEMPLATE_JSON, PREPROCESSOR, PROCESSOR
 
-_JSON = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "chat_template.json")
+_JSON = (PREPROCESSOR, PROCESSOR, CHAT_TEMPLATE_JSON, "video_preprocessor_config.json")
 
 
 def processor_files(folder: Path, family: Family) -> list[Path]:

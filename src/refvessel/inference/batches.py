@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
+from math import ceil
 
 import torch
 
@@ -16,11 +17,11 @@ _SHARE_OF_FREE_MEMORY = 0.8  # the rest is for what the allocator cannot reuse
 
 
 def form_batches(tasks: Sequence[ImageTask], size: int) -> list[list[ImageTask]]:
-    """Batches of up to `size` images of equal numbers of tiles, which are equally long for the language model."""
+    """Batches of up to `size` images of about equal numbers of tiles: equally long for the language model."""
     by_tiles = sorted(tasks, key=lambda task: task.tiles)  # stable: else in the order given
     return [
         alike[start : start + size]
-        for alike in (list(group) for _, group in groupby(by_tiles, key=lambda task: task.tiles))
+        for alike in (list(group) for _, group in groupby(by_tiles, key=lambda task: ceil(task.tiles)))
         for start in range(0, len(alike), size)
     ]
 

@@ -9,7 +9,7 @@ import torch
 
 from refvessel.errors import UserError
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHARE_FOR_WEIGHTS = 0.9  # of what is free; the rest is for what is computed
 
 
@@ -32,7 +32,7 @@ def choose_dtype(name: str | None, device: torch.device) -> torch.dtype:
     if name is None:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if name not in _DTYPES:
-        raise UserError(f"the dtype {name!r} is unknown; give {' or '.join(_DTYPES)}.")
+        raise UserError(f"the dtype {name!r} is unknown; give one of {', '.join(_DTYPES)}.")
     return _DTYPES[name]
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from refvessel.mask_logits import LOGITS_SCALE, MODEL_THRESHOLD
-from refvessel.model.modeling import upsample_logits
+from refvessel.model.grounding import upsample_logits
 
 
 def official_masks(logits: torch.Tensor, *, height: int, width: int) -> torch.Tensor:

@@ -252,4 +252,5 @@ def _halves(tasks: Tasks) -> list[list[ImageTask]]:
         return [[*tasks[:middle]], [*tasks[middle:]]]
     expressions = tasks[0].expressions
     middle = len(expressions) // 2
-    return [[ImageTask(half)] for half in (expressions[:middle], expressions[middle:])] if middle else []
+    halves = (expressions[:middle], expressions[middle:]) if middle else ()
+    return [[replace(tasks[0], expressions=half)] for half in halves]

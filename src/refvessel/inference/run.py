@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -78,8 +78,10 @@ def segment_shard(
     """
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
-    tasks = plan_shard(read_expressions(dataset, split), *parse_shard(shard))
+    asked_for, part = read_expressions(dataset, split), parse_shard(shard)
     read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
+    processor = Sa2VAProcessor.from_pretrained(model)
+    tasks = plan_shard(asked_for, *part, processor.layout)
     state = model_state(model)
     run = _run(settings, device, model=model_identity(model), split=split, shard=shard)
     expressions = [expression for task in tasks for expression in task.expressions]
@@ -92,7 +94,7 @@ def segment_shard(
         _Job(
             model=model,
             state=state,
-            processor=Sa2VAProcessor.from_pretrained(model),
+            processor=processor,
             shard=kept,
             answers=None if answers is None else kept.parent,
             tasks=tasks,
@@ -271,7 +273,7 @@ def _left(batches: Sequence[Sequence[ImageTask]], writer: ShardWriter) -> list[l
 
 
 def _part(task: ImageTask, sent_ids: set[int]) -> ImageTask:
-    return ImageTask(tuple(each for each in task.expressions if each.sent_id in sent_ids))
+    return replace(task, expressions=tuple(each for each in task.expressions if each.sent_id in sent_ids))
 
 
 def _unfinished(batch: Sequence[ImageTask], writer: ShardWriter) -> set[int]:

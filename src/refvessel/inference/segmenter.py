@@ -17,14 +17,16 @@ from refvessel.inference.drafts import Drafts
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
 from refvessel.model.decoding import Answer, Prefill, Stopping
-from refvessel.model.modeling import ImageFeatures, Masks, Sa2VAModel
+from refvessel.model.grounding import ImageFeatures, Masks
+from refvessel.model.image_tokens import ImageTokens, join_tokens
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.model.transfer import Arriving, to_device
 
 ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 _LARGEST_LOGIT = float(np.finfo(np.float16).max)
-_PROMPTS_KEPT = 4096  # token ids of so many questions and tile counts
+_PROMPTS_KEPT = 4096  # token ids of so many questions and layouts
 
 
 @dataclass
@@ -192,23 +194,24 @@ class Segmenter:
 
     def _read(self, batch: Batch) -> Prefill:
         token_ids = [
-            [self._prompt_ids(prompt, len(image.tiles)) for prompt in mine]
+            [self._prompt_ids(prompt, image.view.layout) for prompt in mine]
             for image, mine in zip(batch.images, batch.prompts, strict=True)
         ]
         draft = self._drafts.likeliest() if self._drafts else []
         packed = pack_prompts(token_ids, draft, multiple=ROUND_LENGTH if self._side_stream else 1)
-        tiles = self._model.embed_tiles(self._pixels([image.tiles for image in batch.images]))
-        of_image = [each.flatten(0, 1) for each in tiles.split([len(image.tiles) for image in batch.images])]
+        views = [image.view for image in batch.images]
+        packed = self._processor.placed(packed, [view.layout for view in views])
+        of_image = self._model.read_images(views)
         return self._model.read_prompts(
             packed.on(self._model.device),
             self._as_often_as_shown(of_image, packed),
             self._processor.image_token_id,
         )
 
-    def _as_often_as_shown(self, of_image: list[torch.Tensor], packed: PackedPrompts) -> torch.Tensor:
+    def _as_often_as_shown(self, of_image: list[ImageTokens], packed: PackedPrompts) -> ImageTokens:
         """The image tokens in the rows' order; once per image, where its prompts share their beginning."""
         places = (packed.input_ids == self._processor.image_token_id).sum(-1).tolist()
-        return torch.cat(
+        return join_tokens(
             [each for each, count in zip(of_image, places, strict=True) for _ in range(count // len(each))]
         )
 
@@ -240,13 +243,8 @@ class Segmenter:
         return self._model.decode_masks(features.of(to_device(position, states.device)), states)
 
     def _encode_wholes(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
-        return self._model.encode_images(self._pixels([image.whole[None] for image in images]))
-
-    def _pixels(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Normalised pixels on the device of uint8 tensors (count, 1 or 3, height, width), one after the other."""
-        device, channels = self._model.device, max(part.shape[1] for part in parts)
-        moved = [to_device(part, device).expand(-1, channels, -1, -1) for part in parts]
-        return self._model.normalise(torch.cat(moved), self._model.dtype)
+        wholes = [image.whole[None] for image in images]
+        return self._model.encode_images(self._model.pixels(wholes, self._model.grounding_dtype))
 
     def _main_stream(self) -> torch.cuda.Stream:
         return torch.cuda.current_stream(self._model.device)

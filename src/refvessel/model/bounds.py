@@ -34,6 +34,19 @@ _LANGUAGE = {
     "sliding_window": (1, 1 << 27),
     "max_window_layers": (0, 512),
 }
+_QWEN_TOP = {"image_token_id": (0, 1 << 22)}
+_QWEN_VISION = {
+    "depth": (1, 512),
+    "hidden_size": (1, 1 << 15),
+    "intermediate_size": (1, 1 << 18),
+    "num_heads": (1, 1024),
+    "patch_size": (1, 1024),
+    "out_hidden_size": (1, 1 << 15),
+    "window_size": (1, 4096),
+    "fullatt_block_indexes": (0, 511),
+    "num_position_embeddings": (1, 1 << 20),
+    "deepstack_visual_indexes": (0, 511),
+}
 _SAM2 = {
     "embed_dim": (1, 4096),
     "num_heads": (1, 1024),
@@ -52,12 +65,16 @@ _SAM2 = {
 }
 _SAM2_STRIDE = 32  # pixels of a cell of the coarsest features
 _PARTS = {"vision_config": _VISION, "llm_config": _LANGUAGE, "grounding_encoder_config": _SAM2}
+_QWEN_PARTS = {"vision_config": _QWEN_VISION, "text_config": _LANGUAGE, "grounding_encoder_config": _SAM2}
 _FLAGS = ("use_thumbnail", "dynamic_image_size")
 _LISTS = {  # key -> number of entries, None for any
     "stages": 4,
     "window_spec": 4,
     "window_pos_embed_bkg_spatial_size": 2,
     "global_att_blocks": None,
+    "fullatt_block_indexes": None,
+    "deepstack_visual_indexes": None,
+    "mrope_section": 3,
 }
 _MOST_ENTRIES = 1024
 
@@ -74,7 +91,25 @@ def check_bounds(settings: Mapping[str, Any]) -> None:
         raise UserError(
             f"config.json: min_dynamic_patch is {least}, above max_dynamic_patch ({most}); repair it."
         )
-    for part, bounds in _PARTS.items():
+    _check_parts(settings, _PARTS, "llm_config")
+
+
+def check_qwen_bounds(settings: Mapping[str, Any]) -> None:
+    """The same for a configuration of the Qwen-VL families."""
+    _check(settings, _QWEN_TOP, "")
+    _require_finite(settings, "config.json: ")
+    _check_parts(settings, _QWEN_PARTS, "text_config")
+    language = settings["text_config"]
+    for key in ("rope_scaling", "rope_parameters"):
+        rotary = language.get(key) if isinstance(language, dict) else None
+        if isinstance(rotary, dict):
+            _check(rotary, {"mrope_section": (1, 4096)}, f"text_config.{key}.")
+
+
+def _check_parts(
+    settings: Mapping[str, Any], parts: Mapping[str, Mapping[str, tuple[int, int]]], language_model: str
+) -> None:
+    for part, bounds in parts.items():
         described = settings.get(part)
         if isinstance(described, dict):
             _check(described, bounds, f"{part}.")
@@ -82,10 +117,10 @@ def check_bounds(settings: Mapping[str, Any]) -> None:
             raise UserError(
                 f"config.json: {part} is {_shown(described)}, not an object; copy the model again."
             )
-    language = settings.get("llm_config")
+    language = settings.get(language_model)
     theta = language.get("rope_theta") if isinstance(language, dict) else None
     if isinstance(theta, int | float) and theta <= 0:
-        raise UserError(f"config.json: llm_config.rope_theta is {theta}, not above 0; repair it.")
+        raise UserError(f"config.json: {language_model}.rope_theta is {theta}, not above 0; repair it.")
 
 
 def check_trunk(settings: Mapping[str, Any]) -> None:

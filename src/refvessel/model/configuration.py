@@ -1,6 +1,6 @@
 """The configuration of an official Sa2VA folder, as transformers' configurations of its parts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -15,18 +15,15 @@ from transformers import (
     PreTrainedConfig,
     Qwen2Config,
     Qwen3Config,
-    Sam2VideoConfig,
-)
-from transformers.models.sam2_video.configuration_sam2_video import (
-    Sam2VideoMaskDecoderConfig,
-    Sam2VideoPromptEncoderConfig,
 )
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
-from refvessel.model.bounds import check_bounds, check_trunk
+from refvessel.model.bounds import check_bounds
+from refvessel.model.grounded_configuration import GroundedConfig, require_plain_weights
 from refvessel.model.naming import INTERNLM2
 from refvessel.model.prompt_templates import find_template
+from refvessel.model.qwen_configuration import QwenSa2VAConfig, qwen_family
 
 # The kinds of language models, as `llm_config.architectures` names them, and what each is built of. InternLM2
 # computes what Llama does; it only names and fuses its tensors in another way.
@@ -61,31 +58,13 @@ _LANGUAGE_KEYS = frozenset(
     | {"layer_types", "tie_word_embeddings"}
 )
 
-# The SAM2 trunk of every released model; `grounding_encoder_config` describes another, whole or in part.
-HIERA_LARGE = {
-    "embed_dim": 144,
-    "num_heads": 2,
-    "stages": [2, 6, 36, 4],
-    "global_att_blocks": [23, 33, 43],
-    "window_spec": [8, 4, 16, 8],
-    "window_pos_embed_bkg_spatial_size": [7, 7],
-    "image_size": 1024,
-    "hidden_dim": 256,
-    "mask_decoder_mlp_dim": 2048,
-    "iou_head_hidden_dim": 256,
-    "memory_dim": 64,
-    "memory_attention_layers": 4,
-    "memory_attention_mlp_dim": 2048,
-    "memory_fuser_mlp_dim": 1024,
-}
-
 _LONGEST_REASON = 300  # characters
 
 # Settings of which the official code knows other values than those built here.
 _SUPPORTED = {"ps_version": "v2", "select_layer": -1, "downsample_ratio": 0.5, "pad2square": False}
 
 
-class Sa2VAConfig(PreTrainedConfig):
+class Sa2VAConfig(GroundedConfig):
     """`config.json` of an official InternVL-kind folder.
 
     Args:
@@ -103,7 +82,6 @@ class Sa2VAConfig(PreTrainedConfig):
         UserError: for a setting, a template or a language model that is not supported.
     """
 
-    model_type = "sa2va_chat"
     sub_configs = {"vision_config": InternVLVisionConfig, "llm_config": AutoConfig}  # noqa: RUF012
 
     def __init__(
@@ -119,12 +97,10 @@ class Sa2VAConfig(PreTrainedConfig):
         dynamic_image_size: bool = True,
         **kwargs: Any,
     ) -> None:
-        if kwargs.get("architectures") == ["Sa2VAChatModelQwen"]:
-            raise UserError("config.json: Sa2VA of the Qwen-VL kinds is not supported; give an InternVL one.")
         for key, value in _SUPPORTED.items():
             if kwargs.setdefault(key, value) != value:
                 raise UserError(f"config.json: {key} is {kwargs[key]!r}, but only {value!r} is supported.")
-        _require_plain_weights(kwargs, llm_config)
+        require_plain_weights(kwargs, llm_config)
         check_bounds(
             {
                 "force_image_size": force_image_size,
@@ -154,11 +130,6 @@ class Sa2VAConfig(PreTrainedConfig):
         super().__init__(**without)
 
     @property
-    def architecture(self) -> str:
-        """The kind of the language model, a key of `LANGUAGE_MODELS`."""
-        return architecture_of(self.llm_config)
-
-    @property
     def image_tokens_per_tile(self) -> int:
         """Number of image tokens that one tile becomes."""
         side, _ = cast("tuple[int, int]", self.vision_config.patch_size)
@@ -173,33 +144,20 @@ class Sa2VAConfig(PreTrainedConfig):
             downsample_ratio=self.downsample_ratio,
         )
 
-    def sam2_config(self) -> Sam2VideoConfig:
-        """SAM2's configuration in transformers' terms.
 
-        Raises UserError for an unknown key of `grounding_encoder_config`, and for numbers that do not go together.
-        """
-        stated = self.grounding_encoder_config or {}
-        if unknown := sorted(set(stated) - set(HIERA_LARGE)):
-            raise UserError(
-                f"config.json: grounding_encoder_config has unknown keys {', '.join(unknown)}; "
-                f"known are {', '.join(HIERA_LARGE)}."
-            )
-        complete = HIERA_LARGE | stated
-        check_trunk(complete)
-        return _sam2_config(complete)
+def config_of(settings: Mapping[str, Any]) -> Sa2VAConfig | QwenSa2VAConfig:
+    """The configuration that a `config.json` describes, of the family that it tells by its parts.
+
+    What it states as `architectures` names classes of the official code, which differ between versions of its
+    converter; it tells nothing here.
+
+    Raises UserError for a setting that is not supported.
+    """
+    family = qwen_family(settings)
+    return Sa2VAConfig(**settings) if family is None else QwenSa2VAConfig(family, **settings)
 
 
-def architecture_of(language_model: PreTrainedConfig) -> str:
-    """The kind of a language model, a key of `LANGUAGE_MODELS`."""
-    return cast("list[str]", language_model.architectures)[0]
-
-
-def sam2_side(sam2: Sam2VideoConfig) -> int:
-    """The side of SAM2's square input, in pixels."""
-    return cast("int", sam2.image_size)
-
-
-def read_config(folder: Path) -> Sa2VAConfig:
+def read_config(folder: Path) -> Sa2VAConfig | QwenSa2VAConfig:
     """Read `config.json` of an official folder, running none of the folder's code.
 
     Raises UserError where the folder, the file or a setting is not one of a supported Sa2VA model.
@@ -210,7 +168,7 @@ def read_config(folder: Path) -> Sa2VAConfig:
             f"{folder}/config.json: model_type is not sa2va_chat; give a Sa2VA Hugging Face folder."
         )
     with describing_a_model(str(folder)):
-        return Sa2VAConfig(**settings)
+        return config_of(settings)
 
 
 @contextmanager
@@ -235,15 +193,6 @@ def describing_a_model(where: str) -> Iterator[None]:
         raise UserError(
             f"{where}: config.json describes no model that can be built ({reason}); copy the model again."
         ) from error
-
-
-def _require_plain_weights(settings: dict[str, Any], language_model: Any) -> None:
-    """Raise UserError where the configuration says that the weights are quantised."""
-    inner = language_model if isinstance(language_model, dict) else {}
-    if settings.get("quantization_config") or inner.get("quantization_config"):
-        raise UserError(
-            "config.json: quantization_config is stated; give weights that are not quantised, or remove it."
-        )
 
 
 def _vision_config(official: dict[str, Any]) -> InternVLVisionConfig:
@@ -278,49 +227,3 @@ def _language_config(official: dict[str, Any]) -> PreTrainedConfig:
     if architecture == INTERNLM2:
         settings["attention_bias"] = settings.pop("bias", True)  # InternLM2's own default
     return LANGUAGE_MODELS[architecture](**settings)
-
-
-def _sam2_config(settings: dict[str, Any]) -> Sam2VideoConfig:
-    width, size, hidden = settings["embed_dim"], settings["image_size"], settings["hidden_dim"]
-    widths = [width * 2**stage for stage in range(4)]
-    backbone = {
-        "model_type": "sam2_hiera_det_model",
-        "image_size": [size, size],
-        "hidden_size": width,
-        "num_attention_heads": settings["num_heads"],
-        "blocks_per_stage": settings["stages"],
-        "embed_dim_per_stage": widths,
-        "num_attention_heads_per_stage": [settings["num_heads"] * 2**stage for stage in range(4)],
-        "window_size_per_stage": settings["window_spec"],
-        "global_attention_blocks": settings["global_att_blocks"],
-        "window_positional_embedding_background_size": settings["window_pos_embed_bkg_spatial_size"],
-    }
-    vision = {
-        "model_type": "sam2_vision_model",
-        "backbone_config": backbone,
-        "backbone_channel_list": widths[::-1],
-        "backbone_feature_sizes": [[size // stride, size // stride] for stride in (4, 8, 16)],
-        "fpn_hidden_size": hidden,
-    }
-    return Sam2VideoConfig(
-        vision_config=vision,
-        prompt_encoder_config=Sam2VideoPromptEncoderConfig(hidden_size=hidden, image_size=size),
-        mask_decoder_config=Sam2VideoMaskDecoderConfig(
-            hidden_size=hidden,
-            mlp_dim=settings["mask_decoder_mlp_dim"],
-            iou_head_hidden_dim=settings["iou_head_hidden_dim"],
-        ),
-        image_size=size,
-        # Sa2VA carries SAM2's first release, which has neither of these two.
-        enable_occlusion_spatial_embedding=False,
-        enable_temporal_pos_encoding_for_object_pointers=False,
-        memory_attention_hidden_size=hidden,
-        memory_attention_num_layers=settings["memory_attention_layers"],
-        memory_attention_feed_forward_hidden_size=settings["memory_attention_mlp_dim"],
-        memory_attention_rope_feat_sizes=[size // 16, size // 16],
-        memory_encoder_hidden_size=hidden,
-        memory_encoder_output_channels=settings["memory_dim"],
-        mask_downsampler_embed_dim=hidden,
-        memory_fuser_embed_dim=hidden,
-        memory_fuser_intermediate_dim=settings["memory_fuser_mlp_dim"],
-    )

@@ -6,7 +6,7 @@ tokens are chosen one by one, continuing from the pass's cache. Either way the r
 but that a state is computed among others and so rounded otherwise, in its last digits.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,19 @@ class _Growing:
             self.states.append(state)
 
 
-def prefill(language_model: LanguageModel, inputs_embeds: torch.Tensor, prompts: PackedPrompts) -> Prefill:
+def prefill(
+    language_model: LanguageModel,
+    inputs_embeds: torch.Tensor,
+    prompts: PackedPrompts,
+    added: Sequence[torch.Tensor] = (),
+) -> Prefill:
     """Read the prompts and their drafts, and choose a token behind each; the host waits for nothing.
 
     Args:
         language_model: the one that answers.
         inputs_embeds: (images, length, hidden size), of `prompts.input_ids` with the images in their places.
         prompts: the packed prompts and their draft.
+        added: what the first layers add, each (images, length, hidden size).
     """
     caches = language_model.empty_caches()
     states = language_model.read(
@@ -93,6 +99,8 @@ def prefill(language_model: LanguageModel, inputs_embeds: torch.Tensor, prompts:
         prompts.positions,
         caches,
         wanted=(prompts.rows[:, None], prompts.choices),
+        rotary_positions=prompts.rotary,
+        added=added,
     )  # (prompts, draft + 1, hidden)
     return Prefill(prompts, states, _choose(language_model, states), caches)
 
@@ -170,12 +178,21 @@ def _continue(
     going = dict(enumerate(answers[number] for number in unfinished))  # row -> answer
     tokens = torch.tensor([[answer.token_ids[-1]] for answer in going.values()], device=visible.device)
     newest = torch.arange(len(tokens), device=visible.device), torch.zeros_like(tokens[:, 0])
+    offsets = None if prompts.offsets is None else prompts.offsets[unfinished][:, None]
     while going:
         visible = functional.pad(visible, (0, 1), value=True)
         positions = key_positions[:, -1:] + 1
         key_positions = torch.cat([key_positions, positions], -1)
         embeds = language_model.embed(tokens)
-        hidden = language_model.read(embeds, positions, visible.unsqueeze(1), key_positions, caches, newest)
+        hidden = language_model.read(
+            embeds,
+            positions,
+            visible.unsqueeze(1),
+            key_positions,
+            caches,
+            newest,
+            rotary_positions=None if offsets is None else (positions + offsets).expand(3, -1, -1),
+        )
         chosen = _chosen(_choose(language_model, hidden))
         tokens = torch.tensor(chosen, device=tokens.device)[:, None]
         for row in list(going):

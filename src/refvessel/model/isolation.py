@@ -18,7 +18,10 @@ from refvessel.model.sentencepiece_tokenizer import FAST, fast_tokenizer, needs_
 _WEIGHTS = ("*.safetensors",)
 _INDEX = "model.safetensors.index.json"
 _TOKENIZER = (FAST, "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
-_TOKENIZER_SETTINGS = "tokenizer_config.json"
+TOKENIZER_SETTINGS = "tokenizer_config.json"
+# What the Qwen-VL families say of their inputs beside; of these files too, only what is known is read.
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
+CHAT_TEMPLATE, CHAT_TEMPLATE_JSON = "chat_template.jinja", "chat_template.json"
 # The settings of a tokenizer that say how text becomes ids; others, as names of classes and files, stay behind.
 _TOKENIZER_KEYS = frozenset(
     {"added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "bos_token", "eos_token"}
@@ -46,21 +49,21 @@ def tokenizer_alone(folder: Path) -> Iterator[Path]:
     In place of a sentencepiece model, there is the fast tokenizer that gives the same ids.
     Raises UserError where the settings are missing or are not a JSON object.
     """
-    settings: Any = read_json(Path(folder) / _TOKENIZER_SETTINGS)
+    settings: Any = read_json(Path(folder) / TOKENIZER_SETTINGS)
     if not isinstance(settings, dict):
-        raise UserError(f"{folder}/{_TOKENIZER_SETTINGS} is not a JSON object; copy the model again.")
+        raise UserError(f"{folder}/{TOKENIZER_SETTINGS} is not a JSON object; copy the model again.")
     known = {key: value for key, value in settings.items() if key in _TOKENIZER_KEYS}
     longest = known.get("model_max_length")
     if longest is not None and type(longest) not in (int, float):
         raise UserError(
-            f"{folder}/{_TOKENIZER_SETTINGS}: model_max_length is {longest!r:.60}, not a number; repair it."
+            f"{folder}/{TOKENIZER_SETTINGS}: model_max_length is {longest!r:.60}, not a number; repair it."
         )
     with tempfile.TemporaryDirectory(prefix="refvessel-") as temporary:
         place = Path(temporary)
         if needs_conversion(folder):
             (place / FAST).write_text(fast_tokenizer(folder), "utf-8")
         _link(folder, place, _TOKENIZER)
-        (place / _TOKENIZER_SETTINGS).write_text(json.dumps(known), "utf-8")
+        (place / TOKENIZER_SETTINGS).write_text(json.dumps(known), "utf-8")
         yield place
 
 

@@ -79,6 +79,8 @@ class LanguageModel:
         key_positions: torch.Tensor,
         caches: Sequence[KeyValues],
         wanted: tuple[torch.Tensor, torch.Tensor],
+        rotary_positions: torch.Tensor | None = None,
+        added: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
         """The last layer's states of some tokens, after the final norm.
 
@@ -90,12 +92,15 @@ class LanguageModel:
             key_positions: int64 (rows, keys).
             caches: one per layer; the new tokens are added.
             wanted: int64, rows and columns of the new tokens whose states are returned.
+            rotary_positions: int64 (3, rows, length), time, row and column of the new tokens, where a family's
+                rotary positions are of these; None where they are `positions`.
+            added: of each of the first layers, what is added to its result, (rows, length, hidden size).
 
         Returns:
             (*shape of the wanted rows and columns, hidden size)
         """
         decoder = self._causal.model
-        rotary = decoder.rotary_emb(embeds, positions)
+        rotary = decoder.rotary_emb(embeds, positions if rotary_positions is None else rotary_positions)
         masks: dict[int | None, torch.Tensor | None] = {}
         hidden = embeds
         for index, (layer, cache) in enumerate(zip(decoder.layers, caches, strict=True)):
@@ -108,11 +113,12 @@ class LanguageModel:
                 "position_embeddings": rotary,
                 "past_key_values": cache,
             }
-            if layer is decoder.layers[-1] and not hasattr(
-                layer, "_hf_hook"
-            ):  # of a model spread over devices
+            is_spread = hasattr(layer, "_hf_hook")  # over devices
+            if layer is decoder.layers[-1] and index >= len(added) and not is_spread:
                 return decoder.norm(self._read_last(layer, hidden, inputs, wanted))
             hidden = layer(hidden, **inputs)
+            if index < len(added):
+                hidden = hidden + added[index].to(hidden.device)
         return decoder.norm(hidden[wanted])
 
 

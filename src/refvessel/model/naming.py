@@ -2,15 +2,18 @@
 
 The table below is the whole truth about names. `#` stands for an index and `*` for `weight` or `bias`; both
 sides of a row hold the same placeholders in the same order, so each row reads in both directions. Language
-models are named alike on both sides, but for InternLM2, which is built of Llama's modules. Only three kinds of
-tensors are not renamed one to one: InternViT's query, key and value lie in one official `qkv`, those of
-InternLM2 in one `wqkv`, and the four point embeddings of SAM2 in one module tensor.
+models are named alike on both sides, but for InternLM2, which is built of Llama's modules, and for the Qwen-VL
+families, whose folders hold image encoder and language model as one. Only three kinds of tensors are not renamed
+one to one: InternViT's query, key and value lie in one official `qkv`, those of InternLM2 in one `wqkv`, and the
+four point embeddings of SAM2 in one module tensor.
 """
 
 import re
 from collections.abc import Mapping
 
 INTERNLM2 = "InternLM2ForCausalLM"
+QWEN2_5_VL = "Qwen2_5_VLForConditionalGeneration"
+QWEN3_VL = "Qwen3VLForConditionalGeneration"
 SAM2_PREFIX = "grounding_encoder.sam2_model."
 
 # Frequencies of SAM2's positions: bfloat16 cannot represent them, and a model of any precision keeps them.
@@ -150,6 +153,7 @@ _TABLE = {
 }
 
 _LANGUAGE_MODEL = "language_model."
+_SHARED = ("text_hidden_fcs.", "grounding_encoder.")  # alike in all families
 HEAD, _EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 _INTERNLM2_TABLE = _under(
     "language_model.",
@@ -167,6 +171,11 @@ _INTERNLM2_TABLE = _under(
         "model.layers.#.feed_forward.w3.weight": "model.layers.#.mlp.up_proj.weight",
     },
 )
+_QWEN_PREFIXES = {
+    "model.model.visual.": "vision_model.",
+    "model.model.language_model.": "language_model.model.",
+    "model.lm_head.": "language_model.lm_head.",
+}
 WQKV = re.compile(r"(language_model\.model\.layers\.\d+\.self_attn\.)(q|k|v)_proj\.(weight|bias)")
 QKV = re.compile(r"(vision_model\.encoder\.layer\.\d+\.attention\.)(q|k|v)_proj\.(weight|bias)")
 POINT_EMBED = "grounding_encoder.prompt_encoder.point_embed.weight"
@@ -203,6 +212,14 @@ _to_module, _to_official = _both_ways(_TABLE)
 _internlm2_to_module, _internlm2_to_official = _both_ways(_INTERNLM2_TABLE)
 
 
+def _renamed(name: str, prefixes: Mapping[str, str], of_others: _Renaming) -> str | None:
+    """A name of a Qwen-VL family: by its prefix, or as in the other families where it is SAM2's."""
+    for prefix, instead in prefixes.items():
+        if name.startswith(prefix):
+            return instead + name.removeprefix(prefix)
+    return of_others(name) if name.startswith(_SHARED) else None
+
+
 def to_module(official: str, architecture: str) -> str | None:
     """Our module's name for an official tensor name; None where the name is not of a Sa2VA model.
 
@@ -210,6 +227,8 @@ def to_module(official: str, architecture: str) -> str | None:
     `...self_attn.wqkv.*`, the point embeddings as `...point_embed.#.weight`: names that no module has until they
     are split or joined.
     """
+    if architecture in (QWEN2_5_VL, QWEN3_VL):
+        return _renamed(official, _QWEN_PREFIXES, _to_module)
     if not official.startswith(_LANGUAGE_MODEL):
         return _to_module(official)
     return _internlm2_to_module(official) if architecture == INTERNLM2 else official
@@ -217,6 +236,8 @@ def to_module(official: str, architecture: str) -> str | None:
 
 def to_official(module: str, architecture: str) -> str | None:
     """The inverse of `to_module`; None where no official tensor has that name."""
+    if architecture in (QWEN2_5_VL, QWEN3_VL):
+        return _renamed(module, {ours: theirs for theirs, ours in _QWEN_PREFIXES.items()}, _to_official)
     if not module.startswith(_LANGUAGE_MODEL):
         return _to_official(module)
     return _internlm2_to_official(module) if architecture == INTERNLM2 else module

@@ -14,7 +14,7 @@ import torch
 
 from refvessel.model.transfer import to_device
 
-_SHARED, _PADDING = 0, -1
+SHARED, _PADDING = 0, -1
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class PackedPrompts:
     choices: int64 (prompts, draft + 1), the columns where a token of its answer is chosen: its own last token,
         then each token of the draft.
     draft: the expected answer, without the token that ends it; perhaps empty.
+    rotary: int64 (3, images, length), time, row and column of each token, where the language model's rotary
+        positions are of these; None where they are `positions`.
+    offsets: int64 (prompts,), what a token of a prompt's answer adds to its position there.
     """
 
     input_ids: torch.Tensor
@@ -35,6 +38,8 @@ class PackedPrompts:
     rows: torch.Tensor
     choices: torch.Tensor
     draft: list[int]
+    rotary: torch.Tensor | None = None
+    offsets: torch.Tensor | None = None
 
     def on(self, device: torch.device) -> "PackedPrompts":
         """The same on a device."""
@@ -45,6 +50,8 @@ class PackedPrompts:
             parts=to_device(self.parts, device),
             rows=to_device(self.rows, device),
             choices=to_device(self.choices, device),
+            rotary=None if self.rotary is None else to_device(self.rotary, device),
+            offsets=None if self.offsets is None else to_device(self.offsets, device),
         )
 
     def visible(self) -> torch.Tensor | None:
@@ -54,14 +61,14 @@ class PackedPrompts:
         queries, keys = self.parts[:, :, None], self.parts[:, None, :]
         length = self.parts.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=self.parts.device).tril()
-        return ((keys == _SHARED) | (keys == queries)) & causal
+        return ((keys == SHARED) | (keys == queries)) & causal
 
     def read_by(self, prompt: int, accepted: int) -> torch.Tensor:
         """Columns of a prompt's row that its answer has read after `accepted` tokens of the draft."""
         parts, last = self.parts[self.rows[prompt]], self.choices[prompt, accepted]
         mine = parts[self.choices[prompt, 0]]
         columns = torch.arange(len(parts), device=parts.device)
-        return columns[((parts == _SHARED) | (parts == mine)) & (columns <= last)]
+        return columns[((parts == SHARED) | (parts == mine)) & (columns <= last)]
 
 
 def pack_prompts(
@@ -84,7 +91,7 @@ def pack_prompts(
         shared = min(_common(mine), *(len(prompt) - 1 for prompt in mine)) if len(mine) > 1 else 0
         ids.append(list(mine[0][:shared]))
         positions.append(list(range(shared)))
-        parts.append([_SHARED] * shared)
+        parts.append([SHARED] * shared)
         for number, prompt in enumerate(mine, start=1):
             rest = [*prompt[shared:], *draft]
             rows.append(row)

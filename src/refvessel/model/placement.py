@@ -29,9 +29,7 @@ GIB = 2**30
 
 DISK = "disk"
 _WHOLE = "grounding_encoder"
-_CALLED = (  # what computes the results that are used outside of modules
-    "vision_model",
-    "multi_modal_projector",
+_CALLED = (  # what computes the results that are used outside of modules, beside image encoders
     "language_model.model.embed_tokens",
     "language_model.model.norm",
     "language_model.lm_head",
@@ -101,12 +99,15 @@ def bytes_on_disk(
     return sum(sizes[name] + _MOST_BESIDE for name in names if name.startswith(on_disk))
 
 
-def bring_results_back(model: PreTrainedModel) -> None:
-    """Let each part of a spread model return tensors of the main device, as it takes them."""
+def bring_results_back(model: PreTrainedModel, called: Iterable[str]) -> None:
+    """Let each part of a spread model return tensors of the main device, as it takes them.
+
+    `called` names the modules of its image encoder whose results are used outside of modules.
+    """
     remove_hook_from_submodules(model.get_submodule(_WHOLE))  # its inputs are where it is
     layers = cast("nn.ModuleList", model.get_submodule("language_model.model.layers"))
     last_layer = f"language_model.model.layers.{len(layers) - 1}"
-    for name in (*_CALLED, last_layer):
+    for name in (*called, *_CALLED, last_layer):
         add_hook_to_module(model.get_submodule(name), _results_to(model.device), append=True)
 
 

@@ -34,6 +34,9 @@ class QuantisedLinear(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out), in the precision of the input."""
+        if inputs.dtype == torch.float16:  # whose range is too small for results without their scale
+            weight = (self.weight.float() * self.scale[:, None]).half()
+            return functional.linear(inputs, weight, self.bias)
         outputs = functional.linear(inputs, self.weight.to(inputs.dtype)) * self.scale  # float32
         return (outputs if self.bias is None else outputs + self.bias).to(inputs.dtype)
 

@@ -16,7 +16,7 @@ from transformers.core_model_loading import (
     WeightRenaming,
 )
 
-from refvessel.model.configuration import architecture_of
+from refvessel.model.grounded_configuration import architecture_of
 from refvessel.model.naming import INTERNLM2, to_module, to_official
 from refvessel.model.projections import split_groups
 from refvessel.model.quantisation import LANGUAGE_LINEAR, LANGUAGE_WEIGHTS, quantise

@@ -10,7 +10,7 @@ from refvessel.settings.memory import stated_memory
 from refvessel.settings.section import Section, setting
 
 Device = Literal["cpu", "cuda"]
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 LanguageWeights = Literal["int8", "float8"]
 
 _PLACEHOLDERS = (IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER)
@@ -71,7 +71,9 @@ class Inference(Section):
         free=True,
     )
     dtype: Dtype | None = setting(
-        None, "Precision of the computation; null is bfloat16 on a GPU, else float32."
+        None,
+        "Precision of the computation; null is bfloat16 on a GPU, else float32. float16, for GPUs older than "
+        "bfloat16, leaves SAM2 in float32.",
     )
     device: Device | None = setting(None, "Where models run; null is a GPU where there is one.")
     question: str = setting(

@@ -1,0 +1,79 @@
+"""The InternVL family's image encoder: tiles of one size, each of which becomes the same number of tokens.
+
+tiles ---> InternViT ---> pixel shuffle, projector ---> image tokens
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM
+from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector
+
+from refvessel.model.configuration import Sa2VAConfig
+from refvessel.model.image_tokens import ImageTokens, ImageView
+from refvessel.model.internvit import internvit
+from refvessel.model.kernels import PatchMatmul, fuse_gelu
+
+
+def modules_of(config: Sa2VAConfig) -> dict[str, nn.Module]:
+    """The family's modules, by their names in the model; without weights that mean anything."""
+    return {
+        "vision_model": internvit(config.vision_config),
+        "multi_modal_projector": InternVLMultiModalProjector(config.projector_config()),
+        "language_model": AutoModelForCausalLM.from_config(config.llm_config),
+    }
+
+
+class TileEncoder:
+    """Makes image tokens of tiles, over the modules of one model; `compile` concerns these and no others.
+
+    Args:
+        model: what `modules_of` the family are parts of.
+        pixels: normalises the tiles of views, one after the other.
+    """
+
+    # The modules whose results are used outside of modules.
+    called = ("vision_model", "multi_modal_projector")
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pixels: Callable[[Sequence[ImageView]], torch.Tensor],
+    ) -> None:
+        self._vision_model: Any = model.get_submodule("vision_model")
+        self._projector = model.get_submodule("multi_modal_projector")
+        self._pixels = pixels
+
+    def compile(self) -> None:
+        """Fuse and compile InternViT's blocks, in place."""
+        embeddings = self._vision_model.embeddings.patch_embeddings
+        embeddings.projection = PatchMatmul(embeddings.projection)
+        embeddings.compile()
+        for layer in self._vision_model.encoder.layer:
+            if self._vision_model.config.hidden_act == "gelu":
+                fuse_gelu(layer.mlp, "fc1", "activation_fn")
+            layer.compile()
+
+    def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
+        """The image tokens of each view."""
+        tiles = self.embed_tiles(self._pixels(views))
+        counts = [len(view.tiles) for view in views]
+        return [ImageTokens(each.flatten(0, 1)) for each in tiles.split(counts)]
+
+    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, hidden size)."""
+        patches = self._vision_model(tiles).last_hidden_state[:, 1:]  # without the class token
+        return self._projector(_pixel_shuffle(patches))
+
+
+def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:
+    """Four neighbouring patches become one token: (tiles, side^2, c) to (tiles, (side/2)^2, 4c).
+
+    InternVL's version 2: within a token the channels run over the two columns of each of the two rows.
+    """
+    tiles, count, channels = patches.shape
+    side = int(count**0.5)
+    blocks = patches.reshape(tiles, side // 2, 2, side // 2, 2, channels)  # (T, row, 2, column, 2, c)
+    return blocks.permute(0, 1, 3, 2, 4, 5).reshape(tiles, count // 4, 4 * channels)

@@ -1,0 +1,236 @@
+"""The image encoder of the Qwen2.5-VL and Qwen3-VL families: patches of images of any size, packed.
+
+patches ---> transformers' own blocks, attention by segments ---> merger ---> image tokens
+                              `---> deepstack mergers ---> what the first decoder layers add (Qwen3-VL)
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from refvessel.model.image_tokens import Grid, ImageTokens, ImageView, tokens_of
+from refvessel.model.kernels import ALIGNED, fuse_gelu
+from refvessel.model.segments import PatchPlan, Segments, plan_patches
+
+_THETA = 10_000.0  # of the rotary positions
+
+
+class PatchEncoder:
+    """Makes image tokens of patches, over the modules of one model; `compile` concerns these and no others.
+
+    Args:
+        model: whose `vision_model` is transformers' tower of either family; parts of that are replaced by such as
+            compute the same.
+        pixels: normalises the patches of views, one after the other.
+    """
+
+    def __init__(self, model: nn.Module, pixels: Callable[[Sequence[ImageView]], torch.Tensor]) -> None:
+        self._vision_model: Any = model.get_submodule("vision_model")
+        self._pixels = pixels
+        config = self._vision_model.config
+        self._merge: int = config.spatial_merge_size
+        self._window: int | None = None
+        self._full_blocks = range(config.depth)
+        if hasattr(config, "window_size"):
+            self._window = config.window_size // config.patch_size // self._merge
+            self._full_blocks = config.fullatt_block_indexes
+        self._deepstack: Sequence[int] = getattr(config, "deepstack_visual_indexes", ())
+        self._vision_model.patch_embed.proj = StillPatches(self._vision_model.patch_embed.proj)
+        for block in self._vision_model.blocks:
+            block.attn = SegmentAttention(block.attn)
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The modules whose results are used outside of modules."""
+        deepstack = [f"vision_model.deepstack_merger_list.{index}" for index in range(len(self._deepstack))]
+        positions = ["vision_model.pos_embed"] if hasattr(self._vision_model, "pos_embed") else []
+        return ("vision_model.patch_embed.proj", "vision_model.merger", *positions, *deepstack)
+
+    def compile(self) -> None:
+        """Fuse, pad and compile the blocks, in place."""
+        for block in self._vision_model.blocks:
+            if hasattr(block.mlp, "gate_proj"):
+                align_feed_forward(block.mlp)
+            elif self._vision_model.config.hidden_act == "gelu_pytorch_tanh":
+                fuse_gelu(block.mlp, "linear_fc1", "act_fn", approximate="tanh")
+            block.compile()
+
+    def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
+        """The image tokens of each view."""
+        grids = tuple(grid for view in views for image in view.layout for grid in image)
+        pixels = self._pixels(views)
+        plan = plan_patches(grids, self._merge, self._window).on(pixels.device)
+        hidden = self._vision_model.patch_embed.proj(pixels)  # (patches, channels)
+        if hasattr(self._vision_model, "pos_embed"):
+            hidden = hidden + self._learned_positions(grids, hidden)
+        hidden = self._in_places(hidden, plan.units)
+        rotary = self._rotary(plan)
+        deepstack = []
+        for index, block in enumerate(self._vision_model.blocks):
+            segments = plan.images if index in self._full_blocks else plan.windows
+            hidden = block(hidden, cu_seqlens=segments, position_embeddings=rotary)
+            if index in self._deepstack:
+                merger = self._vision_model.deepstack_merger_list[self._deepstack.index(index)]
+                deepstack.append(_ordered(merger(hidden), plan))
+        tokens = _ordered(self._vision_model.merger(hidden), plan)
+        counts = [tokens_of(view.layout) for view in views]
+        parts = zip(*(each.split(counts) for each in (tokens, *deepstack)), strict=True)
+        return [ImageTokens(mine, tuple(of_layers)) for mine, *of_layers in parts]
+
+    def _in_places(self, patches: torch.Tensor, units: torch.Tensor | None) -> torch.Tensor:
+        """(patches, channels), unit by unit in this order."""
+        if units is None:
+            return patches
+        return patches.unflatten(0, (-1, self._merge**2))[units].flatten(0, 1)
+
+    def _learned_positions(self, grids: Sequence[Grid], like: torch.Tensor) -> torch.Tensor:
+        """Qwen3-VL's learned positions, bilinear between those of its own square: (patches, channels)."""
+        count = self._vision_model.config.num_position_embeddings
+        table = self._vision_model.pos_embed(torch.arange(count, device=like.device))
+        side = int(count**0.5)
+        square = table.t().unflatten(1, (side, side))[None].float()
+        known = {}
+        for grid in set(grids):
+            size = (grid[0] * self._merge, grid[1] * self._merge)
+            resized = functional.interpolate(square, size=size, mode="bilinear", align_corners=True)[0]
+            blocks = resized.unflatten(2, (grid[1], self._merge)).unflatten(1, (grid[0], self._merge))
+            known[grid] = blocks.permute(1, 3, 2, 4, 0).flatten(0, 3).to(like.dtype)
+        return torch.cat([known[grid] for grid in grids])
+
+    def _rotary(self, plan: PatchPlan) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosine and sine of the rotary positions, float32 (patches, 1, head size)."""
+        config = self._vision_model.config
+        axis = config.hidden_size // config.num_heads // 2
+        steps = torch.arange(0, axis, 2, dtype=torch.float32, device=plan.positions.device)
+        angles = plan.positions[:, :, None].float() * (
+            1.0 / _THETA ** (steps / axis)
+        )  # (patches, 2, axis / 2)
+        both = torch.cat([angles.flatten(1)] * 2, dim=-1).unsqueeze(1)
+        return both.cos(), both.sin()
+
+
+class StillPatches(nn.Module):
+    """The tower's convolution over patches of two frames, for images: each patch is both frames.
+
+    It takes the convolution's place, under the same names.
+    """
+
+    def __init__(self, convolution: nn.Conv3d) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """(patches, channels, side, side) to (patches, out)"""
+        weight = self.weight.sum(2, dtype=torch.float32).flatten(1).to(patches.dtype)
+        padding = (0, -weight.shape[1] % ALIGNED)
+        rows = functional.pad(patches.flatten(1), padding)
+        return functional.linear(rows, functional.pad(weight, padding), self.bias)
+
+
+class SegmentAttention(nn.Module):
+    """Attention within segments of patches; it takes the place of a block's, under the same names."""
+
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        self.qkv: nn.Linear = attention.qkv
+        self.proj: nn.Linear = attention.proj
+        self._heads: int = attention.num_heads
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        cu_seqlens: Segments,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """Mix each segment's patches.
+
+        Args:
+            hidden_states: (patches, channels).
+            cu_seqlens: the segments; named as the blocks name what tells them.
+            position_embeddings: cosine and sine, float32 (patches, 1, head size).
+        """
+        query, key, value = self.qkv(hidden_states).unflatten(-1, (3, self._heads, -1)).unbind(1)
+        query, key = (_rotated(each, *position_embeddings) for each in (query, key))
+        sizes = [number for segment in cu_seqlens.sizes for number in segment]
+        mixed = attend_segments(query, key, value, sizes, cu_seqlens.order, cu_seqlens.back)
+        return self.proj(mixed)
+
+
+@torch.library.custom_op("refvessel::attend_segments", mutates_args=())
+def attend_segments(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    sizes: list[int],
+    order: torch.Tensor | None,
+    back: torch.Tensor | None,
+) -> torch.Tensor:
+    """scaled_dot_product_attention of each segment.
+
+    Args:
+        query: (patches, heads, size).
+        key: likewise.
+        value: likewise.
+        sizes: patches of a segment, the number of such segments, and so on.
+        order: as in `Segments`.
+        back: as in `Segments`.
+
+    Returns:
+        (patches, heads * size)
+    """
+    if order is not None:
+        query, key, value = (each[order.to(each.device)] for each in (query, key, value))
+    parts = []
+    start = 0
+    for size, count in zip(sizes[::2], sizes[1::2], strict=True):
+        end = start + size * count
+        apart = [
+            each[start:end].unflatten(0, (count, size)).transpose(1, 2)  # (segments, heads, patches, size)
+            for each in (query, key, value)
+        ]
+        mixed = functional.scaled_dot_product_attention(*apart)
+        parts.append(mixed.transpose(1, 2).reshape(size * count, -1))
+        start = end
+    together = torch.cat(parts)
+    return together if back is None else together[back.to(together.device)]
+
+
+@attend_segments.register_fake
+def _(
+    query: torch.Tensor,
+    key: torch.Tensor,  # noqa: ARG001
+    value: torch.Tensor,  # noqa: ARG001
+    sizes: list[int],  # noqa: ARG001
+    order: torch.Tensor | None,  # noqa: ARG001
+    back: torch.Tensor | None,  # noqa: ARG001
+) -> torch.Tensor:
+    return query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
+
+
+def align_feed_forward(feed_forward: Any) -> None:
+    """Zero channels between gated linear layers, up to a number that a GPU's fast matmuls take; in place."""
+    missing = -feed_forward.gate_proj.out_features % ALIGNED
+    with torch.no_grad():
+        for linear in (feed_forward.gate_proj, feed_forward.up_proj):
+            linear.weight = _padded(linear.weight, (0, 0, 0, missing))
+            linear.bias = _padded(linear.bias, (0, missing))
+        feed_forward.down_proj.weight = _padded(feed_forward.down_proj.weight, (0, missing))
+
+
+def _padded(parameter: torch.Tensor, padding: tuple[int, ...]) -> nn.Parameter:
+    return nn.Parameter(functional.pad(parameter, padding), requires_grad=parameter.requires_grad)
+
+
+def _ordered(tokens: torch.Tensor, plan: PatchPlan) -> torch.Tensor:
+    """Tokens image by image and row by row, of tokens in the places of their units."""
+    return tokens if plan.back is None else tokens[plan.back]
+
+
+def _rotated(states: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """States (patches, heads, size) turned by their positions, computed in float32."""
+    one, other = states.float().chunk(2, dim=-1)
+    turned = states.float() * cosine + torch.cat((-other, one), dim=-1) * sine
+    return cast("torch.Tensor", turned.to(states.dtype))
