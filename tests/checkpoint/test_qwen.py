@@ -301,6 +301,35 @@ def test_it_is_linked_with_the_same_identity(converted, tmp_path):
     assert Sa2VAProcessor.from_pretrained(tmp_path / "linked").seg_token_id == TOKENS
 
 
+@pytest.mark.parametrize("prefix", ["", "model."], ids=["of the Qwen-VL", "of the whole Sa2VA"])
+def test_an_adapter_of_it_goes_on_the_official_folder(prefix, converted, tmp_path):
+    _, folder = converted
+    base = load_file(folder / "model.safetensors")
+    inner = "model.language_model.layers.1.mlp.up_proj"
+    a, b = torch.randn(2, 32), torch.randn(40, 2)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    factors = {
+        f"base_model.model.{prefix}{inner}.lora_A.weight": a,
+        f"base_model.model.{prefix}{inner}.lora_B.weight": b,
+        **{
+            f"base_model.model.{prefix}{inner.replace('1.mlp', '0.mlp')}.lora_{part}.weight": torch.zeros_like(each)
+            for part, each in (("A", a), ("B", b))
+        },
+    }
+    save_file(factors, adapter / "adapter_model.safetensors")
+    stated = {"peft_type": "LORA", "r": 2, "lora_alpha": 8, "target_modules": LAYERS}
+    (adapter / "adapter_config.json").write_text(json.dumps(stated))
+    report = convert_checkpoint(folder=folder, checkpoint=adapter, output=tmp_path / "out", dtype="float32")
+    written = load_file(tmp_path / "out/model.safetensors")
+    changed = f"model.{inner}.weight"
+    torch.testing.assert_close(written[changed], base[changed] + 4 * b @ a)
+    assert all(torch.equal(each, base[name]) for name, each in written.items() if name != changed)
+    assert report["sources"] == {"lora_merged": 2, "official": len(base) - 2}
+    assert report["warnings"] == ["The LoRA update of model.model.language_model.layers.0.mlp.up_proj.weight is zero: training left no trace in it."]
+    assert Sa2VAProcessor.from_pretrained(tmp_path / "out").seg_token_id == TOKENS
+
+
 def retrained(case: Case, change) -> None:
     content = torch.load(case.folder / "checkpoint", weights_only=True)
     change(content["state_dict"])
