@@ -1,37 +1,116 @@
-"""A model of the 8B's shapes with random weights, which answers as a trained one does."""
+"""Models of full size with random weights, which answer as trained ones do."""
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from demo_checkpoint.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
 from demo_checkpoint.train import train_words
 from engine import PHRASES
+from transformers import PreTrainedTokenizerBase
 
-from refvessel.model.configuration import Sa2VAConfig
+from refvessel.model.chat_rendering import Turn
+from refvessel.model.configuration import config_of
+from refvessel.model.internvl_inputs import TileInputs
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.model.qwen_configuration import QwenSa2VAConfig
+from refvessel.model.qwen_inputs import PatchInputs
 from refvessel.settings.inference_section import Inference
 
-LANGUAGE = {
-    "architectures": ["Qwen2ForCausalLM"],
-    "model_type": "qwen2",
-    "vocab_size": 151679,
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "rope_theta": 1e6,
+_INTERNVL = {
+    "vision_config": {},
+    "llm_config": {
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "vocab_size": 151679,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "rope_theta": 1e6,
+    },
 }
+_QWEN2_5_VL = {
+    "vision_config": {
+        "model_type": "qwen2_5_vl",
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "out_hidden_size": 3584,
+        "patch_size": 14,
+        "window_size": 112,
+        "fullatt_block_indexes": [7, 15, 23, 31],
+    },
+    "text_config": {
+        "vocab_size": 152064,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1e6,
+        "rope_scaling": {"rope_type": "default", "mrope_section": [16, 24, 24]},
+    },
+}
+_QWEN3_VL = {
+    "vision_config": {
+        "model_type": "qwen3_vl",
+        "depth": 27,
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_heads": 16,
+        "out_hidden_size": 4096,
+        "patch_size": 16,
+        "num_position_embeddings": 2304,
+        "deepstack_visual_indexes": [8, 16, 24],
+    },
+    "text_config": {
+        "vocab_size": 151936,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "rope_theta": 5e6,
+        "rope_scaling": {"rope_type": "default", "mrope_section": [24, 20, 20], "mrope_interleaved": True},
+    },
+}
+# The sizes of InternVL3-8B, Qwen2.5-VL-7B and Qwen3-VL-8B.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "internvl": _INTERNVL,
+    "qwen2_5_vl": _QWEN2_5_VL,
+    "qwen3_vl": _QWEN3_VL,
+}
+_QWEN_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
+_HALF = (0.5, 0.5, 0.5)
 
 
-def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
-    """The 8B's shapes, answering as expected, in bfloat16 on the device."""
+def _turn(images: int) -> Turn:
+    """What the families' own chat template makes of a question."""
+    begin = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|>"
+    between = ("<|vision_end|><|vision_start|>",) * (images - 1)
+    return Turn((begin, *between, "<|vision_end|>"), "<|im_end|>\n<|im_start|>assistant\n", strips=False)
+
+
+def _processor(config: Any, tokenizer: PreTrainedTokenizerBase) -> Sa2VAProcessor:
+    if isinstance(config, QwenSa2VAConfig):
+        return Sa2VAProcessor(config, tokenizer, PatchInputs(config, (_HALF, _HALF), _turn))
+    return Sa2VAProcessor(config, tokenizer, TileInputs(config))
+
+
+def random_model(device: str, family: str = "internvl") -> tuple[Sa2VAModel, Sa2VAProcessor]:
+    """A family's shapes, answering as expected, in bfloat16 on the device."""
     with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer(Path(folder), train_words(), BASE_TOKENS + SA2VA_TOKENS)
+        write_tokenizer(Path(folder), train_words(), BASE_TOKENS + SA2VA_TOKENS + _QWEN_TOKENS)
         tokenizer = load_tokenizer(Path(folder))
-    config = Sa2VAConfig(vision_config={}, llm_config=LANGUAGE)
+    image_token = tokenizer.get_vocab()[PatchInputs.image_token]
+    config = config_of(FAMILIES[family] | {"image_token_id": image_token})
     with torch.device("meta"):
         model = Sa2VAModel(config)
     model = model.to(torch.bfloat16).to_empty(device=device).eval()
@@ -50,8 +129,9 @@ def random_model(device: str) -> tuple[Sa2VAModel, Sa2VAProcessor]:
         )
         embeddings = model.language_model.model.embed_tokens.weight
         embeddings.normal_()
-        processor = Sa2VAProcessor(config, tokenizer)
-        end = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), 1)[-1]
+        processor = _processor(config, tokenizer)
+        layout = processor.layout(512, 512)
+        end = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), layout)[-1]
         answer = processor.answer_ids(Inference().draft)
         for token, following in zip([end, *answer], answer, strict=False):
             model.language_model.lm_head.weight[following] = embeddings[token]

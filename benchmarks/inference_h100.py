@@ -1,12 +1,13 @@
 """Inference end to end at the 8B shapes on one GPU, beside a plain loop in the same run.
 
-    PYTHONPATH=src:tools python benchmarks/inference_h100.py [--frames 512] [--batch-size 64] [--profile] [--eager]
+    PYTHONPATH=src:tools python benchmarks/inference_h100.py [--family internvl] [--frames 512] [--batch-size 64]
+        [--profile] [--eager]
 
-Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L; the language model's residual branches are
-scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the arithmetic is that of a trained
-model. "End to end" is from PNG files on the disk to run-length masks in a shard on the disk. Compilation and the
-first batches are left out and reported apart; some more batches run behind those that count, so that as many are
-under way at the end as at the beginning. The plain loop is that of `plain_loop.py`.
+Weights are random, of the shapes of InternVL3-8B, Qwen2.5-VL-7B or Qwen3-VL-8B with SAM2 Hiera-L; the language
+model's residual branches are scaled down and its head is wired so that it answers `Sure, [SEG].<|im_end|>`: the
+arithmetic is that of a trained model. "End to end" is from PNG files on the disk to run-length masks in a shard on
+the disk. Compilation and the first batches are left out and reported apart; some more batches run behind those
+that count, so that as many are under way at the end as at the beginning. The plain loop is `plain_loop.py`'s.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import torch
 from engine import PHRASES, engine_seconds, frames, make_predictor
-from full_size import random_model
+from full_size import FAMILIES, random_model
 from PIL import Image
 from plain_loop import plain_loop_seconds
 from torch.profiler import ProfilerActivity, profile
@@ -27,14 +28,18 @@ from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import ROUND_LENGTH
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.decoding import Stopping
-from refvessel.model.modeling import Sa2VAModel, upsample_logits
+from refvessel.model.grounding import upsample_logits
+from refvessel.model.image_tokens import join_tokens
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import pack_prompts
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
 KERNELS = 40
 BEFORE, BEHIND = 4, 3  # batches that do not count
-TFLOP_A_FRAME = 6.13  # 0.74 + 3.57 + 1.82: image encoder, language prefill of 280 tokens, SAM2's encoder
+# Image encoder, language prefill, SAM2's encoder, of an image of 512x512: 280 tokens, and 560 or 430 (without
+# attention) where an image is read at 644x644 or 640x640.
+TFLOP_A_FRAME = {"internvl": 0.74 + 3.57 + 1.82, "qwen2_5_vl": 2.7 + 7.3 + 1.82, "qwen3_vl": 1.5 + 6.0 + 1.82}
 
 
 @contextmanager
@@ -55,18 +60,18 @@ def stage_times(
     """Milliseconds per image of each stage on the GPU."""
     with Image.open(task.expressions[0].image_path) as stored:
         image = processor.process_image(stored.convert("RGB"))
-    tiles = torch.cat([image.tiles] * batch).to(model.device)
     whole = torch.stack([image.whole] * batch).to(model.device)
-    ids = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), len(image.tiles))
+    ids = processor.prompt_ids(Inference().question.format(phrase=PHRASES[0]), image.view.layout)
     draft = Drafts(processor.answer_ids(Inference().draft), processor.stop_token_ids).likeliest()
-    packed = pack_prompts([[ids]] * batch, draft, multiple=ROUND_LENGTH).on(model.device)
+    packed = pack_prompts([[ids]] * batch, draft, multiple=ROUND_LENGTH)
+    packed = processor.placed(packed, [image.view.layout] * batch).on(model.device)
     stopping = Stopping(processor.stop_token_ids, Inference().max_new_tokens)
     stages: dict[str, float] = {}
     for _ in range(3):
         with timed(stages, "image encoder", batch):
-            embeds = model.embed_tiles(model.normalise(tiles, model.dtype)).flatten(0, 1)
+            tokens = join_tokens(model.read_images([image.view] * batch))
         with timed(stages, "language model", batch):
-            prefilled = model.read_prompts(packed, embeds, processor.image_token_id)
+            prefilled = model.read_prompts(packed, tokens, processor.image_token_id)
         answers = model.answers(prefilled, seg_token_id=processor.seg_token_id, stopping=stopping)
         states = torch.cat([answer.seg_states for answer in answers])
         with timed(stages, "SAM2 encoder", batch):
@@ -105,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--family", choices=FAMILIES, default="internvl")
     parser.add_argument("--frames", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--plain", type=int, default=24, help="expressions of the plain loop")
@@ -113,7 +119,7 @@ def main() -> None:
     arguments = parser.parse_args()
     batch = arguments.batch_size
     rate, lasting = matmul_rate(10), matmul_rate(2000)
-    model, processor = random_model("cuda")
+    model, processor = random_model("cuda", arguments.family)
     predictor = make_predictor(model, processor, batch)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -145,7 +151,9 @@ def main() -> None:
             rows.append((label, warm_up, seconds, len(tasks), expressions, accepted))
         stages = stage_times(model, processor, single[0], batch)
         kernels = longest_kernels(predictor, single[0], batch) if arguments.profile else []
-    print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, batches of {batch}")
+    print(
+        f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, batches of {batch}, {arguments.family}"
+    )
     print(f"bfloat16 matmul: {rate:.0f} TFLOP/s at first, {lasting:.0f} for seconds")
     print(f"plain loop: {plain * 1e3:.1f} ms per expression at 512x512")
     print(
@@ -158,7 +166,7 @@ def main() -> None:
         print(f"| {label} | {images} | {expressions} | {times} | {ratio:.1f} | {accepted} | {warm_up:.0f} |")
     total = sum(stages.values())
     print(", ".join(f"{stage} {ms:.2f} ms" for stage, ms in stages.items()), f"= {total:.2f} ms per image")
-    reached = TFLOP_A_FRAME * rows[0][3] / rows[0][2]
+    reached = TFLOP_A_FRAME[arguments.family] * rows[0][3] / rows[0][2]
     print(f"end to end {reached:.0f} TFLOP/s, {reached / lasting:.0%} of the matmuls' rate for seconds")
     print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     for milliseconds, launches, name in kernels:

@@ -36,9 +36,9 @@ def of_states(mistake: str, states: str) -> Mutant:
     """A mutant that decodes something else than the states that were handed over, near the switch."""
     return mutant(
         mistake,
-        "model/modeling",
+        "model/grounding",
         PROBES,
-        ("self.text_hidden_fcs(seg_states).unsqueeze(1)", f"self.text_hidden_fcs({states}).unsqueeze(1)"),
+        ("self.text_hidden_fcs(seg_states.to(", f"self.text_hidden_fcs(({states}).to("),
     )
 
 
@@ -46,19 +46,19 @@ MUTANTS = (
     # Pixels
     mutant(
         "tiles column by column",
-        "model/processing",
+        "model/internvl_inputs",
         PIXELS.format(LARGE),
         (
             "            for row in range(rows)\n            for column in range(columns)\n",
             "            for column in range(columns)\n            for row in range(rows)\n",
         ),
     ),
-    mutant("no thumbnail", "model/processing", PIXELS.format(LARGE), ("and len(tiles) > 1", "and False")),
+    mutant("no thumbnail", "model/internvl_inputs", PIXELS.format(LARGE), ("and tiles > 1", "and False")),
     mutant(
         "the thumbnail comes first",
-        "model/processing",
+        "model/internvl_inputs",
         PIXELS.format(LARGE),
-        ("tiles.append(image.resize", "tiles.insert(0, image.resize"),
+        ("tiles.append(self._one", "tiles.insert(0, self._one"),
     ),
     mutant(
         "a bilinear resize",
@@ -71,33 +71,35 @@ MUTANTS = (
     ),
     mutant(
         "blue for red in the normalisation",
-        "model/processing",
+        "model/normalisation",
         PIXELS.format(SMALL),
         ("(0.485, 0.456, 0.406)", "(0.406, 0.456, 0.485)"),
     ),
     mutant(
         "normalised by a half",
-        "model/processing",
+        "model/normalisation",
         PIXELS.format(SMALL),
         ("(0.485, 0.456, 0.406)", "(0.5, 0.5, 0.5)"),
         ("(0.229, 0.224, 0.225)", "(0.5, 0.5, 0.5)"),
     ),
-    mutant("pixels as shares of 256", "model/processing", PIXELS.format(SMALL), ("div_(255)", "div_(256)")),
+    mutant(
+        "pixels as shares of 256", "model/normalisation", PIXELS.format(SMALL), ("div_(255)", "div_(256)")
+    ),
     # Prompts
     mutant(
         "one image token too few",
-        "model/processing",
+        "model/internvl_inputs",
         TOKENS,
         (
-            "(num_tiles * self._config.image_tokens_per_tile)",
-            "(num_tiles * self._config.image_tokens_per_tile - 1)",
+            "self.image_token * tokens_of([grids])",
+            "self.image_token * (tokens_of([grids]) - 1)",
         ),
     ),
     mutant(
         "no image tokens of the thumbnail",
-        "model/processing",
+        "model/internvl_inputs",
         TOKENS,
-        ("(num_tiles * self", "(max(1, num_tiles - 1) * self"),
+        ("tokens_of([grids])", "tokens_of([grids[:-1] or grids])"),
     ),
     mutant(
         "no line break before the answer",
@@ -108,19 +110,19 @@ MUTANTS = (
     # Image tokens
     mutant(
         "the class token for the last patch",
-        "model/modeling",
+        "model/internvl",
         STAGE.format(SMALL),
         ("last_hidden_state[:, 1:]", "last_hidden_state[:, :-1]"),
     ),
     mutant(
         "pixels shuffled by columns, InternVL's version 1",
-        "model/modeling",
+        "model/internvl",
         STAGE.format(SMALL),
         ("blocks.permute(0, 1, 3, 2, 4, 5)", "blocks.permute(0, 3, 1, 2, 4, 5)"),
     ),
     mutant(
         "rows and columns within a token swapped",
-        "model/modeling",
+        "model/internvl",
         STAGE.format(SMALL),
         ("blocks.permute(0, 1, 3, 2, 4, 5)", "blocks.permute(0, 1, 3, 4, 2, 5)"),
     ),
@@ -136,8 +138,8 @@ MUTANTS = (
         "model/language",
         STAGE.format(SMALL),
         (
-            "return decoder.norm(self._read_last(layer, hidden, inputs, wanted))",
-            "return self._read_last(layer, hidden, inputs, wanted)",
+            "return self._causal.model.norm(states) if self._normed else states",
+            "return states",
         ),
     ),
     mutant(
@@ -180,7 +182,7 @@ MUTANTS = (
         "prompts of an image read each other",
         "model/packing",
         VERIFIED,
-        ("(keys == _SHARED) | (keys == queries)) & causal", "keys != _PADDING) & causal"),
+        ("(keys == SHARED) | (keys == queries)) & causal", "keys != _PADDING) & causal"),
     ),
     mutant(
         "positions go on from prompt to prompt",
@@ -212,14 +214,14 @@ MUTANTS = (
     of_states("states with noise of 1e-4", "seg_states + 1e-4 * torch.randn_like(seg_states)"),
     mutant(
         "no ReLU between the two layers",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("nn.ReLU(inplace=True)", "nn.Identity()"),
     ),
     # SAM2
     mutant(
         "no no_mem_embed",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1)", "coarse"),
     ),
@@ -243,37 +245,37 @@ MUTANTS = (
     ),
     mutant(
         "no fine levels",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("list(features.high_resolution)", "[0 * level for level in features.high_resolution]"),
     ),
     mutant(
         "one padding point for two",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("expand(len(prompts), 2, -1)", "expand(len(prompts), 1, -1)"),
     ),
     mutant(
         "no embedding of the absent mask",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("no_mask_embed.weight.reshape", "no_mask_embed.weight.mul(0).reshape"),
     ),
     mutant(
         "the worst of three masks",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("iou_scores.argmax(-1)", "iou_scores.argmin(-1)"),
     ),
     mutant(
         "the first of three masks",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("iou_scores.argmax(-1)", "0 * iou_scores.argmax(-1)"),
     ),
     mutant(
         "the mask of the largest logits",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ("iou_scores.argmax(-1)", "logits.amax((-2, -1)).argmax(-1)"),
     ),
@@ -304,7 +306,7 @@ MUTANTS = (
     # The mask
     mutant(
         "corners aligned in the square",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         (
             'size=(image_size, image_size), mode="bilinear"',
@@ -313,7 +315,7 @@ MUTANTS = (
     ),
     mutant(
         "corners aligned in the image",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         (
             'size=(height, width), mode="bilinear"',
@@ -322,13 +324,13 @@ MUTANTS = (
     ),
     mutant(
         "the nearest pixel for the bilinear one",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(SMALL),
         ('size=(height, width), mode="bilinear"', 'size=(height, width), mode="nearest"'),
     ),
     mutant(
         "straight to the image's size",
-        "model/modeling",
+        "model/grounding",
         STAGE.format(LARGE),
         ("size=(image_size, image_size)", "size=(height, width)"),
     ),

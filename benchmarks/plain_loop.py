@@ -7,17 +7,20 @@ encoder runs anew, and the mask is upsampled and encoded.
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from library_model import library_model
 
 from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.plan import ImageTask
 from refvessel.model.grounding import ImageFeatures, upsample_logits
 from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import normalise
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
+from refvessel.model.qwen_configuration import QwenSa2VAConfig
 from refvessel.rle import encode
 from refvessel.settings.inference_section import Inference
 
@@ -64,18 +67,24 @@ def plain_answer(
     model: Sa2VAModel, processor: Sa2VAProcessor, image: ProcessedImage, prompt: str
 ) -> PlainAnswer:
     """The answer to one prompt."""
-    language = model.language_model
-    tiles = normalise(image.view.tiles.to(model.device), model.dtype)
-    embeds = model.vision.embed_tiles(tiles).flatten(0, 1)
     ids = torch.tensor([processor.prompt_ids(prompt, image.view.layout)], device=model.device)
+    pixels = normalise(image.view.tiles.to(model.device), model.dtype, image.view.statistics)
+    if isinstance(model.config, QwenSa2VAConfig):
+        language, inputs = _qwen_inputs(model, processor, image, ids, pixels)
+    else:
+        embeds = model.vision.embed_tiles(pixels).flatten(0, 1)
+        language = model.language_model
+        inputs = {"inputs_embeds": model.embed_prompts(ids, embeds, processor.image_token_id)}
     states: list[torch.Tensor] = []  # of the last token, at each step
     # Not by `output_hidden_states`, for which transformers would leave hooks in every layer.
-    note = language.model.norm.register_forward_hook(
-        lambda _norm, _inputs, output: states.append(output[:, -1])
-    )
+    decoder = language.model.language_model if "input_ids" in inputs else language.model
+    if model.config.architecture == QWEN3_VL:
+        note = decoder.norm.register_forward_pre_hook(lambda _norm, given: states.append(given[0][:, -1]))
+    else:
+        note = decoder.norm.register_forward_hook(lambda _norm, _inputs, output: states.append(output[:, -1]))
     with note:
         generated = language.generate(
-            inputs_embeds=model.embed_prompts(ids, embeds, processor.image_token_id),
+            **inputs,
             attention_mask=torch.ones_like(ids),
             do_sample=False,
             max_new_tokens=64,
@@ -83,6 +92,7 @@ def plain_answer(
             pad_token_id=0,
         )
     tokens = generated[0].tolist()
+    tokens = tokens[ids.shape[1] :] if "input_ids" in inputs else tokens
     of_seg = [states[place + 1] for place, token in enumerate(tokens[:-1]) if token == processor.seg_token_id]
     masks = [_mask(model, image, state) for state in of_seg]
     return PlainAnswer(
@@ -92,10 +102,28 @@ def plain_answer(
     )
 
 
+def _qwen_inputs(
+    model: Sa2VAModel,
+    processor: Sa2VAProcessor,
+    image: ProcessedImage,
+    ids: torch.Tensor,
+    pixels: torch.Tensor,
+) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The library's own model, and what it takes: both frames of a patch are the image."""
+    merge = model.config.vision_config.spatial_merge_size
+    ((rows, columns),) = image.view.layout[0]
+    return library_model(model), {
+        "input_ids": ids,
+        "mm_token_type_ids": (ids == processor.image_token_id).int(),
+        "pixel_values": pixels.unsqueeze(2).expand(-1, -1, 2, -1, -1).flatten(1),
+        "image_grid_thw": torch.tensor([[1, merge * rows, merge * columns]], device=model.device),
+    }
+
+
 def _mask(model: Sa2VAModel, image: ProcessedImage, state: torch.Tensor) -> np.ndarray:
     """The mask of one [SEG] state, SAM2's features computed for it alone."""
     sam2 = model.grounding_encoder
-    pixels = normalise(image.whole[None].to(model.device), model.dtype)
+    pixels = normalise(image.whole[None].to(model.device), model.grounding_dtype)
     fine, middle, coarse = sam2.vision_encoder(pixels).fpn_hidden_states
     features = ImageFeatures(
         coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1),

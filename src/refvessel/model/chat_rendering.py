@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
+import markupsafe
+
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.model import chat_sandbox
@@ -98,7 +101,8 @@ def render_turn(template: str, images: int, image_token: str, special_tokens: Ma
 
 def _render(template: str, variables: Mapping[str, object]) -> str:
     """What a template makes of variables; raises UserError where it fails, or takes too much."""
-    asked = json.dumps({"template": template, "variables": variables})
+    libraries = sorted({str(Path(str(library.__file__)).parents[1]) for library in (jinja2, markupsafe)})
+    asked = json.dumps({"template": template, "variables": variables, "libraries": libraries})
     command = [sys.executable, "-I", str(chat_sandbox.__file__)]
     reason = "it takes too long, or too much memory"
     try:

@@ -39,6 +39,7 @@ def render(template: str, variables: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
+    sys.path += asked["libraries"]
     _limit()
     try:
         answer = {"text": render(asked["template"], asked["variables"])}

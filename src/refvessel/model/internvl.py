@@ -39,11 +39,11 @@ class TileEncoder:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         pixels: Callable[[Sequence[ImageView]], torch.Tensor],
     ) -> None:
-        self._vision_model: Any = model.get_submodule("vision_model")
-        self._projector = model.get_submodule("multi_modal_projector")
+        self._vision_model = model.vision_model
+        self._projector = model.multi_modal_projector
         self._pixels = pixels
 
     def compile(self) -> None:

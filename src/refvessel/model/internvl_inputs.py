@@ -25,7 +25,7 @@ class TileInputs:
     def __init__(self, config: Sa2VAConfig) -> None:
         self._config = config
         self._template = find_template(config.template)
-        self.stop_tokens = self._template.stop_tokens
+        self.stop_tokens: tuple[str, ...] = self._template.stop_tokens
         side = int(config.image_tokens_per_tile**0.5)
         self._tile = (side, side)
 

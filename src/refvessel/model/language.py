@@ -37,10 +37,13 @@ class LanguageModel:
 
     Args:
         causal: the model, whose parts are looked up at each use.
+        normed: whether its states are those behind the final norm, or those before it, as the official code takes
+            them of Qwen3-VL.
     """
 
-    def __init__(self, causal: PreTrainedModel) -> None:
+    def __init__(self, causal: PreTrainedModel, *, normed: bool = True) -> None:
         self._causal: Any = causal  # its kinds have a decoder and a head in common, but no type that says so
+        self._normed = normed
         self._read_last = read_last
         self.is_compiled = False
 
@@ -65,7 +68,7 @@ class LanguageModel:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Of the token behind each state: (..., hidden size) to (..., vocabulary)."""
-        return self._causal.lm_head(states)
+        return self._causal.lm_head(states if self._normed else self._causal.model.norm(states))
 
     def empty_caches(self) -> list[KeyValues]:
         """One per layer."""
@@ -82,7 +85,7 @@ class LanguageModel:
         rotary_positions: torch.Tensor | None = None,
         added: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
-        """The last layer's states of some tokens, after the final norm.
+        """The last layer's states of some tokens.
 
         Args:
             embeds: (rows, length, hidden size), of the new tokens.
@@ -115,11 +118,14 @@ class LanguageModel:
             }
             is_spread = hasattr(layer, "_hf_hook")  # over devices
             if layer is decoder.layers[-1] and index >= len(added) and not is_spread:
-                return decoder.norm(self._read_last(layer, hidden, inputs, wanted))
+                return self._finished(self._read_last(layer, hidden, inputs, wanted))
             hidden = layer(hidden, **inputs)
             if index < len(added):
                 hidden = hidden + added[index].to(hidden.device)
-        return decoder.norm(hidden[wanted])
+        return self._finished(hidden[wanted])
+
+    def _finished(self, states: torch.Tensor) -> torch.Tensor:
+        return self._causal.model.norm(states) if self._normed else states
 
 
 def read_last(

@@ -23,6 +23,7 @@ from refvessel.model.internvl import TileEncoder
 from refvessel.model.internvl import modules_of as internvl_modules
 from refvessel.model.isolation import weights_alone
 from refvessel.model.language import LanguageModel
+from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import IMAGENET, Normalisation, Statistics
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.placement import Spreading, bring_results_back, bytes_on_disk, place
@@ -47,20 +48,21 @@ class Sa2VAModel(GroundedModel):
     base_model_prefix = ""
     main_input_name = "input_ids"
     _supports_sdpa = True
+    vision_model: Any  # the families' modules have attributes in common, but no type that says so
+    language_model: Any
 
     def __init__(self, config: Sa2VAConfig | QwenSa2VAConfig, language_weights: str | None = None) -> None:
         super().__init__(config)
-        is_qwen = isinstance(config, QwenSa2VAConfig)
-        for name, module in (qwen_modules(config) if is_qwen else internvl_modules(config)).items():
+        modules = qwen_modules(config) if isinstance(config, QwenSa2VAConfig) else internvl_modules(config)
+        for name, module in modules.items():
             self.add_module(name, module)
         if language_weights:
             quantise_linear_layers(self.language_model.model.layers, LANGUAGE_WEIGHTS[language_weights])
         self._add_grounding(config.sam2_config(), config.llm_config.hidden_size)
         self.normalise = Normalisation()
-        self.vision: TileEncoder | PatchEncoder = (PatchEncoder if is_qwen else TileEncoder)(
-            self, self._tiles
-        )
-        self.language = LanguageModel(self.language_model)
+        of_family = PatchEncoder if isinstance(config, QwenSa2VAConfig) else TileEncoder
+        self.vision: TileEncoder | PatchEncoder = of_family(self, self._tiles)
+        self.language = LanguageModel(self.language_model, normed=config.architecture != QWEN3_VL)
         # What is offloaded to the disk is read there as long as the model is used.
         self.weights_alone: TemporaryDirectory[str] | None = None
         self.post_init()

@@ -47,11 +47,17 @@ class ProcessedImage:
 
 
 class Inputs(Protocol):
-    """How a family puts images and questions before its language model."""
+    """How a family puts images and questions before its language model.
 
-    image_token: str  # which stands for one image token
-    stop_tokens: tuple[str, ...]  # that end an answer
-    has_axes: bool  # whether positions are of time, row and column
+    Attributes:
+        image_token: stands for one image token.
+        stop_tokens: end an answer.
+        has_axes: whether positions are of time, row and column.
+    """
+
+    image_token: str
+    stop_tokens: tuple[str, ...]
+    has_axes: bool
 
     def view_image(self, image: Image.Image) -> ImageView:
         """A still image, of mode L or RGB."""
@@ -112,11 +118,11 @@ class Sa2VAProcessor:
                     f"{folder}: the tokenizer files cannot be read ({reason}); restore them."
                 ) from None
         try:
-            inputs = (
-                read_inputs(folder, config, tokenizer.special_tokens_map)
-                if isinstance(config, QwenSa2VAConfig)
-                else TileInputs(config)
-            )
+            inputs: Inputs
+            if isinstance(config, QwenSa2VAConfig):
+                inputs = read_inputs(folder, config, tokenizer.special_tokens_map)
+            else:
+                inputs = TileInputs(config)
             return cls(config, tokenizer, inputs)
         except UserError as error:
             raise UserError(f"{folder}: {error}") from None

@@ -43,7 +43,7 @@ class PatchInputs:
     """
 
     image_token = "<|image_pad|>"
-    stop_tokens = ("<|im_end|>", "<|endoftext|>")
+    stop_tokens: tuple[str, ...] = ("<|im_end|>", "<|endoftext|>")
     has_axes = True
 
     def __init__(self, config: QwenSa2VAConfig, statistics: Statistics, turn: Any) -> None:
@@ -173,14 +173,19 @@ def _statistics(settings: Mapping[str, Any], config: QwenSa2VAConfig) -> Statist
     factor = settings.get("rescale_factor", _RESCALED)
     if type(factor) not in (int, float) or not math.isclose(factor, _RESCALED):
         raise UserError(f"{PREPROCESSOR}: rescale_factor is {factor!r:.60}, but only 1/255 is supported.")
-    means, deviations = (settings.get(key) for key in ("image_mean", "image_std"))
-    for key, values in (("image_mean", means), ("image_std", deviations)):
-        numbers = isinstance(values, list) and len(values) == 3 and all(map(_is_finite, values))
-        if not numbers or (key == "image_std" and min(values) <= 0):
-            raise UserError(
-                f"{PREPROCESSOR}: {key} is {values!r:.60}, not three numbers of a channel each; repair it."
-            )
-    return tuple(map(float, means)), tuple(map(float, deviations))
+    return _channels(settings, "image_mean"), _channels(settings, "image_std")
+
+
+def _channels(settings: Mapping[str, Any], key: str) -> tuple[float, float, float]:
+    """A number of each channel; deviations are above 0."""
+    values = settings.get(key)
+    if isinstance(values, list) and len(values) == 3 and all(map(_is_finite, values)):
+        red, green, blue = map(float, values)
+        if key == "image_mean" or min(red, green, blue) > 0:
+            return red, green, blue
+    raise UserError(
+        f"{PREPROCESSOR}: {key} is {values!r:.60}, not three numbers, one of each channel; repair it."
+    )
 
 
 def _is_finite(value: Any) -> bool:

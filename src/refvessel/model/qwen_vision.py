@@ -5,7 +5,7 @@ patches ---> transformers' own blocks, attention by segments ---> merger ---> im
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,13 +27,13 @@ class PatchEncoder:
         pixels: normalises the patches of views, one after the other.
     """
 
-    def __init__(self, model: nn.Module, pixels: Callable[[Sequence[ImageView]], torch.Tensor]) -> None:
-        self._vision_model: Any = model.get_submodule("vision_model")
+    def __init__(self, model: Any, pixels: Callable[[Sequence[ImageView]], torch.Tensor]) -> None:
+        self._vision_model = model.vision_model
         self._pixels = pixels
         config = self._vision_model.config
         self._merge: int = config.spatial_merge_size
         self._window: int | None = None
-        self._full_blocks = range(config.depth)
+        self._full_blocks: Sequence[int] = range(config.depth)
         if hasattr(config, "window_size"):
             self._window = config.window_size // config.patch_size // self._merge
             self._full_blocks = config.fullatt_block_indexes
@@ -233,4 +233,4 @@ def _rotated(states: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> 
     """States (patches, heads, size) turned by their positions, computed in float32."""
     one, other = states.float().chunk(2, dim=-1)
     turned = states.float() * cosine + torch.cat((-other, one), dim=-1) * sine
-    return cast("torch.Tensor", turned.to(states.dtype))
+    return turned.to(states.dtype)
