@@ -188,7 +188,8 @@ def test_an_adapter_goes_on_a_pretrained_model_in_training_names(folders, tmp_pa
 
 def test_training_that_went_on_from_an_official_folder_is_laid_on_it(folders, tmp_path):
     head = torch.randn_like(folders.tensors["language_model.lm_head.weight"])
-    text = f"template = 'qwen_chat'\nspecial_tokens = {SA2VA_TOKENS}\nmodel = dict(pretrained_pth='x/Sa2VA-8B.pth')"
+    text = f"template = 'qwen_chat'\nspecial_tokens = {SA2VA_TOKENS}\n"
+    text += "model = dict(pretrained_pth='x/Sa2VA-8B.pth')"
     trained = {"mllm.model.language_model.lm_head.weight": head}
     torch.save({"state_dict": trained, "meta": {"cfg": text}}, tmp_path / "iter_1.pth")
     report = convert(tmp_path / "out", folder=folders.official, checkpoint=tmp_path / "iter_1.pth")
@@ -259,11 +260,16 @@ Q_PROJ = "base_model.model.model.layers.1.self_attn.q_proj"
             lambda held: [held.pop(f"{Q_PROJ}.lora_{each}.weight") for each in "AB"],
             r"no LoRA factors of language_model\.model\.layers\.1\.self_attn\.q_proj\.weight",
         ),
-        (lambda held: [held.pop(name) for name in [*held] if "lora_" in name], "holds no LoRA factors; check"),
+        (
+            lambda held: [held.pop(name) for name in [*held] if "lora_" in name],
+            "holds no LoRA factors; check",
+        ),
         (lambda held: held.pop("base_model.model.lm_head.weight"), "lm_head in modules_to_save but holds no"),
         (lambda held: held[f"{Q_PROJ}.lora_B.weight"].fill_(float("inf")), "holds an infinity"),
         (
-            lambda held: held.update({f"{Q_PROJ}.lora_A.weight": held[f"{Q_PROJ}.lora_A.weight"][:, 1:].clone()}),
+            lambda held: held.update(
+                {f"{Q_PROJ}.lora_A.weight": held[f"{Q_PROJ}.lora_A.weight"][:, 1:].clone()}
+            ),
             "check which files belong",
         ),
     ],
@@ -308,5 +314,3 @@ def test_an_adapters_settings_in_the_base_folder_do_nothing(plain, folders, tmp_
     report = convert(tmp_path / "out", folder=base, checkpoint=plain)
     assert "adapter_config.json" not in {path.name for path in (tmp_path / "out").iterdir()}
     assert report["training"]["adapter"]["ranks"] == [4]
-
-

@@ -52,7 +52,10 @@ def reference(weights: dict[str, torch.Tensor], tiles: torch.Tensor, eps: float)
     for number in range(INTERNVIT_6B["num_hidden_layers"]):
         layer = f"encoder.layers.{number}."
         query, key, value = project(norm(hidden, f"{layer}norm1"), f"{layer}attn.qkv").chunk(3, -1)
-        query, key = norm(query, f"{layer}attn.q_norm"), norm(key, f"{layer}attn.k_norm")  # before heads are cut
+        query, key = (
+            norm(query, f"{layer}attn.q_norm"),
+            norm(key, f"{layer}attn.k_norm"),
+        )  # before heads are cut
         mixed = []
         for q, k, v in zip(*(each.chunk(heads, -1) for each in (query, key, value)), strict=True):
             mixed.append((q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) @ v)

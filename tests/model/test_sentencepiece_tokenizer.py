@@ -1,8 +1,5 @@
 """Ids of fast tokenizers beside those of sentencepiece itself, between the added tokens."""
 
-import io
-import json
-import random
 from pathlib import Path
 
 import pytest
@@ -10,15 +7,14 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import sentencepiece_model_pb2
+from sentencepiece_models import WORDS, slow_ids, train_sentencepiece, write_sentencepiece
 from transformers import PreTrainedTokenizerFast
 
 from refvessel.errors import UserError
 from refvessel.model.isolation import tokenizer_alone
+from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.sentencepiece_tokenizer import fast_tokenizer
 
-WORDS = (
-    "Please segment the blood vessel in this image catheter stenosis Sure it is naïve Gefäß 血管 造影 42".split()
-)
 AS_THEY_ARE = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False}
 BYTES = {"model_type": "bpe", "vocab_size": 400, "byte_fallback": True}
 SYMBOLS = ["[UNUSED_TOKEN_1]", "ima", "--"]
@@ -35,48 +31,21 @@ ADDED = ["<|im_start|>", "<|im_end|>", "<img>", "[SEG]", "<p>", "</p>", "<vp>", 
 PIECES = [*"abegimnst<>_ .\n\t", "  ", "管", "é", "e\u0301", "😀", "ﬁ", "<unk>", "</s>", "<0x41>", "\u2581"]
 
 
-def train(**options) -> bytes:
-    chooser, model = random.Random(0), io.BytesIO()
-    texts = [" ".join(chooser.choices(WORDS, k=8)) + chooser.choice(".!\t") for _ in range(500)]
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts), model_writer=model, minloglevel=2, **options
-    )
-    return model.getvalue()
-
-
-def write(folder: Path, model: bytes, **stated) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "tokenizer.model").write_bytes(model)
-    for name, content in ({"tokenizer_config.json": {}} | stated).items():
-        (folder / name).write_text(json.dumps(content))
-    return folder
-
-
 def load(folder: Path) -> PreTrainedTokenizerFast:
     with tokenizer_alone(folder) as place:
         return PreTrainedTokenizerFast.from_pretrained(place, local_files_only=True)
 
 
-def slow_ids(model: sentencepiece.SentencePieceProcessor, added: dict[str, int], text: str) -> list[int]:
-    """The ids of a text that is cut at added tokens, the longest first, and read by sentencepiece between them."""
-    ids, begun, place = [], 0, 0
-    while place < len(text):
-        here = max((token for token in added if text.startswith(token, place)), key=len, default="")
-        if here:
-            ids += [*model.encode(text[begun:place]), added[here]]
-            begun = place = place + len(here)
-        place += not here
-    return ids + model.encode(text[begun:])
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request, tmp_path_factory):
     """Reference and fast tokenizer of one model, with tokens behind its own."""
-    model = train(**KINDS[request.param])
+    model = train_sentencepiece(**KINDS[request.param])
     reference = sentencepiece.SentencePieceProcessor(model_proto=model)
     size = reference.get_piece_size()
     behind = {token: size + number for number, token in enumerate(ADDED)}
-    folder = write(tmp_path_factory.mktemp("kind") / "model", model, **{"added_tokens.json": behind})
+    folder = write_sentencepiece(
+        tmp_path_factory.mktemp("kind") / "model", model, **{"added_tokens.json": behind}
+    )
     named = {token: reference.piece_to_id(token) for token in ("<unk>", "<s>", "</s>")}
     return reference, behind | named, load(folder)
 
@@ -85,7 +54,9 @@ def test_ids_are_those_of_sentencepiece_between_the_added_tokens(kind):
     reference, added, fast = kind
 
     @settings(max_examples=150)
-    @given(st.lists(st.one_of(st.sampled_from(PIECES + WORDS + ADDED + SYMBOLS), st.characters(codec="utf-8"))))
+    @given(
+        st.lists(st.one_of(st.sampled_from(PIECES + WORDS + ADDED + SYMBOLS), st.characters(codec="utf-8")))
+    )
     def check(parts):
         text = "".join(parts)
         symbols = [part for part in parts if part in SYMBOLS]
@@ -107,11 +78,15 @@ def test_text_comes_back(kind):
 
 
 def test_a_token_takes_the_place_of_a_piece(tmp_path):
-    model = train(**KINDS["with symbols"])
+    model = train_sentencepiece(**KINDS["with symbols"])
     reference = sentencepiece.SentencePieceProcessor(model_proto=model)
     place = reference.piece_to_id("[UNUSED_TOKEN_1]")
     decoder = {str(place): {"content": "<|im_start|>", "special": True}}
-    fast = load(write(tmp_path / "m", model, **{"tokenizer_config.json": {"added_tokens_decoder": decoder}}))
+    fast = load(
+        write_sentencepiece(
+            tmp_path / "m", model, **{"tokenizer_config.json": {"added_tokens_decoder": decoder}}
+        )
+    )
     assert fast.encode("<|im_start|>it", add_special_tokens=False) == [place, *reference.encode("it")]
     assert fast.decode([place]) == "<|im_start|>"
     assert len(fast) == reference.get_piece_size()
@@ -128,13 +103,34 @@ def test_a_token_takes_the_place_of_a_piece(tmp_path):
     ],
 )
 def test_texts_begin_and_end_as_the_settings_say(stated, first, last, tmp_path):
-    model = train(**KINDS["InternLM2"])
+    model = train_sentencepiece(**KINDS["InternLM2"])
     size = sentencepiece.SentencePieceProcessor(model_proto=model).get_piece_size()
     files = {"tokenizer_config.json": stated, "added_tokens.json": {"[SEG]": size}}
-    tokens = load(write(tmp_path / "m", model, **files)).tokenize("vessel", add_special_tokens=True)
+    tokens = load(write_sentencepiece(tmp_path / "m", model, **files)).tokenize(
+        "vessel", add_special_tokens=True
+    )
     assert (tokens[0] if first else None) == first
     assert (tokens[-1] if last else None) == last
     assert len(tokens) == 1 + bool(first) + bool(last)
+
+
+def test_a_folder_as_it_is_published_is_read(config, tmp_path):
+    config["llm_config"] |= {"architectures": ["InternLM2ForCausalLM"]}
+    config["template"] = "internlm2-chat"
+    model = train_sentencepiece(**KINDS["InternLM2"])
+    reference = sentencepiece.SentencePieceProcessor(model_proto=model)
+    tokens = ["<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", *ADDED[3:]]
+    added = {token: reference.get_piece_size() + number for number, token in enumerate(tokens)}
+    named = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "InternLM2Tokenizer"}
+    files = {"config.json": config, "tokenizer_config.json": named, "added_tokens.json": added}
+    processor = Sa2VAProcessor.from_pretrained(write_sentencepiece(tmp_path / "m", model, **files))
+    question = "Please segment Gefäß in this image."
+    image = "<img>" + "<IMG_CONTEXT>" * 256 + "</img>"
+    turn = f"<|im_start|>user\n{image}\n{question}<|im_end|>\n<|im_start|>assistant\n"
+    ids = processor.prompt_ids(f"<image>\n{question}", (((16, 16),),))
+    assert ids == [reference.bos_id(), *slow_ids(reference, added, turn)]
+    assert processor.answer_text(processor.answer_ids("Sure, [SEG].<|im_end|>")) == "Sure, [SEG].<|im_end|>"
+    assert processor.seg_token_id == added["[SEG]"]
 
 
 def changed(model: bytes, change) -> bytes:
@@ -152,14 +148,17 @@ def long_pieces(proto) -> None:
     [
         (lambda proto: setattr(proto.trainer_spec, "model_type", 3), "a model of words or characters"),
         (lambda proto: setattr(proto.trainer_spec, "model_type", 1), "unigram model with the piece"),
-        (lambda proto: setattr(proto.trainer_spec, "treat_whitespace_as_suffix", True), "at the end of words"),
+        (
+            lambda proto: setattr(proto.trainer_spec, "treat_whitespace_as_suffix", True),
+            "at the end of words",
+        ),
         (lambda proto: setattr(proto.trainer_spec, "unk_id", 10**6), "no piece for what is unknown"),
         (lambda proto: proto.pieces.add(piece=proto.pieces[-1].piece), "or one twice"),
         (long_pieces, "longer pieces than any tokenizer"),
     ],
 )
 def test_what_is_no_such_model_is_refused_in_one_sentence(change, sentence, tmp_path):
-    folder = write(tmp_path / "m", changed(train(**KINDS["InternLM2"]), change))
+    folder = write_sentencepiece(tmp_path / "m", changed(train_sentencepiece(**KINDS["InternLM2"]), change))
     with pytest.raises(UserError, match=sentence) as caught:
         fast_tokenizer(folder)
     assert "\n" not in str(caught.value)
@@ -167,4 +166,4 @@ def test_what_is_no_such_model_is_refused_in_one_sentence(change, sentence, tmp_
 
 def test_a_damaged_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"tokenizer\.model is no sentencepiece model"):
-        fast_tokenizer(write(tmp_path / "m", b"\xff" * 100))
+        fast_tokenizer(write_sentencepiece(tmp_path / "m", b"\xff" * 100))

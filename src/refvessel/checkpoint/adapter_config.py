@@ -14,7 +14,7 @@ from refvessel.files import read_json
 
 ADAPTER_CONFIG = "adapter_config.json"
 
-# Settings that change nothing of a finished update, or that its tensors state: how it was begun, trained and saved.
+# Settings that change nothing of a finished update, or that its tensors state: how it was begun, trained, saved.
 # `fan_in_fan_out` is of layers that no Sa2VA has; peft itself does as if it were not set.
 _WITHOUT_EFFECT = frozenset(
     {"auto_mapping", "base_model_name_or_path", "bias", "corda_config", "ensure_weight_tying", "eva_config"}
@@ -38,7 +38,8 @@ _MOST_WILDCARDS = 3
 class AdapterSettings:
     """What scales an adapter's updates.
 
-    `lora` holds wherever no pattern says otherwise; `saved` are ends of the names of modules that were saved whole.
+    `lora` holds wherever no pattern says otherwise; `saved` are names of modules that were saved whole; `base` is
+    the path of the model that was adapted.
     """
 
     lora: LoraSettings
@@ -84,8 +85,8 @@ def read_adapter_config(folder: Path) -> AdapterSettings:
     for key in sorted(stated.keys() - _WITHOUT_EFFECT - _SCALING):
         if stated[key]:
             raise UserError(
-                f"{path} states {key} = {_shown(stated[key])}, which is not supported; merge the adapter with peft "
-                "first."
+                f"{path} states {key} = {_shown(stated[key])}, which is not supported; merge the adapter with "
+                "peft first."
             )
     _check_beginning(stated.get("init_lora_weights", True), path)
     bias = stated.get("bias", "none")

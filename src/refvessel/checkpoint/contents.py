@@ -47,7 +47,7 @@ class Contents:
 
 
 def read_contents(path: Path) -> Contents:
-    """Read a Hugging Face folder, an adapter that peft saved, a ZeRO folder, or a .safetensors, .pt, .pth or .bin file.
+    """Read a Hugging Face, peft or ZeRO folder, a safetensors file or a .pt, .pth or .bin file.
 
     Raises UserError where it is none of these, or holds no tensors by name.
     """
@@ -55,10 +55,10 @@ def read_contents(path: Path) -> Contents:
     if not path.exists():
         raise UserError(f"{path} does not exist; check the path.")
     if path.is_dir() and is_adapter_folder(path):
-        tensors = read_weights(path, ADAPTER_WEIGHTS)[1]
         stated = read_json(path / ADAPTER_CONFIG)
         beside = _without(stated, "auto_mapping") if isinstance(stated, dict) else {}
-        return _contents("adapter of peft", tensors, adapter_address, beside=beside)
+        factors = read_weights(path, ADAPTER_WEIGHTS)[1]
+        return _contents("adapter of peft", factors, adapter_address, beside=beside)
     if path.is_dir() and not is_zero_folder(path):
         return _contents("Hugging Face folder", read_weights(path)[1], base_address)
     if path.suffix == ".safetensors":

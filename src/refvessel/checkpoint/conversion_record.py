@@ -139,7 +139,7 @@ def _training(config: TrainingConfig) -> dict[str, Any]:
 
 
 def _adapter(config: TrainingConfig) -> dict[str, Any]:
-    """What an adapter states, where one was merged: ranks and alphas of all its modules are those that were used."""
+    """What an adapter states, where one was merged; the ranks and alphas are those of its modules."""
     if config.adapter is None:
         return {}
     used = config.of_modules.values()

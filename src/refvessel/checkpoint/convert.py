@@ -52,7 +52,7 @@ from refvessel.checkpoint.training_config import (
     stated_config,
 )
 from refvessel.checkpoint.trunks import grounding_encoder_config
-from refvessel.checkpoint.vocabulary import without_padding
+from refvessel.checkpoint.vocabulary import vocabulary_rows, without_padding
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, require_free_space, write_json
 from refvessel.model.naming import FLOAT32_TENSORS, SAM2_PREFIX
@@ -100,12 +100,13 @@ def convert_checkpoint(
     base_config = read_base_config(base, official=settings.folder is not None)
     layers, training = _read_layers(base, checkpoint, settings, base_config)
     tokenizer, token_count = extended_tokenizer(base, training.special_tokens)
-    layers, warnings = without_padding(layers, token_count)
+    rows = vocabulary_rows(layers, token_count)
+    layers, warnings = without_padding(layers, rows)
     layers, tied = with_output_layer(layers, base_config)
     config = official_config(
         base_config,
         template=training.template,
-        vocab_size=token_count,
+        vocab_size=rows,
         grounding_encoder=base_config.get("grounding_encoder_config") or _trunk(layers),
         tied=tied,
         dtype=dtype,
@@ -210,7 +211,12 @@ def _trunk(layers: Sequence[Layer]) -> dict[str, Any] | None:
 
 def _inputs(base: Path, layers: Sequence[Layer], family: Family) -> list[tuple[str, Path]]:
     """Every file that the result depends on, with its layer."""
-    texts = [base / "config.json", *tokenizer_files(base), *processor_files(base, family), *generation_files(base)]
+    texts = [
+        base / "config.json",
+        *tokenizer_files(base),
+        *processor_files(base, family),
+        *generation_files(base),
+    ]
     return [(layers[0].name, path) for path in texts] + [
         (layer.name, path) for layer in layers for path in layer.files
     ]

@@ -38,9 +38,9 @@ BASE_LAYERS = ("base_mllm", "sam2", OFFICIAL)
 class Layer:
     """One layer's tensors by official address, none of them read yet.
 
-    `name` is base_mllm, sam2, official, pretrained or trained; `names` holds what the files call each tensor; `config` is
-    that of the run which wrote the layer, where the layer has one; `left_out` are the files' names of tensors
-    that do not take part.
+    `name` is base_mllm, sam2, official, pretrained or trained; `names` holds what the files call each tensor;
+    `config` is that of the run which wrote the layer, where the layer has one; `left_out` are the files' names of
+    tensors that do not take part.
     """
 
     name: str
@@ -61,9 +61,7 @@ class Layer:
         )
 
 
-def read_base_layer(
-    folder: Path, leave_out: Sequence[str] = (), family: Family = Family.INTERNVL
-) -> Layer:
+def read_base_layer(folder: Path, leave_out: Sequence[str] = (), family: Family = Family.INTERNVL) -> Layer:
     """The weights of an InternVL or Qwen-VL folder.
 
     Of this and of every other layer, tensors whose names match a pattern of `leave_out` do not take part.
@@ -145,9 +143,7 @@ def read_adapter_layer(
         )
     _check_saved(layer, settings)
     of_modules = {address.tensor: settings.of(name) for address, name in updated.items()}
-    loaded = (
-        (StatedFile(Role.BASE, "base_model_name_or_path", settings.base),) if settings.base else ()
-    )
+    loaded = (StatedFile(Role.BASE, "base_model_name_or_path", settings.base),) if settings.base else ()
     config = replace(config, adapter=settings.lora, of_modules=of_modules, loaded=loaded)
     return replace(layer, config=config), config
 

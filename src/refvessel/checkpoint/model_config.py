@@ -1,5 +1,6 @@
 """`config.json` of the official folder, from the base model's."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ _OFFICIAL_CODE = {
 }
 _OFFICIAL_CLASS = {Family.INTERNVL: "Sa2VAChatModel", Family.QWEN: "Sa2VAChatModelQwen"}
 _LANGUAGE_MODEL = {Family.INTERNVL: "llm_config", Family.QWEN: "text_config"}
-# What a Qwen-VL's configuration says of the whole; before transformers 4.52, all else was about its language model.
+# What a Qwen-VL's configuration says of the whole; before transformers 4.52, all else was of its language model.
 _OF_THE_WHOLE = frozenset(
     {"architectures", "model_type", "vision_config", "image_token_id", "video_token_id", "template"}
     | {"vision_start_token_id", "vision_end_token_id", "vision_token_id", "tie_word_embeddings"}
@@ -42,7 +43,7 @@ _DROPPED = frozenset(
 )
 
 
-def family_of_config(config: dict[str, Any]) -> Family:
+def family_of_config(config: Mapping[str, Any]) -> Family:
     """Which multimodal model a `config.json` is about, the base's or that of an official folder."""
     stated = _BASE_MODEL_TYPES.get(config.get("model_type", ""))
     return stated or (Family.QWEN if "text_config" in config else Family.INTERNVL)
@@ -80,7 +81,7 @@ def read_base_config(folder: Path, *, official: bool = False) -> dict[str, Any]:
     return config
 
 
-def vocabulary_names(config: dict[str, Any]) -> tuple[str, str]:
+def vocabulary_names(config: Mapping[str, Any]) -> tuple[str, str]:
     """The official names of the token embeddings and of the output layer."""
     if family_of_config(config) is Family.QWEN:
         architecture = QWEN2_5_VL
@@ -89,7 +90,7 @@ def vocabulary_names(config: dict[str, Any]) -> tuple[str, str]:
     return embedding_name(architecture), head_name(architecture)
 
 
-def ties_embeddings(config: dict[str, Any]) -> bool:
+def ties_embeddings(config: Mapping[str, Any]) -> bool:
     """Whether a base's output layer is that of its embeddings."""
     family = family_of_config(config)
     tied = config[_LANGUAGE_MODEL[family]].get("tie_word_embeddings")

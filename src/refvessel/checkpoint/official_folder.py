@@ -51,7 +51,11 @@ def read_official_folder(folder: Path) -> OfficialFolder:
     from refvessel.model.processing import Sa2VAProcessor
 
     Sa2VAProcessor.from_pretrained(folder)
-    texts = (folder / "config.json", *tokenizer_files(folder), *processor_files(folder, family_of_config(config)))
+    texts = (
+        folder / "config.json",
+        *tokenizer_files(folder),
+        *processor_files(folder, family_of_config(config)),
+    )
     return OfficialFolder(texts, weight_files, tensors)
 
 

@@ -13,8 +13,8 @@ from refvessel.errors import UserError
 def with_output_layer(layers: Sequence[Layer], base: Mapping[str, Any]) -> tuple[list[Layer], bool]:
     """The layers with the output layer that the result has, and whether it is that of its embeddings.
 
-    Where the base ties the two and training left no output layer, an InternVL's stays tied, and a copy that the base
-    holds is left out; a Qwen-VL's is never tied in an official folder, so that the embeddings are written twice.
+    Where the base ties the two and training left no output layer, an InternVL's stays tied, and a copy that the
+    base holds is left out; a Qwen-VL's is never tied in an official folder: the embeddings are written twice.
 
     Args:
         layers: the earliest first.
@@ -30,7 +30,9 @@ def with_output_layer(layers: Sequence[Layer], base: Mapping[str, Any]) -> tuple
     if not ties_embeddings(base) and not lacking:
         return list(layers), False
     if any(head in layer.tensors for layer in trained):
-        of_base = [_copied(layer, embedding, head) if layer.name in BASE_LAYERS else layer for layer in layers]
+        of_base = [
+            _copied(layer, embedding, head) if layer.name in BASE_LAYERS else layer for layer in layers
+        ]
         return (of_base if untied else list(layers)), False
     for layer in trained:
         if "modules_to_save" in layer.names.get(embedding, ""):

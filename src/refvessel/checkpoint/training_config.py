@@ -16,8 +16,8 @@ from refvessel.checkpoint.stated_files import StatedFile, Unknown, stated_files
 from refvessel.errors import UserError
 from refvessel.settings.model_section import Overrides
 
-# The LoRA settings of a training config, and where the names of the tensors begin that they are about; of a Qwen-VL,
-# training adapts the model as a whole.
+# The LoRA settings of a training config, and where the names of the tensors begin that they are about; of a
+# Qwen-VL, training adapts the model as a whole.
 LORA_PREFIXES = {"llm_lora": ("language_model.", "model."), "visual_encoder_lora": ("vision_model.",)}
 SA2VA_TOKENS = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
 
@@ -104,7 +104,9 @@ def read_training_config(text: str | None, source: str, overrides: Overrides | N
     )
 
 
-def stated_config(stated: Mapping[str, Any], where: str, *, without_pretrained: bool = False) -> TrainingConfig:
+def stated_config(
+    stated: Mapping[str, Any], where: str, *, without_pretrained: bool = False
+) -> TrainingConfig:
     """The config of a training whose `template` and `special_tokens` are known, and nothing else."""
     return TrainingConfig(
         _template(stated["template"], where),

@@ -1,5 +1,7 @@
 """InternViT as transformers has it, with the one number that it does not take from the configuration."""
 
+from typing import Any
+
 from transformers import InternVLVisionConfig, InternVLVisionModel
 
 
@@ -11,7 +13,8 @@ def internvit(config: InternVLVisionConfig) -> InternVLVisionModel:
     """
     encoder = InternVLVisionModel(config)
     if config.use_qk_norm:
-        for layer in encoder.encoder.layer:
-            for norm in (layer.attention.q_norm, layer.attention.k_norm):
+        blocks: Any = encoder.encoder.layer
+        for block in blocks:
+            for norm in (block.attention.q_norm, block.attention.k_norm):
                 norm.variance_epsilon = config.layer_norm_eps
     return encoder

@@ -106,8 +106,8 @@ class Sa2VAProcessor:
         kind = Qwen2Tokenizer if architecture.startswith("Qwen") else PreTrainedTokenizerFast
         if kind is PreTrainedTokenizerFast and not has_tokenizer(folder):
             raise UserError(
-                f"{folder} has no tokenizer.json and no tokenizer.model, which the tokenizer of {architecture} is read "
-                "from; copy the model again."
+                f"{folder} has no tokenizer.json and no tokenizer.model, which the tokenizer of {architecture} is "
+                "read from; copy the model again."
             )
         with tokenizer_alone(folder) as place:
             try:

@@ -7,8 +7,9 @@ the tokenizer that is made here. Algorithm: https://github.com/google/sentencepi
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _UNIGRAM, _BPE = 1, 2  # kinds of models, as the format numbers them
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 3, 4, 5, 6  # kinds of pieces
 _ADDED_KIND = 0  # ours, of those that added tokens take the place of
 _LARGEST = 1 << 26  # bytes; released ones have 1.5 million
+_LONGEST_REASON = 300  # characters
 _MOST_SPLITS = 1 << 28  # characters looked at for merges; released ones have some 10 million
 _FLAGS = ("single_word", "lstrip", "rstrip")
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -55,9 +57,9 @@ def needs_conversion(folder: Path) -> bool:
 def fast_tokenizer(folder: Path) -> str:
     """The content of the `tokenizer.json` that stands for a folder's `tokenizer.model` and what is added to it.
 
-    Read are `tokenizer_config.json`, `added_tokens.json` and `special_tokens_map.json`, too: a token that they give
-    an id of the model's takes the place of that piece. Where the model puts a blank before every text, it puts none
-    before a text that is one user-defined symbol and nothing else: the one case in which ids differ.
+    Read are `tokenizer_config.json`, `added_tokens.json` and `special_tokens_map.json`, too: a token to which they
+    give an id of the model's takes the place of that piece. Ids differ in one case: where the model puts a blank
+    before every text, there is none before a text that is a user-defined symbol and nothing else.
 
     Raises UserError where a file is damaged, or the model is of a kind that fast tokenizers do not compute.
     """
@@ -66,17 +68,30 @@ def fast_tokenizer(folder: Path) -> str:
     proto = _read_model(path)
     pieces = [_Piece(each.piece, each.score, each.type) for each in proto.pieces]
     settings = _object(folder / _SETTINGS) or {}
+    if settings.get("legacy") is False and proto.normalizer_spec.add_dummy_prefix:
+        raise UserError(
+            f"{folder}/{_SETTINGS} states legacy = false, which {SENTENCEPIECE} alone is not read with; save the "
+            "tokenizer with transformers as a fast one."
+        )
     named = {**_DEFAULTS, **(_object(folder / _NAMED) or {}), **settings}
     added = _added_tokens(folder, settings, named, [each.text for each in pieces])
     renamed = [
         _Piece(added[index]["content"], piece.score, _ADDED_KIND) if index in added else piece
         for index, piece in enumerate(pieces)
     ]
-    tokenizer = Tokenizer(_model(proto, renamed, path))
     # A blank is written as another character before symbols are looked for: those with a blank are never found.
-    own = {i: each.text for i, each in enumerate(renamed) if each.kind == _USER_DEFINED and " " not in each.text}
-    if steps := _normalisation(proto.normalizer_spec, [*own.values()]):
-        tokenizer.normalizer = normalizers.Sequence(steps)
+    own = {
+        i: each.text for i, each in enumerate(renamed) if each.kind == _USER_DEFINED and " " not in each.text
+    }
+    try:
+        tokenizer = Tokenizer(_model(proto, renamed, path))
+        if steps := _normalisation(proto.normalizer_spec, [*own.values()]):
+            tokenizer.normalizer = normalizers.Sequence(steps)
+    except UserError:
+        raise
+    except Exception as error:  # tokenizers raise plain ones
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise UserError(f"{path} cannot be read as a fast tokenizer ({reason}); copy it again.") from None
     tokenizer.decoder = _decoder(has_prefix=proto.normalizer_spec.add_dummy_prefix)
     ids = {each.text: index for index, each in enumerate(renamed)}
     ids |= {entry["content"]: index for index, entry in added.items()}
@@ -84,9 +99,7 @@ def fast_tokenizer(folder: Path) -> str:
         tokenizer.post_processor = framing
     content = json.loads(tokenizer.to_str())
     symbols = {index: _entry(text, normalized=True, special=False) for index, text in own.items()}
-    content["added_tokens"] = [
-        {"id": index, **entry} for index, entry in sorted((symbols | added).items())
-    ]
+    content["added_tokens"] = [{"id": index, **entry} for index, entry in sorted((symbols | added).items())]
     return json.dumps(content, ensure_ascii=False)
 
 
@@ -94,14 +107,12 @@ def _read_model(path: Path) -> Any:
     require_content(path)
     if path.stat().st_size > _LARGEST:
         raise UserError(f"{path} is larger than any tokenizer ({_LARGEST} bytes); give the model's own.")
-    # Of the two libraries that this one format takes, most models need neither.
-    from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2
-
-    proto = sentencepiece_model_pb2.ModelProto()
+    # The format's classes are made as the module is imported, and most models need none of it.
+    format_of_models = import_module("sentencepiece.sentencepiece_model_pb2")
+    proto = format_of_models.ModelProto()
     try:
         proto.ParseFromString(path.read_bytes())
-    except (DecodeError, ValueError) as error:
+    except (import_module("google.protobuf.message").DecodeError, ValueError) as error:
         raise UserError(f"{path} is no sentencepiece model ({error}); copy it again.") from None
     texts = [piece.piece for piece in proto.pieces]
     if not texts or len(set(texts)) != len(texts) or "" in texts:
@@ -163,13 +174,15 @@ def _model(proto: Any, pieces: Sequence[_Piece], path: Path) -> Any:
     if trained.model_type == _UNIGRAM:
         if unread := [each.text for each in pieces if each.kind in (_UNUSED, _BYTE, _CONTROL)]:
             raise UserError(
-                f"{path} is a unigram model with the piece {unread[0]!r}, which no text becomes; fast tokenizers know no "
-                "such piece: convert it first."
+                f"{path} is a unigram model with the piece {unread[0]!r}, which no text becomes, and fast "
+                "tokenizers know no such pieces; convert it first."
             )
         scores = [(piece.text, piece.score) for piece in pieces]
         return Unigram(scores, unk_id=trained.unk_id, byte_fallback=trained.byte_fallback)
     if trained.model_type != _BPE:
-        raise UserError(f"{path} is a model of words or characters, which is not supported; convert it first.")
+        raise UserError(
+            f"{path} is a model of words or characters, which is not supported; convert it first."
+        )
     return BPE(
         vocab={piece.text: index for index, piece in enumerate(pieces)},
         merges=_merges(pieces, path),
@@ -180,17 +193,16 @@ def _model(proto: Any, pieces: Sequence[_Piece], path: Path) -> Any:
 
 
 def _merges(pieces: Sequence[_Piece], path: Path) -> list[tuple[str, str]]:
-    """Pairs of pieces whose text together is a piece, in the order in which sentencepiece joins them: best first."""
+    """Pairs of pieces that together are a piece, in the order in which sentencepiece joins them: best first."""
     joined = {each.text: index for index, each in enumerate(pieces) if each.kind in (_NORMAL, _UNUSED)}
     if sum(len(text) ** 2 for text in joined) > _MOST_SPLITS:
         raise UserError(f"{path} has longer pieces than any tokenizer; give the model's own.")
     found = []
     for text, index in joined.items():
-        pairs = [
-            (text[:cut], text[cut:]) for cut in range(1, len(text)) if text[:cut] in joined and text[cut:] in joined
-        ]
+        cuts = ((text[:cut], text[cut:]) for cut in range(1, len(text)))
+        pairs = [(left, right) for left, right in cuts if left in joined and right in joined]
         if pairs and pieces[index].kind == _UNUSED:
-            raise UserError(f"{path} has pieces that are marked as unused, which is not supported; convert it first.")
+            raise UserError(f"{path} marks {text!r} as unused, which is not supported; convert it first.")
         found += [(-pieces[index].score, joined[left], joined[right], left, right) for left, right in pairs]
     return [(left, right) for *_, left, right in sorted(found)]
 
@@ -225,13 +237,11 @@ def _framing(settings: Mapping[str, Any], named: Mapping[str, Any], ids: Mapping
     behind = _role("eos_token", named, ids) if settings.get("add_eos_token", False) else None
     if not before and not behind:
         return None
-    template = [*([before] if before else []), "$A", *([behind] if behind else [])]
-    special = [(token, ids[token]) for token in {before, behind} if token]
-    return processors.TemplateProcessing(single=template, pair=[*template, *_second(template)], special_tokens=special)
-
-
-def _second(template: Sequence[str]) -> Iterable[str]:
-    return [f"{each}:1" if each != "$A" else "$B:1" for each in template]
+    special = [token for token in (before, behind) if token]
+    return processors.TemplateProcessing(
+        single=[*([before] if before else []), "$A", *([behind] if behind else [])],
+        special_tokens=[(token, ids[token]) for token in dict.fromkeys(special)],
+    )
 
 
 def _role(role: str, named: Mapping[str, Any], ids: Mapping[str, int]) -> str | None:

@@ -41,12 +41,12 @@ class Overrides(Stated):
 
 
 class Model(Section):
-    """A model: either `folder`, perhaps with a `checkpoint`, or `base_mllm` and `checkpoint` with what lies between."""
+    """A model: `folder`, perhaps with a `checkpoint`, or `base_mllm` and `checkpoint` with what lies between."""
 
     folder: Location | None = setting(
         None,
-        "Official Sa2VA Hugging Face folder; alone, it is checked and linked, not copied; with a checkpoint, it is "
-        "what was fine-tuned.",
+        "Official Sa2VA Hugging Face folder; alone, it is checked and linked, not copied; with a checkpoint, it "
+        "is what was fine-tuned.",
     )
     base_mllm: Location | None = setting(
         None, "Folder of the InternVL, Qwen2.5-VL or Qwen3-VL model that was fine-tuned."
