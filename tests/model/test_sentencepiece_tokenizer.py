@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from refvessel.errors import UserError
 from refvessel.model.isolation import tokenizer_alone
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.model.sentencepiece_charsmap import is_sound
 from refvessel.model.sentencepiece_tokenizer import fast_tokenizer
 
 AS_THEY_ARE = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False}
@@ -167,3 +168,25 @@ def test_what_is_no_such_model_is_refused_in_one_sentence(change, sentence, tmp_
 def test_a_damaged_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"tokenizer\.model is no sentencepiece model"):
         fast_tokenizer(write_sentencepiece(tmp_path / "m", b"\xff" * 100))
+
+
+def test_a_damaged_table_of_characters_is_refused_before_a_library_walks_it(tmp_path):
+    model, chooser = train_sentencepiece(**KINDS["sentencepiece's defaults, bpe"]), random.Random(0)
+    sound = sentencepiece_model_pb2.ModelProto.FromString(model).normalizer_spec.precompiled_charsmap
+    assert is_sound(sound)
+    assert not is_sound(sound[:1000])
+    refused = 0
+    for _ in range(30):
+        table = bytearray(sound)
+        for _ in range(50):
+            table[chooser.randrange(len(table))] = chooser.randrange(256)
+        damaged = changed(model, lambda proto, table=table: damage(proto, bytes(table)))
+        try:
+            load(write_sentencepiece(tmp_path / "m", damaged)).encode("Gefäß ﬁ ①")
+        except UserError:
+            refused += 1
+    assert refused
+
+
+def damage(proto, table: bytes) -> None:
+    proto.normalizer_spec.precompiled_charsmap = table

@@ -18,6 +18,7 @@ from tokenizers.models import BPE, Unigram
 
 from refvessel.errors import UserError
 from refvessel.files import read_json, require_content
+from refvessel.model.sentencepiece_charsmap import is_sound
 
 SENTENCEPIECE = "tokenizer.model"
 FAST = "tokenizer.json"
@@ -117,6 +118,9 @@ def _read_model(path: Path) -> Any:
     texts = [piece.piece for piece in proto.pieces]
     if not texts or len(set(texts)) != len(texts) or "" in texts:
         raise UserError(f"{path} has no pieces, or one twice; copy it again.")
+    charsmap = proto.normalizer_spec.precompiled_charsmap
+    if charsmap and not is_sound(charsmap):
+        raise UserError(f"{path} has a damaged table of characters; copy it again.")
     if not 0 <= proto.trainer_spec.unk_id < len(texts):
         raise UserError(f"{path} has no piece for what is unknown; copy it again.")
     if proto.trainer_spec.treat_whitespace_as_suffix:
