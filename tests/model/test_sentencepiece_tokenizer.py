@@ -1,5 +1,6 @@
 """Ids of fast tokenizers beside those of sentencepiece itself, between the added tokens."""
 
+import random
 from pathlib import Path
 
 import pytest

@@ -1,8 +1,8 @@
 """The table by which a sentencepiece model normalises characters, checked before a library walks it.
 
 It is the length of a trie in bytes (4 bytes, little-endian), the trie (a double array of 4-byte units), and the
-texts that characters become, each ended by a zero byte. Tokenizers follows the units' numbers unchecked, and aborts
-where they lead outside.
+texts that characters become, each ended by a zero byte. Tokenizers follows the units' numbers unchecked, and
+aborts where they lead outside.
 """
 
 import numpy as np
