@@ -22,6 +22,7 @@ from training_cases import (
 from refvessel.checkpoint.adapter_config import read_adapter_config
 from refvessel.checkpoint.contents import describe, read_contents
 from refvessel.checkpoint.tokenizer import extended_tokenizer
+from refvessel.cli.checkpoint_commands import app
 from refvessel.errors import UserError
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
@@ -297,6 +298,24 @@ def test_an_adapter_that_is_not_whole_is_refused(change, sentence, plain, folder
 def test_settings_that_contradict_an_adapter_are_refused(settings, sentence, plain, folders, tmp_path):
     with pytest.raises(UserError, match=sentence):
         convert(tmp_path / "out", folder=folders.official, checkpoint=plain, **settings)
+
+
+def test_another_size_of_the_model_than_the_adapter_states_is_told(plain, folders, tmp_path):
+    folder = Path(shutil.copytree(folders.official, tmp_path / "Sa2VA-4B"))
+    adapter = Path(shutil.copytree(plain, tmp_path / "adapter"))
+    edit(adapter / "adapter_config.json", base_model_name_or_path="/home/somebody/ByteDance/Sa2VA-8B")
+    report = convert(tmp_path / "out", folder=folder, checkpoint=adapter)
+    assert report["warnings"] == [
+        "adapter states base_model_name_or_path = 'Sa2VA-8B': training loaded it; make sure that the base model "
+        "given (Sa2VA-4B) is the same."
+    ]
+    assert "somebody" not in (tmp_path / "out/conversion.json").read_text()
+
+
+def test_the_command_takes_folder_and_adapter(plain, folders, tmp_path, capsys):
+    layers = ["--folder", str(folders.official), "--checkpoint", str(plain)]
+    app(["convert-checkpoint", *layers, "--output", str(tmp_path / "out")], standalone_mode=False)
+    assert "LoRA updates of norms" in capsys.readouterr().out
 
 
 def test_an_adapter_is_described(plain):

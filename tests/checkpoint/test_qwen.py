@@ -1,6 +1,7 @@
 """Layers of a Qwen-VL's training: names from transformers and peft, values from the definition of LoRA."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -234,9 +235,8 @@ BOTH = {"modules_to_save": ["embed_tokens", "lm_head"]}
         ("qwen2_5_vl", BOTH | {"older": True, "names": "peft", "tied": True}),
         ("qwen3_vl", BOTH | {"tied": True}),
         ("qwen3_vl", {"names": "peft"}),
-        ("qwen3_vl", {"tied": True}),
     ],
-    ids=["2.5", "2.5 older, tied, peft's names", "3 tied", "3 peft's names", "3 tied, embeddings untrained"],
+    ids=["2.5", "2.5 older, tied, peft's names", "3 tied", "3 peft's names, embeddings untrained"],
 )
 def test_the_layers_are_merged_as_lora_is_defined(kind, options, tmp_path):
     case = write_case(tmp_path / "layers", kind, **options)
@@ -342,6 +342,24 @@ def retrained(case: Case, change) -> None:
     torch.save(content, case.folder / "checkpoint")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Case:
+    """Layers of a base whose output layer is its embeddings, of which training trained neither."""
+    return write_case(tmp_path_factory.mktemp("trained") / "layers", "qwen3_vl", tied=True)
+
+
+@pytest.fixture
+def case(trained, tmp_path) -> Case:
+    """The same, free to be changed."""
+    return Case(Path(shutil.copytree(trained.folder, tmp_path / "layers")), trained.expected)
+
+
+def test_embeddings_that_were_not_trained_are_the_bases_twice(case, tmp_path):
+    report = case.convert(tmp_path / "out")
+    case.assert_converted(tmp_path / "out")
+    assert report["layers"]["base_mllm"]["superseded"] == []
+
+
 PREFIX = "mllm.model.base_model.model.model."
 
 
@@ -375,8 +393,7 @@ PREFIX = "mllm.model.base_model.model.model."
         ),
     ],
 )
-def test_what_is_not_whole_is_refused(change, sentence, tmp_path):
-    case = write_case(tmp_path / "layers", "qwen3_vl", **BOTH)
+def test_what_is_not_whole_is_refused(change, sentence, case, tmp_path):
     retrained(case, change)
     with pytest.raises(UserError, match=sentence) as caught:
         case.convert(tmp_path / "out")
@@ -384,27 +401,20 @@ def test_what_is_not_whole_is_refused(change, sentence, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_saved_embeddings_of_a_tied_base_without_the_output_layer_are_refused(tmp_path):
-    case = write_case(tmp_path / "layers", "qwen3_vl", tied=True, modules_to_save=["embed_tokens"])
+EMBEDDING = torch.ones(TOKENS + len(SA2VA_TOKENS), 32)
+
+
+def test_saved_embeddings_of_a_tied_base_without_the_output_layer_are_refused(case, tmp_path):
+    saved = f"{PREFIX}language_model.embed_tokens.modules_to_save.default.weight"
+    retrained(case, lambda state: state.update({saved: EMBEDDING}))
     with pytest.raises(UserError, match=r"no model\.lm_head\.weight; save both"):
         case.convert(tmp_path / "out")
 
 
-def test_full_fine_tuning_of_a_tied_base_gives_both(tmp_path):
-    case = write_case(tmp_path / "layers", "qwen3_vl", tied=True)
-    embedding = torch.randn(TOKENS + len(SA2VA_TOKENS), 32)
-
-    def change(state):
-        for name in [*state]:
-            if "lora_" in name:
-                del state[name]
-        state["mllm.model.model.language_model.embed_tokens.weight"] = embedding
-
-    retrained(case, change)
-    content = torch.load(case.folder / "checkpoint", weights_only=True)
-    content["meta"]["cfg"] = content["meta"]["cfg"].split("model =")[0]
-    torch.save(content, case.folder / "checkpoint")
+def test_full_fine_tuning_of_a_tied_base_gives_both(case, tmp_path):
+    whole = {"mllm.model.model.language_model.embed_tokens.weight": EMBEDDING}
+    retrained(case, lambda state: state.update(whole))
     case.convert(tmp_path / "out")
     written = load_file(tmp_path / "out/model.safetensors")
-    assert torch.equal(written["model.lm_head.weight"], embedding)
-    assert torch.equal(written["model.model.language_model.embed_tokens.weight"], embedding)
+    assert torch.equal(written["model.lm_head.weight"], EMBEDDING)
+    assert torch.equal(written["model.model.language_model.embed_tokens.weight"], EMBEDDING)

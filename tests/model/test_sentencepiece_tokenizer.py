@@ -55,7 +55,7 @@ def kind(request, tmp_path_factory):
 def test_ids_are_those_of_sentencepiece_between_the_added_tokens(kind):
     reference, added, fast = kind
 
-    @settings(max_examples=150)
+    @settings(max_examples=60)
     @given(
         st.lists(st.one_of(st.sampled_from(PIECES + WORDS + ADDED + SYMBOLS), st.characters(codec="utf-8")))
     )
