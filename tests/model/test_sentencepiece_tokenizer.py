@@ -166,6 +166,17 @@ def test_what_is_no_such_model_is_refused_in_one_sentence(change, sentence, tmp_
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "ids", [{"[SEG]": 401}, {"<img>": 400, "<s>": 401}, {"[SEG]": 7, "<p>": 400, "</s>": 8}]
+)
+def test_added_tokens_that_contradict_the_model_are_refused(ids, tmp_path):
+    folder = write_sentencepiece(
+        tmp_path / "m", train_sentencepiece(**KINDS["InternLM2"]), **{"added_tokens.json": ids}
+    )
+    with pytest.raises(UserError, match="leave ids out, or give one text two"):
+        fast_tokenizer(folder)
+
+
 def test_a_damaged_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"tokenizer\.model is no sentencepiece model"):
         fast_tokenizer(write_sentencepiece(tmp_path / "m", b"\xff" * 100))

@@ -17,7 +17,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 # Settings that change nothing of a finished update, or that its tensors state: how it was begun, trained, saved.
 # `fan_in_fan_out` is of layers that no Sa2VA has; peft itself does as if it were not set.
 _WITHOUT_EFFECT = frozenset(
-    {"auto_mapping", "base_model_name_or_path", "bias", "corda_config", "ensure_weight_tying", "eva_config"}
+    {"auto_mapping", "base_model_name_or_path", "bias", "corda_config", "eva_config"}
     | {"exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "layers_pattern"}
     | {"layers_to_transform", "loftq_config", "lora_bias", "lora_dropout", "lora_ga_config"}
     | {"megatron_core", "modules_to_save", "peft_type", "peft_version", "qalora_group_size", "revision"}

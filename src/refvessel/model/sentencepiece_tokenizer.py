@@ -80,6 +80,12 @@ def fast_tokenizer(folder: Path) -> str:
         _Piece(added[index]["content"], piece.score, _ADDED_KIND) if index in added else piece
         for index, piece in enumerate(pieces)
     ]
+    beyond = sorted(index for index in added if index >= len(pieces))
+    texts = {each.text for each in renamed} | {added[index]["content"] for index in beyond}
+    if beyond != [*range(len(pieces), len(pieces) + len(beyond))] or len(texts) < len(pieces) + len(beyond):
+        raise UserError(
+            f"{folder} has added tokens that leave ids out, or give one text two; copy the model again."
+        )
     # A blank is written as another character before symbols are looked for: those with a blank are never found.
     own = {
         i: each.text for i, each in enumerate(renamed) if each.kind == _USER_DEFINED and " " not in each.text
@@ -109,11 +115,15 @@ def _read_model(path: Path) -> Any:
     if path.stat().st_size > _LARGEST:
         raise UserError(f"{path} is larger than any tokenizer ({_LARGEST} bytes); give the model's own.")
     # The format's classes are made as the module is imported, and most models need none of it.
-    format_of_models = import_module("sentencepiece.sentencepiece_model_pb2")
+    try:
+        format_of_models = import_module("sentencepiece.sentencepiece_model_pb2")
+        damage = import_module("google.protobuf.message").DecodeError
+    except ImportError as error:
+        raise UserError(f"{path} is read with sentencepiece and protobuf; install both ({error}).") from None
     proto = format_of_models.ModelProto()
     try:
         proto.ParseFromString(path.read_bytes())
-    except (import_module("google.protobuf.message").DecodeError, ValueError) as error:
+    except (damage, ValueError) as error:
         raise UserError(f"{path} is no sentencepiece model ({error}); copy it again.") from None
     texts = [piece.piece for piece in proto.pieces]
     if not texts or len(set(texts)) != len(texts) or "" in texts:
