@@ -88,14 +88,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3_vl": _QWEN3_VL,
 }
 _QWEN_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
+_SYSTEM_TOKENS = 11  # of `system`, `You are a helpful assistant.` and what is around them
 _HALF = (0.5, 0.5, 0.5)
 
 
 def _turn(images: int) -> Turn:
-    """What the families' own chat template makes of a question."""
-    begin = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|>"
+    """The user's turn of the families' templates.
+
+    Before it stand as many tokens as a real tokenizer makes of the system's turn, which this one cuts into letters.
+    """
     between = ("<|vision_end|><|vision_start|>",) * (images - 1)
-    return Turn((begin, *between, "<|vision_end|>"), "<|im_end|>\n<|im_start|>assistant\n", strips=False)
+    system = "<|endoftext|>" * _SYSTEM_TOKENS
+    before = (f"{system}<|im_start|>user\n<|vision_start|>", *between, "<|vision_end|>")
+    return Turn(before, "<|im_end|>\n<|im_start|>assistant\n", strips=False)
 
 
 def _processor(config: Any, tokenizer: PreTrainedTokenizerBase) -> Sa2VAProcessor:

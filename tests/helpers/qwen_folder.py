@@ -1,7 +1,7 @@
 """Very small Sa2VAs of the Qwen-VL families with random weights, written as official folders.
 
-Image encoder and language model are transformers' own, with its names of tensors; an answer's tokens are wired, and
-its states still depend on image and question.
+Image encoder and language model are transformers' own, with its names of tensors; an answer's tokens are wired,
+and its states still depend on image and question.
 """
 
 import json
@@ -26,7 +26,11 @@ from refvessel.model.official_tensors import official_state_dict
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl")
 ANSWER = "Sure, [SEG].<|im_end|>"
-SENTENCES = ["Please segment the vessel in this image.", "Sure, it is [SEG].", "user assistant system helpful"]
+SENTENCES = [
+    "Please segment the vessel in this image.",
+    "Sure, it is [SEG].",
+    "user assistant system helpful",
+]
 TOKENS = (
     "<|im_end|>",
     "<|endoftext|>",
@@ -39,7 +43,9 @@ TOKENS = (
 # As Qwen's own templates do: a system's turn where there is none, and blanks of blocks that vanish.
 TEMPLATE = """{% set images = namespace(count=0) %}
 {% for message in messages %}
-    {% if loop.first and message.role != 'system' %}{{ '<|im_start|>system\\nYou are helpful.<|im_end|>\\n' }}{% endif %}
+    {% if loop.first and message.role != 'system' %}
+        {{- '<|im_start|>system\\nYou are helpful.<|im_end|>\\n' }}
+    {%- endif %}
     {{- '<|im_start|>' + message.role + '\\n' }}
     {%- for part in message.content %}
         {%- if part.type == 'image' or 'image' in part %}

@@ -105,9 +105,7 @@ def test_several_frames_are_the_images_of_one_prompt(model, processor):
     )
     logits = library.lm_head(out.last_hidden_state[0, given.shape[1] - 1 : -1])
     assert logits.argmax(-1).tolist() == answer.token_ids
-    torch.testing.assert_close(
-        model.language.logits(begun.states[0]), logits[:1], atol=STATES, rtol=0
-    )
+    torch.testing.assert_close(model.language.logits(begun.states[0]), logits[:1], atol=STATES, rtol=0)
 
 
 def test_the_command_line_segments_with_a_qwen_folder_as_the_plain_loop_does(

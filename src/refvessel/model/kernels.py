@@ -121,7 +121,7 @@ def window_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     Args:
         query: bfloat16 (windows, queries, channels), as many queries as tokens, or fewer.
         key: bfloat16 (windows, tokens, channels); tokens divides 64.
-        value: as `key`.
+        value: likewise.
         heads: number of heads that share the channels.
 
     Returns:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from refvessel.model import kernels
 from refvessel.model.image_tokens import Grid, ImageTokens, ImageView, tokens_of
 from refvessel.model.kernels import ALIGNED, fuse_gelu
 from refvessel.model.segments import PatchPlan, Segments, plan_patches
@@ -38,6 +39,7 @@ class PatchEncoder:
             self._window = config.window_size // config.patch_size // self._merge
             self._full_blocks = config.fullatt_block_indexes
         self._deepstack: Sequence[int] = getattr(config, "deepstack_visual_indexes", ())
+        self._run_block = run_block
         self._vision_model.patch_embed.proj = StillPatches(self._vision_model.patch_embed.proj)
         for block in self._vision_model.blocks:
             block.attn = SegmentAttention(block.attn)
@@ -56,7 +58,7 @@ class PatchEncoder:
                 align_feed_forward(block.mlp)
             elif self._vision_model.config.hidden_act == "gelu_pytorch_tanh":
                 fuse_gelu(block.mlp, "linear_fc1", "act_fn", approximate="tanh")
-            block.compile()
+        self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
         """The image tokens of each view."""
@@ -67,15 +69,19 @@ class PatchEncoder:
         if hasattr(self._vision_model, "pos_embed"):
             hidden = hidden + self._learned_positions(grids, hidden)
         hidden = self._in_places(hidden, plan.units)
+        left_out = torch.zeros(hidden.shape[-1], dtype=torch.float32, device=hidden.device)
         rotary = self._rotary(plan)
         deepstack = []
         for index, block in enumerate(self._vision_model.blocks):
             segments = plan.images if index in self._full_blocks else plan.windows
-            hidden = block(hidden, cu_seqlens=segments, position_embeddings=rotary)
+            if hasattr(block, "_hf_hook"):  # of a model spread over devices
+                hidden = block(hidden, cu_seqlens=segments, position_embeddings=rotary)
+            else:
+                hidden, left_out = self._run_block(block, hidden, left_out, segments, rotary)
             if index in self._deepstack:
                 merger = self._vision_model.deepstack_merger_list[self._deepstack.index(index)]
-                deepstack.append(_ordered(merger(hidden), plan))
-        tokens = _ordered(self._vision_model.merger(hidden), plan)
+                deepstack.append(_ordered(merger(_whole(hidden, left_out)), plan))
+        tokens = _ordered(self._vision_model.merger(_whole(hidden, left_out)), plan)
         counts = [tokens_of(view.layout) for view in views]
         parts = zip(*(each.split(counts) for each in (tokens, *deepstack)), strict=True)
         return [ImageTokens(mine, tuple(of_layers)) for mine, *of_layers in parts]
@@ -145,18 +151,26 @@ class SegmentAttention(nn.Module):
         cu_seqlens: Segments,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
-        """Mix each segment's patches.
+        """The library's interface.
 
         Args:
             hidden_states: (patches, channels).
             cu_seqlens: the segments; named as the blocks name what tells them.
             position_embeddings: cosine and sine, float32 (patches, 1, head size).
         """
-        query, key, value = self.qkv(hidden_states).unflatten(-1, (3, self._heads, -1)).unbind(1)
-        query, key = (_rotated(each, *position_embeddings) for each in (query, key))
-        sizes = [number for segment in cu_seqlens.sizes for number in segment]
-        mixed = attend_segments(query, key, value, sizes, cu_seqlens.order, cu_seqlens.back)
-        return self.proj(mixed)
+        return self.proj(self.mix(hidden_states, cu_seqlens, position_embeddings))
+
+    def mix(
+        self,
+        patches: torch.Tensor,
+        segments: Segments,
+        rotary: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """What attention mixes of patches, before its last projection: (patches, channels), likewise."""
+        query, key, value = self.qkv(patches).unflatten(-1, (3, self._heads, -1)).unbind(1)
+        query, key = (_rotated(each, *rotary) for each in (query, key))
+        sizes = [number for segment in segments.sizes for number in segment]
+        return attend_segments(query, key, value, sizes, segments.order, segments.back)
 
 
 @torch.library.custom_op("refvessel::attend_segments", mutates_args=())
@@ -187,15 +201,22 @@ def attend_segments(
     start = 0
     for size, count in zip(sizes[::2], sizes[1::2], strict=True):
         end = start + size * count
-        apart = [
-            each[start:end].unflatten(0, (count, size)).transpose(1, 2)  # (segments, heads, patches, size)
-            for each in (query, key, value)
-        ]
-        mixed = functional.scaled_dot_product_attention(*apart)
-        parts.append(mixed.transpose(1, 2).reshape(size * count, -1))
+        # (segments, patches, heads, size)
+        apart = [each[start:end].unflatten(0, (count, size)) for each in (query, key, value)]
+        parts.append(_attend(*apart).flatten(0, 1))
         start = end
-    together = torch.cat(parts)
+    together = torch.cat(parts) if len(parts) > 1 else parts[0]
     return together if back is None else together[back.to(together.device)]
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Segments of one size, (segments, patches, heads, size), mixed: (segments, patches, heads * size)."""
+    heads = query.shape[2]
+    flat = [each.flatten(2) for each in (query, key, value)]
+    if kernels.has_small_windows(flat[0], flat[1]):
+        return kernels.window_attention(*flat, heads)
+    mixed = functional.scaled_dot_product_attention(*(each.transpose(1, 2) for each in (query, key, value)))
+    return mixed.transpose(1, 2).flatten(2)
 
 
 @attend_segments.register_fake
@@ -208,6 +229,33 @@ def _(
     back: torch.Tensor | None,  # noqa: ARG001
 ) -> torch.Tensor:
     return query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
+
+
+def run_block(
+    block: Any,
+    patches: torch.Tensor,
+    left_out: torch.Tensor,
+    segments: Segments,
+    rotary: tuple[torch.Tensor, torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A block over patches, (patches, channels), which may be overwritten.
+
+    A matmul adds itself to the patches where they lie, which leaves no place for its bias: `left_out`, float32
+    (channels,), is what the patches lack, before and after.
+    """
+    mixed = block.attn.mix(block.norm1(_whole(patches, left_out)), segments, rotary)
+    patches = kernels.add_matmul(patches, mixed, block.attn.proj.weight)
+    left_out = left_out + block.attn.proj.bias
+    normed, mlp = block.norm2(_whole(patches, left_out)), block.mlp
+    if hasattr(mlp, "gate_proj"):
+        hidden, last = mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed), mlp.down_proj
+    else:
+        hidden, last = mlp.act_fn(mlp.linear_fc1(normed)), mlp.linear_fc2
+    return kernels.add_matmul(patches, hidden, last.weight), left_out + last.bias
+
+
+def _whole(patches: torch.Tensor, left_out: torch.Tensor) -> torch.Tensor:
+    return patches + left_out.to(patches.device, patches.dtype)
 
 
 def align_feed_forward(feed_forward: Any) -> None:

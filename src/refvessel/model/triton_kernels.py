@@ -20,7 +20,7 @@ def attend_windows(
     Args:
         query: (windows, queries, heads * size), in which windows and queries follow each other evenly.
         key: (windows, tokens, heads * size), likewise.
-        value: laid out as `key` is.
+        value: likewise.
         heads: number of heads.
         tile: tokens of a program, a multiple of a window's; they and their queries are powers of 2 from 16 on.
 
@@ -38,6 +38,7 @@ def attend_windows(
         windows,
         query.stride(1),
         key.stride(1),
+        value.stride(1),
         size**-0.5 * _LOG2_E,
         HEADS=heads,
         SIZE=size,
@@ -58,6 +59,7 @@ def _attend(
     windows,
     query_stride,
     key_stride,
+    value_stride,
     scale,
     HEADS: tl.constexpr,
     SIZE: tl.constexpr,
@@ -76,10 +78,10 @@ def _attend(
     asked = (first + row // TOKENS < windows)[:, None] & (channel[None, :] < SIZE)
     place = head * SIZE + channel[None, :]
     query_place = (first.to(tl.int64) * QUERIES + query_row)[:, None]
-    key_place = (first.to(tl.int64) * TOKENS + row)[:, None] * key_stride + place
+    key_row = (first.to(tl.int64) * TOKENS + row)[:, None]
     queries = tl.load(query + query_place * query_stride + place, mask=asking, other=0.0)
-    keys = tl.load(key + key_place, mask=asked, other=0.0)
-    values = tl.load(value + key_place, mask=asked, other=0.0)
+    keys = tl.load(key + key_row * key_stride + place, mask=asked, other=0.0)
+    values = tl.load(value + key_row * value_stride + place, mask=asked, other=0.0)
     scores = tl.dot(queries, tl.trans(keys)) * scale  # to the base 2
     together = (query_row // QUERIES)[:, None] == (row // TOKENS)[None, :]
     scores = tl.where(together, scores, float("-inf"))
