@@ -92,6 +92,17 @@ KINDS: dict[str, dict[str, LoraConfig]] = {
 }
 
 
+def test_lora_on_internvit_6b_is_merged_as_peft_merges_it(tmp_path):
+    kind = {"norm_type": "rms_norm", "qk_normalization": True, "qkv_bias": False}
+    writer = CaseWriter(tmp_path / "layers", QWEN2, vision=kind)
+    case = writer.train_lora({"vision_model": VISION})
+    report = case.convert(tmp_path / "out")
+    assert_is_expected(tmp_path / "out", case.expected)
+    norm = report["tensors"]["vision_model.encoder.layers.0.attn.q_norm.weight"]
+    assert (norm["source"], norm["shape"]) == ("base_mllm", [16])
+    Sa2VAModel.load(tmp_path / "out", dtype=torch.float32)
+
+
 @pytest.mark.parametrize("frozen_too", [False, True], ids=["trained only", "whole state"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_lora_is_merged_as_peft_merges_it(kind, frozen_too, tmp_path):

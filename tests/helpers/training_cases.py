@@ -149,10 +149,13 @@ class Case:
 class CaseWriter:
     """A base model, SAM2 and Sa2VA's own parts of random weights, and what training makes of them."""
 
-    def __init__(self, folder: Path, architecture: str, **language: Any):
+    def __init__(
+        self, folder: Path, architecture: str, vision: dict[str, Any] | None = None, **language: Any
+    ):
         torch.manual_seed(0)
         self.folder, self.architecture = folder, architecture
         self.config = base_config(architecture, **language)
+        self.config["vision_config"] |= vision or {}
         trained_config = self.config | {"model_type": "sa2va_chat", "template": "qwen_chat"}
         trained_config["llm_config"] = self.config["llm_config"] | {
             "vocab_size": BASE_TOKENS + len(SA2VA_TOKENS)
