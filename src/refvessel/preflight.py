@@ -70,7 +70,7 @@ def _problems_of_model(model: Model, where: str) -> Iterator[str]:
 
 def _problems_of_converted(model: Model, converted: Path) -> Iterator[str]:
     """Snakemake does not see that a file in a folder that it made was overwritten; a linked one is linked anew."""
-    if model.folder is None and (converted / CONVERSION).is_file():
+    if model.checkpoint is not None and (converted / CONVERSION).is_file():
         yield from _refusal(str(converted), lambda: require_as_converted(converted))
 
 

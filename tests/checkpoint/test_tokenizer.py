@@ -2,10 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer, Qwen2Tokenizer
+from sentencepiece import SentencePieceProcessor
+from sentencepiece_models import slow_ids, train_sentencepiece, write_sentencepiece
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from refvessel.checkpoint.tokenizer import extended_tokenizer
 from refvessel.errors import UserError
+from refvessel.model.isolation import tokenizer_alone
 
 TOKENS = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
 TEXT = "<|im_start|>user\nPlease segment vessel.<|im_end|>Sure, [SEG] and <p>it</p>."
@@ -139,3 +142,32 @@ def test_files_that_make_no_tokenizer_are_refused(names, base_copy):
         (base_copy / name).unlink()
     with pytest.raises(UserError, match="no whole tokenizer"):
         extended_tokenizer(base_copy, TOKENS)
+
+
+@pytest.mark.parametrize(
+    "kind", [{"model_type": "bpe", "vocab_size": 400, "byte_fallback": True}, {"vocab_size": 52}]
+)
+def test_a_sentencepiece_model_is_extended_and_kept(kind, tmp_path):
+    model = train_sentencepiece(**kind)
+    reference = SentencePieceProcessor(model_proto=model)
+    size = reference.get_piece_size()
+    base = write_sentencepiece(tmp_path / "base", model, **{"added_tokens.json": {"<img>": size}})
+    files, count = extended_tokenizer(base, TOKENS)
+    assert count == size + 1 + len(TOKENS)
+    assert files["tokenizer.model"] == model
+    assert json.loads(files["added_tokens.json"])["[SEG]"] == size + 1
+    folder = written(files, tmp_path / "extended")
+    added = {token: size + number for number, token in enumerate(["<img>", *TOKENS])}
+    text = "Please segment <p>the vessel</p> in <img>, it is [SEG]."
+    expected = slow_ids(reference, added, text)
+    for names in (
+        ["tokenizer.json"],
+        [],
+    ):  # the fast one of the conversion, and one made anew of the slow files
+        with tokenizer_alone(folder) as place:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(place)
+        assert tokenizer.encode(text, add_special_tokens=False) == expected
+        assert tokenizer.encode(text)[0] == reference.bos_id()
+        for name in names:
+            (folder / name).unlink()
+    assert extended_tokenizer(folder, TOKENS)[1] == count

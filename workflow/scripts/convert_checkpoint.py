@@ -11,7 +11,7 @@ from refvessel.workflow import logged
 settings = Model.model_validate(snakemake.params.settings)
 output = Path(snakemake.output[0])
 with logged(snakemake.log[0]):
-    if settings.folder is not None:
+    if settings.folder is not None and settings.checkpoint is None:
         report = link_checkpoint(folder=settings.folder, output=output)
     else:
         report = convert_checkpoint(output=output, settings=settings)

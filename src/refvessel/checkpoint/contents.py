@@ -1,22 +1,32 @@
 """What a checkpoint file or folder holds, whatever its kind, without loading its tensors."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from refvessel.checkpoint.layer_names import base_address, sam2_address, training_address
+from refvessel.checkpoint.adapter_config import ADAPTER_CONFIG, is_adapter_folder
+from refvessel.checkpoint.layer_names import (
+    Address,
+    Family,
+    adapter_address,
+    base_address,
+    family_of,
+    sam2_address,
+    training_address,
+)
 from refvessel.checkpoint.layers import read_training_file
 from refvessel.checkpoint.safetensors_file import read_safetensors
 from refvessel.checkpoint.tensors import LazyTensor
 from refvessel.checkpoint.text_table import module_pattern, text_table
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.checkpoint.training_config import LoraSettings, read_training_config
-from refvessel.checkpoint.weights_folder import read_weights
+from refvessel.checkpoint.weights_folder import ADAPTER_WEIGHTS, read_weights
 from refvessel.checkpoint.zero_folder import is_zero_folder
 from refvessel.errors import UserError
+from refvessel.files import read_json
 
 _SCALARS = (str, int, float, bool)
 
@@ -37,20 +47,26 @@ class Contents:
 
 
 def read_contents(path: Path) -> Contents:
-    """Read a Hugging Face folder, a ZeRO folder, a safetensors file or a .pt, .pth or .bin file.
+    """Read a Hugging Face, peft or ZeRO folder, a safetensors file or a .pt, .pth or .bin file.
 
     Raises UserError where it is none of these, or holds no tensors by name.
     """
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path} does not exist; check the path.")
+    if path.is_dir() and is_adapter_folder(path):
+        stated = read_json(path / ADAPTER_CONFIG)
+        beside = _without(stated, "auto_mapping") if isinstance(stated, dict) else {}
+        factors = read_weights(path, ADAPTER_WEIGHTS)[1]
+        return _contents("adapter of peft", factors, adapter_address, beside=beside)
     if path.is_dir() and not is_zero_folder(path):
         return _contents("Hugging Face folder", read_weights(path)[1], base_address)
     if path.suffix == ".safetensors":
         return _contents("safetensors file", read_safetensors(path), base_address)
     content = {} if path.is_dir() else read_torch_file(path)
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        return _contents("SAM2 checkpoint", content["model"], sam2_address, beside=_without(content, "model"))
+        beside = _without(content, "model")
+        return _contents("SAM2 checkpoint", content["model"], _of_any_family(sam2_address), beside=beside)
     _, tensors, text = read_training_file(path)
     kind = "DeepSpeed ZeRO folder" if path.is_dir() else "training checkpoint"
     beside = _without(content, "state_dict") if "state_dict" in content else {}
@@ -84,18 +100,22 @@ def describe(path: Path) -> str:
 def _contents(
     kind: str,
     stored: Mapping[Any, Any],
-    address_of: Any,
+    address_of: Callable[[str, Family], Address],
     text: str | None = None,
     beside: Mapping[str, Any] | None = None,
 ) -> Contents:
     tensors = {
         name: each for name, each in stored.items() if isinstance(name, str) and isinstance(each, LazyTensor)
     }
-    official = {}
+    family, official = family_of(tensors), {}
     for name in tensors:
-        address = address_of(name)
+        address = address_of(name, family)
         official[name] = address.tensor if address.part == "value" else f"{address.tensor} ({address.part})"
     return Contents(kind, tensors, official, text, beside or {})
+
+
+def _of_any_family(address_of: Callable[[str], Address]) -> Callable[[str, Family], Address]:
+    return lambda name, _: address_of(name)
 
 
 def _without(content: Mapping[str, Any], key: str) -> dict[str, Any]:

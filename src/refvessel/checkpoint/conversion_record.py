@@ -50,7 +50,7 @@ def conversion_record(
         "inputs": list(inputs),
         "layers": {
             layer.name: {
-                "tensors": len(layer.tensors),
+                "tensors": len(set(layer.names.values())),
                 "superseded": superseded(layer, sources),
                 "left_out": sorted(layer.left_out),
             }
@@ -132,8 +132,23 @@ def _training(config: TrainingConfig) -> dict[str, Any]:
         "special_tokens": list(config.special_tokens),
         "llm_lora": lora(config.llm_lora),
         "visual_encoder_lora": lora(config.visual_encoder_lora),
+        **_adapter(config),
         "loaded": [{"layer": each.role.value, "key": each.key, "name": each.name} for each in config.loaded],
         "without_pretrained": config.without_pretrained,
+    }
+
+
+def _adapter(config: TrainingConfig) -> dict[str, Any]:
+    """What an adapter states, where one was merged; the ranks and alphas are those of its modules."""
+    if config.adapter is None:
+        return {}
+    used = config.of_modules.values()
+    return {
+        "adapter": {
+            "ranks": sorted({settings.rank for settings in used}),
+            "alphas": sorted({settings.alpha for settings in used}),
+            "rank_stabilised": config.adapter.rank_stabilised,
+        }
     }
 
 

@@ -9,23 +9,32 @@ from typing import Any
 import torch
 
 from refvessel.artifacts import CONVERSION
+from refvessel.checkpoint.adapter_config import is_adapter_folder
 from refvessel.checkpoint.conversion_record import conversion_record
 from refvessel.checkpoint.finite import check_finite
 from refvessel.checkpoint.gaps import check_gaps
 from refvessel.checkpoint.generation import GENERATION, generation_config, generation_files
-from refvessel.checkpoint.layer_names import Address, Part
+from refvessel.checkpoint.layer_names import Family, Part
 from refvessel.checkpoint.layers import (
-    BASE_LAYERS,
     Layer,
+    read_adapter_layer,
     read_base_layer,
+    read_official_layer,
     read_pretrained_layer,
     read_sam2_layer,
     read_trained_layer,
 )
 from refvessel.checkpoint.lineage import check_lineage
 from refvessel.checkpoint.merge import Merge
-from refvessel.checkpoint.model_config import model_shapes, official_config, read_base_config
+from refvessel.checkpoint.model_config import (
+    family_of_config,
+    model_shapes,
+    official_config,
+    read_base_config,
+)
 from refvessel.checkpoint.output import check_output, json_bytes
+from refvessel.checkpoint.output_layer import with_output_layer
+from refvessel.checkpoint.processor import processor_files
 from refvessel.checkpoint.shards import (
     INDEX_NAME,
     cancelled_on_error,
@@ -36,12 +45,17 @@ from refvessel.checkpoint.shards import (
 )
 from refvessel.checkpoint.stack import stack
 from refvessel.checkpoint.tokenizer import extended_tokenizer, tokenizer_files
-from refvessel.checkpoint.training_config import TrainingConfig
+from refvessel.checkpoint.training_config import (
+    LORA_PREFIXES,
+    SA2VA_TOKENS,
+    TrainingConfig,
+    stated_config,
+)
 from refvessel.checkpoint.trunks import grounding_encoder_config
-from refvessel.checkpoint.vocabulary import without_padding
+from refvessel.checkpoint.vocabulary import vocabulary_rows, without_padding
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, require_free_space, write_json
-from refvessel.model.naming import FLOAT32_TENSORS, SAM2_PREFIX, embedding_name, head_name
+from refvessel.model.naming import FLOAT32_TENSORS, SAM2_PREFIX
 from refvessel.provenance import file_record
 from refvessel.settings.model_section import Model
 
@@ -61,7 +75,8 @@ def convert_checkpoint(
         output: folder to write; an earlier conversion there is replaced once the new one is whole.
         settings: the layers: `base_mllm` (weights as safetensors or .bin, `config.json` and tokenizer), `sam2`
             (`{"model": {...}}`, None where a later layer holds all of SAM2), `pretrained` and `checkpoint` in
-            training names. LoRA is merged in float32 whatever the `dtype`, and SAM2's position frequencies stay
+            training names, the latter or a folder that peft saved; or an official `folder` and what was trained
+            on it. LoRA is merged in float32 whatever the `dtype`, and SAM2's position frequencies stay
             float32 (`FLOAT32_TENSORS`). For `overrides` see `read_training_config`; a contradiction is among the
             report's warnings.
 
@@ -74,28 +89,29 @@ def convert_checkpoint(
             that training loaded is not given or one given is not whole, where a number is not finite, or where
             the disk has no room for it.
     """
-    base_mllm, checkpoint, dtype, output = (
-        settings.base_mllm,
+    base, checkpoint, dtype, output = (
+        settings.folder or settings.base_mllm,
         settings.checkpoint,
         settings.dtype,
         Path(output),
     )
-    if base_mllm is None or checkpoint is None:
+    if base is None or checkpoint is None:
         raise UserError(f"The model is the folder {settings.folder}, which is used as it is; link it.")
-    layers, training = _read_layers(base_mllm, checkpoint, settings)
-    tokenizer, token_count = extended_tokenizer(base_mllm, training.special_tokens)
-    layers, warnings = without_padding(layers, token_count)
-    base_config = read_base_config(base_mllm)
-    layers, tied = _tied(layers, base_config["llm_config"])
+    base_config = read_base_config(base, official=settings.folder is not None)
+    layers, training = _read_layers(base, checkpoint, settings, base_config)
+    tokenizer, token_count = extended_tokenizer(base, training.special_tokens)
+    rows = vocabulary_rows(layers, token_count)
+    layers, warnings = without_padding(layers, rows)
+    layers, tied = with_output_layer(layers, base_config)
     config = official_config(
         base_config,
         template=training.template,
-        vocab_size=token_count,
+        vocab_size=rows,
         grounding_encoder=base_config.get("grounding_encoder_config") or _trunk(layers),
         tied=tied,
         dtype=dtype,
     )
-    shapes = model_shapes(config, f"{checkpoint} on {base_mllm}")
+    shapes = model_shapes(config, f"{checkpoint} on {base}")
     warnings += check_lineage(layers, shapes)
     sources = stack(layers, shapes)
     warnings += check_gaps(layers, shapes)
@@ -104,11 +120,12 @@ def convert_checkpoint(
         for name, source in sources.items()
     }
     shards = plan_shards({name: merge.layout for name, merge in merges.items()})
-    index = {INDEX_NAME: json_bytes(shards_index(shards), base_mllm)} if len(shards) > 1 else {}
-    files = tokenizer | {"config.json": json_bytes(config, base_mllm / "config.json")}
-    beside = {GENERATION: generation_config(base_mllm, training.template, tokenizer)}
+    index = {INDEX_NAME: json_bytes(shards_index(shards), base)} if len(shards) > 1 else {}
+    files = tokenizer | {"config.json": json_bytes(config, base / "config.json")}
+    files |= {path.name: path.read_bytes() for path in processor_files(base, family_of_config(base_config))}
+    beside = {GENERATION: generation_config(base, training.template, tokenizer)}
     texts = sum(map(len, (files | index | beside).values())) + _RECORD_BYTES_PER_TENSOR * len(merges)
-    inputs = _inputs(base_mllm, layers)
+    inputs = _inputs(base, layers, family_of_config(base_config))
     check_output(output, [path for _, path in inputs])
     require_free_space(output, shards_bytes(shards) + texts)
 
@@ -136,15 +153,24 @@ def convert_checkpoint(
     return record
 
 
-def _read_layers(base_mllm: Path, checkpoint: Path, settings: Model) -> tuple[list[Layer], TrainingConfig]:
+def _read_layers(
+    base: Path, checkpoint: Path, settings: Model, base_config: Mapping[str, Any]
+) -> tuple[list[Layer], TrainingConfig]:
     """All layers, the earliest first, and the training config of the last."""
-    leave_out = settings.leave_out
-    layers = [read_base_layer(base_mllm, leave_out)]
+    leave_out, family = settings.leave_out, family_of_config(base_config)
+    if settings.folder is not None:
+        layers = [read_official_layer(base, leave_out)]
+    else:
+        layers = [read_base_layer(base, leave_out, family)]
     if settings.sam2 is not None:
         layers.append(read_sam2_layer(settings.sam2, leave_out))
     if settings.pretrained is not None:
-        layers.append(read_pretrained_layer(settings.pretrained, leave_out))
-    trained, training = read_trained_layer(checkpoint, leave_out, settings.overrides)
+        layers.append(read_pretrained_layer(settings.pretrained, leave_out, family))
+    if is_adapter_folder(checkpoint):
+        config = _config_of_adapted(settings, base_config, layers[-1].config, f"{checkpoint} is an adapter")
+        trained, training = read_adapter_layer(checkpoint, leave_out, config, family)
+    else:
+        trained, training = read_trained_layer(checkpoint, leave_out, settings.overrides, family)
     layers.append(trained)
     left_out = [name for layer in layers for name in layer.left_out]
     for pattern in leave_out:
@@ -153,23 +179,21 @@ def _read_layers(base_mllm: Path, checkpoint: Path, settings: Model) -> tuple[li
     return layers, training
 
 
-def _tied(layers: Sequence[Layer], language_model: Mapping[str, Any]) -> tuple[list[Layer], bool]:
-    """The layers, and whether the result's output layer is that of its embeddings.
-
-    It is where the base says so and training left no output layer; a copy that the base holds is then left out.
-    """
-    architecture = (language_model.get("architectures") or [""])[0]
-    head, embedding = Address(head_name(architecture)), Address(embedding_name(architecture))
-    trained = [layer for layer in layers if layer.name not in BASE_LAYERS]
-    if not language_model.get("tie_word_embeddings") or any(head in layer.tensors for layer in trained):
-        return list(layers), False
-    for layer in trained:
-        if "modules_to_save" in layer.names.get(embedding, ""):
-            raise UserError(
-                f"{layer.source} holds {layer.names[embedding]}, which the tied output layer did not share, "
-                f"and no {head.tensor}; save both modules in training."
-            )
-    return [layer.without(head) if head in layer.tensors else layer for layer in layers], True
+def _config_of_adapted(
+    settings: Model, base_config: Mapping[str, Any], pretrained: TrainingConfig | None, where: str
+) -> TrainingConfig:
+    """Template and tokens of the Sa2VA that an adapter adapts, which itself states neither."""
+    given = settings.overrides.given()
+    for key in LORA_PREFIXES:
+        if key in given:
+            raise UserError(f"{where}, which states its own LoRA; remove {key} from the overrides.")
+    if settings.folder is not None:
+        template = given.get("template", base_config.get("template"))
+    else:
+        template = given.get("template", pretrained.template if pretrained else None)
+    tokens = pretrained.special_tokens if pretrained else SA2VA_TOKENS
+    stated = {"template": template, "special_tokens": given.get("special_tokens", tokens)}
+    return stated_config(stated, where, without_pretrained="pretrained_pth" in given)
 
 
 def _trunk(layers: Sequence[Layer]) -> dict[str, Any] | None:
@@ -185,9 +209,14 @@ def _trunk(layers: Sequence[Layer]) -> dict[str, Any] | None:
     return grounding_encoder_config(shapes, str(source))
 
 
-def _inputs(base_mllm: Path, layers: Sequence[Layer]) -> list[tuple[str, Path]]:
+def _inputs(base: Path, layers: Sequence[Layer], family: Family) -> list[tuple[str, Path]]:
     """Every file that the result depends on, with its layer."""
-    texts = [base_mllm / "config.json", *tokenizer_files(base_mllm), *generation_files(base_mllm)]
-    return [("base_mllm", path) for path in texts] + [
+    texts = [
+        base / "config.json",
+        *tokenizer_files(base),
+        *processor_files(base, family),
+        *generation_files(base),
+    ]
+    return [(layers[0].name, path) for path in texts] + [
         (layer.name, path) for layer in layers for path in layer.files
     ]

@@ -2,9 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from refvessel.checkpoint.layer_names import Part
+from refvessel.checkpoint.layer_names import QWEN_VISION, Part
 from refvessel.checkpoint.layers import BASE_LAYERS, Layer
 from refvessel.checkpoint.lora_targets import LoraTargets
 from refvessel.checkpoint.text_table import module_pattern
@@ -13,6 +13,7 @@ from refvessel.errors import UserError
 
 # The outermost of a network's equal layers that a tensor lies in; other numbered modules differ from each other.
 _BLOCK = re.compile(r"(.*?\.(?:layers|blocks)\.)(\d+)\.")
+_ANY_LORA = [(prefixes, None) for prefixes in LORA_PREFIXES.values()]  # of a layer without a training config
 
 
 def check_gaps(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
@@ -40,16 +41,22 @@ def check_gaps(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -
 def _missing_factors(layer: Layer, names: Iterable[str]) -> Iterator[str]:
     updated = {address.tensor for address in layer.tensors if address.part.is_lora}
     kinds = set(map(module_pattern, updated))
+    adapted = {(_network(name), _module(name)) for name in updated}
     whole = {address.tensor for address in layer.tensors if address.part is Part.VALUE}
-    for part, prefix in LORA_PREFIXES.items():
-        settings = getattr(layer.config, part, None)
+    for prefixes, settings in layer.config.loras if layer.config else _ANY_LORA:
         targets = settings.targets if settings else LoraTargets()
         missing = sorted(
             name
             for name in names
-            if name.startswith(prefix) and name not in updated
+            if name.startswith(prefixes) and name not in updated
             if (module_pattern(name) in kinds and not targets.leave_out(name))
-            or (updated and name.endswith(".weight") and targets.name(name) and name not in whole)
+            or (
+                updated
+                and name.endswith(".weight")
+                and targets.name(name)
+                and name not in whole
+                and not _is_of_another_network(name, adapted)
+            )
         )
         if missing and targets.is_expression:
             yield (
@@ -61,6 +68,23 @@ def _missing_factors(layer: Layer, names: Iterable[str]) -> Iterator[str]:
                 f"{layer.source} holds no LoRA factors of {_listed(missing)}, though its other layers have them "
                 "and its training config leaves none out; the file is not whole: copy or save it again."
             )
+
+
+def _is_of_another_network(name: str, adapted: Collection[tuple[str, str]]) -> bool:
+    """True where a module of this name is adapted, and nothing in the network that this one lies in.
+
+    A Qwen-VL's vision encoder and SAM2 have modules that are called like those of a language model.
+    """
+    networks = {network for network, module in adapted if module == _module(name)}
+    return bool(networks) and all(network != _network(name) for network, _ in adapted)
+
+
+def _network(name: str) -> str:
+    return QWEN_VISION if name.startswith(QWEN_VISION) else name.partition(".")[0]
+
+
+def _module(name: str) -> str:
+    return name.split(".")[-2]
 
 
 def _missing_values(layer: Layer, names: Iterable[str]) -> Iterator[str]:

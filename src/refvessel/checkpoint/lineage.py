@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from refvessel.checkpoint.layer_names import Address
-from refvessel.checkpoint.layers import Layer
+from refvessel.checkpoint.layers import OFFICIAL, Layer
 from refvessel.checkpoint.stated_files import Role, StatedFile
 from refvessel.checkpoint.trunks import trunk_name
 from refvessel.errors import UserError
 
 # What names of InternVL's releases state that is not a matter of taste: version, size, and the kind of training.
-_BASE = re.compile(r"intern[\W_]*vl", re.IGNORECASE)
+_BASE = re.compile(r"intern[\W_]*vl|qwen[\W_]*[\d._]*[\W_]*vl|sa2va", re.IGNORECASE)
 _RELEASE = re.compile(
-    r"intern[\W_]*vl[\W_]*(\d+(?:[._]\d+)?)|(?<![a-z0-9.])(\d+)b(?![a-z0-9])|"
+    r"(?:intern[\W_]*vl|qwen)[\W_]*(\d+(?:[._]\d+)?)|(?<![a-z0-9.])(\d+)b(?![a-z0-9])|"
     r"(?<![a-z])(instruct|pretrained|mpo|awq|flash|chat|plus)(?![a-z])",
     re.IGNORECASE,
 )
@@ -44,6 +44,14 @@ def check_lineage(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
             continue
         loaded = [each for each in layer.config.loaded if each.name]
         stated = {role: [each for each in loaded if each.role is role] for role in Role}
+        if official := given.get(OFFICIAL):
+            warnings += [
+                f"{_named(layer, each)}; make sure that the folder given ({_name(official)}) is of it."
+                for each in stated[Role.PRETRAINED]
+                if not each.resumed and not layer.config.without_pretrained
+            ]
+            warnings += _base(layer, stated[Role.BASE], official.source)
+            continue
         pretrained = given.get(Role.PRETRAINED) if layer.name != Role.PRETRAINED else None
         left_out = layer.config.without_pretrained
         warnings += _pretrained(layer, stated[Role.PRETRAINED], pretrained, shapes, left_out=left_out)

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from refvessel.checkpoint.model_config import model_shapes
+from refvessel.checkpoint.model_config import OFFICIAL_MODEL_TYPE, family_of_config, model_shapes
+from refvessel.checkpoint.processor import processor_files
 from refvessel.checkpoint.tensors import StoredTensor
 from refvessel.checkpoint.tokenizer import extended_tokenizer, tokenizer_files
 from refvessel.checkpoint.training_config import SA2VA_TOKENS
 from refvessel.checkpoint.weights_folder import read_weights
 from refvessel.errors import UserError
 from refvessel.files import read_json
-
-_MODEL_TYPE = "sa2va_chat"
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ def read_official_folder(folder: Path) -> OfficialFolder:
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("model_type") != _MODEL_TYPE:
+    if not isinstance(config, dict) or config.get("model_type") != OFFICIAL_MODEL_TYPE:
         raise UserError(
-            f"{folder}/config.json: model_type is not {_MODEL_TYPE}; give a Sa2VA Hugging Face folder."
+            f"{folder}/config.json: model_type is not {OFFICIAL_MODEL_TYPE}; give a Sa2VA Hugging Face folder."
         )
     weight_files, tensors = read_weights(folder)
     if any(path.suffix == ".bin" for path in weight_files):
@@ -52,7 +51,12 @@ def read_official_folder(folder: Path) -> OfficialFolder:
     from refvessel.model.processing import Sa2VAProcessor
 
     Sa2VAProcessor.from_pretrained(folder)
-    return OfficialFolder((folder / "config.json", *tokenizer_files(folder)), weight_files, tensors)
+    texts = (
+        folder / "config.json",
+        *tokenizer_files(folder),
+        *processor_files(folder, family_of_config(config)),
+    )
+    return OfficialFolder(texts, weight_files, tensors)
 
 
 def _check_tensors(

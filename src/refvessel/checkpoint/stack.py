@@ -80,11 +80,12 @@ def stack(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]) -> dic
 
 def superseded(layer: Layer, sources: Mapping[str, Source]) -> list[str]:
     """Names, as the layer's files have them, of its tensors that the result holds nothing of."""
-    return sorted(
+    entered = {
         name
         for address, name in layer.names.items()
-        if (layer.name, address) not in sources[address.tensor].entered
-    )
+        if (layer.name, address) in sources[address.tensor].entered
+    }
+    return sorted(set(layer.names.values()) - entered)
 
 
 def _check_values(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -16,8 +16,9 @@ from refvessel.checkpoint.stated_files import StatedFile, Unknown, stated_files
 from refvessel.errors import UserError
 from refvessel.settings.model_section import Overrides
 
-# The LoRA settings of a training config, and where the names of the tensors begin that they are about.
-LORA_PREFIXES = {"llm_lora": "language_model.", "visual_encoder_lora": "vision_model."}
+# The LoRA settings of a training config, and where the names of the tensors begin that they are about; of a
+# Qwen-VL, training adapts the model as a whole.
+LORA_PREFIXES = {"llm_lora": ("language_model.", "model."), "visual_encoder_lora": ("vision_model.",)}
 SA2VA_TOKENS = ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")
 
 _AT_THE_TOP = ("template", "special_tokens")
@@ -46,7 +47,9 @@ class TrainingConfig:
     """What the conversion needs of a training configuration.
 
     `loaded` are the files that training says it loaded; `without_pretrained` says that the pretrained ones among
-    them are left out on purpose; `contradictions` are sentences about what was stated and is overridden.
+    them are left out on purpose; `contradictions` are sentences about what was stated and is overridden. Of an
+    adapter that peft saved, `adapter` are the settings of its one update, and `of_modules` those of tensors, by
+    official name, that have settings of their own.
     """
 
     template: str
@@ -56,9 +59,20 @@ class TrainingConfig:
     loaded: tuple[StatedFile, ...] = ()
     without_pretrained: bool = False
     contradictions: tuple[str, ...] = ()
+    adapter: LoraSettings | None = None
+    of_modules: Mapping[str, LoraSettings] = field(default_factory=dict)
+
+    @property
+    def loras(self) -> list[tuple[tuple[str, ...], LoraSettings | None]]:
+        """All low-rank updates: where the names of the tensors begin that they are about, and their settings."""
+        if self.adapter:
+            return [(("",), self.adapter)]
+        return [(prefixes, getattr(self, part)) for part, prefixes in LORA_PREFIXES.items()]
 
     def lora_of(self, tensor: str) -> LoraSettings | None:
         """The settings of the low-rank update of a tensor, by its official name."""
+        if self.adapter:
+            return self.of_modules.get(tensor, self.adapter)
         vision = LORA_PREFIXES["visual_encoder_lora"]
         return self.visual_encoder_lora if tensor.startswith(vision) else self.llm_lora
 
@@ -87,6 +101,17 @@ def read_training_config(text: str | None, source: str, overrides: Overrides | N
         loaded=tuple(stated_files(settings, source)),
         without_pretrained="pretrained_pth" in given,
         contradictions=tuple(_contradictions(stated, given, source)),
+    )
+
+
+def stated_config(
+    stated: Mapping[str, Any], where: str, *, without_pretrained: bool = False
+) -> TrainingConfig:
+    """The config of a training whose `template` and `special_tokens` are known, and nothing else."""
+    return TrainingConfig(
+        _template(stated["template"], where),
+        _special_tokens(stated["special_tokens"], where),
+        without_pretrained=without_pretrained,
     )
 
 
@@ -139,6 +164,14 @@ def _lora(settings: Any, where: str) -> LoraSettings | None:
     for key in _UNSUPPORTED_LORA:
         if settings.get(key):
             raise UserError(f"{where} {key}, which is not supported; merge that LoRA with peft first.")
+    return lora_settings(settings, where)
+
+
+def lora_settings(settings: Mapping[str, Any], where: str) -> LoraSettings:
+    """Rank, alpha and scaling among the arguments of peft's `LoraConfig`.
+
+    Raises UserError, beginning with `where`, for one that is missing or no such number.
+    """
     rank: Any = settings.get("r")
     alpha: Any = settings.get("lora_alpha")
     stabilised = settings.get("use_rslora", False)

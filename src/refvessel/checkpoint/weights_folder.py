@@ -11,31 +11,33 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 
 
-def read_weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, StoredTensor]]:
+def read_weights(
+    folder: Path, readers: "Mapping[str, Reader] | None" = None
+) -> tuple[tuple[Path, ...], dict[str, StoredTensor]]:
     """The files that hold a folder's weights, its index included, and the tensors by name, none of them read yet.
 
+    `readers` are the names of the files that are looked for, and how they are read: a model's unless others are
+    given.
     Raises UserError where the folder has no weights, two sets of weights, or an index that its shards contradict.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder of a Hugging Face model.")
+    folder, readers = require_model_folder(folder), readers or MODEL_WEIGHTS
     names = [
-        name for name in (*_READERS, *(f"{name}.index.json" for name in _READERS)) if (folder / name).exists()
+        name for name in (*readers, *(f"{name}.index.json" for name in readers)) if (folder / name).exists()
     ]
     # Many folders hold the same weights in both formats: safetensors are then those that are used.
-    names = [name for name in names if name.startswith("model.")] or names
+    names = [name for name in names if ".safetensors" in name] or names
     if not names:
         raise UserError(
-            f"{folder} has none of {', '.join(_READERS)} and no index of shards; copy the model's weights again."
+            f"{folder} has none of {', '.join(readers)} and no index of shards; copy the model's weights again."
         )
     if len(names) > 1:
         raise UserError(
             f"{folder} has both {names[0]} and {names[1]}; remove the one that is not the model's."
         )
     path = folder / names[0]
-    if path.name in _READERS:
-        return (path,), _READERS[path.name](path)
-    read = _READERS[path.name.removesuffix(".index.json")]
+    if path.name in readers:
+        return (path,), readers[path.name](path)
+    read = readers[path.name.removesuffix(".index.json")]
     expected = _shards(path)
     files = [path]
     tensors: dict[str, Any] = {}
@@ -48,6 +50,13 @@ def read_weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, StoredTensor
     return tuple(files), tensors
 
 
+def require_model_folder(folder: Path) -> Path:
+    """The folder; raises UserError where it is none."""
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder} is not a folder; give the folder of a Hugging Face model.")
+    return Path(folder)
+
+
 def _read_torch_weights(path: Path) -> dict[str, StoredTensor]:
     content = read_torch_file(path)
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
@@ -55,9 +64,14 @@ def _read_torch_weights(path: Path) -> dict[str, StoredTensor]:
     return content
 
 
-_READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+Reader = Callable[[Path], dict[str, Any]]
+MODEL_WEIGHTS: Mapping[str, Reader] = {
     "model.safetensors": read_safetensors,
     "pytorch_model.bin": _read_torch_weights,
+}
+ADAPTER_WEIGHTS: Mapping[str, Reader] = {
+    "adapter_model.safetensors": read_safetensors,
+    "adapter_model.bin": _read_torch_weights,
 }
 
 

@@ -24,7 +24,7 @@ def convert_checkpoint(
     from refvessel.checkpoint.convert import convert_checkpoint
     from refvessel.checkpoint.link import link_checkpoint
 
-    if settings.folder is not None:
+    if settings.folder is not None and settings.checkpoint is None:
         report = link_checkpoint(folder=settings.folder, output=output)
     else:
         report = convert_checkpoint(output=output, settings=settings)
@@ -45,7 +45,7 @@ def link_checkpoint(
 
 @app.command("compare-checkpoints")
 def compare_checkpoints(
-    a: Annotated[Path, typer.Argument(help="Hugging Face folder, ZeRO folder, .pth, .pt or .safetensors.")],
+    a: Annotated[Path, typer.Argument(help="Hugging Face, peft or ZeRO folder, .pth, .pt or .safetensors.")],
     b: Annotated[Path, typer.Argument(help="Another.")],
 ) -> None:
     """Tell which tensors differ between two checkpoints, and by how much."""
@@ -57,7 +57,7 @@ def compare_checkpoints(
 @app.command()
 def inspect(
     file: Annotated[
-        Path, typer.Argument(help="Hugging Face folder, ZeRO folder, .pth, .pt or .safetensors.")
+        Path, typer.Argument(help="Hugging Face, peft or ZeRO folder, .pth, .pt or .safetensors.")
     ],
 ) -> None:
     """Tell what a checkpoint holds without loading its tensors."""

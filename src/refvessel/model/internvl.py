@@ -8,18 +8,19 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, InternVLVisionModel
+from transformers import AutoModelForCausalLM
 from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector
 
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.image_tokens import ImageTokens, ImageView
+from refvessel.model.internvit import internvit
 from refvessel.model.kernels import PatchMatmul, fuse_gelu
 
 
 def modules_of(config: Sa2VAConfig) -> dict[str, nn.Module]:
     """The family's modules, by their names in the model; without weights that mean anything."""
     return {
-        "vision_model": InternVLVisionModel(config.vision_config),
+        "vision_model": internvit(config.vision_config),
         "multi_modal_projector": InternVLMultiModalProjector(config.projector_config()),
         "language_model": AutoModelForCausalLM.from_config(config.llm_config),
     }

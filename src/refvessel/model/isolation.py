@@ -13,10 +13,11 @@ from typing import Any
 
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.model.sentencepiece_tokenizer import FAST, fast_tokenizer, needs_conversion
 
 _WEIGHTS = ("*.safetensors",)
 _INDEX = "model.safetensors.index.json"
-_TOKENIZER = ("tokenizer.json", "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
+_TOKENIZER = (FAST, "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
 TOKENIZER_SETTINGS = "tokenizer_config.json"
 # What the Qwen-VL families say of their inputs beside; of these files too, only what is known is read.
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
@@ -45,6 +46,7 @@ def weights_alone(folder: Path) -> tempfile.TemporaryDirectory[str]:
 def tokenizer_alone(folder: Path) -> Iterator[Path]:
     """A folder of links to the tokenizer files of `folder`, its settings reduced to those that are known.
 
+    In place of a sentencepiece model, there is the fast tokenizer that gives the same ids.
     Raises UserError where the settings are missing or are not a JSON object.
     """
     settings: Any = read_json(Path(folder) / TOKENIZER_SETTINGS)
@@ -58,6 +60,8 @@ def tokenizer_alone(folder: Path) -> Iterator[Path]:
         )
     with tempfile.TemporaryDirectory(prefix="refvessel-") as temporary:
         place = Path(temporary)
+        if needs_conversion(folder):
+            (place / FAST).write_text(fast_tokenizer(folder), "utf-8")
         _link(folder, place, _TOKENIZER)
         (place / TOKENIZER_SETTINGS).write_text(json.dumps(known), "utf-8")
         yield place

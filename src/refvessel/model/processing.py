@@ -20,6 +20,7 @@ from refvessel.model.normalisation import channels_first
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
 from refvessel.model.qwen_inputs import read_inputs
+from refvessel.model.sentencepiece_tokenizer import has_tokenizer
 from refvessel.prompts import IMAGE_PLACEHOLDER
 
 _SEG_TOKEN = "[SEG]"
@@ -103,10 +104,10 @@ class Sa2VAProcessor:
         config = read_config(folder)
         architecture = config.architecture
         kind = Qwen2Tokenizer if architecture.startswith("Qwen") else PreTrainedTokenizerFast
-        if kind is PreTrainedTokenizerFast and not (Path(folder) / "tokenizer.json").is_file():
+        if kind is PreTrainedTokenizerFast and not has_tokenizer(folder):
             raise UserError(
-                f"{folder} has no tokenizer.json, which the tokenizer of {architecture} is read from; save the "
-                "base model's tokenizer with transformers as a fast one."
+                f"{folder} has no tokenizer.json and no tokenizer.model, which the tokenizer of {architecture} is "
+                "read from; copy the model again."
             )
         with tokenizer_alone(folder) as place:
             try:

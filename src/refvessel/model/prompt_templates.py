@@ -28,7 +28,8 @@ TEMPLATES = {
 
 
 def find_template(name: str) -> Template:
-    """The template of that name; raises UserError for an unknown one."""
-    if not isinstance(name, str) or name not in TEMPLATES:
+    """The template of that name, in which a hyphen is an underscore; raises UserError for an unknown one."""
+    known = name.replace("-", "_") if isinstance(name, str) else None
+    if known not in TEMPLATES:
         raise UserError(f"config.json: template {name!r} is unknown; known are {', '.join(TEMPLATES)}.")
-    return TEMPLATES[name]
+    return TEMPLATES[known]

@@ -9,6 +9,9 @@ from refvessel.settings.section import Location, Number, Section, Stated, settin
 _Texts = Annotated[tuple[str, ...], Strict(False)]
 
 
+_USED = {True: "which is used as it is", False: "which is the pretrained model"}
+
+
 class Lora(Stated):
     """A low-rank update."""
 
@@ -38,18 +41,24 @@ class Overrides(Stated):
 
 
 class Model(Section):
-    """A model: either `folder`, or `base_mllm` and `checkpoint` with what lies between."""
+    """A model: `folder`, perhaps with a `checkpoint`, or `base_mllm` and `checkpoint` with what lies between."""
 
     folder: Location | None = setting(
-        None, "Official Hugging Face folder, checked and linked, not copied; excludes the layers."
+        None,
+        "Official Sa2VA Hugging Face folder; alone, it is checked and linked, not copied; with a checkpoint, it "
+        "is what was fine-tuned.",
     )
-    base_mllm: Location | None = setting(None, "Folder of the InternVL model that was fine-tuned.")
+    base_mllm: Location | None = setting(
+        None, "Folder of the InternVL, Qwen2.5-VL or Qwen3-VL model that was fine-tuned."
+    )
     sam2: Location | None = setting(
         None, "SAM2 checkpoint (.pt); null where the checkpoint is a complete Sa2VA."
     )
     pretrained: Location | None = setting(None, "Whole Sa2VA (.pth) that training began from, if any.")
     checkpoint: Location | None = setting(
-        None, "What training left: mmengine's iter_N.pth, a file or a DeepSpeed folder, or a complete Sa2VA."
+        None,
+        "What training left: mmengine's iter_N.pth, a file or a DeepSpeed folder, a folder that peft saved "
+        "(adapter_config.json), or a complete Sa2VA.",
     )
     overrides: Overrides = setting(
         Overrides(),
@@ -63,11 +72,11 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        layers = self.base_mllm is not None and self.checkpoint is not None
-        if (self.folder is not None) == layers:
+        if (self.folder is None) == (self.base_mllm is None) or (self.base_mllm and self.checkpoint is None):
             raise ValueError("must have either folder or base_mllm + checkpoint")
-        for key in ("base_mllm", "checkpoint", "pretrained", "overrides", "leave_out"):
+        excluded = ["sam2", "pretrained"] if self.checkpoint else ["pretrained", "overrides", "leave_out"]
+        for key in excluded if self.folder is not None else []:
             value = getattr(self, key)
-            if self.folder is not None and (value.model_fields_set if key == "overrides" else value):
-                raise ValueError(f"has a folder, which is used as it is; remove its {key}")
+            if value.model_fields_set if key == "overrides" else value:
+                raise ValueError(f"has a folder, {_USED[self.checkpoint is None]}; remove its {key}")
         return self
