@@ -510,8 +510,8 @@ MUTANTS = (
         "evaluation/pairing",
         "evaluation/scoring::test_expressions_of_one_phrase_are_paired_by_their_number",
         (
-            'predictions[columns], on="sent_id"',
-            'predictions[columns].assign(sent_id=np.sort(predictions["sent_id"])), on="sent_id"',
+            'predictions[list(PREDICTED)], on="sent_id"',
+            'predictions[list(PREDICTED)].assign(sent_id=np.sort(predictions["sent_id"])), on="sent_id"',
         ),
         ("import pandas as pd", "import numpy as np\nimport pandas as pd"),
     ),

@@ -130,7 +130,7 @@ MUTANTS = (
         "image tokens of another image",
         "inference/segmenter",
         REFUTED,
-        ("zip(of_image, places, strict=True)", "zip(of_image[::-1], places, strict=True)"),
+        ("zip(of_rows, places, strict=True)", "zip(of_rows[::-1], places, strict=True)"),
     ),
     # The language model
     mutant(
