@@ -118,13 +118,13 @@ MUTANTS = (
         "gIoU without the official 1e-5",
         "metrics/referring",
         "metrics/summary",
-        ("above / (below + _SMOOTHING)", "above / below"),
+        ("above / (below + SMOOTHING)", "above / below"),
     ),
     mutant(
         "an empty union counts 0 in gIoU",
         "metrics/referring",
         "metrics/summary",
-        ("(below + _SMOOTHING), 1.0)", "(below + _SMOOTHING), 0.0)"),
+        ("(below + SMOOTHING), 1.0)", "(below + SMOOTHING), 0.0)"),
     ),
     mutant(
         "N-acc over expressions with a target",
@@ -142,27 +142,28 @@ MUTANTS = (
         "patient mean is the mean over frames",
         "metrics/summary",
         "metrics/summary",
-        ('(sums / ns).fillna(0).add_suffix("_patient_mean")', 'sums.add_suffix("_patient_mean")'),
-        ('(ns > 0).astype(float).add_suffix("_patient_mean")', 'ns.add_suffix("_patient_mean")'),
+        ("sums / np.maximum(ns, 1), (ns > 0).astype(np.float64)", "sums, ns"),
     ),
     mutant(
         "mean over frames is the patient mean",
         "metrics/summary",
         "metrics/summary",
-        ('sums.add_suffix("_mean")', '(sums / ns).fillna(0).add_suffix("_mean")'),
-        ('ns.add_suffix("_mean")', '(ns > 0).astype(float).add_suffix("_mean")'),
+        ("for score in SCORES], sums, ns)", "for score in SCORES], sums / np.maximum(ns, 1), (ns > 0) * 1.0)"),
     ),
     mutant(
         "pooled is the mean",
         "metrics/summary",
         "metrics/summary",
-        ("estimates.assign(**pooled)", 'estimates.assign(**{n: estimates[n[:-6] + "mean"] for n in pooled})'),
+        (
+            "**_pooled(cases, _adding_up(group), policy),",
+            "**{n: estimates.T[terms.names.index(n[:-6] + 'mean')] for n in terms.names if 'pooled' in n},",
+        ),
     ),
     mutant(
         "cIoU is pooled Dice",
         "metrics/summary",
         "metrics/summary",
-        ('above["iou"].rename("ciou")', 'above["dice"].rename("ciou")'),
+        ('ratios_above[["iou"]].to_numpy()', 'ratios_above[["dice"]].to_numpy()'),
     ),
     mutant(
         "failed counted as without [SEG]",
@@ -537,10 +538,7 @@ MUTANTS = (
         "patients are counted as expressions",
         "metrics/summary",
         "metrics/summary",
-        (
-            'cases["patient"].groupby(groups, observed=True).nunique()',
-            'cases["patient"].groupby(groups, observed=True).size()',
-        ),
+        ('"n_patients": np.bincount(terms.group)', '"n_patients": np.bincount(group)'),
     ),
     mutant(
         "a width belongs to the group below its edge",
