@@ -10,10 +10,14 @@ Each of these is a sum over patients divided by another: one bootstrap over pati
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from refvessel.answer_status import Status
 from refvessel.metrics.bootstrap import bca_interval, ratio
@@ -50,18 +54,23 @@ def summarise_by(
     cases: pd.DataFrame, groups: pd.Series, policy: EmptyPolicy, *, draws: int = 0
 ) -> dict[str, Summary]:
     """`summarise` of the cases of each group; `groups` has one label per case. In the order of the labels."""
-    numerators, denominators = _terms(cases, groups)
-    estimates = _of_groups(numerators) / _of_groups(denominators)
-    pooled_counts = cases[list(COUNTS)].groupby(groups, observed=True).sum()
-    pooled = overlap_scores(pooled_counts, policy).add_suffix("_pooled")
-    blocks = [_numbers(cases, groups), estimates.assign(**pooled)]
+    group, labels = pd.factorize(groups, sort=True)
+    terms = _terms(cases, group)
+    add_up = _adding_up(terms.group)
+    above, below = add_up @ terms.above, add_up @ terms.below
+    estimates = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+    columns = {
+        "n_patients": np.bincount(terms.group),
+        **_numbers(cases, _adding_up(group)),
+        **dict(zip(terms.names, estimates.T, strict=True)),
+        **_defined(dict(zip(terms.names, below.T, strict=True))),
+        **_pooled(cases, _adding_up(group), policy),
+    }
     if draws:
-        blocks.append(_intervals(numerators, denominators, draws))
-    table = pd.concat(blocks, axis="columns")
-    names = [name for name in _reading_order(numerators.columns) if name in table]
-    rows = table[names].to_dict("index")
+        columns |= _intervals(terms, len(labels), draws)
+    names = [name for name in _reading_order(terms.names) if name in columns]
     return {
-        str(group): {str(name): plain(value) for name, value in row.items()} for group, row in rows.items()
+        str(label): {name: plain(columns[name][row]) for name in names} for row, label in enumerate(labels)
     }
 
 
@@ -92,76 +101,104 @@ def plain(value: Any) -> Any:
     return None if isinstance(number, float) and math.isnan(number) else number
 
 
-def _terms(cases: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+@dataclass(frozen=True)
+class _Terms:
     """What each patient of each group adds to the two sums whose ratio is a column's aggregate.
 
-    Both are indexed by group and patient.
+    group: int64, of each row; rows are ordered by group and patient.
+    names: of the columns.
+    above, below: float64 (rows, columns), numerators and denominators.
     """
-    keys = [groups.rename("group"), cases["patient"]]
 
-    def by_patient(table: pd.DataFrame) -> Any:
-        return table.groupby(keys, observed=True)
+    group: np.ndarray
+    names: list[str]
+    above: np.ndarray
+    below: np.ndarray
 
-    scores, official = by_patient(cases[list(SCORES)]), by_patient(referring_terms(cases))
-    sums, ns = scores.sum(), scores.count()
-    counts = by_patient(cases[list(COUNTS)]).sum()
-    above, below = overlap_ratios(counts)
-    numerators = [
-        sums.add_suffix("_mean"),
-        (sums / ns).fillna(0).add_suffix("_patient_mean"),
-        above.add_suffix("_pooled"),
-        above["iou"].rename("ciou"),
-        official.sum(),
+
+def _terms(cases: pd.DataFrame, group: np.ndarray) -> _Terms:
+    patient, patients = pd.factorize(cases["patient"], sort=True)
+    found, row = np.unique(group * len(patients) + patient, return_inverse=True)
+    by_patient = _adding_up(row)
+    scores, official = cases[list(SCORES)], referring_terms(cases)
+    sums, ns = by_patient @ scores.fillna(0).to_numpy(np.float64), by_patient @ _known(scores)
+    counts = pd.DataFrame(by_patient @ cases[list(COUNTS)].to_numpy(np.float64), columns=COUNTS)
+    ratios_above, ratios_below = overlap_ratios(counts)
+    blocks = [
+        ([f"{score}_mean" for score in SCORES], sums, ns),
+        (
+            [f"{score}_patient_mean" for score in SCORES],
+            sums / np.maximum(ns, 1),
+            (ns > 0).astype(np.float64),
+        ),
+        ([f"{score}_pooled" for score in ratios_above], ratios_above.to_numpy(), ratios_below.to_numpy()),
+        (["ciou"], ratios_above[["iou"]].to_numpy(), ratios_below[["iou"]].to_numpy()),
+        ([*official], by_patient @ official.fillna(0).to_numpy(), by_patient @ _known(official)),
     ]
-    denominators = [
-        ns.add_suffix("_mean"),
-        (ns > 0).astype(float).add_suffix("_patient_mean"),
-        below.add_suffix("_pooled"),
-        below["iou"].rename("ciou"),
-        official.count(),
-    ]
-    return pd.concat(numerators, axis="columns"), pd.concat(denominators, axis="columns")
-
-
-def _of_groups(terms: pd.DataFrame) -> pd.DataFrame:
-    return terms.groupby(level="group", observed=True).sum()
-
-
-def _numbers(cases: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """How many expressions and patients each group has, and over how many each score is defined."""
-    counted = pd.DataFrame(
-        {
-            "n_failed": cases["status"] == Status.FAILED,
-            "n_no_seg": cases["status"] == Status.NO_SEG,
-            "n_empty_truth": cases["truth_pixels"] == 0,
-            "n_empty_prediction": cases["predicted_pixels"] == 0,
-        }
-    )
-    defined = cases[list(SCORES)].notna()
-    patients = defined.apply(lambda has: cases["patient"].where(has))
-    return pd.concat(
-        [
-            cases.groupby(groups, observed=True).size().rename("n_expressions"),
-            cases["patient"].groupby(groups, observed=True).nunique().rename("n_patients"),
-            counted.groupby(groups, observed=True).sum(),
-            defined.groupby(groups, observed=True).sum().add_suffix("_n"),
-            patients.groupby(groups, observed=True).nunique().add_suffix("_n_patients"),
-        ],
-        axis="columns",
+    names, above, below = zip(*blocks, strict=True)
+    return _Terms(
+        group=found // len(patients),
+        names=[*chain.from_iterable(names)],
+        above=np.hstack(above),
+        below=np.hstack(below),
     )
 
 
-def _intervals(numerators: pd.DataFrame, denominators: pd.DataFrame, draws: int) -> pd.DataFrame:
-    """The ends of every column's interval, one row per group."""
-    above, below = numerators.to_numpy(np.float64), denominators.to_numpy(np.float64)
-    members = numerators.groupby(level="group", observed=True).indices
-    groups = _of_groups(numerators).index
-    ends = [bca_interval(ratio(above[members[g]], below[members[g]]), len(members[g]), draws) for g in groups]
-    names = [f"{name}{end}" for end in ("_low", "_high") for name in numerators.columns]
-    return pd.DataFrame([np.concatenate(each) for each in ends], index=groups, columns=names)
+def _adding_up(label: np.ndarray) -> csr_array:
+    """A matrix whose product with a table, one row per label, is the sums of the rows of each label."""
+    ones = np.ones(len(label))
+    return csr_array((ones, (label, np.arange(len(label)))), shape=(label.max() + 1, len(label)))
 
 
-def _reading_order(aggregates: pd.Index) -> list[str]:
+def _known(table: pd.DataFrame) -> np.ndarray:
+    return table.notna().to_numpy(np.float64)
+
+
+def _numbers(cases: pd.DataFrame, add_up: csr_array) -> dict[str, np.ndarray]:
+    """How many expressions each group has, int64."""
+    counted = {
+        "n_expressions": np.ones(len(cases)),
+        "n_failed": cases["status"] == Status.FAILED,
+        "n_no_seg": cases["status"] == Status.NO_SEG,
+        "n_empty_truth": cases["truth_pixels"] == 0,
+        "n_empty_prediction": cases["predicted_pixels"] == 0,
+    }
+    return {
+        name: (add_up @ np.asarray(values, np.float64)).astype(np.int64) for name, values in counted.items()
+    }
+
+
+def _defined(below: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Over how many expressions and patients each score is defined, int64."""
+    numbers = {}
+    for score in SCORES:
+        numbers[f"{score}_n"] = below[f"{score}_mean"].astype(np.int64)
+        numbers[f"{score}_n_patients"] = below[f"{score}_patient_mean"].astype(np.int64)
+    return numbers
+
+
+def _pooled(cases: pd.DataFrame, add_up: csr_array, policy: EmptyPolicy) -> dict[str, np.ndarray]:
+    """The scores of each group's summed counts, with the policy for empty ones."""
+    counts = pd.DataFrame(add_up @ cases[list(COUNTS)].to_numpy(np.float64), columns=COUNTS)
+    scores = overlap_scores(counts, policy)
+    return {f"{score}_pooled": scores[score].to_numpy() for score in scores}
+
+
+def _intervals(terms: _Terms, groups: int, draws: int) -> dict[str, np.ndarray]:
+    """The ends of every column's interval, one value per group."""
+    ends = []
+    for number in range(groups):
+        mine = terms.group == number
+        ends.append(bca_interval(ratio(terms.above[mine], terms.below[mine]), int(mine.sum()), draws))
+    low, high = (np.array(each).T for each in zip(*ends, strict=True))
+    return {
+        f"{name}{end}": values
+        for end, table in (("_low", low), ("_high", high))
+        for name, values in zip(terms.names, table, strict=True)
+    }
+
+
+def _reading_order(aggregates: Sequence[str]) -> list[str]:
     """Every column that a summary can have: what was counted, then score by score, then the official ones."""
     names = ["n_expressions", "n_patients", "n_failed", "n_no_seg", "n_empty_truth", "n_empty_prediction"]
     for score in SCORES:
