@@ -142,7 +142,8 @@ MUTANTS = (
         "patient mean is the mean over frames",
         "metrics/summary",
         "metrics/summary",
-        ("sums / np.maximum(ns, 1), (ns > 0).astype(np.float64)", "sums, ns"),
+        ("sums / np.maximum(ns, 1),\n", "sums,\n"),
+        ("(ns > 0).astype(np.float64),\n", "ns,\n"),
     ),
     mutant(
         "mean over frames is the patient mean",
