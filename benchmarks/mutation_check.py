@@ -149,7 +149,10 @@ MUTANTS = (
         "mean over frames is the patient mean",
         "metrics/summary",
         "metrics/summary",
-        ("for score in SCORES], sums, ns)", "for score in SCORES], sums / np.maximum(ns, 1), (ns > 0) * 1.0)"),
+        (
+            "for score in SCORES], sums, ns)",
+            "for score in SCORES], sums / np.maximum(ns, 1), (ns > 0) * 1.0)",
+        ),
     ),
     mutant(
         "pooled is the mean",
