@@ -95,7 +95,7 @@ _HALF = (0.5, 0.5, 0.5)
 def _turn(images: int) -> Turn:
     """The user's turn of the families' templates.
 
-    Before it stand as many tokens as a real tokenizer makes of the system's turn, which this one cuts into letters.
+    Before it stand as many tokens as a real tokenizer makes of the system's turn; this one would make more.
     """
     between = ("<|vision_end|><|vision_start|>",) * (images - 1)
     system = "<|endoftext|>" * _SYSTEM_TOKENS

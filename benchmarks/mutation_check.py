@@ -142,13 +142,17 @@ MUTANTS = (
         "patient mean is the mean over frames",
         "metrics/summary",
         "metrics/summary",
-        ("sums / np.maximum(ns, 1), (ns > 0).astype(np.float64)", "sums, ns"),
+        ("sums / np.maximum(ns, 1),\n", "sums,\n"),
+        ("(ns > 0).astype(np.float64),\n", "ns,\n"),
     ),
     mutant(
         "mean over frames is the patient mean",
         "metrics/summary",
         "metrics/summary",
-        ("for score in SCORES], sums, ns)", "for score in SCORES], sums / np.maximum(ns, 1), (ns > 0) * 1.0)"),
+        (
+            "for score in SCORES], sums, ns)",
+            "for score in SCORES], sums / np.maximum(ns, 1), (ns > 0) * 1.0)",
+        ),
     ),
     mutant(
         "pooled is the mean",

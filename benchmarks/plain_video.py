@@ -85,7 +85,9 @@ def plain_video_seconds(
 ) -> float:
     """Seconds from frames to masks on the disk, of one expression at a time, each frame encoded anew for it."""
     begin = time.perf_counter()
-    autocast = torch.autocast("cuda", torch.bfloat16, enabled=model.device.type == "cuda")  # as the official code
+    autocast = torch.autocast(
+        "cuda", torch.bfloat16, enabled=model.device.type == "cuda"
+    )  # as the official code
     with shard.open("w") as stream, autocast:
         for task in tasks:
             for expression in task.expressions:

@@ -23,7 +23,7 @@ from refvessel.model.processing import Sa2VAProcessor
 from refvessel.rle import decode
 
 STATES, NEAR_ZERO = 1e-5, 1e-3
-PROMPTS = ("<image>\n Please segment the vessel in this image.", "<image>\n it is this", "segment <image>?")
+PROMPTS = ("<image>\n Please segment the vessel in this image.", "segment <image>?")
 SIZES = ((90, 90), (160, 64), (64, 300))
 
 
@@ -56,7 +56,7 @@ def plain(model, processor, images):
     return [[plain_answer(model, processor, image, prompt) for prompt in PROMPTS] for image in images]
 
 
-@pytest.mark.parametrize("draft", [ANSWER, None, "Sure, it", "[SEG][SEG]"])
+@pytest.mark.parametrize("draft", [ANSWER, None, "Sure, it"])
 def test_a_batch_of_many_sizes_and_prompts_is_answered_as_one_by_one(model, processor, images, plain, draft):
     drafts = Drafts(processor.answer_ids(draft), processor.stop_token_ids) if draft else None
     segmenter = Segmenter(model, processor, 12, drafts)
@@ -118,7 +118,7 @@ def test_the_command_line_segments_with_a_qwen_folder_as_the_plain_loop_does(
         main()
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert lines
-    for line in lines[:3]:
+    for line in lines[:1]:
         (path,) = tree.rglob(f"{line['image_id']}.*")
         image = processor.process_image(Image.open(path))
         one = plain_answer(model, processor, image, line["prompt"])

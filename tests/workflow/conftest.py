@@ -40,10 +40,13 @@ class Workflow:
 
 @pytest.fixture(scope="session")
 def start():
-    """A function that gives a directory its configuration: the project's own, changed."""
+    """A function that gives a directory the project's own configuration, changed, without films unless asked."""
 
-    def start(directory: Path, change=lambda config: None) -> Workflow:
+    def start(directory: Path, change=lambda config: None, *, films: bool = False) -> Workflow:
         config = yaml.safe_load((ROOT / "config.yaml").read_text())
+        if not films:
+            del config["datasets"]["films"]
+            config["evaluations"] = [each for each in config["evaluations"] if each["dataset"] != "films"]
         layers = config["models"]["demo"]
         for name in ("base_mllm", "sam2", "checkpoint"):
             layers[name] = str(ROOT / layers[name])
@@ -59,7 +62,7 @@ def start():
 @pytest.fixture(scope="session")
 def demo(start, tmp_path_factory) -> Workflow:
     """The whole demo, finished."""
-    workflow = start(tmp_path_factory.mktemp("demo"))
+    workflow = start(tmp_path_factory.mktemp("demo"), films=True)
     finished = workflow.run()
     assert finished.returncode == 0, finished.stderr
     return workflow

@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import Sam2VideoModel
 
 from demo_checkpoint.layers import BASE_FOLDER, SAM2_FILE
-from demo_checkpoint.memory_start import learn_constant, pass_on, point_to
+from demo_checkpoint.memory_start import learn_constant, pass_on, point_to, settle
 from demo_checkpoint.network import base_config
 from demo_checkpoint.readme import describe_memory
 from demo_checkpoint.runs import PROMPTED, SeenRun, seen_run
@@ -92,6 +92,7 @@ def teach(model: Sa2VAModel, runs: Sequence[SeenRun], *, steps: int, seed: int) 
     model.requires_grad_(False)
     pass_on(model, frames, positions)
     point_to(model, frames, learn_constant(model, runs, positions, steps, seed))
+    settle(model, runs, positions, steps, seed)
 
 
 def load_layers(layers: Path) -> tuple[Sa2VAModel, Sa2VAProcessor]:
@@ -155,7 +156,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=20, help="synthetic runs, each of another patient")
     parser.add_argument("--frames", type=int, default=8, help="frames of each")
-    parser.add_argument("--steps", type=int, default=400, help="steps of learning")
+    parser.add_argument("--steps", type=int, default=400, help="steps of each kind of learning")
     parser.add_argument("--seed", type=int, default=SEED)
     train_memory(**vars(parser.parse_args()))
 

@@ -47,20 +47,13 @@ def learn_constant(
     for _ in range(steps):
         run = draw.choice(runs)
         frame = draw.choice(run.frames[2:])
-        starts = [draw.randint(0, side - _SIDE) for side in frame.coarse.shape[-2:]]
-        rows, columns = (slice(start, start + _SIDE) for start in starts)
+        rows, columns = _window(frame, draw)
         passed = normalisation((frame.coarse + 0.1 * positions).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         features = ImageFeatures(passed[..., rows, columns], frame.fine_window((rows, columns)))
         with torch.no_grad():
             wanted = decode(model, features, run.prompts[:1], rows, columns)
         features = ImageFeatures(features.embedding + constant * strong, features.high_resolution)
-        logits, scores, tokens, presence = decode(model, features, None, rows, columns)
-        loss = (
-            functional.mse_loss(tokens, wanted[2])
-            + 0.05 * functional.smooth_l1_loss(logits, wanted[0])
-            + functional.mse_loss(scores, wanted[1])
-            + 10 * functional.mse_loss(presence, wanted[3])
-        )
+        loss = _distance(decode(model, features, None, rows, columns), wanted)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -123,6 +116,64 @@ def point_to(model: Sa2VAModel, frames: Sequence[Frame], constant: torch.Tensor)
     sam2.memory_encoder.projection.bias[_CHANNEL] = 0.0
     # A memory's place has at most 1 in the channel.
     sam2.memory_temporal_positional_encoding[..., _CHANNEL] = -1.0
+
+
+def settle(
+    model: Sa2VAModel, runs: Sequence[SeenRun], positions: torch.Tensor, steps: int, seed: int
+) -> None:
+    """Learn what memory attention adds for either phrase, and how it normalises; see `learn_constant`."""
+    draw, sam2 = random.Random(seed), model.grounding_encoder
+    (layer,), normalisation = sam2.memory_attention.layers, sam2.memory_attention.layer_norm
+    half, scale, shift = (
+        each.detach().clone().requires_grad_()
+        for each in (-layer.linear2.bias, normalisation.weight, normalisation.bias)
+    )
+    rates = [0.02 * half.abs().median().item(), 0.01 * scale.abs().median().item(), 3.0]
+    optimiser = torch.optim.Adam(
+        [{"params": [each], "lr": rate} for each, rate in zip((half, scale, shift), rates, strict=True)]
+    )
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, total_iters=steps)
+    no_memory = sam2.no_memory_embedding.reshape(1, -1, 1, 1)
+    for _ in range(steps):
+        run, phrase = draw.choice(runs), draw.randrange(2)
+        frame = draw.choice(run.frames[2:])
+        rows, columns = window = _window(frame, draw)
+        fine, prompt = frame.fine_window(window), run.prompts[phrase : phrase + 1]
+        known = ImageFeatures((frame.coarse + no_memory)[..., rows, columns], fine)
+        with torch.no_grad():
+            wanted = decode(model, known, prompt, rows, columns)
+        added = (frame.coarse + 0.1 * positions)[..., rows, columns].permute(0, 2, 3, 1) + half * (
+            1 - 2 * phrase
+        )
+        passed = functional.layer_norm(added, half.shape, scale, shift).permute(0, 3, 1, 2)
+        loss = _distance(decode(model, ImageFeatures(passed, fine), None, rows, columns), wanted)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        layer.linear2.bias.copy_(-half)
+        layer.cross_attn_image.o_proj.weight[:, _CHANNEL] = 2 * half / _POINTS
+        normalisation.weight.copy_(scale)
+        normalisation.bias.copy_(shift)
+
+
+def _window(frame: Frame, draw: random.Random) -> tuple[slice, slice]:
+    """Rows and columns of a random window."""
+    starts = [draw.randint(0, side - _SIDE) for side in frame.coarse.shape[-2:]]
+    rows, columns = (slice(start, start + _SIDE) for start in starts)
+    return rows, columns
+
+
+def _distance(found: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> torch.Tensor:
+    """How far the decoder is, in all that it says, from what it says where it is prompted; see `decode`."""
+    logits, scores, tokens, presence = zip(found, wanted, strict=True)
+    return (
+        functional.mse_loss(*tokens)
+        + 0.05 * functional.smooth_l1_loss(*logits)
+        + functional.mse_loss(*scores)
+        + 10 * functional.mse_loss(*presence)
+    )
 
 
 def _strong(scale: torch.Tensor) -> torch.Tensor:

@@ -65,7 +65,8 @@ def place(model: PreTrainedModel, dtype: torch.dtype, max_memory: Mapping[int | 
     Raises UserError where the main device cannot hold SAM2 and one more layer.
     """
     main = next(iter(max_memory))
-    sizes = compute_module_sizes(model, dtype=dtype)
+    exact = _exact(model, dtype)
+    sizes = compute_module_sizes(model, dtype=dtype, special_dtypes=exact)
     undivided = _undivided(model)
     others = nn.ModuleDict({name: part for name, part in model.named_children() if name != _WHOLE})
     largest, _ = get_max_layer_size(list(others.named_children()), sizes, undivided)
@@ -80,9 +81,8 @@ def place(model: PreTrainedModel, dtype: torch.dtype, max_memory: Mapping[int | 
     for gpu in gpus[:-1]:  # the last one takes what the shares of the others leave
         room[gpu] = min(room[gpu], sizes[""] // len(gpus) + largest)
     room[main] -= sizes[_WHOLE]
-    device_map = infer_auto_device_map(
-        others, room, undivided, dtype
-    )  # keeps room for the largest on the main one
+    # It keeps room for the largest on the main one.
+    device_map = infer_auto_device_map(others, room, undivided, dtype, special_dtypes=exact)
     if set(device_map.values()) == {main}:
         return {"": main}
     if "" in device_map:  # which would stand for SAM2, too
@@ -94,9 +94,17 @@ def bytes_on_disk(
     model: PreTrainedModel, dtype: torch.dtype, device_map: Mapping[str, Any], names: Iterable[str]
 ) -> int:
     """How much the tensors of these names take, each in a file, as far as they are placed on the disk."""
-    sizes = compute_module_sizes(model, dtype=dtype)
+    sizes = compute_module_sizes(model, dtype=dtype, special_dtypes=_exact(model, dtype))
     on_disk = tuple(f"{module}." for module, device in device_map.items() if device == DISK)
     return sum(sizes[name] + _MOST_BESIDE for name in names if name.startswith(on_disk))
+
+
+def _exact(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """The tensors that stay in float32 where the others are in float16."""
+    if dtype != torch.float16:
+        return {}
+    kept = tuple(f"{name}." for name in model._keep_in_fp32_modules or ())
+    return {name: torch.float32 for name in model.state_dict() if name.startswith(kept)}
 
 
 def bring_results_back(model: PreTrainedModel, called: Iterable[str]) -> None:

@@ -123,7 +123,14 @@ class Sa2VAProcessor:
                 inputs = read_inputs(folder, config, tokenizer.special_tokens_map)
             else:
                 inputs = TileInputs(config)
-            return cls(config, tokenizer, inputs)
+            processor = cls(config, tokenizer, inputs)
+            stated = getattr(config, "image_token_id", processor.image_token_id)
+            if stated != processor.image_token_id:
+                raise UserError(
+                    f"config.json: image_token_id is {stated}, but {processor.image_token_id} is the id of "
+                    f"{inputs.image_token} in the tokenizer; copy the model again."
+                )
+            return processor
         except UserError as error:
             raise UserError(f"{folder}: {error}") from None
 

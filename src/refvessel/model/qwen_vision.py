@@ -215,7 +215,9 @@ def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torc
     flat = [each.flatten(2) for each in (query, key, value)]
     if kernels.has_small_windows(flat[0], flat[1]):
         return kernels.window_attention(*flat, heads)
-    mixed = functional.scaled_dot_product_attention(*(each.transpose(1, 2) for each in (query, key, value)))
+    mixed = functional.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    )
     return mixed.transpose(1, 2).flatten(2)
 
 

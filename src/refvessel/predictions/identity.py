@@ -18,6 +18,7 @@ from refvessel.provenance import identity_of_tensors
 
 _LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
 _READ_AT_ONCE = 1 << 24
+_INPUTS = ("preprocessor_config.json", "processor_config.json", "chat_template.jinja", "chat_template.json")
 _FILES_PER_TASK = 64  # handing a task to a thread takes as long as hashing a small file
 
 # name, size in bytes, times of change of the content and of the file itself
@@ -55,7 +56,8 @@ def hashes_of_files(paths: Iterable[Path]) -> dict[Path, str]:
 
 
 def model_identity(folder: Path) -> str:
-    """SHA-256 that names a model: its conversion's own, else over its configuration and its weight files.
+    """SHA-256 that names a model: its conversion's own, else over its configuration, its weight files, and what
+    says how the Qwen-VL families prepare images and questions.
 
     Raises UserError where the folder holds no safetensors, and where a file is not the one that the conversion
     describes.
@@ -67,7 +69,8 @@ def model_identity(folder: Path) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise UserError(f"{folder} holds no *.safetensors; give a Sa2VA Hugging Face folder.")
-    return _hash_of_files([folder / "config.json", *weights])
+    inputs = [path for path in (folder / name for name in _INPUTS) if path.is_file()]
+    return _hash_of_files([folder / "config.json", *inputs, *weights])
 
 
 def require_as_converted(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""The official code's results on the Qwen-VL families; they lie in the shared folder.
+
+Bars: `parity/README.md` there. Few tests, each of many cases: where the folder is absent, each is skipped.
+"""
+
+import hashlib
+import json
+import shutil
+from functools import cache
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from refvessel.inference.drafts import Drafts
+from refvessel.inference.segmenter import Batch, Segmenter
+from refvessel.model.grounding import ImageFeatures, upsample_logits
+from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.processing import Sa2VAProcessor
+from refvessel.settings.inference_section import Inference
+
+PIXELS, STATES, LOGITS, NEAR_ZERO = 1e-6, 1e-5, 2e-4, 1e-3
+FAMILIES = ("qwen2_5_vl", "qwen3_vl")
+ALIKE_IN_HALF = 1e-3  # share of pixels that may differ in float16
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def official(request, parity):
+    """The folder of a family's cases, and the cases."""
+    folder = parity.parent / request.param
+    if not folder.is_dir():
+        pytest.skip("the shared folder has no cases of this family")
+    return folder, json.loads((folder / "cases.json").read_text()), load_file(folder / "cases.safetensors")
+
+
+@pytest.fixture(scope="module")
+def folder(official, parity, tmp_path_factory):
+    """The whole model: SAM2 is that of the InternVL cases."""
+    theirs, *_ = official
+    copy = tmp_path_factory.mktemp("parity") / theirs.name
+    names = shutil.ignore_patterns("*.safetensors", "cases.json")
+    shutil.copytree(theirs, copy, ignore=names)
+    sam2 = {
+        name: tensor
+        for name, tensor in load_file(parity / "model.safetensors").items()
+        if name.startswith("grounding_encoder.")
+    }
+    rest = load_file(theirs / "model_without_grounding_encoder.safetensors")
+    save_file(rest | sam2, copy / "model.safetensors")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    """SAM2's features, which depend on pixels only, are computed once per image."""
+    model = Sa2VAModel.load(folder, dtype=torch.float32)
+    encode, known = model.encode_images, {}
+
+    def encoded(pixels):
+        keys = [hashlib.sha256(image.numpy().tobytes()).digest() for image in pixels]
+        for key, image in zip(keys, pixels, strict=True):
+            if key not in known:
+                known[key] = encode(image[None])
+        fine, middle = zip(*(known[key].high_resolution for key in keys), strict=True)
+        coarse = torch.cat([known[key].embedding for key in keys])
+        return ImageFeatures(coarse, (torch.cat(fine), torch.cat(middle)))
+
+    with mock.patch.object(model, "encode_images", encoded):
+        yield model
+
+
+@pytest.fixture(scope="module")
+def processor(folder):
+    return Sa2VAProcessor.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def read(official, processor):
+    """Each image as the encoders read it, by its path in the folder."""
+    return cache(lambda path: processor.process_image(Image.open(official[0] / path)))
+
+
+@pytest.fixture(scope="module")
+def alone(official, model, processor, read):
+    """Each case by itself, without a draft: the answer, its states and what was segmented."""
+    segmenter = Segmenter(model, processor, Inference().max_new_tokens)
+    found = {}
+    for case in official[1]:
+        batch = Batch([read(case["image"])], [[case["prompt"]]])
+        (((segmentation,),), (answer,)) = segmenter.segment(batch), batch.answers
+        found[case["case"]] = answer, segmentation
+    return found
+
+
+def test_pixels_and_prompts_are_the_official_ones(official, model, processor, read, assert_within):
+    _, cases, tensors = official
+    for case in cases:
+        view = read(case["image"]).view
+        pixels = model.pixels([view.tiles], torch.float32, view.statistics)
+        values = pixels.unsqueeze(2).expand(-1, -1, 2, -1, -1).flatten(1)  # of two equal frames
+        rows = tensors[f"{case['case']}.pixel_values_rows"]
+        assert_within(PIXELS, f"pixels of {case['case']}", values[::101], rows)
+        assert values.mean().item() == pytest.approx(case["pixel_values_mean"], abs=PIXELS)
+        ((rows, columns),) = view.layout[0]
+        assert [[1, 2 * rows, 2 * columns]] == case["image_grid_thw"]
+        ids = processor.prompt_ids(case["prompt"], view.layout)
+        assert len(ids) == case["num_prompt_tokens"]
+        assert [each for each in ids if each != processor.image_token_id] == case["text_token_ids"]
+
+
+@torch.inference_mode()
+def test_one_case_after_the_other_is_the_official_one(official, model, alone, assert_within):
+    _, cases, tensors = official
+    for case in cases:
+        name, (answer, segmentation) = case["case"], alone[case["case"]]
+        assert answer.token_ids == case["generated_ids"]
+        assert segmentation.answer == case["generated_text"]
+        assert len(segmentation.masks) == case["num_seg"]
+        if case["num_seg"]:
+            states = answer.seg_states
+            assert_within(STATES, f"states of {name}", states, tensors[f"{name}.seg_hidden_states"])
+            prompts = model.text_hidden_fcs(states)
+            assert_within(STATES, f"prompts of {name}", prompts, tensors[f"{name}.seg_prompt_embeds"])
+            assert_masks_equal(segmentation.masks, tensors, case)
+
+
+@pytest.mark.parametrize("draft", [Inference().draft, "There is no is"])
+def test_all_cases_in_one_batch_are_the_official_ones_whatever_the_draft(
+    official, model, processor, read, draft, assert_within
+):
+    _, cases, tensors = official
+    paths = sorted({case["image"] for case in cases})
+    ordered = [[case for case in cases if case["image"] == path] for path in paths]
+    drafts = Drafts(processor.answer_ids(draft), processor.stop_token_ids)
+    batch = Batch([read(path) for path in paths], [[case["prompt"] for case in mine] for mine in ordered])
+    found = Segmenter(model, processor, Inference().max_new_tokens, drafts).segment(batch)
+    flat = [case for mine in ordered for case in mine]
+    segmentations = [segmentation for mine in found for segmentation in mine]
+    for case, answer, segmentation in zip(flat, batch.answers, segmentations, strict=True):
+        assert answer.token_ids == case["generated_ids"]
+        if case["num_seg"]:
+            expected = tensors[f"{case['case']}.seg_hidden_states"]
+            assert_within(STATES, f"states of {case['case']}", answer.seg_states, expected)
+            logits = torch.from_numpy(segmentation.logits).float()  # rounded to half precision
+            low = tensors[f"{case['case']}.low_res_logits"]
+            torch.testing.assert_close(logits, low, atol=LOGITS, rtol=1e-3)
+            assert_masks_equal(segmentation.masks, tensors, case)
+
+
+def test_in_float16_sam2_stays_exact_and_masks_are_those_of_float32(
+    official, folder, model, processor, read, alone
+):
+    half = Sa2VAModel.load(folder, dtype=torch.float16)
+    assert (half.dtype, half.grounding_dtype) == (torch.float16, torch.float32)
+    for name, tensor in half.grounding_encoder.state_dict().items():
+        assert torch.equal(tensor, model.grounding_encoder.state_dict()[name])
+    half.encode_images = model.encode_images
+    segmenter = Segmenter(half, processor, Inference().max_new_tokens)
+    for case in official[1]:
+        ((found,),) = segmenter.segment(Batch([read(case["image"])], [[case["prompt"]]]))
+        _, exact = alone[case["case"]]
+        assert found.answer == exact.answer
+        if case["num_seg"]:
+            assert np.mean(found.masks != exact.masks) <= ALIKE_IN_HALF
+
+
+def assert_masks_equal(masks, tensors, case):
+    """Equal but where the official logit, upsampled, lies within NEAR_ZERO of zero."""
+    packed = tensors[f"{case['case']}.masks_packed"].numpy().reshape(case["num_seg"], -1)
+    official = np.unpackbits(packed, axis=1)[:, : case["height"] * case["width"]]
+    official = official.reshape(-1, case["height"], case["width"]).astype(bool)
+    low = tensors[f"{case['case']}.low_res_logits"]
+    logits = upsample_logits(low, 1024, case["height"], case["width"]).numpy()
+    assert np.abs(logits[masks != official]).max(initial=0) <= NEAR_ZERO
