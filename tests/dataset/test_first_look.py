@@ -56,7 +56,12 @@ def test_images_without_annotations_are_asked_every_phrase_and_have_no_truth(sou
     assert summary["truth"] is False
     assert not has_truth(tmp_path / "tree")
     expressions = read_expressions(tmp_path / "tree", "test")
-    assert sorted(each.phrase for each in expressions) == ["blood vessel", "blood vessel", "catheter", "catheter"]
+    assert sorted(each.phrase for each in expressions) == [
+        "blood vessel",
+        "blood vessel",
+        "catheter",
+        "catheter",
+    ]
     assert not any("No annotation has a label" in warning for warning in summary["warnings"])
 
 
