@@ -167,9 +167,12 @@ class SegmentAttention(nn.Module):
         rotary: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
         """What attention mixes of patches, before its last projection: (patches, channels), likewise."""
-        query, key, value = self.qkv(patches).unflatten(-1, (3, self._heads, -1)).unbind(1)
-        query, key = (_rotated(each, *rotary) for each in (query, key))
+        qkv = self.qkv(patches)
         sizes = [number for segment in segments.sizes for number in segment]
+        if segments.order is None and kernels.has_rotated_windows(qkv, sizes):
+            return kernels.rotated_window_attention(qkv, *rotary, sizes, self._heads)
+        query, key, value = qkv.unflatten(-1, (3, self._heads, -1)).unbind(1)
+        query, key = (_rotated(each, *rotary) for each in (query, key))
         return attend_segments(query, key, value, sizes, segments.order, segments.back)
 
 
@@ -211,10 +214,6 @@ def attend_segments(
 
 def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Segments of one size, (segments, patches, heads, size), mixed: (segments, patches, heads * size)."""
-    heads = query.shape[2]
-    flat = [each.flatten(2) for each in (query, key, value)]
-    if kernels.has_small_windows(flat[0], flat[1]):
-        return kernels.window_attention(*flat, heads)
     mixed = functional.scaled_dot_product_attention(
         query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
     )
