@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,27 +60,7 @@ def render_page(
     `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
     `unscored` the evaluations without truth.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_shown,
-    )
-    environment.filters |= {
-        "number": format_number,
-        "stated": stated,
-        "p_value": format_p_value,
-        "facts": facts,
-        "findings": findings,
-        "unscored_findings": unscored_findings,
-        "comparison_findings": comparison_findings,
-        "identities": identities,
-        "is_official": is_official,
-    }
-    return environment.get_template("page.html").render(
+    return _environment().get_template("page.html").render(
         evaluations=evaluations,
         comparisons=comparisons,
         unscored=unscored,
@@ -103,6 +84,32 @@ def render_page(
         accepted=accepted,
         failed_status=Status.FAILED,
     )
+
+
+@cache
+def _environment() -> Environment:
+    """The templates and what they call; each is compiled once."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_shown,
+    )
+    environment.filters |= {
+        "number": format_number,
+        "stated": stated,
+        "p_value": format_p_value,
+        "facts": facts,
+        "findings": findings,
+        "unscored_findings": unscored_findings,
+        "comparison_findings": comparison_findings,
+        "identities": identities,
+        "is_official": is_official,
+    }
+    return environment
 
 
 def _shown(value: Any) -> Any:
