@@ -29,8 +29,8 @@ def test_both_ways_are_compared_on_the_same_frames(demo, cases):
     assert cases["demo-video"]["patient"].nunique() == len(DEMO_PATIENTS) >= 2
 
 
-@pytest.mark.parametrize(("phrase", "least"), [("blood vessel", 0.7), ("catheter", 0.85)])
-def test_frames_that_only_the_memory_knows_are_segmented(demo, cases, phrase, least):
+@pytest.mark.parametrize("phrase", ["blood vessel", "catheter"])
+def test_frames_that_only_the_memory_knows_are_segmented_nearly_as_well_as_alone(demo, cases, phrase):
     table = read_frame_table(demo.results / TREE / "frames.json")
     followed = {
         place.sent_id
@@ -39,10 +39,11 @@ def test_frames_that_only_the_memory_knows_are_segmented(demo, cases, phrase, le
         for frame, place in frames.items()
         if int(frame) >= PROMPTED
     }
-    found = cases["demo-video"]
-    scores = found[found["sent_id"].isin(followed) & (found["phrase"] == phrase)]["dice"]
-    assert len(scores) == 3 * len(DEMO_PATIENTS)
-    assert scores.mean() >= least
+    alone, video = (
+        each[each["sent_id"].isin(followed) & (each["phrase"] == phrase)]["dice"] for each in cases.values()
+    )
+    assert len(alone) == len(video) == 3 * len(DEMO_PATIENTS)
+    assert video.mean() >= alone.mean() - 0.15
 
 
 def test_the_official_results_have_every_frame_of_every_expression(demo):

@@ -2,7 +2,8 @@ rule render_report:
     input:
         **where_logits_are_stored(
             thresholds=of_evaluations(
-                at(artifacts.OF_SCORES, artifacts.THRESHOLDS), settings.scored_entries()
+                at(artifacts.OF_SCORES, artifacts.THRESHOLDS),
+                settings.scored_entries(),
             )
         ),
         questions=[
