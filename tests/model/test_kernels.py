@@ -10,7 +10,9 @@ from refvessel.model.kernels import (
     PatchMatmul,
     TransposedLinear,
     add_matmul,
+    has_rotated_windows,
     has_small_windows,
+    rotated_window_attention,
     unfold_patches,
     window_attention,
 )
@@ -98,6 +100,28 @@ def test_attention_within_windows_is_that_of_pytorch(windows, queries, tokens, h
     )
     found = window_attention(query, key, value, heads)
     assert relative_error(found, expected.transpose(1, 2).flatten(2)) < 6e-3
+
+
+@on_gpu
+@pytest.mark.parametrize("size", [80, 24])
+def test_attention_within_windows_of_several_sizes_turns_queries_and_keys(size):
+    torch.manual_seed(0)
+    heads, sizes = 4, [64, 5, 48, 3, 36, 2, 16, 6, 12, 1]
+    windows = [rows for rows, count in zip(sizes[::2], sizes[1::2], strict=True) for _ in range(count)]
+    qkv = torch.randn(sum(windows), 3 * heads * size, device="cuda", dtype=torch.bfloat16)
+    angles = 40 * torch.rand(sum(windows), 1, size // 2, device="cuda")
+    assert has_rotated_windows(qkv, sizes)
+    cosine, sine = (torch.cat([part, part], -1) for part in (angles.cos(), angles.sin()))
+    found = rotated_window_attention(qkv, cosine, sine, sizes, heads)
+    query, key, value = qkv.float().unflatten(1, (3, heads, size)).unbind(1)
+    turns = torch.polar(torch.ones_like(angles), angles)
+    turned = (torch.complex(*each.chunk(2, -1)) * turns for each in (query, key))
+    query, key = (torch.cat([each.real, each.imag], -1) for each in turned)
+    expected = [
+        functional.scaled_dot_product_attention(*(each.transpose(0, 1) for each in parts)).transpose(0, 1)
+        for parts in zip(*(each.split(windows) for each in (query, key, value)), strict=True)
+    ]
+    assert relative_error(found, torch.cat(expected).flatten(1)) < 6e-3
 
 
 @pytest.mark.parametrize("device", DEVICES)

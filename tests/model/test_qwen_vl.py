@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -17,6 +18,7 @@ from transformers import Qwen2Tokenizer
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.errors import UserError
 from refvessel.model.chat_rendering import render_turn
+from refvessel.model.compilation import compile_blocks
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import embedding_name, head_name, to_module, to_official
@@ -231,6 +233,20 @@ def test_a_folder_without_what_its_inputs_need_is_refused(file, folder):
     (folder / file).unlink()
     with pytest.raises(UserError, match=f"there is no .*{file}"):
         read_official_folder(folder)
+
+
+@torch.inference_mode()
+def test_fused_and_replaced_layers_compute_the_same(model, processor):
+    fused = deepcopy(model)
+    compile_blocks(fused)
+    view = processor.process_image(Image.effect_noise((300, 200), 64)).view
+    with fused.uncompiled():
+        (found,) = fused.read_images([view])
+    (expected,) = model.read_images([view])
+    for ours, theirs in zip(
+        (found.tokens, *found.deepstack), (expected.tokens, *expected.deepstack), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """What a GPU does faster than by PyTorch's own kernels, as operators that torch.compile leaves whole."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -135,6 +136,44 @@ def window_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 @window_attention.register_fake
 def _(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: ARG001
     return query.new_empty(query.shape)
+
+
+def has_rotated_windows(qkv: torch.Tensor, sizes: Sequence[int]) -> bool:
+    """Whether `rotated_window_attention` takes these windows."""
+    return qkv.is_cuda and qkv.dtype == torch.bfloat16 and max(sizes[::2]) <= _MOST_TOKENS
+
+
+@torch.library.custom_op("refvessel::rotated_window_attention", mutates_args=())
+def rotated_window_attention(
+    qkv: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, sizes: list[int], heads: int
+) -> torch.Tensor:
+    """Attention within windows, of queries and keys that are turned by their positions, in float32.
+
+    Args:
+        qkv: bfloat16 (tokens, 3 * heads * size), queries, keys and values, window by window.
+        cosine: float32 (tokens, 1, size), both halves alike.
+        sine: likewise.
+        sizes: tokens of a window, 64 at most, the number of such windows, and so on.
+        heads: number of heads that share the channels.
+
+    Returns:
+        (tokens, heads * size)
+    """
+    from refvessel.model.triton_kernels import attend_rotated_windows  # as above
+
+    qkv, cosine, sine = (each.contiguous() for each in (qkv, cosine, sine))
+    return attend_rotated_windows(qkv, cosine, sine, sizes, heads, _MOST_TOKENS)
+
+
+@rotated_window_attention.register_fake
+def _(
+    qkv: torch.Tensor,
+    cosine: torch.Tensor,  # noqa: ARG001
+    sine: torch.Tensor,  # noqa: ARG001
+    sizes: list[int],  # noqa: ARG001
+    heads: int,  # noqa: ARG001
+) -> torch.Tensor:
+    return qkv.new_empty(qkv.shape[0], qkv.shape[1] // 3)
 
 
 def add_matmul(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

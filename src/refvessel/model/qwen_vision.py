@@ -55,7 +55,7 @@ class PatchEncoder:
         """Fuse, pad and compile the blocks, in place."""
         for block in self._vision_model.blocks:
             if hasattr(block.mlp, "gate_proj"):
-                align_feed_forward(block.mlp)
+                block.mlp = GatedFeedForward(block.mlp)
             elif self._vision_model.config.hidden_act == "gelu_pytorch_tanh":
                 fuse_gelu(block.mlp, "linear_fc1", "act_fn", approximate="tanh")
         self._run_block = torch.compile(run_block)
@@ -167,9 +167,12 @@ class SegmentAttention(nn.Module):
         rotary: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
         """What attention mixes of patches, before its last projection: (patches, channels), likewise."""
-        query, key, value = self.qkv(patches).unflatten(-1, (3, self._heads, -1)).unbind(1)
-        query, key = (_rotated(each, *rotary) for each in (query, key))
+        qkv = self.qkv(patches)
         sizes = [number for segment in segments.sizes for number in segment]
+        if segments.order is None and kernels.has_rotated_windows(qkv, sizes):
+            return kernels.rotated_window_attention(qkv, *rotary, sizes, self._heads)
+        query, key, value = qkv.unflatten(-1, (3, self._heads, -1)).unbind(1)
+        query, key = (_rotated(each, *rotary) for each in (query, key))
         return attend_segments(query, key, value, sizes, segments.order, segments.back)
 
 
@@ -211,10 +214,6 @@ def attend_segments(
 
 def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Segments of one size, (segments, patches, heads, size), mixed: (segments, patches, heads * size)."""
-    heads = query.shape[2]
-    flat = [each.flatten(2) for each in (query, key, value)]
-    if kernels.has_small_windows(flat[0], flat[1]):
-        return kernels.window_attention(*flat, heads)
     mixed = functional.scaled_dot_product_attention(
         query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
     )
@@ -249,7 +248,9 @@ def run_block(
     patches = kernels.add_matmul(patches, mixed, block.attn.proj.weight)
     left_out = left_out + block.attn.proj.bias
     normed, mlp = block.norm2(_whole(patches, left_out)), block.mlp
-    if hasattr(mlp, "gate_proj"):
+    if isinstance(mlp, GatedFeedForward):
+        hidden, last = mlp.gated(normed), mlp.down_proj
+    elif hasattr(mlp, "gate_proj"):
         hidden, last = mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed), mlp.down_proj
     else:
         hidden, last = mlp.act_fn(mlp.linear_fc1(normed)), mlp.linear_fc2
@@ -260,18 +261,36 @@ def _whole(patches: torch.Tensor, left_out: torch.Tensor) -> torch.Tensor:
     return patches + left_out.to(patches.device, patches.dtype)
 
 
-def align_feed_forward(feed_forward: Any) -> None:
-    """Zero channels between gated linear layers, up to a number that a GPU's fast matmuls take; in place."""
-    missing = -feed_forward.gate_proj.out_features % ALIGNED
-    with torch.no_grad():
-        for linear in (feed_forward.gate_proj, feed_forward.up_proj):
-            linear.weight = _padded(linear.weight, (0, 0, 0, missing))
-            linear.bias = _padded(linear.bias, (0, missing))
-        feed_forward.down_proj.weight = _padded(feed_forward.down_proj.weight, (0, missing))
+class GatedFeedForward(nn.Module):
+    """A block's feed-forward part with its two first layers in one matmul; it takes that part's place.
 
+    Zero channels fill these layers up to a number that a GPU's fast matmuls take. Their biases are added behind
+    the matmul, in passing: compiled, each layer would first write its bias into every row, and then add to that.
+    """
 
-def _padded(parameter: torch.Tensor, padding: tuple[int, ...]) -> nn.Parameter:
-    return nn.Parameter(functional.pad(parameter, padding), requires_grad=parameter.requires_grad)
+    def __init__(self, feed_forward: Any) -> None:
+        super().__init__()
+        layers = (feed_forward.gate_proj, feed_forward.up_proj)
+        missing = -layers[0].out_features % ALIGNED
+        with torch.no_grad():
+            weights = [functional.pad(layer.weight, (0, 0, 0, missing)) for layer in layers]
+            biases = [functional.pad(layer.bias, (0, missing)) for layer in layers]
+            down = functional.pad(feed_forward.down_proj.weight, (0, missing))
+            self.weight, self.bias, feed_forward.down_proj.weight = (
+                nn.Parameter(each, requires_grad=layers[0].weight.requires_grad)
+                for each in (torch.cat(weights), torch.cat(biases), down)
+            )
+        self.act_fn, self.down_proj = feed_forward.act_fn, feed_forward.down_proj
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """(patches, channels), likewise"""
+        return self.down_proj(self.gated(patches))
+
+    def gated(self, patches: torch.Tensor) -> torch.Tensor:
+        """What the last layer takes: (patches, channels) to (patches, channels between)."""
+        gate, up = functional.linear(patches, self.weight).chunk(2, dim=-1)
+        gate_bias, up_bias = self.bias.chunk(2)
+        return self.act_fn(gate + gate_bias) * (up + up_bias)
 
 
 def _ordered(tokens: torch.Tensor, plan: PatchPlan) -> torch.Tensor:
