@@ -67,7 +67,11 @@ MUTANTS = (
         "overlap without the policy",
         "metrics/overlap",
         "metrics/overlap",
-        ("apply_policy(values, policy[score], truth_pixels=tp + fn, predicted_pixels=tp + fp)", "values"),
+        (
+            "apply_policy(\n            values, policy[score], truth_pixels=truth_pixels, "
+            "predicted_pixels=predicted_pixels\n        )",
+            "values",
+        ),
     ),
     mutant(
         "empty means either is empty",
@@ -112,7 +116,7 @@ MUTANTS = (
         "Pr@k is lax",
         "metrics/referring",
         "metrics/summary",
-        ('cases["iou"] > percent', 'cases["iou"] >= percent'),
+        ("iou > percent", "iou >= percent"),
     ),
     mutant(
         "gIoU without the official 1e-5",
@@ -130,13 +134,13 @@ MUTANTS = (
         "N-acc over expressions with a target",
         "metrics/referring",
         "metrics/summary",
-        ("(~answered).astype(float).where(~has_target)", "(~answered).astype(float).where(has_target)"),
+        ("truth > 0, np.nan, predicted == 0", "truth == 0, np.nan, predicted == 0"),
     ),
     mutant(
         "T-acc over all expressions",
         "metrics/referring",
         "metrics/summary",
-        ("answered.astype(float).where(has_target)", "answered.astype(float)"),
+        ("np.where(truth > 0, predicted > 0, np.nan)", "(predicted > 0).astype(float)"),
     ),
     mutant(
         "patient mean is the mean over frames",
@@ -167,7 +171,7 @@ MUTANTS = (
         "cIoU is pooled Dice",
         "metrics/summary",
         "metrics/summary",
-        ('ratios_above[["iou"]].to_numpy()', 'ratios_above[["dice"]].to_numpy()'),
+        ('(["ciou"], ratios_above["iou"]', '(["ciou"], ratios_above["dice"]'),
     ),
     mutant(
         "failed counted as without [SEG]",

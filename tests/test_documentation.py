@@ -22,6 +22,7 @@ import typer
 import yaml
 from PIL import Image
 from snakemake.cli import parse_args
+from snakemakes import run_snakemake
 
 import refvessel
 from refvessel.cli.app import app
@@ -208,10 +209,7 @@ def readme_example(tmp_path):
     _, *arguments = shlex.split(command.text)
 
     def run(*more):
-        snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        done = subprocess.run(
-            [*snakemake, *more, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        done = run_snakemake(["--snakefile", str(ROOT / "Snakefile"), *more, *arguments], tmp_path)
         return done.returncode, done.stdout + done.stderr
 
     return run

@@ -32,12 +32,15 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of RefVessel, Python and the libraries that can change a number; absent ones are left out."""
-    found = {"refvessel": __version__, "python": platform.python_version()}
+    return {"refvessel": __version__, "python": platform.python_version()} | _installed()
+
+
+@cache
+def _installed() -> dict[str, str]:
+    found = {}
     for package in _PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

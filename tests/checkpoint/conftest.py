@@ -5,8 +5,10 @@ import shutil
 import sys
 import types
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,6 +22,7 @@ from stages import convert_checkpoint
 from refvessel.checkpoint.tensors import StoredTensor
 from refvessel.checkpoint.torch_file import read_torch_file
 from refvessel.errors import UserError
+from refvessel.model import official_tensors
 from refvessel.model.naming import SAM2_PREFIX
 from refvessel.model.official_tensors import official_shapes
 
@@ -183,6 +186,22 @@ def save_iteration(path: Path, trained: dict[str, torch.Tensor], config: str, se
         torch.save(iteration, path)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shapes_of_a_configuration_once() -> Iterator[None]:
+    """Most tests convert to the same model: what tensors it has is found by building it, which takes long."""
+
+    def once(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        return dict(_shapes(json.dumps(config)))
+
+    with mock.patch.object(official_tensors, "official_shapes", once):
+        yield
+
+
+@cache
+def _shapes(config: str) -> dict[str, tuple[int, ...]]:
+    return official_shapes(json.loads(config))
+
+
 @pytest.fixture(scope="session")
 def make_layers(
     demo_layers: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
@@ -211,6 +230,12 @@ def trunk() -> dict[str, Any]:
 def demo_case(demo_layers, tmp_path) -> "DemoCase":
     """The demo's layers, which every clone has, free to be changed."""
     return DemoCase(demo_layers, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def plain(demo_model: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the demo's layers, converted in float32 as they are."""
+    return load_file(demo_model / "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -251,6 +276,11 @@ def base_copy(layers: Layers, tmp_path: Path) -> Path:
 
 def loaded(path: Path) -> dict[str, Any]:
     """A checkpoint's weights and metadata as torch would load them, to be changed and saved again."""
+    return deepcopy(_loaded(path, path.stat().st_mtime_ns))
+
+
+@cache
+def _loaded(path: Path, _changed: int) -> dict[str, Any]:
     content = read_torch_file(path)
 
     def read(tree: Any) -> Any:

@@ -1,19 +1,18 @@
 """What a user can get wrong, what is hostile and what breaks off: one sentence, and nothing written."""
 
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
-from refvessel.checkpoint import convert
+from refvessel.checkpoint import convert, shards
 from refvessel.errors import UserError
 
 EMBEDDING = "mllm.model.language_model.base_model.model.model.embed_tokens.modules_to_save.default.weight"
@@ -194,40 +193,25 @@ def test_a_zip_bomb_and_a_path_that_leaves_the_archive_are_refused(archive, refu
     assert not (tmp_path.parent / "outside").exists()
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from refvessel.checkpoint import shards
-from refvessel.checkpoint.convert import convert_checkpoint
-from refvessel.settings.model_section import Model
+def convert_and_die(layers, output):
+    write, written = shards.write_tensor, []
 
-write, written = shards.write_tensor, []
+    def write_and_die(*arguments):
+        written.append(arguments)
+        if len(written) == 100:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(*arguments)
 
-def write_and_die(*arguments):
-    written.append(arguments)
-    if len(written) == 100:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return write(*arguments)
-
-shards.write_tensor = write_and_die
-folder, output = map(Path, sys.argv[1:])
-convert_checkpoint(
-    output=output,
-    settings=Model(
-        base_mllm=folder / "base_mllm",
-        sam2=folder / "sam2_hiera_micro.pt",
-        checkpoint=folder / "iter_320.pth",
-    ),
-)
-"""
+    shards.write_tensor = write_and_die
+    layers.convert(output)
 
 
 def test_a_killed_conversion_leaves_nothing_that_is_taken_for_whole(layers, tmp_path):
     output = tmp_path / "place/out"
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, layers.folder, output], capture_output=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    killed = multiprocessing.get_context("fork").Process(target=convert_and_die, args=(layers, output))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     assert not output.exists()
     (rest,) = output.parent.iterdir()
     assert rest.name.startswith(".out.")

@@ -162,16 +162,13 @@ def renamed(function):
         lambda name: name.replace("grounding_encoder.", "grounding_encoder.module."),
     ],
 )
-def test_names_of_wrappers_are_seen_through(wrap, demo_case):
-    _, plain = demo_case.convert()
+def test_names_of_wrappers_are_seen_through(wrap, demo_case, plain):
     _, same = demo_case.convert(checkpoint=demo_case.trained(renamed(wrap)))
     assert all(torch.equal(same[name], tensor) for name, tensor in plain.items())
 
 
 @pytest.mark.parametrize("multiple", [8, 64, 256])
-def test_the_padding_of_a_vocabulary_is_left_out_and_told(multiple, demo_case):
-    _, plain = demo_case.convert()
-
+def test_the_padding_of_a_vocabulary_is_left_out_and_told(multiple, demo_case, plain):
     def pad(content):
         for name in (HEAD, EMBEDDING):
             rows = content["state_dict"][name]
@@ -183,9 +180,7 @@ def test_the_padding_of_a_vocabulary_is_left_out_and_told(multiple, demo_case):
     assert "the padding is left out" in report["warnings"][0]
 
 
-def test_a_whole_sa2va_as_the_official_tool_saves_it_is_read(demo_case):
-    _, plain = demo_case.convert()
-
+def test_a_whole_sa2va_as_the_official_tool_saves_it_is_read(demo_case, plain):
     def official(name: str) -> str:
         name = (
             f"mllm.model.{name}" if name.startswith(("vision_model.", "language_model.", "mlp1.")) else name

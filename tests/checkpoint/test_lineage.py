@@ -38,8 +38,7 @@ def test_a_forgotten_beginning_is_an_error_that_names_it(kind, demo_case):
     assert STATED in demo_case.refusal(checkpoint=demo_case.trained(BEGINNINGS[kind]))
 
 
-def test_factors_are_merged_onto_what_training_began_from(demo_case):
-    _, plain = demo_case.convert()
+def test_factors_are_merged_onto_what_training_began_from(demo_case, plain):
     first = {name: tensor + 0.5 for name, tensor in plain.items()}
     torch.save(
         {training_name(name): tensor for name, tensor in first.items()}, demo_case.folder / "iter_9.pth"
@@ -73,9 +72,7 @@ def test_a_beginning_left_out_on_purpose_is_a_warning(demo_case):
         demo_case.convert(checkpoint=checkpoint, overrides={"pretrained_pth": "other.pth"})
 
 
-def test_a_checkpoint_that_holds_the_whole_model_needs_no_beginning(demo_case):
-    _, plain = demo_case.convert()
-
+def test_a_checkpoint_that_holds_the_whole_model_needs_no_beginning(demo_case, plain):
     def fill(content):
         BEGINNINGS["load_from"](content)
         cfg("llm_lora=dict(", "unused=dict(")(content)

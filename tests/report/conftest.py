@@ -17,6 +17,7 @@ from refvessel import rle
 from refvessel.files import write_json
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
+from refvessel.report import render
 from refvessel.report.sections import Evaluation
 
 WEIGHTS, CHECKPOINT = "ab" * 32, "c0" * 32  # SHA-256 of the made-up model
@@ -213,6 +214,12 @@ def new_workspace():
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path / "results")
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Reports of which only the text is looked at: drawing takes half of their time."""
+    monkeypatch.setattr(render, "_draw_figures", lambda *_: [])
 
 
 @pytest.fixture(scope="session")

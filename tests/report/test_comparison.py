@@ -32,6 +32,7 @@ def report_of(workspace) -> str:
     return " ".join((workspace.root / "report/index.html").read_text("utf-8").split())
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_tests_and_the_ranks_stand_in_the_report_and_its_tables(compared):
     html = report_of(compared)
     content = json.loads(compared.comparisons[0].read_text("utf-8"))
@@ -48,6 +49,7 @@ def test_the_tests_and_the_ranks_stand_in_the_report_and_its_tables(compared):
     }
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_models_with_equal_predictions_are_named_on_the_first_page(workspace, make_cases):
     for model in ("demo", "copy"):
         workspace.add(make_cases(), model=model)
@@ -72,6 +74,7 @@ def test_a_comparison_of_something_else_is_refused(compared, make_cases, change)
         render_report(**compared.inputs, output=compared.root / "report")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_models_keep_their_names_and_every_mean_says_over_how_many(workspace, make_cases):
     """`NA` is no missing value, `007` no number and `-1` no formula."""
     cases = make_cases()

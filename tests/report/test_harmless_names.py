@@ -77,6 +77,7 @@ def test_a_name_that_a_report_shows_is_found_in_all_its_files(usual_report, tmp_
         assert f"{file}" in str(caught.value)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_an_accepted_finding_stands_on_the_page_and_in_the_manifest(usual, tmp_path):
     table, log = tmp_path / "secret" / "names" / "demo.csv", tmp_path / "secret" / "logs" / "report.log"
     write_name_table(table, [Name("patient", "p0123456789", "Catheter^Ina")])

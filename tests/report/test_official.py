@@ -12,6 +12,7 @@ def report_of(workspace) -> str:
     return " ".join((workspace.root / "report/index.html").read_text("utf-8").split())
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_difference_is_told_on_the_first_page_beside_the_numbers_and_in_the_tables(workspace, make_cases):
     cases = make_cases()
     workspace.add(cases, official=OfficialReading("testA", 14))

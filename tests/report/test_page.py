@@ -36,6 +36,7 @@ def test_a_mean_over_fewer_expressions_says_over_how_many(name, shown):
     assert stated(summary, name) == shown
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_latex_table_says_over_how_many_a_mean_runs_where_not_over_all(workspace, make_cases):
     """A policy that leaves failed expressions out of the Dice."""
     workspace.add(make_cases(), empty_cases={"dice": {"prediction_empty": None}})
@@ -51,6 +52,7 @@ def test_a_latex_table_says_over_how_many_a_mean_runs_where_not_over_all(workspa
     assert "n = 4 of 5" in page
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_near_ties_among_candidate_masks_are_counted_in_a_sentence(workspace, make_cases):
     cases = make_cases()
     for case, lead in zip(cases, [5e-5, 0.0, 1e-4, 0.2], strict=False):
@@ -64,7 +66,5 @@ def test_near_ties_among_candidate_masks_are_counted_in_a_sentence(workspace, ma
     ) in page
 
 
-def test_predictions_without_leads_say_nothing_of_ties(workspace, make_cases):
-    workspace.add(make_cases())
-    render_report(**workspace.inputs, output=workspace.root / "report")
-    assert "candidate masks" not in (workspace.root / "report/index.html").read_text("utf-8")
+def test_predictions_without_leads_say_nothing_of_ties(usual):
+    assert "candidate masks" not in (usual.root / "report/index.html").read_text("utf-8")

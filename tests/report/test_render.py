@@ -315,6 +315,7 @@ def with_predictions(cases, *predictions):
         (lambda cases: [case | {"status": "failed"} for case in cases[:4]] + cases[4:], "failures", 4),
     ],
 )
+@pytest.mark.usefixtures("without_figures")
 def test_every_sentinel_is_a_named_finding_in_the_summary_and_on_the_first_page(
     workspace, make_cases, change, sentinel, count
 ):
@@ -335,6 +336,7 @@ def first_page(html: str) -> str:
     return html[html.index('<section id="findings">') : html.index("</section>")]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_foreign_model_and_a_foreign_tree_are_said_to_be_so(workspace, make_cases):
     workspace.add(make_cases(), converted=False, described=False)
     text = " ".join(rendered(workspace).text.split())
@@ -343,6 +345,7 @@ def test_a_foreign_model_and_a_foreign_tree_are_said_to_be_so(workspace, make_ca
     assert sha256_of_file(workspace.datasets["demo"] / "ref_seg/refcoco/instances.json") in text
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_original_names_and_earlier_warnings_stand_on_the_first_page(workspace, make_cases):
     cases = make_cases()
     workspace.add(cases)
@@ -413,6 +416,7 @@ def test_without_logits_no_score_of_probabilities_is_shown(usual):
     assert "AUC" in page_of(usual).text  # among the definitions
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_other_rasterisers_of_the_truth_are_rows_of_one_table(workspace, make_cases):
     cases = make_cases()
     wider = {

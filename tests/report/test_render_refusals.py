@@ -101,6 +101,7 @@ def test_cases_with_other_columns_are_refused(workspace, make_cases):
         render_report(**workspace.inputs, output=workspace.root / "report")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_an_older_report_is_replaced_and_another_folder_is_not(workspace, make_cases):
     workspace.add(make_cases()[:1])
     (workspace.root / "report/figures").mkdir(parents=True)

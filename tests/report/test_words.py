@@ -45,6 +45,7 @@ def _plain(other):
     return {name: each["mean"] for name, each in other.items()}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_words_have_a_section_and_a_finding(workspace, tmp_path):
     render_report(**workspace.inputs, output=tmp_path / "report")
     page = (tmp_path / "report/index.html").read_text()
@@ -66,6 +67,7 @@ def test_words_of_other_predictions_are_refused(workspace, tmp_path):
         render_report(**workspace.inputs, output=tmp_path / "report")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_chosen_question_is_told_with_what_the_others_scored(workspace, tmp_path):
     one = workspace.evaluations[0]
     choice = {

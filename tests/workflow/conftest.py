@@ -1,6 +1,5 @@
 """The demo, run by Snakemake in a folder of its own."""
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemakes import run_snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,20 +18,15 @@ class Workflow:
 
     directory: Path
 
+    def arguments(self, *more: str) -> list[str]:
+        profile = ["--workflow-profile", str(ROOT / "profiles/default")]
+        return ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *profile, *more]
+
     def command(self, *arguments: str) -> list[str]:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        return [*command, "--workflow-profile", str(ROOT / "profiles/default"), *arguments]
+        return [sys.executable, "-m", "snakemake", *self.arguments(*arguments)]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            env=environment,
-            check=False,
-        )
+        return run_snakemake(self.arguments(*arguments), cwd=self.directory)
 
     @property
     def results(self) -> Path:

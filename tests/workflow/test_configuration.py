@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemakes import run_snakemake
 
 from refvessel.demo.annotations import write_labelme_folder
 
@@ -24,10 +25,7 @@ def runner(folder):
     folder.mkdir()
 
     def run(*arguments, cwd=folder):
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
-        done = subprocess.run(
-            [*command, "--cores", "2"], cwd=cwd, capture_output=True, text=True, check=False
-        )
+        done = run_snakemake(["--snakefile", str(ROOT / "Snakefile"), *arguments, "--cores", "2"], cwd)
         return done.returncode, done.stdout + done.stderr
 
     run.folder = folder

@@ -10,6 +10,7 @@ from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from refvessel.dataset.tree.expressions import Expression
@@ -194,7 +195,8 @@ def _iou(first: pd.DataFrame, one: str, second: pd.DataFrame, two: str) -> pd.Se
 def _counts_iou(one: list[Any], two: list[Any]) -> pd.Series:
     """IoU of each two masks; NaN where both are empty."""
     above, below = overlap_ratios(pixel_counts(one, two, [0] * len(one)))
-    return above["iou"] / below["iou"]
+    union = below["iou"]
+    return pd.Series(np.divide(above["iou"], union, out=np.full_like(union, np.nan), where=union > 0))
 
 
 def _dice(rows: pd.DataFrame, settings: Scores) -> pd.Series:

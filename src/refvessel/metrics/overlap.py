@@ -40,19 +40,21 @@ def overlap_scores(counts: pd.DataFrame, policy: EmptyPolicy) -> pd.DataFrame:
     NaN where the policy leaves a score undefined, and for the specificity of a truth that covers the whole
     image: it has no pixel to be specific about.
     """
-    tp, fp, fn = (counts[name].to_numpy(np.float64) for name in COUNTS[:3])
     numerators, denominators = overlap_ratios(counts)
+    truth_pixels, predicted_pixels = denominators["recall"], denominators["precision"]
     scores = {}
     for score in OVERLAP_SCORES:
-        above, below = (each[score].to_numpy(np.float64) for each in (numerators, denominators))
-        values = np.divide(above, below, out=np.full_like(tp, np.nan), where=below > 0)
-        scores[score] = apply_policy(values, policy[score], truth_pixels=tp + fn, predicted_pixels=tp + fp)
+        above, below = numerators[score], denominators[score]
+        values = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+        scores[score] = apply_policy(
+            values, policy[score], truth_pixels=truth_pixels, predicted_pixels=predicted_pixels
+        )
     return pd.DataFrame(scores, index=counts.index)
 
 
-def overlap_ratios(counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Numerators and denominators of the formulas of OVERLAP_SCORES: a column per score, a row per case."""
-    tp, fp, fn, tn = (counts[name] for name in COUNTS)
+def overlap_ratios(counts: pd.DataFrame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Numerators and denominators of the formulas of OVERLAP_SCORES, float64: of each score, one per case."""
+    tp, fp, fn, tn = (counts[name].to_numpy(np.float64) for name in COUNTS)
     numerators = {"dice": 2 * tp, "iou": tp, "precision": tp, "recall": tp, "specificity": tn}
     denominators = {
         "dice": 2 * tp + fp + fn,
@@ -61,7 +63,7 @@ def overlap_ratios(counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         "recall": tp + fn,
         "specificity": tn + fp,
     }
-    return pd.DataFrame(numerators), pd.DataFrame(denominators)
+    return numerators, denominators
 
 
 def _areas(rles: Sequence[RLE]) -> np.ndarray:

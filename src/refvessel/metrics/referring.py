@@ -26,12 +26,13 @@ def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:
     NaN where an expression says nothing about a score. `cases` has tp, fp, fn, truth_pixels, predicted_pixels
     and iou.
     """
-    union = cases["tp"] + cases["fp"] + cases["fn"]
-    terms = {"giou": pd.Series(giou_terms(cases["tp"], union), index=cases.index)}
+    tp, fp, fn, iou, truth, predicted = (
+        cases[name].to_numpy(np.float64)
+        for name in ("tp", "fp", "fn", "iou", "truth_pixels", "predicted_pixels")
+    )
+    terms = {"giou": giou_terms(tp, tp + fp + fn)}
     for percent in PR_THRESHOLDS:
-        above = cases["iou"] > percent / 100
-        terms[f"pr_at_{percent}"] = above.astype(float).where(cases["iou"].notna())
-    has_target, answered = cases["truth_pixels"] > 0, cases["predicted_pixels"] > 0
-    terms["n_acc"] = (~answered).astype(float).where(~has_target)
-    terms["t_acc"] = answered.astype(float).where(has_target)
-    return pd.DataFrame(terms)
+        terms[f"pr_at_{percent}"] = np.where(np.isnan(iou), np.nan, iou > percent / 100)
+    terms["n_acc"] = np.where(truth > 0, np.nan, predicted == 0)
+    terms["t_acc"] = np.where(truth > 0, predicted > 0, np.nan)
+    return pd.DataFrame(terms, index=cases.index)

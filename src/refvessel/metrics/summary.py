@@ -120,8 +120,8 @@ def _terms(cases: pd.DataFrame, group: np.ndarray) -> _Terms:
     patient, patients = pd.factorize(cases["patient"], sort=True)
     found, row = np.unique(group * len(patients) + patient, return_inverse=True)
     by_patient = _adding_up(row)
-    scores, official = cases[list(SCORES)], referring_terms(cases)
-    sums, ns = by_patient @ scores.fillna(0).to_numpy(np.float64), by_patient @ _known(scores)
+    official = referring_terms(cases)
+    sums, ns = _added_up(by_patient, cases[list(SCORES)])
     counts = pd.DataFrame(by_patient @ cases[list(COUNTS)].to_numpy(np.float64), columns=COUNTS)
     ratios_above, ratios_below = overlap_ratios(counts)
     blocks = [
@@ -131,16 +131,16 @@ def _terms(cases: pd.DataFrame, group: np.ndarray) -> _Terms:
             sums / np.maximum(ns, 1),
             (ns > 0).astype(np.float64),
         ),
-        ([f"{score}_pooled" for score in ratios_above], ratios_above.to_numpy(), ratios_below.to_numpy()),
-        (["ciou"], ratios_above[["iou"]].to_numpy(), ratios_below[["iou"]].to_numpy()),
-        ([*official], by_patient @ official.fillna(0).to_numpy(), by_patient @ _known(official)),
+        *(([f"{score}_pooled"], ratios_above[score], ratios_below[score]) for score in ratios_above),
+        (["ciou"], ratios_above["iou"], ratios_below["iou"]),
+        ([*official], *_added_up(by_patient, official)),
     ]
     names, above, below = zip(*blocks, strict=True)
     return _Terms(
         group=found // len(patients),
         names=[*chain.from_iterable(names)],
-        above=np.hstack(above),
-        below=np.hstack(below),
+        above=np.column_stack(above),
+        below=np.column_stack(below),
     )
 
 
@@ -150,8 +150,11 @@ def _adding_up(label: np.ndarray) -> csr_array:
     return csr_array((ones, (label, np.arange(len(label)))), shape=(label.max() + 1, len(label)))
 
 
-def _known(table: pd.DataFrame) -> np.ndarray:
-    return table.notna().to_numpy(np.float64)
+def _added_up(add_up: csr_array, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of a table's columns by the labels of `add_up`, and of how many values that are defined."""
+    values = table.to_numpy(np.float64)
+    known = ~np.isnan(values)
+    return add_up @ np.where(known, values, 0), add_up @ known.astype(np.float64)
 
 
 def _numbers(cases: pd.DataFrame, add_up: csr_array) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,39 @@ def render_page(
     `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
     `unscored` the evaluations without truth.
     """
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            evaluations=evaluations,
+            comparisons=comparisons,
+            unscored=unscored,
+            unscored_headings=COLUMNS,
+            figures=figures,
+            headings=HEADINGS,
+            patient_headings={
+                name: heading
+                for name, heading in HEADINGS.items()
+                # A patient's own mean is `Dice mean`, and one patient has no interval.
+                if name != "n_patients" and not name.startswith("dice_patient_mean")
+            },
+            rasteriser_headings=RASTERISER_HEADINGS,
+            titles=TITLES,
+            sequence_titles=SEQUENCE_TITLES,
+            of_probabilities=PROBABILITY_SCORES,
+            groupings=GROUPINGS,
+            official=_OFFICIAL,
+            policies=_policies(evaluations),
+            versions=versions,
+            accepted=accepted,
+            failed_status=Status.FAILED,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """The templates and what they call; each is compiled once."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -79,30 +113,7 @@ def render_page(
         "identities": identities,
         "is_official": is_official,
     }
-    return environment.get_template("page.html").render(
-        evaluations=evaluations,
-        comparisons=comparisons,
-        unscored=unscored,
-        unscored_headings=COLUMNS,
-        figures=figures,
-        headings=HEADINGS,
-        patient_headings={
-            name: heading
-            for name, heading in HEADINGS.items()
-            # A patient's own mean is `Dice mean`, and one patient has no interval.
-            if name != "n_patients" and not name.startswith("dice_patient_mean")
-        },
-        rasteriser_headings=RASTERISER_HEADINGS,
-        titles=TITLES,
-        sequence_titles=SEQUENCE_TITLES,
-        of_probabilities=PROBABILITY_SCORES,
-        groupings=GROUPINGS,
-        official=_OFFICIAL,
-        policies=_policies(evaluations),
-        versions=versions,
-        accepted=accepted,
-        failed_status=Status.FAILED,
-    )
+    return environment
 
 
 def _shown(value: Any) -> Any:

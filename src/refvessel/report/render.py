@@ -84,14 +84,15 @@ def render_report(
         )
         manifest = _manifest(folder, [*artifacts, *unscored], compared, captions, figures, used)
         write_json(folder / MANIFEST, manifest | _searched_for([*artifacts, *unscored], accepted))
-        check_privacy(
-            folder,
-            name_tables,
-            accepted=accepted,
-            published=_names_of_the_user([*artifacts, *unscored]),
-            private_log=private_log,
-            shown_as=output,
-        )
+        if name_tables:
+            check_privacy(
+                folder,
+                name_tables,
+                accepted=accepted,
+                published=_names_of_the_user([*artifacts, *unscored]),
+                private_log=private_log,
+                shown_as=output,
+            )
 
 
 def _searched_for(artifacts: Sequence[Artifacts | Unscored], accepted: Sequence[str]) -> dict[str, list[str]]:

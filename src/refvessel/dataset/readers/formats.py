@@ -16,9 +16,12 @@ _LEFT_OUT = "left_out"  # the parameter of a reader that is no option
 
 _MODULES = {"images": "image_folder"}  # where a format is not the name of its module: another is called so
 
-READERS: dict[str, Reader] = {
-    name: import_module(f"refvessel.dataset.readers.{_MODULES.get(name, name)}").read for name in FORMATS
-}
+
+def reader_of(source_format: str) -> Reader:
+    """The reader of a format; no other is imported, since some need large libraries."""
+    module = import_module(f"refvessel.dataset.readers.{_MODULES.get(source_format, source_format)}")
+    reader: Reader = module.read
+    return reader
 
 
 def read_records(
@@ -34,13 +37,13 @@ def read_records(
     it lists, each of which may be given as well and then wins. Of the labels `left_out` nothing is asked, so a
     reader that takes them need not read their shapes. Raises UserError where a name is unknown.
     """
-    if source_format not in READERS:
-        raise UserError(f"The format {source_format!r} is unknown; choose one of: {', '.join(READERS)}.")
+    if source_format not in FORMATS:
+        raise UserError(f"The format {source_format!r} is unknown; choose one of: {', '.join(FORMATS)}.")
     given = {name: value for name, value in options.items() if value is not None}
     layout = given.pop("layout", None)
     if layout is not None:
         given = _layout(source_format, layout) | given
-    reader = READERS[source_format]
+    reader = reader_of(source_format)
     parameters = inspect.signature(reader).parameters
     known = [
         name for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY and name != _LEFT_OUT
