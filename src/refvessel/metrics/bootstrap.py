@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 
 CONFIDENCE = 0.95
 SEED = 0
+FEW_PATIENTS = 50  # of fewer, every bootstrap's intervals are too narrow (benchmarks/bootstrap_coverage.py)
 
 # weights (draws, patients) -> values (draws, statistics); NaN where a draw leaves a statistic undefined
 Statistic = Callable[[np.ndarray], np.ndarray]

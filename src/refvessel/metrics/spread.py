@@ -5,13 +5,13 @@ import pandas as pd
 
 from refvessel.metrics.policy import ERRORS, SCORES
 
-_QUANTILES = {"median": 0.5, "q1": 0.25, "q3": 0.75, "p5": 0.05}
-_OF_ERRORS = {"median": 0.5, "q1": 0.25, "q3": 0.75, "p95": 0.95}
+_PERCENTILES = {"median": 50, "q1": 25, "q3": 75, "p5": 5}
+_OF_ERRORS = {"median": 50, "q1": 25, "q3": 75, "p95": 95}
 
 
 def spread_columns(score: str) -> list[str]:
     """The names of a score's columns of `spread`, in the order shown."""
-    return [f"{score}_{name}" for name in (*_quantiles(score), "worst_patient")]
+    return [f"{score}_{name}" for name in (*percentiles_shown(score), "worst_patient")]
 
 
 def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
@@ -28,18 +28,24 @@ def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
     Returns: one row per group in their order, float64, NaN where nothing is defined.
     """
     scores = cases[list(SCORES)].astype(np.float64)
-    shares = sorted({*_QUANTILES.values(), *_OF_ERRORS.values()})
-    quantiles = scores.groupby(group).quantile(shares)
+    percents = np.array(sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()}))
+    percentiles = scores.groupby(group).quantile(percents / 100)
     patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
     lowest, highest = patients.min(), patients.max()
     columns = {}
     for score in SCORES:
-        of_score = quantiles[score].unstack()
-        for name, share in _quantiles(score).items():
-            columns[f"{score}_{name}"] = of_score[share]
+        of_score = percentiles[score].unstack()
+        for name, percent in percentiles_shown(score).items():
+            columns[f"{score}_{name}"] = of_score[percent / 100]
         columns[f"{score}_worst_patient"] = (highest if score in ERRORS else lowest)[score]
     return pd.DataFrame(columns)
 
 
-def _quantiles(score: str) -> dict[str, float]:
-    return _OF_ERRORS if score in ERRORS else _QUANTILES
+def percentiles_shown(score: str) -> dict[str, int]:
+    """What follows the name of a score in its columns -> the percentile, in the order shown."""
+    return _OF_ERRORS if score in ERRORS else _PERCENTILES
+
+
+def bad_end(score: str) -> str:
+    """What follows the name of a score in the column of its bad end."""
+    return list(percentiles_shown(score))[-1]
