@@ -11,10 +11,14 @@ from refvessel.errors import UserError
 
 @app.command()
 def power(
-    others: Annotated[list[Path] | None, typer.Argument(metavar="[B.parquet]", help="The second table.")] = None,
+    others: Annotated[
+        list[Path] | None, typer.Argument(metavar="[B.parquet]", help="The second table.")
+    ] = None,
     cases: Annotated[
         list[Path] | None,
-        typer.Option(help="cases.parquet of `refvessel score`; two of them, A.parquet B.parquet, are paired."),
+        typer.Option(
+            help="cases.parquet of `refvessel score`; two of them, A.parquet B.parquet, are paired."
+        ),
     ] = None,
     score: Annotated[str, typer.Option(help="The score that is looked at.")] = "dice",
     differences: Annotated[
@@ -48,4 +52,6 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
-        raise UserError(f"--differences {text!r} holds something else than numbers; write 0.01,0.002.") from None
+        raise UserError(
+            f"--differences {text!r} holds something else than numbers; write 0.01,0.002."
+        ) from None

@@ -78,15 +78,14 @@ def compare(
 
 @app.command()
 @with_sections(
-    settings=Options(
-        Scores, "scores", only=("compared", "bootstrap_draws"), flags={"compared": "--score"}
-    )
+    settings=Options(Scores, "scores", only=("compared", "bootstrap_draws"), flags={"compared": "--score"})
 )
 def compare_datasets(
     settings: Scores,
     cases: Annotated[list[str], typer.Argument(help="MODEL/DATASET/SPLIT=cases.parquet, two or more.")],
     home: Annotated[
-        list[str], typer.Option(metavar="MODEL=DATASET", help="What a model was trained for; repeated, for each.")
+        list[str],
+        typer.Option(metavar="MODEL=DATASET", help="What a model was trained for; repeated, for each."),
     ],
     output: Annotated[Path, typer.Option(help="File to write, JSON.")],
 ) -> None:

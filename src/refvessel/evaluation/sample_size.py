@@ -93,10 +93,14 @@ def told(power: Mapping[str, Any]) -> str:
         f"({POWER:.0%} power, two-sided {LEVEL:.0%})."
     )
     if power["patients"] < FEWEST_PATIENTS:
-        text += f" With fewer than {FEWEST_PATIENTS} the tests of a comparison cannot reach {LEVEL:.0%} at all."
+        text += (
+            f" With fewer than {FEWEST_PATIENTS} the tests of a comparison cannot reach {LEVEL:.0%} at all."
+        )
     if power["patients_needed"] is None:
         return text
-    return f"{text} A difference of {abs(power['difference']):.4f} needs {power['patients_needed']:,} patients."
+    return (
+        f"{text} A difference of {abs(power['difference']):.4f} needs {power['patients_needed']:,} patients."
+    )
 
 
 def _power(of_patients: np.ndarray, difference: float | None) -> dict[str, int | float | str | None]:

@@ -42,9 +42,7 @@ def bca_interval(
     return bca_interval_of(bootstrap(statistic, patients, draws, seed), statistic, patients)
 
 
-def bca_interval_of(
-    drawn: np.ndarray, statistic: Statistic, patients: int
-) -> tuple[np.ndarray, np.ndarray]:
+def bca_interval_of(drawn: np.ndarray, statistic: Statistic, patients: int) -> tuple[np.ndarray, np.ndarray]:
     """The same from the draws of `bootstrap`, float64 of shape (draws, statistics)."""
     estimates = statistic(np.ones((1, patients)))[0]
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)

@@ -51,9 +51,7 @@ def _compared(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFrame:
     return pd.DataFrame(scores, index=patients).dropna()
 
 
-def paired_tests(
-    models: Mapping[str, pd.DataFrame], scores: list[str], draws: int
-) -> list[dict[str, Any]]:
+def paired_tests(models: Mapping[str, pd.DataFrame], scores: list[str], draws: int) -> list[dict[str, Any]]:
     """Every two models on every score, one row each.
 
     difference      mean over patients of first minus second, with the ends of its 95% interval
@@ -137,7 +135,8 @@ def ranking(models: Mapping[str, pd.DataFrame], score: str, draws: int) -> pd.Da
 def _described(pair: dict[str, pd.DataFrame], score: str) -> tuple[dict[str, Any], np.ndarray]:
     """What needs no resampling of a row of `paired_tests`, and the patients' differences."""
     first, second = pair
-    values, expressions = patient_scores(pair, score), _compared(pair, score)
+    expressions = _compared(pair, score)
+    values = expressions.groupby(level="patient").mean()
     differences = (values[first] - values[second]).to_numpy()
     row: dict[str, Any] = {"n_expressions": len(expressions), "n_patients": len(differences)}
     row |= dict.fromkeys(_NUMBERS) | {"patients_needed": None}
@@ -174,7 +173,7 @@ def _resampled(differences: list[np.ndarray], draws: int) -> Iterator[tuple[int,
             together = np.stack([differences[number] for number in some], axis=1)
             effect = _effect(together)
             low, high = bca_interval(effect, patients, draws)
-            sizes, flipped = effect(np.ones((1, patients)))[0], _sign_flips(together, draws)
+            sizes, flipped = effect(np.ones((1, patients)))[0], sign_flip_test(together, draws)
             for place, number in enumerate(some):
                 dz = place + len(some)
                 yield (
@@ -212,7 +211,7 @@ def _wilcoxon(differences: np.ndarray) -> float:
     return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
-def _sign_flips(differences: np.ndarray, draws: int) -> np.ndarray:
+def sign_flip_test(differences: np.ndarray, draws: int) -> np.ndarray:
     """The two-sided p value of each pair, from the means of all sign flips, or of `draws` where those are more.
 
     `differences` is float64 of shape (patients, pairs). The flip that leaves all as it is counts among those that

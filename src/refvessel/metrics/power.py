@@ -11,6 +11,7 @@ whose signs can be flipped in fewer than 40 ways: no difference then reaches 5%.
 All of it is of one test; Holm's correction over several asks for more.
 """
 
+from functools import cache
 from math import ceil, isnan
 
 import numpy as np
@@ -32,8 +33,7 @@ def detectable_difference(sd: float, patients: int) -> float:
     """
     if patients < 2 or isnan(sd):
         return np.nan
-    effect = _TEST.solve_power(nobs=patients, alpha=LEVEL, power=POWER, alternative="two-sided")
-    return float(effect) * sd
+    return _detectable_effect(patients) * sd
 
 
 def patients_needed(difference: float, sd: float) -> int | None:
@@ -59,6 +59,11 @@ def standard_deviation(differences: np.ndarray) -> float:
         return np.nan
     sd = float(differences.std(ddof=1))
     return 0.0 if sd <= _SAME else sd
+
+
+@cache
+def _detectable_effect(patients: int) -> float:
+    return float(_TEST.solve_power(nobs=patients, alpha=LEVEL, power=POWER, alternative="two-sided"))
 
 
 def _power(effect: float, patients: int) -> float:

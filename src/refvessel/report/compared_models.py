@@ -59,7 +59,9 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
     except (KeyError, TypeError):
         raise UserError(f"{path} does not say what it was made from; compare the models again.") from None
     if missing := {"agreement", "non_inferiority", "groups"} - content.keys():
-        raise UserError(f"{path} has no {sorted(missing)[0]}, as an earlier version wrote it; compare the models again.")
+        raise UserError(
+            f"{path} has no {sorted(missing)[0]}, as an earlier version wrote it; compare the models again."
+        )
     known = {(one.evaluation.model, one.sources["cases"]["sha256"]): one.evaluation for one in evaluations}
     compared = [known[item] for item in hashes.items() if item in known]
     if len(compared) < len(hashes) or ranking_hash != sources["ranking"]["sha256"]:
@@ -115,9 +117,7 @@ def trainings_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def _rows(comparisons: Sequence[Comparison], key: str) -> pd.DataFrame:
     """The rows that comparison.json has under a key, of all splits."""
     rows = [
-        {"dataset": one.dataset, "split": one.split, **row}
-        for one in comparisons
-        for row in one.content[key]
+        {"dataset": one.dataset, "split": one.split, **row} for one in comparisons for row in one.content[key]
     ]
     return pd.DataFrame(rows)
 

@@ -50,7 +50,8 @@ def read_external(path: Path, evaluations: Sequence[Artifacts]) -> External:
     """Read external.json; raises UserError where it was made from other cases than those of the report."""
     content = read_json(Path(path))
     known = {
-        (*(getattr(one.evaluation, key) for key in _PLACE), one.sources["cases"]["sha256"]) for one in evaluations
+        (*(getattr(one.evaluation, key) for key in _PLACE), one.sources["cases"]["sha256"])
+        for one in evaluations
     }
     try:
         made_from = {

@@ -142,7 +142,9 @@ def format_rank_shares(row: Mapping[str, Any]) -> str:
     """The share of draws that gives a model each rank, those below half a percent left out; a dash where undefined."""
     ranks = range(1, sum(str(name).startswith(RANK_SHARE) for name in row) + 1)
     shares = {rank: 100 * row[f"{RANK_SHARE}{rank}"] for rank in ranks}
-    return ", ".join(f"{rank}: {share:.0f}%" for rank, share in shares.items() if share >= 0.5) or "\N{EN DASH}"
+    return (
+        ", ".join(f"{rank}: {share:.0f}%" for rank, share in shares.items() if share >= 0.5) or "\N{EN DASH}"
+    )
 
 
 def _policies(evaluations: Sequence[Artifacts]) -> list[tuple[dict[str, Any], list[str]]]:

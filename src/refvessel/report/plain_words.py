@@ -57,15 +57,15 @@ def _non_inferiority_sentence(row: Mapping[str, Any]) -> str:
     first, second, n = row["first"], row["second"], row["n_patients"]
     margin = f"{row['margin']:g} {TITLES[row['score']]}"
     if row["low"] is None:
-        return f"Whether {first} and {second} are equally good within {margin} cannot be said of {n} patients."
+        return (
+            f"Whether {first} and {second} are equally good within {margin} cannot be said of {n} patients."
+        )
     seen = f"(90% interval of the difference {_signed(row['low'])} to {_signed(row['high'])}, {n} patients)"
     if row["equivalent"]:
         return f"{first} and {second} are equally good within the declared margin of {margin} {seen}."
     for one, other, claim in ((first, second, "first"), (second, first, "second")):
         if row[f"{claim}_not_inferior"]:
-            return (
-                f"{one} is not worse than {other} by the declared margin of {margin}; the reverse is not shown {seen}."
-            )
+            return f"{one} is not worse than {other} by the declared margin of {margin}; the reverse is not shown {seen}."
     return f"That {first} and {second} are equally good within the declared margin of {margin} is not shown {seen}."
 
 

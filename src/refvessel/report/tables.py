@@ -77,7 +77,10 @@ _LATEX_COLUMNS = (  # what fits the width of a printed page
 OF_COMPARISONS = {
     "comparisons": (tests_table, "Every two models of a split, compared"),
     "ranking": (ranking_table, "Ranks of the models of a split"),
-    "agreement": (agreement_table, "How far the ranking by the mean, by the mean rank and by tests won agree"),
+    "agreement": (
+        agreement_table,
+        "How far the ranking by the mean, by the mean rank and by tests won agree",
+    ),
     "non_inferiority": (non_inferiority_table, "Whether a model is as good as another within a margin"),
     "trainings": (trainings_table, "Spread over the trainings of a method beside the spread over patients"),
 }

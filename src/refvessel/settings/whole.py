@@ -169,7 +169,9 @@ class Settings(Section):
     def away_from_home(self) -> bool:
         """Whether any model is scored on another data set than its home."""
         homes = self.homes()
-        return any(homes.get(each.entrant.name, each.dataset) != each.dataset for each in self.scored_entries())
+        return any(
+            homes.get(each.entrant.name, each.dataset) != each.dataset for each in self.scored_entries()
+        )
 
     def asked_together(self) -> list[list[Entry]]:
         """What one job asks in several ways, also on the split on which a threshold or a question is settled."""
