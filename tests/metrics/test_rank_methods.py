@@ -1,4 +1,4 @@
-"""Rankings by three methods, margins, groups of trainings and other data sets, each against a plain computation."""
+"""Rankings, margins, groups of trainings and other data sets, each against a plain computation."""
 
 from itertools import combinations
 
@@ -24,7 +24,7 @@ def cases(dice: np.ndarray) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def means() -> dict[str, np.ndarray]:
-    """`steady` is a little better than `base` on every patient, `lucky` much better on two and worse on the others."""
+    """`steady` is a little better than `base` on every patient, `lucky` much better on two and worse on most."""
     base = np.random.default_rng(1).normal(0.7, 0.05, PATIENTS)
     lucky = base - 0.02
     lucky[:2] += 0.25

@@ -148,8 +148,8 @@ ROW = {
         ),
         (
             {"verdict": Verdict.NOT_SHOWN, "difference": 0.03, "patients_needed": 8},
-            "The difference of 0.030 Dice between new and old is not shown: after correction for 3 tests chance is "
-            "not ruled out (p = 0.300). To show it would take about 8 patients.",
+            "The difference of 0.030 Dice between new and old is not shown: after correction for 3 tests chance "
+            "is not ruled out (p = 0.300). To show it would take about 8 patients.",
         ),
         (
             {

@@ -64,7 +64,7 @@ def paired_tests(models: Mapping[str, pd.DataFrame], scores: list[str], draws: i
                     standard deviation of the patients' differences, the smallest mean difference that as many
                     patients show with 80% power, and the patients that would show this one; see `power`
     icc, design_effect
-                    how alike the differences of one patient's expressions are, and what that costs; see `clustering`
+                    how alike the differences of one patient's expressions are, and its cost; see `clustering`
     verdict         what may be said, of `Verdict`; None where there is no patient
 
     None where something is undefined, as an interval of one patient.
@@ -227,6 +227,7 @@ def sign_flip_test(differences: np.ndarray, draws: int) -> np.ndarray:
     extreme = np.zeros(differences.shape[1])
     for start in range(0, flips, at_once):
         count = min(at_once, flips - start)
+        bits: np.ndarray
         if every:
             bits = (np.arange(start, start + count)[:, None] >> np.arange(patients)) & 1
         else:

@@ -30,9 +30,9 @@ def external_matrix(
 
     patient_mean            with the ends of its 95% interval, low and high
     home_dataset, home_split
-                            with what it is compared: the split of the same name of the model's home, else the first
+                            what it is compared with: the split of the same name at home, else the first there
     drop                    by how much it is worse than there, negative where it is better
-    drop_low, drop_high     ends of its 95% interval: BCa bootstrap that draws patients of both (`scipy.stats.bootstrap`)
+    drop_low, drop_high     ends of its 95% interval: BCa bootstrap that draws patients of both
 
     None where something is undefined, as a drop at home.
 

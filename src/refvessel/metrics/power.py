@@ -4,9 +4,9 @@ The test is the paired t test of the patients' differences, two-sided at 5%, wit
 difference / standard deviation of the differences and n patients, the statistic has a noncentral t distribution of
 n - 1 degrees of freedom and noncentrality d * sqrt(n) (Cohen, Statistical Power Analysis, 1988, chapter 2;
 `statsmodels.stats.power.TTestPower`). The normal approximation, (1.96 + 0.84) * sd / sqrt(n), is too small for few
-patients: of ten published pairs with a standard deviation of .0085 it would make .0075 instead of .0085. The sign-flip
-and the Wilcoxon test have nearly the same power (benchmarks/power_simulation.py), but for fewer than six patients,
-whose signs can be flipped in fewer than 40 ways: no difference then reaches 5%.
+patients: of ten published pairs with a standard deviation of .0085 it would make .0075 instead of .0085. The
+sign-flip and the Wilcoxon test have nearly the same power from eight patients on (benchmarks/power_simulation.py).
+With fewer than six no difference reaches 5%: the signs can be flipped in fewer than 40 ways.
 
 All of it is of one test; Holm's correction over several asks for more.
 """

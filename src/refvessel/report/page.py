@@ -139,7 +139,7 @@ def format_p_value(value: float | None) -> str:
 
 
 def format_rank_shares(row: Mapping[str, Any]) -> str:
-    """The share of draws that gives a model each rank, those below half a percent left out; a dash where undefined."""
+    """The share of draws that gives a model each rank, of half a percent or more; a dash where undefined."""
     ranks = range(1, sum(str(name).startswith(RANK_SHARE) for name in row) + 1)
     shares = {rank: 100 * row[f"{RANK_SHARE}{rank}"] for rank in ranks}
     return (

@@ -41,8 +41,8 @@ def verdict_sentence(row: Mapping[str, Any], tests: int) -> str:
         text = f"{between} is smaller than what these {n} patients can show ({detectable}): it may be chance."
     else:
         text = (
-            f"{between} is not shown: after correction for {tests} {'test' if tests == 1 else 'tests'} chance is not "
-            f"ruled out (p {_p(row['sign_flip_p_holm'])})."
+            f"{between} is not shown: after correction for {tests} {'test' if tests == 1 else 'tests'} chance is "
+            f"not ruled out (p {_p(row['sign_flip_p_holm'])})."
         )
     needed = row["patients_needed"]
     return text if needed is None else f"{text} To show it would take about {needed:,} patients."
@@ -65,8 +65,9 @@ def _non_inferiority_sentence(row: Mapping[str, Any]) -> str:
         return f"{first} and {second} are equally good within the declared margin of {margin} {seen}."
     for one, other, claim in ((first, second, "first"), (second, first, "second")):
         if row[f"{claim}_not_inferior"]:
-            return f"{one} is not worse than {other} by the declared margin of {margin}; the reverse is not shown {seen}."
-    return f"That {first} and {second} are equally good within the declared margin of {margin} is not shown {seen}."
+            return f"{one} is not worse than {other} by the declared margin of {margin}; the reverse is not shown "
+                f"{seen}."
+    return f"That {first} and {second} are equally good within the margin of {margin} is not shown {seen}."
 
 
 def amount(value: float) -> str:

@@ -20,8 +20,8 @@ from refvessel.report.compared_models import (
 )
 from refvessel.report.external_table import External
 from refvessel.report.printing import shortened
-from refvessel.report.scored_runs import sequences_table
 from refvessel.report.score_titles import TITLES
+from refvessel.report.scored_runs import sequences_table
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored, unscored_table
 from refvessel.settings.scores_section import Protocol
@@ -137,7 +137,8 @@ def write_tables(
     """Write overall, by_patient and by each of GROUPINGS as .csv (every column, full precision) and .tex.
 
     Where truths were drawn by other rasterisers, also by_rasteriser; with comparisons, also the tables of
-    OF_COMPARISONS that have rows; with other data sets than a model's own, external.csv; of evaluations without truth unscored.csv. Returns the caption of each file by its name.
+    OF_COMPARISONS that have rows; with other data sets than a model's own, external.csv; of evaluations
+    without truth unscored.csv. Returns the caption of each file by its name.
     """
     captions: dict[str, str] = {}
     if unscored:

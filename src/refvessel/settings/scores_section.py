@@ -33,9 +33,9 @@ class Scores(Section):
     )
     non_inferiority: dict[str, Annotated[Number, Field(gt=0)]] = setting(
         {},
-        "Score -> margin: by how much a model may be worse and still count as no worse, in the score's unit; every "
-        "two models on a split are tested for it. {dice: 0.01} tests claims such as “int8 is as good as bfloat16”. "
-        "State it before you look at the results.",
+        "Score -> margin: by how much a model may be worse and still count as no worse, in the score's unit; any "
+        "two models on a split are tested for it. {dice: 0.01} tests claims such as that int8 is as good as "
+        "bfloat16. State it before you look at the results.",
     )
     empty_cases: dict[str, dict[str, Number | Literal["formula", "diagonal"] | None]] = setting(
         {},

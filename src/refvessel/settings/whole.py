@@ -214,8 +214,8 @@ class Settings(Section):
             home = self.models[entrant.model].home
             if home and (entrant, home) not in scored:
                 raise ValueError(
-                    f"models.{entrant.model}.home is {home!r}, on which {entrant.name!r} is not scored; evaluate it "
-                    "there, too, or leave home out"
+                    f"models.{entrant.model}.home is {home!r}, on which {entrant.name!r} is not scored; evaluate "
+                    "it there, too, or leave home out"
                 )
         return self
 
