@@ -54,7 +54,7 @@ def patients_needed(difference: float, sd: float) -> int | None:
 
 
 def standard_deviation(differences: np.ndarray) -> float:
-    """Of the patients' differences, float64 of shape (patients,); NaN for fewer than two, 0 where all are equal."""
+    """Of the patients' differences, float64 of shape (patients,); NaN of fewer than two, 0 of equal ones."""
     if len(differences) < 2:
         return np.nan
     sd = float(differences.std(ddof=1))

@@ -65,8 +65,8 @@ def _non_inferiority_sentence(row: Mapping[str, Any]) -> str:
         return f"{first} and {second} are equally good within the declared margin of {margin} {seen}."
     for one, other, claim in ((first, second, "first"), (second, first, "second")):
         if row[f"{claim}_not_inferior"]:
-            return f"{one} is not worse than {other} by the declared margin of {margin}; the reverse is not shown "
-                f"{seen}."
+            text = f"{one} is not worse than {other} by the declared margin of {margin}"
+            return f"{text}; the reverse is not shown {seen}."
     return f"That {first} and {second} are equally good within the margin of {margin} is not shown {seen}."
 
 
