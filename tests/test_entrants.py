@@ -227,5 +227,5 @@ def test_a_model_at_home_elsewhere_too_is_away_from_home():
 def test_a_home_that_is_unknown_or_not_evaluated_is_refused():
     with pytest.raises(UserError, match=r"models.m.home is 'nowhere', which datasets does not describe"):
         checked_config(two_data_sets({"home": "nowhere"}, {"dataset": "demo"}))
-    with pytest.raises(UserError, match=r"models.m.home is 'other', on which 'm' is not scored"):
+    with pytest.raises(UserError, match=r"models.m.home is 'other', on which it is not scored"):
         checked_config(two_data_sets({"home": "other"}, {"dataset": "demo"}))

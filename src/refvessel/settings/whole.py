@@ -161,10 +161,10 @@ class Settings(Section):
         return {each.name: f"{group}{each.way}" for each, group in groups.items() if group}
 
     def homes(self) -> dict[str, str]:
-        """What is scored -> the data set that its model was trained for, where that is stated."""
-        scored = {each.entrant for each in self.scored_entries()}
-        homes = {each.name: self.models[each.model].home for each in scored}
-        return {name: home for name, home in sorted(homes.items()) if home}
+        """What is scored on the data set that its model was trained for -> that data set, where it is stated."""
+        scored = [(each.entrant, each.dataset) for each in self.scored_entries()]
+        at_home = {each.name: home for each, home in scored if self.models[each.model].home == home}
+        return dict(sorted(at_home.items()))
 
     def away_from_home(self) -> bool:
         """Whether any model is scored on another data set than its home."""
@@ -209,13 +209,13 @@ class Settings(Section):
         for name, model in self.models.items():
             if model.home and model.home not in self.datasets:
                 raise ValueError(f"models.{name}.home is {model.home!r}, which datasets does not describe")
-        scored = {(each.entrant, each.dataset) for each in self.scored_entries()}
-        for entrant in sorted({each for each, _ in scored}, key=lambda each: each.name):
-            home = self.models[entrant.model].home
-            if home and (entrant, home) not in scored:
+        scored = {(each.entrant.model, each.dataset) for each in self.scored_entries()}
+        for name, _ in sorted(scored):
+            home = self.models[name].home
+            if home and (name, home) not in scored:
                 raise ValueError(
-                    f"models.{entrant.model}.home is {home!r}, on which {entrant.name!r} is not scored; evaluate "
-                    "it there, too, or leave home out"
+                    f"models.{name}.home is {home!r}, on which it is not scored; evaluate it there, too, or leave "
+                    "home out"
                 )
         return self
 
