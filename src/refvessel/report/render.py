@@ -56,8 +56,8 @@ def render_report(
     `checkpoints` has the HF folder of the model of each entrant, `datasets` the tree of each dataset;
     `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of
     models on other data sets than their own. `name_tables` are those of the datasets with pseudonyms: the report
-    is searched for the original names before it appears, but for those under the pseudonyms that `settings` accept,
-    which the page tells. `private_log` gets which name was found where.
+    is searched for the original names before it appears, but for those under the pseudonyms that `settings`
+    accept, which the page tells. `private_log` gets which name was found where.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
