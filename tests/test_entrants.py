@@ -195,3 +195,37 @@ def test_a_name_is_of_one_entrant_and_of_no_other_model(evaluations):
     asked = [1 if "choose" in each else len(each.get("questions", {})) or 1 for each in evaluations]
     assert len(entries) == sum(asked)
     assert Settings.model_validate(settings.canonical()) == settings
+
+
+def two_data_sets(model: dict, *evaluations: dict) -> dict:
+    """One model, `m`, and the data sets `demo` and `other`."""
+    described = config({"model": "m"}, models={"m": DEMO["models"]["demo"] | model})
+    described["datasets"]["other"] = described["datasets"]["demo"]
+    return described | {"evaluations": [{"model": "m", "split": "test"} | each for each in evaluations]}
+
+
+def test_trainings_that_are_asked_in_the_same_way_share_a_group():
+    questions = {"a": OFFICIAL, "b": f"Now {OFFICIAL}"}
+    asked = [{"model": name, "questions": questions} for name in ("first", "second", "alone")]
+    trained = {name: DEMO["models"]["demo"] | {"group": "method"} for name in ("first", "second")}
+    settings = checked_config(config(*asked, models=trained))
+    groups = {f"{name}-{way}": f"method-{way}" for name in trained for way in questions}
+    assert settings.groups_on("demo", "test") == groups
+    # What a conversion depends on does not know of it.
+    assert settings.models["first"].result_settings() == settings.models["alone"].result_settings()
+
+
+def test_a_model_at_home_elsewhere_too_is_away_from_home():
+    at_home, away = {"dataset": "demo"}, {"dataset": "other"}
+    assert not checked_config(two_data_sets({"home": "demo"}, at_home)).away_from_home()
+    assert not checked_config(two_data_sets({}, at_home, away)).away_from_home()
+    settings = checked_config(two_data_sets({"home": "demo"}, at_home, away))
+    assert settings.away_from_home()
+    assert settings.homes() == {"m": "demo"}
+
+
+def test_a_home_that_is_unknown_or_not_evaluated_is_refused():
+    with pytest.raises(UserError, match=r"models.m.home is 'nowhere', which datasets does not describe"):
+        checked_config(two_data_sets({"home": "nowhere"}, {"dataset": "demo"}))
+    with pytest.raises(UserError, match=r"models.m.home is 'other', on which it is not scored"):
+        checked_config(two_data_sets({"home": "other"}, {"dataset": "demo"}))

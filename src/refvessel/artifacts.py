@@ -43,6 +43,7 @@ OF_WORDS = f"{OF_PREDICTIONS}/words"  # shards of what is asked besides
 OF_SCORES = "scores/{model}/{dataset}/{split}"
 OF_MASKS = "masks/{model}/{dataset}/{split}"  # of data without truth
 OF_COMPARISON = "comparisons/{dataset}/{split}"
+EXTERNAL = "comparisons/external.json"  # models on other data sets than the one that each was trained for
 TUNED = "thresholds/{model}/{dataset}.json"
 CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is chosen
 ANSWERS = "answers"

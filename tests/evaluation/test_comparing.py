@@ -9,9 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from stages import compare_models as compare_with_many_draws
 from stages import score
+from typer.testing import CliRunner
 
+from refvessel.cli import app
 from refvessel.errors import UserError
+from refvessel.evaluation.external_comparing import compare_datasets
+from refvessel.evaluation.sample_size import power_of_cases, power_of_differences
 from refvessel.files import sha256_of_file
+from refvessel.metrics.external_validation import Place
+from refvessel.metrics.power import patients_needed
 from refvessel.settings.scores_section import Scores
 
 compare_models = partial(compare_with_many_draws, bootstrap_draws=100)
@@ -154,3 +160,64 @@ def test_as_many_other_cases_are_refused(paths, tmp_path):
     rewrite(paths["bad"], lambda cases: cases.replace({"sent_id": {6: 7}}))
     with pytest.raises(UserError, match=r"6 only in .*good.*; 7 only in .*bad"):
         compare_models(cases=paths, output=tmp_path / "comparison")
+
+
+def test_margins_groups_and_verdicts_stand_in_the_comparison(paths, tmp_path):
+    groups = dict.fromkeys(paths, "method")
+    written = compare_models(
+        cases=paths, output=tmp_path / "comparison", non_inferiority={"dice": 0.9}, groups=groups
+    )
+    assert {row["verdict"] for row in written["tests"]} == {"too_few_patients"}
+    assert written["tests"][0]["detectable_difference"] > 0
+    assert [row["score"] for row in written["non_inferiority"]] == ["dice"]
+    assert written["non_inferiority"][0]["equivalent"]
+    assert written["groups"][0]["trainings"] == ["good", "bad"]
+    assert len(written["agreement"]) == 3 * len(Scores().compared)
+    with pytest.raises(UserError, match="group of 'ugly'"):
+        compare_models(cases=paths, output=tmp_path, groups={"ugly": "method"})
+    with pytest.raises(UserError, match="'dise' cannot be compared"):
+        compare_models(cases=paths, output=tmp_path, non_inferiority={"dise": 0.1})
+
+
+def test_power_pairs_two_tables_and_plans_from_one(paths):
+    tables = {name: pd.read_parquet(path).sort_values("sent_id") for name, path in paths.items()}
+    of_patients = {name: table.groupby("patient")["dice"].mean() for name, table in tables.items()}
+    gaps = of_patients["good"] - of_patients["bad"]
+    paired = power_of_cases([*paths.values()], score="dice")
+    assert (paired["patients"], paired["n_expressions"]) == (3, 6)
+    assert paired["sd"] == pytest.approx(gaps.std(ddof=1))
+    assert paired["difference"] == pytest.approx(gaps.mean())
+    alone = power_of_cases([paths["bad"]], score="dice", difference=0.01)
+    assert alone["sd"] == pytest.approx(of_patients["bad"].std(ddof=1))
+    assert alone["patients_needed"] == patients_needed(0.01, alone["sd"])
+    assert power_of_cases([paths["bad"]], score="dice")["patients_needed"] is None
+    with pytest.raises(UserError, match="3 tables"):
+        power_of_cases([paths["bad"]] * 3, score="dice")
+    with pytest.raises(UserError, match="two patients at least"):
+        power_of_differences([0.1])
+
+
+def test_two_tables_may_follow_one_option_and_numbers_must_be_numbers(paths, tmp_path):
+    run = CliRunner().invoke
+    written = tmp_path / "power.json"
+    typed = ["power", "--cases", *map(str, paths.values()), "--output", str(written)]
+    assert run(app, typed).exit_code == 0
+    assert json.loads(written.read_text("utf-8")) == power_of_cases([*paths.values()], score="dice")
+    assert "something else than numbers" in str(run(app, ["power", "--differences", "0.1,x"]).exception)
+    assert "Give either" in str(run(app, ["power"]).exception)
+
+
+def test_other_data_sets_are_compared_with_home(paths, tmp_path):
+    cases = {Place("m", "home", "test"): paths["good"], Place("m", "away", "test"): paths["bad"]}
+    written = compare_datasets(
+        cases=cases,
+        homes={"m": "home"},
+        output=tmp_path / "external.json",
+        settings=Scores(bootstrap_draws=100, compared=("dice",)),
+    )
+    at_home, away = written["matrix"]
+    assert away["drop"] == pytest.approx(at_home["patient_mean"] - away["patient_mean"])
+    assert away["drop"] > 0
+    assert json.loads((tmp_path / "external.json").read_text("utf-8")) == written
+    with pytest.raises(UserError, match="at home on elsewhere"):
+        compare_datasets(cases=cases, homes={"m": "elsewhere"}, output=tmp_path / "x.json", settings=Scores())

@@ -33,10 +33,11 @@ class Workspace:
     datasets: dict[str, Path] = field(default_factory=dict)
 
     comparisons: list[Path] = field(default_factory=list)
+    external: Path | None = None
 
     @property
     def inputs(self) -> dict:
-        names = ("evaluations", "checkpoints", "datasets", "comparisons")
+        names = ("evaluations", "checkpoints", "datasets", "comparisons", "external")
         return {name: getattr(self, name) for name in names}
 
     def copied(self, root: Path) -> "Workspace":
@@ -55,17 +56,18 @@ class Workspace:
             {name: there(path) for name, path in self.checkpoints.items()},
             {name: there(path) for name, path in self.datasets.items()},
             [there(path) for path in self.comparisons],
+            self.external and there(self.external),
         )
 
-    def compare(self, dataset="demo", split="test") -> Path:
-        """Compare the models of a split."""
+    def compare(self, dataset="demo", split="test", **options) -> Path:
+        """Compare the models of a split; `options` are further arguments of `compare_models`."""
         cases = {
             one.model: one.scores_dir / "cases.parquet"
             for one in self.evaluations
             if (one.dataset, one.split) == (dataset, split)
         }
         output = self.root / "comparisons" / dataset / split
-        compare_models(cases=cases, output=output, bootstrap_draws=100)
+        compare_models(cases=cases, output=output, bootstrap_draws=100, **options)
         self.comparisons.append(output / "comparison.json")
         return output
 

@@ -6,7 +6,12 @@ import pytest
 from stages import render_report
 
 from refvessel.errors import UserError
+from refvessel.evaluation.external_comparing import compare_datasets
 from refvessel.files import sha256_of_file
+from refvessel.metrics.external_validation import Place
+from refvessel.metrics.verdicts import Verdict
+from refvessel.report.plain_words import verdict_sentence
+from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import read_csv
 
 
@@ -17,7 +22,18 @@ def compared_once(new_workspace, make_cases, tmp_path_factory):
     workspace.add(cases)
     cut = np.arange(48) % 2 > 0
     workspace.add([case | {"prediction": case["prediction"] & cut} for case in cases], model="other")
-    workspace.compare()
+    models = ("demo", "other")
+    workspace.compare(non_inferiority={"dice": 0.9}, groups=dict.fromkeys(models, "method"))
+    workspace.external = workspace.root / "comparisons/external.json"
+    compare_datasets(
+        cases={
+            Place(each.model, each.dataset, each.split): each.scores_dir / "cases.parquet"
+            for each in workspace.evaluations
+        },
+        homes={"demo": "demo"},
+        output=workspace.external,
+        settings=Scores(bootstrap_draws=100),
+    )
     return workspace
 
 
@@ -42,6 +58,25 @@ def test_the_tests_and_the_ranks_stand_in_the_report_and_its_tables(compared):
     ranking = pd.read_csv(compared.root / "report/tables/ranking.csv")
     assert ranking.loc[ranking["score"] == "dice", "model"].tolist() == ["demo", "other"]
     assert set(ranking["dataset"]) == {"demo"}
+    assert "demo and other, Dice: 3 patients cannot show any difference; 6 are the fewest" in html
+    assert "demo and other are equally good within the declared margin of 0.9 Dice" in html
+    assert "3 patients are fewer than 50: every 95% interval is somewhat too narrow." in html
+    assert {"sd", "detectable_difference", "patients_needed", "icc", "design_effect", "verdict"} <= {*tests}
+    tables = {
+        name: pd.read_csv(compared.root / f"report/tables/{name}.csv")
+        for name in ("agreement", "trainings", "non_inferiority", "external", "overall")
+    }
+    assert set(tables["agreement"]["first"]) == {"mean", "mean_rank"}
+    assert set(tables["trainings"]["trainings"]) == {"demo, other"}
+    assert tables["non_inferiority"].loc[0, "margin"] == 0.9
+    assert len(tables["external"]) == 2 * len(content["settings"]["scores"])
+    assert 'id="external"' in html
+    overall, cases = tables["overall"], pd.read_parquet(compared.evaluations[0].scores_dir / "cases.parquet")
+    assert overall.loc[0, "dice_median"] == pytest.approx(cases["dice"].median())
+    assert overall.loc[0, "dice_p5"] == pytest.approx(np.percentile(cases["dice"], 5))
+    assert overall.loc[0, "hd95_p95"] == pytest.approx(np.percentile(cases["hd95"], 95))
+    assert overall.loc[0, "dice_worst_patient"] == cases.groupby("patient")["dice"].mean().min()
+    assert overall.loc[0, "hd95_worst_patient"] == cases.groupby("patient")["hd95"].mean().max()
     manifest = json.loads((compared.root / "report/manifest.json").read_text("utf-8"))
     assert manifest["outputs"]["tables/ranking.csv"]["sources"] == {
         f"demo.test/{name}": sha256_of_file(compared.comparisons[0].parent / name)
@@ -89,3 +124,62 @@ def test_models_keep_their_names_and_every_mean_says_over_how_many(workspace, ma
     for model in ("NA", "007", "-1"):
         assert f'</th><td>{model}</td><td class="number">' in html
     assert "'-1" not in html
+
+
+ROW = {
+    "score": "dice",
+    "first": "new",
+    "second": "old",
+    "n_patients": 12,
+    "difference": 0.004,
+    "difference_low": -0.002,
+    "difference_high": 0.01,
+    "detectable_difference": 0.021,
+    "patients_needed": 340,
+    "sign_flip_p_holm": 0.3,
+    "verdict": Verdict.BELOW_DETECTABLE,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {},
+            "The difference of 0.0040 Dice between new and old is smaller than what these 12 patients can show "
+            "(0.021): it may be chance. To show it would take about 340 patients.",
+        ),
+        (
+            {"verdict": Verdict.NOT_SHOWN, "difference": 0.03, "patients_needed": 8},
+            "The difference of 0.030 Dice between new and old is not shown: after correction for 3 tests chance "
+            "is not ruled out (p = 0.300). To show it would take about 8 patients.",
+        ),
+        (
+            {
+                "verdict": Verdict.SHOWN,
+                "difference": -0.03,
+                "difference_low": -0.05,
+                "difference_high": -0.01,
+            },
+            "old is better than new by 0.030 Dice (95% interval 0.010 to 0.050): these 12 patients show it "
+            "(p = 0.300 after correction for 3 tests).",
+        ),
+        ({"verdict": Verdict.EQUAL}, "new and old have the same Dice in each of these 12 patients."),
+    ],
+)
+def test_a_verdict_is_a_sentence(change, sentence):
+    assert verdict_sentence(ROW | change, 3) == sentence
+
+
+def test_of_an_error_the_smaller_is_the_better():
+    shown = ROW | {"verdict": Verdict.SHOWN, "score": "hd95", "difference": 0.5, "sign_flip_p_holm": 0.0001}
+    assert verdict_sentence(shown, 1).startswith("old is better than new by 0.500 HD95")
+    assert "(p below 0.001 after correction for 1 test)" in verdict_sentence(shown, 1)
+
+
+def test_other_data_sets_of_other_cases_are_refused(compared):
+    read = json.loads(compared.external.read_text("utf-8"))
+    read["provenance"]["cases"][0]["sha256"] = "0" * 64
+    compared.external.write_text(json.dumps(read), "utf-8")
+    with pytest.raises(UserError, match=r"compare the data sets again\.$"):
+        render_report(**compared.inputs, output=compared.root / "report")

@@ -254,6 +254,11 @@ def of_sequences(pattern):
     ]
 
 
+def external_comparison():
+    """The file of models on other data sets than their own; none where there is none such."""
+    return [at(artifacts.EXTERNAL)] if settings.away_from_home() else []
+
+
 def sequence_comparisons(pattern):
     """The same of splits on which several are compared; the pattern has {dataset} and {split}."""
     return [

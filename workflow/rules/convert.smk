@@ -10,7 +10,7 @@ rule convert_checkpoint:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        settings=lambda wildcards: model_settings(wildcards).canonical(),
+        settings=lambda wildcards: model_settings(wildcards).result_settings(),
         state=layers_state,
         code=code_of("convert_checkpoint"),
     script:

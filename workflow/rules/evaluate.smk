@@ -99,10 +99,36 @@ rule compare_models:
         models=lambda wildcards: settings.entrants_on(
             wildcards.dataset, wildcards.split
         ),
-        settings=scoring_settings("compared", "bootstrap_draws"),
+        groups=lambda wildcards: settings.groups_on(wildcards.dataset, wildcards.split),
+        settings=scoring_settings("compared", "bootstrap_draws", "non_inferiority"),
         code=code_of("compare_models"),
     script:
         "../scripts/compare_models.py"
+
+
+rule compare_datasets:
+    input:
+        cases=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.CASES), settings.scored_entries()
+        ),
+    output:
+        external=report(
+            at(artifacts.EXTERNAL),
+            caption="../report/external.rst",
+            category="Comparisons",
+            labels={"dataset": "all", "split": "all", "file": "external"},
+        ),
+    log:
+        "<logs>/compare/external.log",
+    conda:
+        "../../envs/refvessel.yaml"
+    params:
+        places=[entry.places for entry in settings.scored_entries()],
+        homes=settings.homes(),
+        settings=scoring_settings("compared", "bootstrap_draws"),
+        code=code_of("compare_datasets"),
+    script:
+        "../scripts/compare_datasets.py"
 
 
 rule score_sequences:

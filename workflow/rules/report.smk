@@ -31,6 +31,7 @@ rule render_report:
         video_comparisons=sequence_comparisons(
             at(artifacts.OF_COMPARISON, artifacts.VIDEO_COMPARISON)
         ),
+        external=external_comparison(),
         checkpoints=[
             at(artifacts.OF_CHECKPOINT, model=entry.entrant.model)
             for entry in settings.entries()

@@ -10,5 +10,6 @@ with logged(snakemake.log[0]):
     compare_models(
         cases=dict(zip(snakemake.params.models, map(Path, snakemake.input.cases), strict=True)),
         output=Path(snakemake.output.comparison).parent,
+        groups=snakemake.params.groups,
         settings=Scores.model_validate(snakemake.params.settings),
     )

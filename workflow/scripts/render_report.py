@@ -29,6 +29,7 @@ with logged(snakemake.log[0]):
             each.model: Path(folder) for each, folder in zip(evaluations, given.checkpoints, strict=True)
         },
         comparisons=[Path(path) for path in given.comparisons],
+        external=next(map(Path, given.get("external", [])), None),
         name_tables=[table_of_tree(datasets[name], Path(key)) for name, key in params.key_files.items()],
         settings=Privacy.model_validate(params.settings),
         private_log=Path(params.private_log),

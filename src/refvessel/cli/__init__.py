@@ -12,6 +12,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     data_commands,
     gcg_command,
     official_commands,
+    power_command,
     predict_command,
     prediction_commands,
     report_command,

@@ -13,7 +13,11 @@ from refvessel.settings.model_section import Model
 @app.command("convert-checkpoint")
 @with_sections(
     settings=Options(
-        Model, "models", named=True, flags={"overrides": "--override", "leave_out": "--leave-out"}
+        Model,
+        "models",
+        named=True,
+        only=tuple(name for name in Model.model_fields if name not in Model.free_settings()),
+        flags={"overrides": "--override", "leave_out": "--leave-out"},
     )
 )
 def convert_checkpoint(

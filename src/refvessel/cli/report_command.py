@@ -60,6 +60,7 @@ def render(settings: Settings, output: Path | None) -> None:
             results / artifacts.OF_COMPARISON.format(dataset=dataset, split=split) / artifacts.COMPARISON
             for dataset, split in settings.compared_splits()
         ],
+        external=results / artifacts.EXTERNAL if settings.away_from_home() else None,
         name_tables=[
             table_of_tree(datasets[name], each.key_file)
             for name, each in described.items()

@@ -8,6 +8,7 @@ import typer
 from refvessel.cli.app import app
 from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
+from refvessel.errors import UserError
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.scores_section import Protocol, Scores
 
@@ -52,18 +53,56 @@ def score(
 
 @app.command()
 @with_sections(
-    settings=Options(Scores, "scores", only=("compared", "bootstrap_draws"), flags={"compared": "--score"})
+    settings=Options(
+        Scores,
+        "scores",
+        only=("compared", "bootstrap_draws", "non_inferiority"),
+        flags={"compared": "--score"},
+    )
 )
 def compare(
     settings: Scores,
     cases: Annotated[list[str], typer.Argument(help="MODEL=cases.parquet, two or more.")],
     output: Annotated[Path, typer.Option(help="Folder to write comparison.json and ranking.csv into.")],
+    group: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL=METHOD", help="What a model is one training of; repeated, for each."),
+    ] = None,
 ) -> None:
-    """Compare models on the same expressions: paired tests, effects and ranks."""
+    """Compare models on the same expressions: paired tests, effects, ranks, and what the patients can show."""
     from refvessel.evaluation.comparing import compare_models
 
     paths = {name: Path(path) for name, path in pairs(cases, "MODEL=cases.parquet").items()}
-    compare_models(cases=paths, output=output, settings=settings)
+    compare_models(cases=paths, output=output, settings=settings, groups=pairs(group, "--group"))
+
+
+@app.command()
+@with_sections(
+    settings=Options(Scores, "scores", only=("compared", "bootstrap_draws"), flags={"compared": "--score"})
+)
+def compare_datasets(
+    settings: Scores,
+    cases: Annotated[list[str], typer.Argument(help="MODEL/DATASET/SPLIT=cases.parquet, two or more.")],
+    home: Annotated[
+        list[str],
+        typer.Option(metavar="MODEL=DATASET", help="What a model was trained for; repeated, for each."),
+    ],
+    output: Annotated[Path, typer.Option(help="File to write, JSON.")],
+) -> None:
+    """Compare models on several data sets with the one that each was trained for: drops and their intervals."""
+    from refvessel.evaluation import external_comparing
+    from refvessel.metrics.external_validation import Place
+
+    form = "MODEL/DATASET/SPLIT=cases.parquet"
+    named = {tuple(name.split("/")): Path(path) for name, path in pairs(cases, form).items()}
+    if wrong := ["/".join(name) for name in named if len(name) != len(Place._fields)]:
+        raise UserError(f"{wrong[0]!r} is not of the form {form}; name model, data set and split.")
+    external_comparing.compare_datasets(
+        cases={Place(*name): path for name, path in named.items()},
+        homes=pairs(home, "--home"),
+        output=output,
+        settings=settings,
+    )
 
 
 @app.command()

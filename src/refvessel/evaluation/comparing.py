@@ -13,8 +13,11 @@ from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.cases import EXPRESSION, read_cases
 from refvessel.metrics.comparison import paired_tests, ranking
+from refvessel.metrics.non_inferiority import non_inferiority_tests
 from refvessel.metrics.policy import SCORES
+from refvessel.metrics.rank_methods import agreement, ranked_by_all_methods
 from refvessel.metrics.sanity_checks import equal_between
+from refvessel.metrics.trainings import spread_of_trainings
 from refvessel.provenance import file_record, versions
 from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import write_csv
@@ -28,6 +31,7 @@ def compare_models(
     cases: Mapping[str, Path],
     output: Path,
     settings: Scores,
+    groups: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Compare two or more models on the same expressions; write both files, return the comparison.
 
@@ -35,7 +39,9 @@ def compare_models(
         cases: the cases.parquet of each model by its name.
         output: folder of the two files.
         settings: `compared` are the declared comparisons, Holm's correction runs over all of them and all pairs of
-            models; `bootstrap_draws` are those over patients and of the sign flips.
+            models; `bootstrap_draws` are those over patients and of the sign flips; `non_inferiority` are the
+            declared margins.
+        groups: model -> the method that it is one training of; those that share one are described together.
 
     Raises UserError, before anything is written, for fewer than two models, an unknown score, tables that were
     scored with different settings, and tables of different cases: the sentence then lists every difference.
@@ -43,36 +49,35 @@ def compare_models(
     scores, draws = settings.compared, settings.bootstrap_draws
     if len(cases) < 2:
         raise UserError("A comparison needs at least two models; name a cases.parquet of each.")
-    if unknown := sorted(set(scores) - set(SCORES)):
-        raise UserError(f"The score '{unknown[0]}' cannot be compared; choose among {', '.join(SCORES)}.")
-    tables, made_from = {}, {}
-    for name, path in cases.items():
-        table, made_from[name] = read_cases(path)
-        # From here on, rows of one position are one expression.
-        tables[name] = table.sort_values("sent_id", ignore_index=True)
-    first, *others = cases
-    for other in others:
-        _require_same_cases(tables[first], tables[other], cases[first], cases[other])
-        if made_from[first]["settings"] != made_from[other]["settings"]:
-            raise UserError(
-                f"{cases[first]} and {cases[other]} were scored with different settings "
-                f"({made_from[first]['settings']} and {made_from[other]['settings']}); score both alike."
-            )
-    ranked = pd.concat([ranking(tables, score, draws) for score in scores], ignore_index=True)
+    for score in (*scores, *settings.non_inferiority):
+        require_known_score(score)
+    if unknown := sorted(set(groups or {}) - set(cases)):
+        raise UserError(f"The group of {unknown[0]!r} is stated, which is not compared; leave it out.")
+    tables, scored_with = read_same_cases(cases)
+    tests = paired_tests(tables, list(scores), draws)
+    ranked = pd.concat(
+        [ranked_by_all_methods(ranking(tables, score, draws), tables, tests) for score in scores],
+        ignore_index=True,
+    )
     output = Path(output)
     (output / VIDEO_COMPARISON).unlink(missing_ok=True)  # of earlier cases
     with atomic_file(output / RANKING) as temporary:
         write_csv(ranked, temporary)
+    first = next(iter(tables.values()))
     comparison = {
         "models": list(cases),
-        "n_expressions": len(tables[first]),
-        "n_patients": int(tables[first]["patient"].nunique()),
+        "n_expressions": len(first),
+        "n_patients": int(first["patient"].nunique()),
         "settings": {
-            **made_from[first]["settings"],
+            **scored_with,
             "scores": list(scores),
+            "non_inferiority": dict(settings.non_inferiority),
             "bootstrap": {"draws": draws, "seed": SEED, "confidence": CONFIDENCE},
         },
-        "tests": paired_tests(tables, list(scores), draws),
+        "tests": tests,
+        "agreement": agreement(ranked),
+        "non_inferiority": non_inferiority_tests(tables, settings.non_inferiority),
+        "groups": spread_of_trainings(tables, groups or {}, list(scores)),
         "sentinels": {
             f"equal_between {one} and {two}": equal_between(tables[one], tables[two])
             for one, two in combinations(cases, 2)
@@ -85,6 +90,32 @@ def compare_models(
     }
     write_json(output / COMPARISON, comparison)
     return comparison
+
+
+def require_known_score(score: str) -> None:
+    """Raise UserError for a name that no column of scores has."""
+    if score not in SCORES:
+        raise UserError(f"The score '{score}' cannot be compared; choose among {', '.join(SCORES)}.")
+
+
+def read_same_cases(cases: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """The table of each model, rows of one position being one expression, and the settings they were scored with.
+
+    Raises UserError for tables of different cases, with every difference, or scored with different settings.
+    """
+    tables, made_from = {}, {}
+    for name, path in cases.items():
+        table, made_from[name] = read_cases(path)
+        tables[name] = table.sort_values("sent_id", ignore_index=True)
+    first, *others = cases
+    for other in others:
+        _require_same_cases(tables[first], tables[other], cases[first], cases[other])
+        if made_from[first]["settings"] != made_from[other]["settings"]:
+            raise UserError(
+                f"{cases[first]} and {cases[other]} were scored with different settings "
+                f"({made_from[first]['settings']} and {made_from[other]['settings']}); score both alike."
+            )
+    return tables, made_from[first]["settings"]
 
 
 def _require_same_cases(

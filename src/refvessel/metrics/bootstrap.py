@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 
 CONFIDENCE = 0.95
 SEED = 0
+FEW_PATIENTS = 50  # of fewer, every bootstrap's intervals are too narrow (benchmarks/bootstrap_coverage.py)
 
 # weights (draws, patients) -> values (draws, statistics); NaN where a draw leaves a statistic undefined
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -38,11 +39,15 @@ def bca_interval(
     Draws that leave a statistic undefined are left out; a statistic that never varies has the interval of its one
     value. One patient has no interval.
     """
+    return bca_interval_of(bootstrap(statistic, patients, draws, seed), statistic, patients)
+
+
+def bca_interval_of(drawn: np.ndarray, statistic: Statistic, patients: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same from the draws of `bootstrap`, float64 of shape (draws, statistics)."""
     estimates = statistic(np.ones((1, patients)))[0]
     low, high = np.full_like(estimates, np.nan), np.full_like(estimates, np.nan)
     if patients < 2:
         return low, high
-    drawn = bootstrap(statistic, patients, draws, seed)
     left_out = np.concatenate(
         [
             statistic(1.0 - (np.arange(patients) == np.array(piece)[:, None]))

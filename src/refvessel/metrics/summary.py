@@ -6,7 +6,7 @@ patients the two means ran: a score may be undefined for some. The official name
 pooled; `giou`, `pr_at_50` to `pr_at_90`, `n_acc` and `t_acc` are means over expressions.
 
 Each of these is a sum over patients divided by another: one bootstrap over patients serves them all. `_low` and
-`_high` after a name are the ends of its 95% interval.
+`_high` after a name are the ends of its 95% interval. What a mean hides stands beside it: see `spread`.
 """
 
 import math
@@ -25,6 +25,7 @@ from refvessel.metrics.cases import EXPRESSION
 from refvessel.metrics.overlap import COUNTS, overlap_ratios, overlap_scores
 from refvessel.metrics.policy import SCORES, EmptyPolicy
 from refvessel.metrics.referring import referring_terms
+from refvessel.metrics.spread import spread, spread_columns
 
 Summary = dict[str, int | float | None]
 
@@ -65,6 +66,7 @@ def summarise_by(
         **dict(zip(terms.names, estimates.T, strict=True)),
         **_defined(dict(zip(terms.names, below.T, strict=True))),
         **_pooled(cases, _adding_up(group), policy),
+        **{str(name): values.to_numpy() for name, values in spread(cases, group).items()},
     }
     if draws:
         columns |= _intervals(terms, len(labels), draws)
@@ -207,6 +209,6 @@ def _reading_order(aggregates: Sequence[str]) -> list[str]:
     for score in SCORES:
         for aggregation in ("mean", "patient_mean", "pooled"):
             names += [f"{score}_{aggregation}{end}" for end in ("", "_low", "_high")]
-        names += [f"{score}_n", f"{score}_n_patients"]
+        names += [*spread_columns(score), f"{score}_n", f"{score}_n_patients"]
     official = [name for name in aggregates if name not in names]
     return names + [f"{name}{end}" for name in official for end in ("", "_low", "_high")]

@@ -58,6 +58,10 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
         ranking_hash = made_from["ranking"]["sha256"]
     except (KeyError, TypeError):
         raise UserError(f"{path} does not say what it was made from; compare the models again.") from None
+    if missing := {"agreement", "non_inferiority", "groups"} - content.keys():
+        raise UserError(
+            f"{path} has no {sorted(missing)[0]}, as an earlier version wrote it; compare the models again."
+        )
     known = {(one.evaluation.model, one.sources["cases"]["sha256"]): one.evaluation for one in evaluations}
     compared = [known[item] for item in hashes.items() if item in known]
     if len(compared) < len(hashes) or ranking_hash != sources["ranking"]["sha256"]:
@@ -91,10 +95,29 @@ def _compared_runs(path: Path, evaluations: Sequence[Artifacts]) -> dict[str, An
 
 def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """One row per split, score and pair of models: every number of the paired tests."""
+    return _rows(comparisons, "tests")
+
+
+def agreement_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """One row per split, score and pair of ranking methods: Kendall's tau."""
+    return _rows(comparisons, "agreement")
+
+
+def non_inferiority_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """One row per split, score with a margin and pair of models."""
+    return _rows(comparisons, "non_inferiority")
+
+
+def trainings_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """One row per split, score and group of trainings."""
+    table = _rows(comparisons, "groups")
+    return table if table.empty else table.assign(trainings=table["trainings"].map(", ".join))
+
+
+def _rows(comparisons: Sequence[Comparison], key: str) -> pd.DataFrame:
+    """The rows that comparison.json has under a key, of all splits."""
     rows = [
-        {"dataset": one.dataset, "split": one.split, **row}
-        for one in comparisons
-        for row in one.content["tests"]
+        {"dataset": one.dataset, "split": one.split, **row} for one in comparisons for row in one.content[key]
     ]
     return pd.DataFrame(rows)
 

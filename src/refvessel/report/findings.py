@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK
+from refvessel.metrics.bootstrap import FEW_PATIENTS
 from refvessel.report.compared_models import Comparison
+from refvessel.report.plain_words import non_inferiority_sentences, verdict_sentences
 from refvessel.report.scored_runs import Runs
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored
@@ -31,6 +33,7 @@ def findings(one: Artifacts) -> list[Finding]:
         found.append(Finding("note", text))
     if summary["n_patients"] == 1:
         found.append(Finding("warning", "All expressions are of one patient: no interval can be given."))
+    found += _of_few_patients(summary["n_patients"])
     found += [
         Finding("note", f"cIoU and gIoU: {difference['text']}")
         for difference in summary["official"]["differences"]
@@ -51,7 +54,13 @@ def findings(one: Artifacts) -> list[Finding]:
 def comparison_findings(one: Comparison) -> list[Finding]:
     """The findings of the models of one split."""
     looked_at = one.content["settings"].get(FIRST_LOOK)
-    return [*_of_first_look(looked_at), *_of_sanity_checks(one.content["sentinels"])]
+    return [
+        *_of_first_look(looked_at),
+        *(Finding("note", text) for text in verdict_sentences(one.content)),
+        *(Finding("note", text) for text in non_inferiority_sentences(one.content["non_inferiority"])),
+        *_of_few_patients(one.content["n_patients"]),
+        *_of_sanity_checks(one.content["sentinels"]),
+    ]
 
 
 def unscored_findings(one: Unscored) -> list[Finding]:
@@ -83,6 +92,13 @@ def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:
     some, everyone = looked_at["patients"], looked_at["of"]
     text = f"A first look: {some} of the split's {everyone} patients; not the whole data set."
     return [Finding("warning", text)]
+
+
+def _of_few_patients(patients: int) -> list[Finding]:
+    if not 1 < patients < FEW_PATIENTS:
+        return []
+    text = f"{patients} patients are fewer than {FEW_PATIENTS}: every 95% interval is somewhat too narrow."
+    return [Finding("note", text)]
 
 
 def _of_sanity_checks(checks: dict[str, Any]) -> list[Finding]:

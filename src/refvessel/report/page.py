@@ -10,16 +10,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refvessel.answer_status import Status
+from refvessel.metrics.comparison import RANK_SHARE
 from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
+from refvessel.metrics.spread import bad_end
 from refvessel.report.compared_models import Comparison
+from refvessel.report.external_table import External
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
 from refvessel.report.printing import printable
+from refvessel.report.score_titles import TITLES
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
-from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, TITLES, is_official
+from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, is_official
 from refvessel.report.unscored import COLUMNS, Unscored
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -54,11 +58,12 @@ def render_page(
     versions: dict[str, str],
     accepted: Sequence[str] = (),
     unscored: Sequence[Unscored] = (),
+    external: External | None = None,
 ) -> str:
     """The page's HTML. All text from artifacts is escaped.
 
     `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
-    `unscored` the evaluations without truth.
+    `unscored` the evaluations without truth, `external` the models on other data sets than their own.
     """
     return (
         _environment()
@@ -67,6 +72,8 @@ def render_page(
             evaluations=evaluations,
             comparisons=comparisons,
             unscored=unscored,
+            external=external,
+            bad_end=bad_end,
             unscored_headings=COLUMNS,
             figures=figures,
             headings=HEADINGS,
@@ -112,6 +119,7 @@ def _environment() -> Environment:
         "comparison_findings": comparison_findings,
         "identities": identities,
         "is_official": is_official,
+        "rank_shares": format_rank_shares,
     }
     return environment
 
@@ -139,6 +147,15 @@ def stated(summary: Mapping[str, Any], name: str) -> str:
 def format_p_value(value: float | None) -> str:
     """Three decimals as of a number, but never a zero."""
     return "<0.001" if value is not None and value < 0.001 else format_number(value)
+
+
+def format_rank_shares(row: Mapping[str, Any]) -> str:
+    """The share of draws that gives a model each rank, of half a percent or more; a dash where undefined."""
+    ranks = range(1, sum(str(name).startswith(RANK_SHARE) for name in row) + 1)
+    shares = {rank: 100 * row[f"{RANK_SHARE}{rank}"] for rank in ranks}
+    return (
+        ", ".join(f"{rank}: {share:.0f}%" for rank, share in shares.items() if share >= 0.5) or "\N{EN DASH}"
+    )
 
 
 def _policies(evaluations: Sequence[Artifacts]) -> list[tuple[dict[str, Any], list[str]]]:

@@ -17,6 +17,7 @@ from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
 from refvessel.report.compared_models import Comparison, read_comparison
 from refvessel.report.curves import draw_threshold_curves
+from refvessel.report.external_table import External, read_external
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.page import ShownFigure, render_page
@@ -30,7 +31,7 @@ from refvessel.report.sequence_figures import (
     typical_sequences,
     write_animation,
 )
-from refvessel.report.tables import OF_COMPARISONS, UNSCORED, write_tables
+from refvessel.report.tables import EXTERNAL_TABLE, OF_COMPARISONS, UNSCORED, write_tables
 from refvessel.report.unscored import Unscored, draw_examples, read_unscored
 from refvessel.settings.privacy_section import Privacy
 
@@ -45,6 +46,7 @@ def render_report(
     checkpoints: Mapping[str, Path],
     datasets: Mapping[str, Path],
     comparisons: Sequence[Path] = (),
+    external: Path | None = None,
     name_tables: Sequence[Path] = (),
     settings: Privacy,
     private_log: Path | None = None,
@@ -52,9 +54,10 @@ def render_report(
     """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of the model of each entrant, `datasets` the tree of each dataset;
-    `comparisons` are the comparison.json of splits with several entrants. `name_tables` are those of the datasets
-    with pseudonyms: the report is searched for the original names before it appears, but for those under the
-    pseudonyms that `settings` accept, which the page tells. `private_log` gets which name was found where.
+    `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of
+    models on other data sets than their own. `name_tables` are those of the datasets with pseudonyms: the report
+    is searched for the original names before it appears, but for those under the pseudonyms that `settings`
+    accept, which the page tells. `private_log` gets which name was found where.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
@@ -72,17 +75,18 @@ def render_report(
     ]
     unscored = [read_unscored(one, datasets[one.dataset]) for one in evaluations if one.scores_dir is None]
     compared = [read_comparison(path, artifacts) for path in comparisons]
+    away = None if external is None else read_external(external, artifacts)
     with atomic_directory(Path(output)) as folder:
         for name in (TABLES, FIGURES):
             (folder / name).mkdir()
-        captions = write_tables(artifacts, compared, folder / TABLES, unscored)
+        captions = write_tables(artifacts, compared, folder / TABLES, unscored, away)
         figures = {one.evaluation.name: _draw_figures(one, folder / FIGURES) for one in artifacts}
         figures |= {one.evaluation.name: _draw_unscored(one, folder / FIGURES) for one in unscored}
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
         (folder / PAGE).write_text(
-            render_page(artifacts, compared, figures, used, accepted, unscored), "utf-8"
+            render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
         )
-        manifest = _manifest(folder, [*artifacts, *unscored], compared, captions, figures, used)
+        manifest = _manifest(folder, [*artifacts, *unscored], compared, captions, figures, used, away)
         write_json(folder / MANIFEST, manifest | _searched_for([*artifacts, *unscored], accepted))
         if name_tables:
             check_privacy(
@@ -263,6 +267,7 @@ def _manifest(
     captions: dict[str, str],
     figures: dict[str, list[ShownFigure]],
     used: dict[str, str],
+    external: External | None,
 ) -> dict[str, Any]:
     """Each file of the report with its SHA-256, its caption, and the SHA-256 of what it was made from."""
     files = {
@@ -278,7 +283,12 @@ def _manifest(
         if isinstance(one, Unscored)
         for record in one.sources.values()
     }
-    sources_of_tables = {**dict.fromkeys(OF_COMPARISONS, compared_files), UNSCORED: unscored_files}
+    external_files = external.hashes if external else {}
+    sources_of_tables = {
+        **dict.fromkeys(OF_COMPARISONS, compared_files),
+        UNSCORED: unscored_files,
+        EXTERNAL_TABLE: external_files,
+    }
     described = {
         f"{TABLES}/{name}": (caption, sources_of_tables.get(Path(name).stem, summaries))
         for name, caption in captions.items()
@@ -286,7 +296,7 @@ def _manifest(
     for figure in (figure for drawn in figures.values() for figure in drawn):
         described[f"{FIGURES}/{figure.path.name}"] = (figure.caption, figure.sources)
         files |= figure.sources
-    described[PAGE] = ("The report's page", files | compared_files)
+    described[PAGE] = ("The report's page", files | compared_files | external_files)
     return {
         "versions": used,
         "outputs": {

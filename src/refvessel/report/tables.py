@@ -10,8 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.report.compared_models import Comparison, ranking_table, tests_table
+from refvessel.report.compared_models import (
+    Comparison,
+    agreement_table,
+    non_inferiority_table,
+    ranking_table,
+    tests_table,
+    trainings_table,
+)
+from refvessel.report.external_table import External
 from refvessel.report.printing import shortened
+from refvessel.report.score_titles import TITLES
 from refvessel.report.scored_runs import sequences_table
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored, unscored_table
@@ -39,28 +48,7 @@ _HEADINGS = {
     "giou": "gIoU",
     "pr_at_50": "Pr@0.5",
 }
-# Scores and groupings as the page calls them, in the order shown.
-TITLES = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "precision": "Precision",
-    "recall": "Recall",
-    "specificity": "Specificity",
-    "hd95": "HD95",
-    "assd": "ASSD",
-    "nsd": "NSD",
-    "cldice": "clDice",
-    "skeleton_precision": "Skeleton precision",
-    "skeleton_recall": "Skeleton recall",
-    "betti0_error": "Betti error b0",
-    "betti1_error": "Betti error b1",
-    "cal": "CAL",
-    "branch_point_error": "Branch points",
-    "end_point_error": "End points",
-    "auc": "AUC",
-    "average_precision": "Average precision",
-    "ece": "Calibration error (ECE)",
-}
+# Groupings as the page calls them, in the order shown.
 GROUPINGS = {
     "phrase": "Phrase",
     "truth_regions": "Regions",
@@ -89,7 +77,14 @@ _LATEX_COLUMNS = (  # what fits the width of a printed page
 OF_COMPARISONS = {
     "comparisons": (tests_table, "Every two models of a split, compared"),
     "ranking": (ranking_table, "Ranks of the models of a split"),
+    "agreement": (
+        agreement_table,
+        "How far the ranking by the mean, by the mean rank and by tests won agree",
+    ),
+    "non_inferiority": (non_inferiority_table, "Whether a model is as good as another within a margin"),
+    "trainings": (trainings_table, "Spread over the trainings of a method beside the spread over patients"),
 }
+EXTERNAL_TABLE = "external"  # models on other data sets than their own
 UNSCORED = "unscored"  # the table of evaluations without truth
 _LATEX_CELL = 60  # characters
 # Other signs in TeX's old text encoding; pandas escapes those that are commands.
@@ -137,11 +132,13 @@ def write_tables(
     comparisons: Sequence[Comparison],
     folder: Path,
     unscored: Sequence[Unscored] = (),
+    external: External | None = None,
 ) -> dict[str, str]:
     """Write overall, by_patient and by each of GROUPINGS as .csv (every column, full precision) and .tex.
 
-    Where truths were drawn by other rasterisers, also by_rasteriser; with comparisons, also comparisons.csv and
-    ranking.csv; of evaluations without truth unscored.csv. Returns the caption of each file by its name.
+    Where truths were drawn by other rasterisers, also by_rasteriser; with comparisons, also the tables of
+    OF_COMPARISONS that have rows; with other data sets than a model's own, external.csv; of evaluations
+    without truth unscored.csv. Returns the caption of each file by its name.
     """
     captions: dict[str, str] = {}
     if unscored:
@@ -171,8 +168,13 @@ def write_tables(
         captions["sequences.csv"] = "Scores of every sequence"
     if comparisons:
         for name, (table_of, caption) in OF_COMPARISONS.items():
-            write_csv(table_of(comparisons), folder / f"{name}.csv")
-            captions[f"{name}.csv"] = caption
+            compared = table_of(comparisons)
+            if not compared.empty:
+                write_csv(compared, folder / f"{name}.csv")
+                captions[f"{name}.csv"] = caption
+    if external:
+        write_csv(external.table, folder / f"{EXTERNAL_TABLE}.csv")
+        captions[f"{EXTERNAL_TABLE}.csv"] = "Models on other data sets than the one that each was trained for"
     return captions
 
 

@@ -30,6 +30,11 @@ class Entrant:
     kind: Kind = "image"
     candidates: tuple["Entrant", ...] = ()
 
+    @property
+    def way(self) -> str:
+        """What follows the model in its name: how the model is asked."""
+        return self.name.removeprefix(self.model)
+
 
 @dataclass(frozen=True)
 class Entry:

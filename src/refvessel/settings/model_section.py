@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Strict, field_validator, model_validator
 
-from refvessel.settings.section import Location, Number, Section, Stated, setting
+from refvessel.settings.section import Location, Name, Number, Section, Stated, setting
 
 _Texts = Annotated[tuple[str, ...], Strict(False)]
 
@@ -69,6 +69,18 @@ class Model(Section):
         (), 'Patterns (`*`, `?`) of tensors that do not take part, e.g. ["ema.*"]; they are recorded.'
     )
     dtype: Literal["bfloat16", "float32"] = setting("bfloat16", "Precision of the converted weights.")
+    group: Name | None = setting(
+        None,
+        "Name of the method that this model is one training of; the spread over the trainings of a group stands "
+        "beside the spread over patients.",
+        free=True,
+    )
+    home: Name | None = setting(
+        None,
+        "A key of `datasets`: the one that this model was trained for. Where it is evaluated on others, too, the "
+        "report says by how much it drops there.",
+        free=True,
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Strict
+from pydantic import Field, Strict
 
 from refvessel.settings.section import Distinct, Number, Section, setting
 
@@ -30,6 +30,12 @@ class Scores(Section):
         ("dice", "cldice", "nsd"),
         "Scores that models are compared on, where several are evaluated on one split.",
         min_length=1,
+    )
+    non_inferiority: dict[str, Annotated[Number, Field(gt=0)]] = setting(
+        {},
+        "Score -> margin: by how much a model may be worse and still count as no worse, in the score's unit; any "
+        "two models on a split are tested for it. {dice: 0.01} tests claims such as that int8 is as good as "
+        "bfloat16. State it before you look at the results.",
     )
     empty_cases: dict[str, dict[str, Number | Literal["formula", "diagonal"] | None]] = setting(
         {},

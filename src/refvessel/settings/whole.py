@@ -154,6 +154,25 @@ class Settings(Section):
         splits = sorted({(each.dataset, each.split) for each in self.scored_entries()})
         return [each for each in splits if len(self.entrants_on(*each)) > 1]
 
+    def groups_on(self, dataset: str, split: str) -> dict[str, str]:
+        """What is compared on a split -> its group, of trainings of one method that are asked in the same way."""
+        compared = [each.entrant for each in self.entries() if (each.dataset, each.split) == (dataset, split)]
+        groups = {each: self.models[each.model].group for each in compared}
+        return {each.name: f"{group}{each.way}" for each, group in groups.items() if group}
+
+    def homes(self) -> dict[str, str]:
+        """What is scored on the data set that its model was trained for -> that data set, where it is stated."""
+        scored = [(each.entrant, each.dataset) for each in self.scored_entries()]
+        at_home = {each.name: home for each, home in scored if self.models[each.model].home == home}
+        return dict(sorted(at_home.items()))
+
+    def away_from_home(self) -> bool:
+        """Whether any model is scored on another data set than its home."""
+        homes = self.homes()
+        return any(
+            homes.get(each.entrant.name, each.dataset) != each.dataset for each in self.scored_entries()
+        )
+
     def asked_together(self) -> list[list[Entry]]:
         """What one job asks in several ways, also on the split on which a threshold or a question is settled."""
         entries = self.entries()
@@ -183,6 +202,21 @@ class Settings(Section):
                     raise ValueError(
                         f"{where}.{key} needs the truth, and datasets.{evaluation.dataset} has none; leave it out"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _models_are_evaluated_at_home(self) -> Self:
+        for name, model in self.models.items():
+            if model.home and model.home not in self.datasets:
+                raise ValueError(f"models.{name}.home is {model.home!r}, which datasets does not describe")
+        scored = {(each.entrant.model, each.dataset) for each in self.scored_entries()}
+        for name, _ in sorted(scored):
+            home = self.models[name].home
+            if home and (name, home) not in scored:
+                raise ValueError(
+                    f"models.{name}.home is {home!r}, on which it is not scored; evaluate it there, too, or leave "
+                    "home out"
+                )
         return self
 
     @model_validator(mode="after")

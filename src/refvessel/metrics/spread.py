@@ -1,0 +1,51 @@
+"""What a mean hides: median and quartiles, the bad end, the worst patient."""
+
+import numpy as np
+import pandas as pd
+
+from refvessel.metrics.policy import ERRORS, SCORES
+
+_PERCENTILES = {"median": 50, "q1": 25, "q3": 75, "p5": 5}
+_OF_ERRORS = {"median": 50, "q1": 25, "q3": 75, "p95": 95}
+
+
+def spread_columns(score: str) -> list[str]:
+    """The names of a score's columns of `spread`, in the order shown."""
+    return [f"{score}_{name}" for name in (*percentiles_shown(score), "worst_patient")]
+
+
+def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
+    """How the scores of each group are spread.
+
+    *_median, *_q1, *_q3    over the expressions for which the score is defined
+    *_p5                    the 5th percentile of them; of an error, whose high values are the bad ones, *_p95
+    *_worst_patient         the patient mean of the worst patient
+
+    Args:
+        cases: columns patient and those of SCORES.
+        group: the number of each case's group, from 0, int64 of shape (cases,).
+
+    Returns: one row per group in their order, float64, NaN where nothing is defined.
+    """
+    scores = cases[list(SCORES)].astype(np.float64)
+    percents = np.array(sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()}))
+    percentiles = scores.groupby(group).quantile(percents / 100)
+    patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
+    lowest, highest = patients.min(), patients.max()
+    columns = {}
+    for score in SCORES:
+        of_score = percentiles[score].unstack()
+        for name, percent in percentiles_shown(score).items():
+            columns[f"{score}_{name}"] = of_score[percent / 100]
+        columns[f"{score}_worst_patient"] = (highest if score in ERRORS else lowest)[score]
+    return pd.DataFrame(columns)
+
+
+def percentiles_shown(score: str) -> dict[str, int]:
+    """What follows the name of a score in its columns -> the percentile, in the order shown."""
+    return _OF_ERRORS if score in ERRORS else _PERCENTILES
+
+
+def bad_end(score: str) -> str:
+    """What follows the name of a score in the column of its bad end."""
+    return list(percentiles_shown(score))[-1]
