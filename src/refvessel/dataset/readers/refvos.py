@@ -121,8 +121,8 @@ class _Truths:
             for frame, mask in zip(video.frames, masks, strict=True):
                 if mask is not None and list(mask["size"]) != size:  # an empty one is drawn nowhere
                     raise UserError(
-                        f"{self.folder / MASK_DICT}: annotation {annotation!r:.80}: the mask of frame {frame} is of "
-                        f"size {list(mask['size'])}, the frames of video {video.name} of {size}; correct it."
+                        f"{self.folder / MASK_DICT}: annotation {annotation!r:.80}: the mask of frame {frame} is "
+                        f"of size {list(mask['size'])}, the frames of video {video.name} of {size}; correct it."
                     )
             found.append(masks)
         return found
