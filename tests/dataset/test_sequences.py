@@ -12,6 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco
 from stages import convert_dataset
 
+from refvessel import rle
 from refvessel.dataset.patients.sequences import natural_key
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.ref_vos import read_frame_table, read_mask_dict, read_ref_vos
@@ -223,6 +224,17 @@ def test_without_the_table_a_null_says_that_nothing_is_shown(converted, read_aga
     again = read_again()
     assert again["counts"]["expressions"] == 15
     assert again["counts"]["expressions_empty"] == 12
+
+
+def test_a_truth_of_another_size_is_an_error_even_where_it_is_empty(converted, read_again, tmp_path):
+    tree, _ = converted
+    shutil.copytree(layout(tree), tmp_path / "copy")
+    masks = read_mask_dict(tmp_path / "copy/mask_dict.json")
+    name, of_frames = next(iter(masks.items()))
+    masks[name] = [rle.empty(3, 5), *of_frames[1:]]
+    (tmp_path / "copy/mask_dict.json").write_text(json.dumps(masks))
+    with pytest.raises(UserError, match=r"the mask of frame 0+ is of size \[3, 5\], the frames of video"):
+        read_again()
 
 
 def test_a_conversion_without_runs_is_what_it_was(two_runs, convert, tmp_path):

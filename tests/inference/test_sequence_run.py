@@ -221,6 +221,7 @@ def test_shards_together_answer_what_a_tree_lists_and_all_other_frames(model, tm
         segment_sequences(
             model=model,
             tasks=tasks_of_split(tmp_path / "tree", "test"),
+            name="tree.test",
             split="test",
             output=output,
             shard=shard,
@@ -237,3 +238,22 @@ def test_shards_together_answer_what_a_tree_lists_and_all_other_frames(model, tm
         records = read_shard(tmp_path / f"{shard}.jsonl")
         stored = read_logits(tmp_path / f"{shard}.logits.npz")
         assert sorted(sent_id for sent_id, _ in stored) == sorted(each.sent_id for each in records)
+
+
+def test_two_data_sets_with_one_split_keep_their_answers_apart(model, tmp_path, loaded, monkeypatch):
+    monkeypatch.setattr(Sa2VAModel, "load", lambda folder, spreading=None, **how: loaded(folder, **how))
+    for name in ("one", "other"):
+        root = write_layout(tmp_path / name / REF_VOS / "test", {name: 1})
+        write_frame_table(root / FRAME_TABLE, {})
+        segment_sequences(
+            model=model,
+            tasks=tasks_of_split(tmp_path / name, "test"),
+            name=f"{name}.test",
+            split="test",
+            output=tmp_path / f"{name}.jsonl",
+            answers=tmp_path / "answers",
+            settings=Inference(device="cpu"),
+            video=VIDEO,
+        )
+    kept = [read_shard(path) for path in (tmp_path / "answers").rglob("*.jsonl")]
+    assert sorted(each.image_id for shard in kept for each in shard) == ["one/000", "other/000"]

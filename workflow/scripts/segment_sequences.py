@@ -15,11 +15,12 @@ settings = Inference.model_validate(snakemake.config["inference"] | {"threads": 
 shard, sam2 = Path(snakemake.output.shard), snakemake.input.get("sam2")
 chosen = snakemake.input.get("question")
 question = read_chosen_question(Path(chosen)) if chosen else snakemake.params.question
-split = snakemake.wildcards.split
+dataset, split = Path(snakemake.input.dataset), snakemake.wildcards.split
 with logged(snakemake.log[0]):
     segment_sequences(
         model=Path(snakemake.input.model),
-        tasks=tasks_of_split(Path(snakemake.input.dataset), split),
+        tasks=tasks_of_split(dataset, split),
+        name=f"{dataset.name}.{split}",
         split=split,
         output=shard,
         shard=snakemake.wildcards.part.replace("-of-", "/"),

@@ -66,6 +66,7 @@ def predict(
         segment_sequences(
             model=model,
             tasks=of_sequences,
+            name=images.name,
             split=images.name,
             output=shards[-1],
             sam2=sam2,

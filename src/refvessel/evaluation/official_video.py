@@ -69,8 +69,9 @@ def score_video(
     if failures and not drop_failures:
         told = ", ".join(f"{title} ({reason})" for title, reason in failures.items())
         raise UserError(
-            f"{predictions} has expressions that cannot be scored, by video and expression: {told}. Complete "
-            "the predictions; with --drop-failures they are left out, as the official script leaves them out."
+            f"{predictions} has expressions that cannot be scored against {masks}, by video and expression: {told}"
+            ". Complete the file at fault; with --drop-failures they are left out, as the official script leaves "
+            "them out."
         )
     if not prepared:
         raise UserError(f"{predictions} has no expression of {expressions} that can be scored; check both.")

@@ -82,6 +82,7 @@ def segment_sequences(
     *,
     model: Path,
     tasks: Sequence[SequenceTask],
+    name: str,
     split: str,
     output: Path,
     shard: str = "1/1",
@@ -97,6 +98,7 @@ def segment_sequences(
     Args:
         model: official Hugging Face folder.
         tasks: all sequences of the split.
+        name: what they are called in the names of kept shards.
         split: its name.
         output: the shard, JSON lines.
         shard: `2/8` is the second shard of eight.
@@ -117,8 +119,8 @@ def segment_sequences(
     run = _run(settings, video, sam2, device, model=model_identity(model), split=split, shard=shard)
     kept = Path(output)
     if answers is not None:
-        name = f"{Path(model).name}.{split}.{shard.replace('/', '-of-')}.sequences"
-        kept = Path(answers) / run.identity[:_DIGITS] / f"{name}{SHARD_SUFFIX}"
+        called = f"{Path(model).name}.{name}.{shard.replace('/', '-of-')}.sequences"
+        kept = Path(answers) / run.identity[:_DIGITS] / f"{called}{SHARD_SUFFIX}"
     job = _Job(
         model=Path(model),
         sam2=sam2,

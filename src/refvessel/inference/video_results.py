@@ -74,6 +74,7 @@ def segment_videos(
     segment_sequences(
         model=model,
         tasks=tasks,
+        name=_SPLIT,
         split=_SPLIT,
         output=shard,
         sam2=sam2,

@@ -80,7 +80,7 @@ class _Truths:
 
     def records(self, root: Path, files: VideoFiles) -> Iterator[Record]:
         video = files.video
-        masks = {each.id: self._masks_of(video, each) for each in video.expressions}
+        masks = {each.id: self._masks_of(files, each) for each in video.expressions}
         for index, (frame, path) in enumerate(zip(video.frames, files.paths, strict=True)):
             where = f"{self.folder / MASK_DICT}: video {video.name}, frame {frame}"
             asked = [each for each in video.expressions if self._is_annotated(video, each, frame)]
@@ -106,8 +106,9 @@ class _Truths:
             return bool(expression.annotations)
         return frame in self._table.get(video.name, {}).get(expression.id, {})
 
-    def _masks_of(self, video: Video, expression: VideoExpression) -> list[Sequence[RLE | None]]:
-        """The masks of each of an expression's annotations, one per frame."""
+    def _masks_of(self, files: VideoFiles, expression: VideoExpression) -> list[Sequence[RLE | None]]:
+        """The masks of each of an expression's annotations, one per frame and of its size."""
+        video, size = files.video, [files.height, files.width]
         found: list[Sequence[RLE | None]] = []
         for annotation in expression.annotations:
             masks = self._masks.get(annotation)
@@ -117,6 +118,12 @@ class _Truths:
                     f"{self.folder / MASK_DICT} has {has} {annotation!r:.80} of video {video.name}, which has "
                     f"{len(video.frames)} frames; correct it."
                 )
+            for frame, mask in zip(video.frames, masks, strict=True):
+                if mask is not None and list(mask["size"]) != size:  # an empty one is drawn nowhere
+                    raise UserError(
+                        f"{self.folder / MASK_DICT}: annotation {annotation!r:.80}: the mask of frame {frame} is "
+                        f"of size {list(mask['size'])}, the frames of video {video.name} of {size}; correct it."
+                    )
             found.append(masks)
         return found
 
