@@ -78,7 +78,16 @@ ARROWS = {
     "evaluation": {"dataset", "dataset.regions", "dataset.tree", "metrics", "predictions"},
     "report": {"dataset.tree", "metrics", "predictions", "privacy"},
 }
-WITHOUT_TORCH = ("dataset", "evaluation", "imports", "metrics", "predictions", "privacy", "report", "settings")
+WITHOUT_TORCH = (
+    "dataset",
+    "evaluation",
+    "imports",
+    "metrics",
+    "predictions",
+    "privacy",
+    "report",
+    "settings",
+)
 
 
 def dotted(path):

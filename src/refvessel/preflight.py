@@ -200,7 +200,7 @@ def _problems_of_scores(settings: Settings) -> Iterator[str]:
         elif score in PROBABILITY_SCORES and not settings.inference.save_logits:
             yield f"scores.compared names {score!r}, which needs stored logits; set inference.save_logits."
         elif score in PROBABILITY_SCORES and (imported := _compared_imports(settings)):
-            yield f"scores.compared names {score!r}, which models.{imported[0]} lacks: it is imported; leave it out."
+            yield f"scores.compared names {score!r}, which models.{imported[0]}, imported, lacks; leave it out."
 
 
 def _compared_imports(settings: Settings) -> list[str]:

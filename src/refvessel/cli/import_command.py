@@ -32,12 +32,14 @@ def import_predictions(
         list[str] | None,
         typer.Option(
             metavar="PHRASE|LABEL=PHRASE",
-            help="The phrase of all masks; or what a pixel's value, folder, label or category means, null to leave it out.",
+            help="The phrase of all masks; or of a pixel's value, folder, label, category; null leaves it out.",
         ),
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(help="Table of the names behind the tree's pseudonyms, .refvessel/names/*.csv, or its folder."),
+        typer.Option(
+            help="Table of the names behind the tree's pseudonyms, a CSV file, or the folder of such tables."
+        ),
     ] = None,
 ) -> None:
     """Take the masks of any model or annotator as predictions of a split."""

@@ -58,7 +58,7 @@ def import_predictions(
     source.problems.raise_any()
     records = [_record(each, given.get(each.sent_id)) for each in wanted.sentences]
     imported = _provenance(source, n_missing=len(records) - len(given))
-    made_from = {
+    made_from: dict[str, Any] = {
         "run": None,
         "dataset": dataset_identity(dataset),
         "shards": [],
@@ -106,18 +106,22 @@ def _tell_missing(source: Source, given: Mapping[int, Answer]) -> None:
 
 
 def _record(sentence: Sentence, answer: Answer | None) -> Prediction:
-    named = {
-        "image_id": sentence.image_id,
-        "ref_id": sentence.ref_id,
-        "sent_id": sentence.sent_id,
-        "phrase": sentence.phrase,
-    }
     if answer is not None and answer.record is not None:
-        return replace(answer.record, **named, identity="")
+        return replace(
+            answer.record,
+            image_id=sentence.image_id,
+            ref_id=sentence.ref_id,
+            sent_id=sentence.sent_id,
+            phrase=sentence.phrase,
+            identity="",
+        )
     mask = empty(sentence.height, sentence.width) if answer is None else answer.mask
     masks = [] if answer is None else [mask]
     return Prediction(
-        **named,
+        image_id=sentence.image_id,
+        ref_id=sentence.ref_id,
+        sent_id=sentence.sent_id,
+        phrase=sentence.phrase,
         prompt="",
         answer="",
         num_seg=len(masks),

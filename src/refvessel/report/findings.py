@@ -71,7 +71,10 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
     """What was evaluated, each with its SHA-256: the model's weights, its training checkpoint, the dataset."""
     if one.imported is not None:
         model = [(f"Imported masks ({one.imported['format']})", str(one.imported["identity"]))]
-        return [*model, (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"]))]
+        return [
+            *model,
+            (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
+        ]
     inputs = one.conversion["inputs"] if one.conversion else []
     trained = [record for record in inputs if record["layer"] == _TRAINED_LAYER]
     return [
@@ -85,8 +88,8 @@ def _of_import(imported: dict[str, Any]) -> Finding:
     """Masks that nothing here made: how they came about is for others to say."""
     missing, scaled = imported["missing_taken_as_empty"], imported["images_scaled"]
     text = (
-        f"Imported: {len(imported['files'])} files of the form {imported['format']}; RefVessel did not run what made "
-        "them, and knows of them what their SHA-256 say."
+        f"Imported: {len(imported['files'])} files of the form {imported['format']}; RefVessel did not run what "
+        "made them, and knows of them what their SHA-256 say."
     )
     if missing:
         text += f" {missing} masks were missing and taken as empty."

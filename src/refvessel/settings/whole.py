@@ -206,12 +206,12 @@ class Settings(Section):
             ):
                 if stated:
                     raise ValueError(
-                        f"evaluations.{number}.{key} asks a model, but {name} is imported and answers nothing; leave "
-                        "it out"
+                        f"evaluations.{number}.{key} asks a model, but {name} is imported and answers nothing; "
+                        "leave it out"
                     )
             if self.refinement.threshold != MODEL_THRESHOLD:
                 raise ValueError(
-                    f"refinement.threshold is {self.refinement.threshold!r}, which needs stored logits, and {name} is "
+                    f"refinement.threshold is {self.refinement.threshold!r}, which needs logits, and {name} is "
                     "imported without any; leave it out"
                 )
         return self
