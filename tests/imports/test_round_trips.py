@@ -1,6 +1,7 @@
 """What this program predicted, written in the forms of others and taken in again, has the scores that it had."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from PIL import Image
 
 from refvessel import rle
 from refvessel.dataset.tree.expressions import read_tree
+from refvessel.dataset.tree.ref_vos import TreeFrame, write_frame_table
 from refvessel.evaluation.coco_results import coco_results
 from refvessel.predictions.table import read_predictions, read_records
 
@@ -198,3 +200,40 @@ def test_label_images_answer_every_phrase_that_their_values_mean(native, importe
         imported(root, "masks", pattern="{image}_0000.png", phrases={1: "blood vessel", 2: "catheter"})
     )
     assert all((found[key] == masks[key]).all() for key in masks)
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["frames named", "as the official script"])
+def test_results_of_videos_score_as_natively(native, native_cases, imported, tmp_path, stated):
+    """Also under the name that a run had before pseudonyms, and with a frame that nobody annotated."""
+    tree = shutil.copytree(native.tree, tmp_path / "tree")
+    folder, names = tree / "ref_vos" / "test", tmp_path / "names.csv"
+    folder.mkdir(parents=True)
+    runs = {"v1": ["p1_a", None, "p1_b"], "v2": ["p2_a"]}
+    videos, table, results = {}, {}, {}
+    for video, images in runs.items():
+        frames = [f"{number:05}" for number in range(len(images))]
+        asked = {str(number): {"exp": phrase} for number, phrase in enumerate(CODES)}
+        videos[video] = {"frames": frames, "expressions": asked}
+        for identifier, expression in asked.items():
+            of_frames = {each.image_id: each for each in native.sentences if each.phrase == expression["exp"]}
+            places, masks = {}, []
+            for frame, image_id in zip(frames, images, strict=True):
+                if image_id is None:
+                    masks.append(rle.empty(20, 30))
+                    continue
+                each = of_frames[image_id]
+                places[frame] = TreeFrame(image_id, each.ref_id, each.sent_id)
+                masks.append(rle.encode(native.masks[each.sent_id]))
+            table.setdefault(video, {})[identifier] = places
+            result = {"prediction_masks": masks} | ({"frames": frames} if stated else {})
+            results.setdefault({"v1": "MUSTER_run"}.get(video, video), {})[identifier] = result
+    (folder / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
+    write_frame_table(folder / "frames.json", table)
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    names.write_text("kind,published,original\nimage,v1,MUSTER_run\n")
+    written = imported(tmp_path / "results.json", "results", tree=tree, names=names)
+    records, _ = read_records(written)
+    assert [each.mask for each in records] == [rle.encode(native.masks[each.sent_id]) for each in records]
+    if stated:
+        cases = native.cases(written, tmp_path / "scores")
+        pd.testing.assert_frame_equal(cases, native_cases)
