@@ -237,3 +237,36 @@ def test_results_of_videos_score_as_natively(native, native_cases, imported, tmp
     if stated:
         cases = native.cases(written, tmp_path / "scores")
         pd.testing.assert_frame_equal(cases, native_cases)
+
+
+def test_coco_results_may_have_the_ids_of_another_file(native, imported, tmp_path):
+    """As a detection toolbox leaves them: several results of one image, their sum is its mask."""
+    images = {
+        name: number for number, name in enumerate(dict.fromkeys(s.image_id for s in native.sentences), 70)
+    }
+    truth = {
+        "images": [{"id": number, "file_name": f"test/{name}.png"} for name, number in images.items()],
+        "categories": [
+            {"id": 9, "name": "blood vessel"},
+            {"id": 8, "name": "stent"},
+            {"id": 7, "name": "catheter"},
+        ],
+    }
+    results = []
+    for each in native.sentences:
+        mask = native.masks[each.sent_id]
+        upper, noise = mask.copy(), np.ones_like(mask)
+        upper[10:] = False
+        for part, score in ((upper, 0.9), (mask & ~upper, 0.6), (noise, 0.1)):
+            result = {
+                "image_id": images[each.image_id],
+                "category_id": {"blood vessel": 9, "catheter": 7}[each.phrase],
+            }
+            results.append(result | {"segmentation": rle.encode(part), "score": score})
+    results.append(results[0] | {"category_id": 8})
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    (tmp_path / "unet.json").write_text(json.dumps(results))
+    phrases = {"blood vessel": "blood vessel", "catheter": "catheter", "stent": None}
+    options = {"annotations": str(tmp_path / "truth.json"), "least_score": 0.5}
+    found = masks_in(imported(tmp_path / "unet.json", "coco", phrases=phrases, options=options))
+    assert all((found[s.image_id, s.phrase] == native.masks[s.sent_id]).all() for s in native.sentences)

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 from refvessel.dataset.patients.pseudonyms import OriginalNames
 from refvessel.errors import UserError
@@ -51,6 +51,13 @@ class ImageNames:
                 "file by the image's id or its whole path."
             )
         return next(iter(found), None)
+
+    def find_file(self, file_name: str) -> str | None:
+        """The same of an image's file, wherever it lay: by its path, else by its name alone."""
+        path = PureWindowsPath(file_name)
+        spellings = (path.as_posix(), path.with_suffix("").as_posix(), path.name, path.stem)
+        found = (self.find(each) for each in spellings)
+        return next((each for each in found if each is not None), None)
 
     def told(self, image_id: str) -> str:
         """What messages call an image."""

@@ -71,5 +71,4 @@ def _image_of(source: Source, path: Path, found: Sequence[dict[str, str]]) -> tu
     for fields in found:
         if (image_id := source.wanted.names.find(fields[IMAGE])) is not None:
             return image_id, fields
-    name = found[-1][IMAGE]
-    return source.wanted.image_called(name, str(path)), found[-1]
+    raise source.wanted.no_image(found[-1][IMAGE], str(path))

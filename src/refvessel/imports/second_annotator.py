@@ -1,7 +1,7 @@
 """A folder of LabelMe files, as another annotator drew them; the images need not be there."""
 
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from refvessel import rle
@@ -40,7 +40,7 @@ def _image_of(source: Source, path: Path, content: Any) -> str:
         if (found := names.find(name)) is not None:
             return found
     stated = require(content, "imagePath", str, str(path))
-    return source.wanted.image_called(PureWindowsPath(stated).name, str(path))
+    return source.wanted.image_called(stated, str(path))
 
 
 def _answers(source: Source, path: Path, content: Any, image_id: str) -> Iterator[Answer]:

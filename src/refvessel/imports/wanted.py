@@ -41,14 +41,18 @@ class Wanted:
         return list(dict.fromkeys(each.phrase for each in self.sentences))
 
     def image_called(self, name: str, where: str) -> str:
-        """The id of the image of this name; raises UserError, opening with `where`, where the tree has none."""
-        found = self.names.find(name)
+        """The id of the image of this name or file; raises UserError, opening with `where`, for an unknown one."""
+        found = self.names.find_file(name)
         if found is None:
-            table = "" if self.names.are_private else ", or give the table of the names behind its pseudonyms"
-            raise UserError(
-                f"{where}: {self.root.name} has no image that is called {name!r:.200}; name it as there{table}."
-            )
+            raise self.no_image(name, where)
         return found
+
+    def no_image(self, name: str, where: str) -> UserError:
+        """What to say where no image has a name."""
+        table = "" if self.names.are_private else ", or give the table of the names behind its pseudonyms"
+        return UserError(
+            f"{where}: {self.root.name} has no image that is called {name!r:.200}; name it as there{table}."
+        )
 
 
 def wanted_of(tree: Tree, split: str, originals: Mapping[str, str]) -> Wanted:
