@@ -72,7 +72,10 @@ def _parameters(function: Callable[..., Any]) -> Iterator[_Parameter]:
         names = [info.default, *(info.param_decls or ())]
         stated = [each for each in names if isinstance(each, str) and each.startswith("--")]
         option = stated[0] if stated else f"--{name.replace('_', '-')}"
-        value = "" if kind is bool else info.metavar or _value(kind, name, is_option)
+        is_flag = bool in (kind, *get_args(kind))
+        value = "" if is_flag else info.metavar or _value(kind, name, is_option)
+        if is_flag and not stated:  # Typer gives it a way to say no
+            value = f"| --no-{option.removeprefix('--')}"
         yield _Parameter(
             shown=f"{option} {value}".rstrip() if is_option else value,
             is_option=is_option,

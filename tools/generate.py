@@ -99,6 +99,8 @@ def _with_comment(line: str, comment: str, indent: str) -> Iterator[str]:
 
 def _flow(value: Any) -> str:
     """A value on one line."""
+    if isinstance(value, str) and "\n" in value:  # PyYAML would break such a text over lines
+        return json.dumps(value, ensure_ascii=False)
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").strip()
 
