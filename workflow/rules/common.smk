@@ -288,3 +288,15 @@ def sequence_comparisons(pattern):
         for dataset, split in settings.compared_splits()
         if settings.datasets[dataset].runs
     ]
+
+
+def scores_file(name):
+    """A file of an entrant's scores, as reports of Snakemake show it."""
+    kind = Path(name).stem
+    places = {key: f"{{{key}}}" for key in ("model", "dataset", "split")}
+    return report(
+        at(artifacts.OF_SCORES, name),
+        caption=f"../report/{kind}.rst",
+        category="Scores",
+        labels={**places, "file": kind},
+    )

@@ -68,18 +68,6 @@ rule score_cases:
         "../scripts/score_cases.py"
 
 
-def scores_file(name):
-    """A file of an entrant's scores, as reports of Snakemake show it."""
-    kind = Path(name).stem
-    places = {key: f"{{{key}}}" for key in ("model", "dataset", "split")}
-    return report(
-        at(artifacts.OF_SCORES, name),
-        caption=f"../report/{kind}.rst",
-        category="Scores",
-        labels={**places, "file": kind},
-    )
-
-
 # What is imported has no probabilities, and so no curve over thresholds.
 use rule score_cases as score_imported with:
     output:
