@@ -46,6 +46,7 @@ include: "workflow/rules/annotate.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/infer.smk"
 include: "workflow/rules/video.smk"
+include: "workflow/rules/import.smk"
 include: "workflow/rules/refine.smk"
 include: "workflow/rules/draw.smk"
 include: "workflow/rules/evaluate.smk"
@@ -65,6 +66,6 @@ rule all:
         of_videos(at(artifacts.OF_PREDICTIONS, artifacts.VIDEO_RESULTS)),
         [
             shard
-            for entry in settings.entries()
+            for entry in filter(is_run, settings.entries())
             for shard in shard_files(artifacts.SHARD_SUFFIX, **entry.places)
         ],

@@ -37,6 +37,9 @@ ASSEMBLY = {"cli", "outcome", "preflight", "workflow"}
 # predictions -> dataset.tree: a prediction answers an expression of a tree; gathering checks that each is there;
 # inference -> checkpoint: a folder of a model is an untrusted file, which the room of checkpoints reads;
 # dataset.conversion -> privacy: pseudonyms are made with the table of the names that must not be published;
+# imports -> dataset.readers and regions: masks of others are read as truths are, so that one rule says what is
+#   foreground; dataset.patients: their files may be called as images without pseudonyms are; privacy: the table of
+#   the names that images had before; predictions: what is imported is a prediction as any;
 # report -> privacy: a page that names somebody is not written.
 ARROWS = {
     "settings": set(),
@@ -62,11 +65,29 @@ ARROWS = {
         "privacy",
     },
     "predictions": {"dataset.tree"},
+    "imports": {
+        "dataset",
+        "dataset.patients",
+        "dataset.readers",
+        "dataset.regions",
+        "dataset.tree",
+        "predictions",
+        "privacy",
+    },
     "inference": {"checkpoint", "dataset.tree", "jobs", "model", "predictions"},
     "evaluation": {"dataset", "dataset.regions", "dataset.tree", "metrics", "predictions"},
     "report": {"dataset.tree", "metrics", "predictions", "privacy"},
 }
-WITHOUT_TORCH = ("dataset", "evaluation", "metrics", "predictions", "privacy", "report", "settings")
+WITHOUT_TORCH = (
+    "dataset",
+    "evaluation",
+    "imports",
+    "metrics",
+    "predictions",
+    "privacy",
+    "report",
+    "settings",
+)
 
 
 def dotted(path):

@@ -16,6 +16,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from refvessel.dataset.readers import FORMATS
+from refvessel.settings.dataset_section import Dataset
 from refvessel.settings.section import Section, Stated
 from refvessel.settings.whole import Settings
 
@@ -135,7 +136,8 @@ def _rows(section: type[Section] | None, key: str) -> Iterator[str]:
         default = "required" if field.is_required() else "" if absent else _default(field)
         extra = field.json_schema_extra
         free = " *Free.*" if isinstance(extra, dict) and "free" in extra else ""
-        kind = ", ".join(f"`{each}`" for each in FORMATS) if name == "format" else _type(field)
+        of_data = (section, name) == (Dataset, "format")
+        kind = ", ".join(f"`{each}`" for each in FORMATS) if of_data else _type(field)
         cells = [f"`{key}.{name}`", f"{field.description}{free}", kind, default]
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
         yield from _rows(inner, f"{key}.{name}")

@@ -41,7 +41,7 @@ def require_sound_run(settings: Settings, *, results: Path, gpus: int | None) ->
     problems = [
         problem
         for name in settings.evaluated("model")
-        for problem in _problems_of_model(settings.models[name], f"models.{name}")
+        for problem in _problems_of_model(settings.models[name], f"models.{name}", results)
     ]
     for name in settings.evaluated("model"):
         problems += _problems_of_converted(settings.models[name], results / "checkpoints" / name)
@@ -55,7 +55,15 @@ def require_sound_run(settings: Settings, *, results: Path, gpus: int | None) ->
         raise UserError("\n".join(f"config: {problem}" for problem in problems))
 
 
-def _problems_of_model(model: Model, where: str) -> Iterator[str]:
+def _problems_of_model(model: Model, where: str, results: Path) -> Iterator[str]:
+    if model.predictions is not None:
+        # What the workflow makes may still be to come; a path may name somebody, and is not told.
+        made = model.predictions.resolve().is_relative_to(results.resolve())
+        if not (made or model.predictions.exists()):
+            yield f"{where}.predictions names nothing that exists; {_CHECK}."
+        annotations = model.options.given().get("annotations")
+        if annotations is not None:
+            yield from _problems_of_file(annotations, f"{where}.options.annotations")
     for key, folder in (("folder", model.folder), ("base_mllm", model.base_mllm)):
         if folder is not None:
             yield from _problems_of_folder(folder, f"{where}.{key} ({folder})")
@@ -191,6 +199,14 @@ def _problems_of_scores(settings: Settings) -> Iterator[str]:
             yield f"scores.compared names {score!r}, which is no score; choose among {', '.join(SCORES)}."
         elif score in PROBABILITY_SCORES and not settings.inference.save_logits:
             yield f"scores.compared names {score!r}, which needs stored logits; set inference.save_logits."
+        elif score in PROBABILITY_SCORES and (imported := _compared_imports(settings)):
+            yield f"scores.compared names {score!r}, which models.{imported[0]}, imported, lacks; leave it out."
+
+
+def _compared_imports(settings: Settings) -> list[str]:
+    """The imported models that are compared with others."""
+    compared = {name for split in settings.compared_splits() for name in settings.entrants_on(*split)}
+    return sorted(compared & {name for name, model in settings.models.items() if model.is_imported})
 
 
 def _problems_of_inference(inference: Inference, gpus: int | None) -> Iterator[str]:

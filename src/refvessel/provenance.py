@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -16,6 +16,7 @@ from refvessel.files import sha256_of_file
 
 _PACKAGES = (
     "connected-components-3d",
+    "nibabel",
     "numpy",
     "opencv-python-headless",
     "pandas",
@@ -91,6 +92,20 @@ def folder_state(folder: Path) -> str:
                         "utf-8", "surrogateescape"
                     )
                 )
+    return digest.hexdigest()
+
+
+def state_of_files(settings: Mapping[str, Any], paths: Iterable[Path]) -> str:
+    """SHA-256 over settings, whatever their order, and the state of files and of all below folders.
+
+    For Snakemake's `params`, which it keeps in the clear: no path shows. What is not there does not count.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for path in paths:
+        if path.is_dir():
+            digest.update(folder_state(path).encode())
+        elif path.is_file():
+            digest.update(f"{path.stat().st_size}\0{path.stat().st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 

@@ -72,6 +72,22 @@ def test_a_threshold_is_tuned_on_val_and_the_refined_masks_are_scored(start, tmp
     assert planned["tune_threshold"] == planned["refine_predictions"] == planned["score_cases"] == 1
 
 
+def test_masks_of_another_model_are_imported_and_compared_and_nothing_is_run_for_them(start, tmp_path):
+    """With stored logits, too, which the other model has and this one has not."""
+
+    def change(config):
+        config["models"]["unet"] = {"predictions": "<results>/unet", "format": "masks"}
+        config["evaluations"].append(config["evaluations"][0] | {"model": "unet"})
+        config["inference"].update(save_logits=True, shards=1)
+
+    workflow = start(tmp_path / "run", change)
+    (workflow.results / "unet").mkdir(parents=True)
+    planned = planned_rules(workflow)
+    assert planned["import_predictions"] == planned["score_imported"] == planned["compare_models"] == 1
+    alone = ("convert_checkpoint", "segment_shard", "gather_predictions", "score_cases")
+    assert [planned[rule] for rule in alone] == [1, 1, 1, 1]
+
+
 def test_questions_share_a_job_and_the_one_chosen_on_val_is_asked_alone(start, tmp_path):
     questions = {"a": "<image> {phrase}", "b": "{phrase} <image>"}
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from refvessel import artifacts
 from refvessel.code import code_hash
 from refvessel.predictions.division import number_of_shards
-from refvessel.provenance import folder_state, state_of_data
+from refvessel.provenance import folder_state, state_of_data, state_of_files
 from refvessel.settings.refinement_section import TUNING_SPLIT
 
 # Of what sees original names: beside the key and the names, outside everything that is published.
@@ -72,6 +72,29 @@ def entrants_by(kind):
     """The names of the entrants that see each image alone, or the frames of runs as a video."""
     known = settings.entrants().values()
     return [each.name for each in known if each.kind == kind]
+
+
+def is_run(entry):
+    """Whether a model is asked; masks of another are imported, without probabilities."""
+    return entry.entrant.kind != "imported"
+
+
+def imported_settings(wildcards):
+    return settings.models[settings.entrants()[wildcards.model].model]
+
+
+def imports_made_by_the_workflow(wildcards):
+    """What is imported where the workflow makes it, else nothing: Snakemake prints and keeps what it is given."""
+    root = imported_settings(wildcards).predictions
+    return [str(root)] if root.resolve().is_relative_to(RESULTS.resolve()) else []
+
+
+def imports_state(wildcards):
+    """A hash that changes where a setting or a file of what is imported does; paths do not show."""
+    model = imported_settings(wildcards)
+    made = imports_made_by_the_workflow(wildcards)
+    paths = [model.options.given().get("annotations"), not made and model.predictions]
+    return state_of_files(model.canonical(), filter(None, paths))
 
 
 def sam2_of_entrant(wildcards):
@@ -202,11 +225,15 @@ def words_settings(wildcards):
 
 def each_shard(suffix, split=None):
     """The same as an input function, of the split of a rule's wildcards or of this one."""
-    return lambda wildcards: shard_files(
-        suffix,
-        model=wildcards.model,
-        dataset=wildcards.dataset,
-        split=split or wildcards.split,
+    return lambda wildcards: (
+        []
+        if wildcards.model in entrants_by("imported")
+        else shard_files(
+            suffix,
+            model=wildcards.model,
+            dataset=wildcards.dataset,
+            split=split or wildcards.split,
+        )
     )
 
 
@@ -266,3 +293,15 @@ def sequence_comparisons(pattern):
         for dataset, split in settings.compared_splits()
         if settings.datasets[dataset].runs
     ]
+
+
+def scores_file(name):
+    """A file of an entrant's scores, as reports of Snakemake show it."""
+    kind = Path(name).stem
+    places = {key: f"{{{key}}}" for key in ("model", "dataset", "split")}
+    return report(
+        at(artifacts.OF_SCORES, name),
+        caption=f"../report/{kind}.rst",
+        category="Scores",
+        labels={**places, "file": kind},
+    )

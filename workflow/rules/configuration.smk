@@ -30,6 +30,9 @@ def read_settings():
     checked = checked_config(config, workflow.config_settings.config).canonical()
     for dataset in checked["datasets"].values():
         dataset["root"] = workflow.pathvars.apply(dataset["root"])
+    for model in checked["models"].values():
+        if model["predictions"]:
+            model["predictions"] = workflow.pathvars.apply(model["predictions"])
     if DEMO_CONFIG in workflow.configfiles:
         for model in checked["models"].values():
             for layer in ("base_mllm", "sam2", "checkpoint"):

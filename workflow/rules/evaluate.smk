@@ -55,6 +55,8 @@ rule score_cases:
         coco_truth=at(artifacts.OF_SCORES, artifacts.COCO_TRUTH),
     log:
         "<logs>/evaluate/{model}/{dataset}/{split}.log",
+    wildcard_constraints:
+        model=any_of([*entrants_by("image"), *entrants_by("video")]),
     conda:
         "../../envs/refvessel.yaml"
     threads: 2
@@ -64,6 +66,18 @@ rule score_cases:
         code=code_of("score_cases"),
     script:
         "../scripts/score_cases.py"
+
+
+# What is imported has no probabilities, and so no curve over thresholds.
+use rule score_cases as score_imported with:
+    output:
+        cases=scores_file(artifacts.CASES),
+        summary=scores_file(artifacts.SUMMARY),
+        words=scores_file(artifacts.WORDS),
+        coco_results=at(artifacts.OF_SCORES, artifacts.COCO_RESULTS),
+        coco_truth=at(artifacts.OF_SCORES, artifacts.COCO_TRUTH),
+    wildcard_constraints:
+        model=any_of(entrants_by("imported")),
 
 
 rule compare_models:

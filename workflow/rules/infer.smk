@@ -69,6 +69,8 @@ rule gather_predictions:
         at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS),
     log:
         "<logs>/gather/{model}/{dataset}/{split}.log",
+    wildcard_constraints:
+        model=any_of([*entrants_by("image"), *entrants_by("video")]),
     conda:
         "../../envs/refvessel.yaml"
     params:

@@ -3,7 +3,7 @@ rule render_report:
         **where_logits_are_stored(
             thresholds=of_evaluations(
                 at(artifacts.OF_SCORES, artifacts.THRESHOLDS),
-                settings.scored_entries(),
+                list(filter(is_run, settings.scored_entries())),
             )
         ),
         questions=[
@@ -34,7 +34,7 @@ rule render_report:
         external=external_comparison(),
         checkpoints=[
             at(artifacts.OF_CHECKPOINT, model=entry.entrant.model)
-            for entry in settings.entries()
+            for entry in filter(is_run, settings.entries())
         ],
     output:
         index=report(
@@ -64,6 +64,7 @@ rule render_report:
     params:
         evaluations=[entry.places for entry in settings.entries()],
         scored=[tuple(entry.places.values()) for entry in settings.scored_entries()],
+        run=[is_run(entry) for entry in settings.entries()],
         chosen=[bool(entry.entrant.candidates) for entry in settings.entries()],
         dataset_names=settings.evaluated("dataset"),
         key_files=key_files(),

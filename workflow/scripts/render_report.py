@@ -20,14 +20,13 @@ evaluations = [
     )
     for names, predictions, chosen in zip(params.evaluations, given.predictions, params.chosen, strict=True)
 ]
+run = [each.model for each, is_run in zip(evaluations, params.run, strict=True) if is_run]
 datasets = dict(zip(params.dataset_names, map(Path, given.datasets), strict=True))
 with logged(snakemake.log[0]):
     render_report(
         evaluations=evaluations,
         output=Path(snakemake.output.index).parent,
-        checkpoints={
-            each.model: Path(folder) for each, folder in zip(evaluations, given.checkpoints, strict=True)
-        },
+        checkpoints=dict(zip(run, map(Path, given.get("checkpoints", [])), strict=True)),
         comparisons=[Path(path) for path in given.comparisons],
         external=next(map(Path, given.get("external", [])), None),
         name_tables=[table_of_tree(datasets[name], Path(key)) for name, key in params.key_files.items()],

@@ -11,6 +11,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     checkpoint_commands,
     data_commands,
     gcg_command,
+    import_command,
     official_commands,
     power_command,
     predict_command,

@@ -7,6 +7,7 @@ import typer
 
 from refvessel.cli.app import app
 from refvessel.cli.section_options import Options, with_sections
+from refvessel.errors import UserError
 from refvessel.settings.model_section import Model
 
 
@@ -16,7 +17,7 @@ from refvessel.settings.model_section import Model
         Model,
         "models",
         named=True,
-        only=tuple(name for name in Model.model_fields if name not in Model.free_settings()),
+        only=Model.keys_of_layers(),
         flags={"overrides": "--override", "leave_out": "--leave-out"},
     )
 )
@@ -28,6 +29,8 @@ def convert_checkpoint(
     from refvessel.checkpoint.convert import convert_checkpoint
     from refvessel.checkpoint.link import link_checkpoint
 
+    if settings.is_imported:
+        raise UserError("the model is imported from its predictions; there is no checkpoint to convert.")
     if settings.folder is not None and settings.checkpoint is None:
         report = link_checkpoint(folder=settings.folder, output=output)
     else:

@@ -54,6 +54,7 @@ def render(settings: Settings, output: Path | None) -> None:
         checkpoints={
             each.entrant.name: results / artifacts.OF_CHECKPOINT.format(model=each.entrant.model)
             for each in entries
+            if each.entrant.kind != "imported"
         },
         datasets=datasets,
         comparisons=[

@@ -42,7 +42,9 @@ def findings(one: Artifacts) -> list[Finding]:
         found.append(_of_runs(one.runs))
     found.append(_pseudonyms(one))
     found += _of_gates((one.dataset or {}).get("gates"))
-    if one.conversion is None:
+    if one.imported is not None:
+        found.append(_of_import(one.imported))
+    elif one.conversion is None:
         text = "The model folder has no conversion.json: it was given as it is, and RefVessel did not convert it."
         found.append(Finding("note", text))
     for source, document in (("conversion", one.conversion), ("dataset", one.dataset)):
@@ -76,6 +78,12 @@ def unscored_findings(one: Unscored) -> list[Finding]:
 
 def identities(one: Artifacts) -> list[tuple[str, str]]:
     """What was evaluated, each with its SHA-256: the model's weights, its training checkpoint, the dataset."""
+    if one.imported is not None:
+        model = [(f"Imported masks ({one.imported['format']})", str(one.imported["identity"]))]
+        return [
+            *model,
+            (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
+        ]
     inputs = one.conversion["inputs"] if one.conversion else []
     trained = [record for record in inputs if record["layer"] == _TRAINED_LAYER]
     return [
@@ -83,6 +91,20 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
         *((f"Training checkpoint {record['name']}", str(record["sha256"])) for record in trained),
         (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
     ]
+
+
+def _of_import(imported: dict[str, Any]) -> Finding:
+    """Masks that nothing here made: how they came about is for others to say."""
+    missing, scaled = imported["missing_taken_as_empty"], imported["images_scaled"]
+    text = (
+        f"Imported: {len(imported['files'])} files of the form {imported['format']}; RefVessel did not run what "
+        "made them, and knows of them what their SHA-256 say."
+    )
+    if missing:
+        text += f" {missing} masks were missing and taken as empty."
+    if scaled:
+        text += f" Outlines of {scaled} images referred to another size and were scaled."
+    return Finding("warning" if missing else "note", text)
 
 
 def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:

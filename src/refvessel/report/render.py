@@ -53,7 +53,7 @@ def render_report(
 ) -> None:
     """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
-    `checkpoints` has the HF folder of the model of each entrant, `datasets` the tree of each dataset;
+    `checkpoints` has the HF folder of the model of each entrant that is run, `datasets` the tree of each dataset;
     `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of
     models on other data sets than their own. `name_tables` are those of the datasets with pseudonyms: the report
     is searched for the original names before it appears, but for those under the pseudonyms that `settings`
@@ -69,7 +69,7 @@ def render_report(
         raise UserError(f"The evaluation {repeated[0]} is named twice; name each once.")
     _check_replaceable(Path(output))
     artifacts = [
-        read_artifacts(one, checkpoint=checkpoints[one.model], dataset=datasets[one.dataset])
+        read_artifacts(one, checkpoint=checkpoints.get(one.model), dataset=datasets[one.dataset])
         for one in evaluations
         if one.scores_dir is not None
     ]

@@ -100,20 +100,27 @@ class Artifacts:
         return self.summary["provenance"]["predictions"]["made_from"]
 
     @property
+    def imported(self) -> dict[str, Any] | None:
+        """How masks of another model or annotator were read; None of a model that was run."""
+        return self.made_from.get("imported")
+
+    @property
     def model_identity(self) -> str | None:
         """SHA-256 of the model's weights that the predictions carry; None where their shards came without it."""
         return (self.made_from.get("run") or {}).get("model")
 
 
-def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -> Artifacts:
-    """Read an evaluation's files; `checkpoint` is the model's HF folder, `dataset` the tree's root.
+def read_artifacts(evaluation: Evaluation, *, checkpoint: Path | None, dataset: Path) -> Artifacts:
+    """Read an evaluation's files; `checkpoint` is the model's HF folder, None where its masks were imported,
+    `dataset` the tree's root.
 
     Raises UserError where a file is missing or malformed, and where the scores were made from other cases,
     other predictions, another dataset or another model than those given.
     """
     assert evaluation.scores_dir is not None
     scores = Path(evaluation.scores_dir)
-    conversion, description = Path(checkpoint) / CONVERSION, Path(dataset) / DATASET
+    conversion = None if checkpoint is None else Path(checkpoint) / CONVERSION
+    description = Path(dataset) / DATASET
     instances = Path(dataset) / INSTANCES
     files = {
         "cases": scores / CASES,
@@ -121,13 +128,13 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         "predictions": Path(evaluation.predictions),
         "dataset": description if description.is_file() else instances,
     }
-    for path in (*files.values(), instances, Path(checkpoint)):
+    for path in (*files.values(), instances, *(() if checkpoint is None else (Path(checkpoint),))):
         if not path.exists():
             raise UserError(f"{path} does not exist; make it before the report of {evaluation.name}.")
     curve = scores / THRESHOLDS
     words = scores / WORDS
     for role, path in (("thresholds", curve), ("conversion", conversion), ("words", words)):
-        if path.is_file():
+        if path is not None and path.is_file():
             files[role] = path
     if evaluation.choice is not None:
         files["choice"] = Path(evaluation.choice)
@@ -146,13 +153,13 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path, dataset: Path) -
         summary=summary,
         images=image_places(Path(dataset), set(cases["ref_id"])),
         dataset=read_json(description) if description.is_file() else None,
-        conversion=read_json(conversion) if conversion.is_file() else None,
+        conversion=read_json(files["conversion"]) if "conversion" in files else None,
         sources=sources | (runs.sources if runs else {}),
         runs=runs,
         words=read_json(words) if words.is_file() else None,
         choice=read_json(files["choice"]) if "choice" in files else None,
     )
-    _check_model(artifacts, conversion)
+    _check_model(artifacts, checkpoint)
     if artifacts.words and artifacts.words["predictions"]["sha256"] != sources["predictions"]["sha256"]:
         raise UserError(f"{words} was made from other predictions than {files['predictions']}; score again.")
     asked = (artifacts.made_from.get("run") or {}).get("question")
@@ -172,9 +179,14 @@ def _check_origin(summary_path: Path, summary: Any, role: str, path: Path, recor
         raise UserError(f"{summary_path} was made from another {role} file than {path}; score again.")
 
 
-def _check_model(artifacts: Artifacts, path: Path) -> None:
-    if artifacts.conversion is None:
+def _check_model(artifacts: Artifacts, checkpoint: Path | None) -> None:
+    if checkpoint is None and artifacts.imported is None:
+        raise UserError(
+            f"The predictions of {artifacts.evaluation.name} were not imported; name the folder of their model."
+        )
+    if checkpoint is None or artifacts.conversion is None:
         return
+    path = Path(checkpoint) / CONVERSION
     missing = [key for key in ("identity", "inputs") if key not in artifacts.conversion]
     if missing:
         raise UserError(f"{path} has no {missing[0]}; convert the checkpoint again.")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from refvessel.settings.words_section import Words
 
-Kind = Literal["image", "video"]
+Kind = Literal["image", "video", "imported"]
 
 CHOSEN = "chosen"  # in the name of one whose question is chosen
 VIDEO = "video"  # in the name of one that segments sequences with SAM2's memory
@@ -19,8 +19,8 @@ class Entrant:
     name: what it is called in paths and tables, in the place of `{model}`: MODEL, MODEL-QUESTION or
         MODEL-chosen, and each with -video.
     model: a key of `models`.
-    question: the prompt with `{phrase}`; None where it is chosen.
-    kind: image, or video where frames are segmented with SAM2's memory.
+    question: the prompt with `{phrase}`; None where it is chosen, and where nothing is asked.
+    kind: image, or video where frames are segmented with SAM2's memory, or imported where nothing is run.
     candidates: the entrants among whose questions one is chosen; none where it is stated.
     """
 
@@ -72,6 +72,11 @@ def chosen_entrant(candidates: Sequence[Entrant]) -> Entrant:
     """The entrant that asks the question of one of these, whichever is chosen."""
     model, kind = candidates[0].model, candidates[0].kind
     return Entrant(_name(model, CHOSEN, kind), model, None, kind, tuple(candidates))
+
+
+def imported_entrant(model: str) -> Entrant:
+    """The only entrant of a model whose masks are there already."""
+    return Entrant(model, model, None, "imported")
 
 
 def asked_together(entries: Sequence[Entry]) -> list[list[Entry]]:

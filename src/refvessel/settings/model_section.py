@@ -1,9 +1,10 @@
-"""Where a model comes from: the layers of a fine-tuning run, or a finished folder."""
+"""Where a model comes from: the layers of a fine-tuning run, a finished folder, or masks that it left."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Strict, field_validator, model_validator
 
+from refvessel.settings.import_section import ImportFormat, ImportOptions
 from refvessel.settings.section import Location, Name, Number, Section, Stated, setting
 
 _Texts = Annotated[tuple[str, ...], Strict(False)]
@@ -40,8 +41,14 @@ class Overrides(Stated):
             )
 
 
+_IMPORTED = ("predictions", "format", "pattern", "phrases", "options")  # keys of a model that is imported
+
+
 class Model(Section):
-    """A model: `folder`, perhaps with a `checkpoint`, or `base_mllm` and `checkpoint` with what lies between."""
+    """A model: `folder`, perhaps with a `checkpoint`, or `base_mllm` and `checkpoint` with what lies between.
+
+    Or `predictions`: masks of any model, or of an annotator, which are imported; nothing is run.
+    """
 
     folder: Location | None = setting(
         None,
@@ -81,11 +88,70 @@ class Model(Section):
         "report says by how much it drops there.",
         free=True,
     )
+    predictions: Location | None = setting(
+        None,
+        "In place of all these, what any model or annotator predicted: a folder of masks, or of coco, predictions "
+        "and results the file or its folder. It is imported, and then scored and compared as any model.",
+    )
+    format: ImportFormat | None = setting(
+        None,
+        "Form of these predictions: masks (images, .npy, .npz), nnunet (NIfTI or images, as nnU-Net names them), "
+        "coco (COCO results), results (of videos, as the official script writes them), labelme, or predictions (a "
+        "predictions.parquet).",
+    )
+    pattern: str | None = setting(
+        None,
+        "Of masks, nnunet and labelme, the path template of the files, with {image} and perhaps {phrase}, e.g. "
+        '"{phrase}/{image}_mask.png"; null takes IMAGE.SUFFIX and PHRASE/IMAGE.SUFFIX. An image is called by its '
+        "id in the tree, or by the name that it had before pseudonyms.",
+        min_length=1,
+    )
+    phrases: dict[int | str, str | None] | str | None = setting(
+        None,
+        "Which phrase a mask is of: one phrase of all; or value of a pixel, folder, label or category -> phrase, "
+        "or null to leave it out; null instead of both takes folders, labels and categories as they are called, "
+        "and where they say nothing the one phrase that is asked.",
+    )
+    options: ImportOptions = setting(
+        ImportOptions(), "What the format must know beside these, e.g. {missing: empty}."
+    )
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether its masks are there already: nothing is converted and nothing run."""
+        return self.predictions is not None
+
+    @classmethod
+    def keys_of_layers(cls) -> tuple[str, ...]:
+        """The keys of a model that is run."""
+        return tuple(name for name in cls.model_fields if name not in (*_IMPORTED, *cls.free_settings()))
+
+    @classmethod
+    def keys_of_imports(cls) -> tuple[str, ...]:
+        """The keys of one that is imported."""
+        return _IMPORTED
+
+    @model_validator(mode="after")
+    def _is_imported_or_run(self) -> Self:
+        others = _IMPORTED[1:] if self.predictions is None else self.keys_of_layers()
+        for key in others:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                why = "no predictions, of which that speaks" if self.predictions is None else "predictions"
+                raise ValueError(f"has {why}; remove its {key}")
+        if self.predictions is None:
+            return self
+        if self.format is None:
+            raise ValueError("has predictions of no format; state format")
+        if foreign := self.options.foreign_to(self.format):
+            raise ValueError(f"options: the format {self.format!r} has no {foreign[0]}; remove it")
+        return self
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
+        if self.is_imported:
+            return self
         if (self.folder is None) == (self.base_mllm is None) or (self.base_mllm and self.checkpoint is None):
-            raise ValueError("must have either folder or base_mllm + checkpoint")
+            raise ValueError("must have either folder or base_mllm + checkpoint, or predictions")
         excluded = ["sam2", "pretrained"] if self.checkpoint else ["pretrained", "overrides", "leave_out"]
         for key in excluded if self.folder is not None else []:
             value = getattr(self, key)

@@ -8,7 +8,14 @@ from pydantic import Field, Strict, model_validator
 from refvessel.artifacts import PREDICTIONS, REFINED
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.dataset_section import Dataset
-from refvessel.settings.entrants import Entrant, Entry, asked_together, chosen_entrant, entrants_of
+from refvessel.settings.entrants import (
+    Entrant,
+    Entry,
+    asked_together,
+    chosen_entrant,
+    entrants_of,
+    imported_entrant,
+)
 from refvessel.settings.inference_section import Inference, Question
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
@@ -128,7 +135,7 @@ class Settings(Section):
         return [
             Entry(entrant, evaluation.dataset, evaluation.split, evaluation.asked_besides)
             for evaluation in self.evaluations
-            for entrant in evaluation.entrants(self._question(evaluation))
+            for entrant in self._entrants(evaluation)
         ]
 
     def scored_entries(self) -> list[Entry]:
@@ -220,6 +227,30 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _asks_nothing_of_imports(self) -> Self:
+        for number, evaluation in enumerate(self.evaluations):
+            if not self.models[evaluation.model].is_imported:
+                continue
+            name = f"models.{evaluation.model}"
+            for key, stated in (
+                ("as", evaluation.segmented),
+                ("questions", evaluation.questions),
+                ("choose", evaluation.choose),
+                ("words", evaluation.words),
+            ):
+                if stated:
+                    raise ValueError(
+                        f"evaluations.{number}.{key} asks a model, but {name} is imported and answers nothing; "
+                        "leave it out"
+                    )
+            if self.refinement.threshold != MODEL_THRESHOLD:
+                raise ValueError(
+                    f"refinement.threshold is {self.refinement.threshold!r}, which needs logits, and {name} is "
+                    "imported without any; leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _segments_runs_as_videos(self) -> Self:
         for number, evaluation in enumerate(self.evaluations):
             if not evaluation.segmented:
@@ -263,9 +294,15 @@ class Settings(Section):
     def _named(self) -> Iterator[tuple[int, Entrant]]:
         """Every entrant with the number of the evaluation that has it."""
         for number, evaluation in enumerate(self.evaluations):
-            question = self._question(evaluation)
-            for entrant in dict.fromkeys([*evaluation.entrants(question), *evaluation.candidates(question)]):
+            candidates = evaluation.candidates(self._question(evaluation)) if evaluation.choose else ()
+            for entrant in dict.fromkeys([*self._entrants(evaluation), *candidates]):
                 yield number, entrant
+
+    def _entrants(self, evaluation: Evaluation) -> tuple[Entrant, ...]:
+        """What an evaluation compares with others."""
+        if self.models[evaluation.model].is_imported:
+            return (imported_entrant(evaluation.model),)
+        return evaluation.entrants(self._question(evaluation))
 
     def _question(self, evaluation: Evaluation) -> str:
         """What is asked where an evaluation states no question."""
