@@ -19,6 +19,7 @@ SHAPE = (
     *("betti0_error", "betti1_error", "branch_point_error", "end_point_error"),
 )
 OF_PROBABILITIES = ("auc", "average_precision", "ece")  # undefined without logits
+ERRORS = ("hd95", "assd", "betti0_error", "betti1_error", "branch_point_error", "end_point_error", "ece")
 SCORES = ("dice", "iou", "precision", "recall", "specificity", *SHAPE, *OF_PROBABILITIES)
 
 
@@ -106,6 +107,12 @@ def recomputed(cases: pd.DataFrame) -> dict[str, float]:
         }
     for k in (50, 60, 70, 80, 90):
         numbers[f"pr_at_{k}"] = np.mean(cases["iou"] > k / 100)
+    for score in SCORES:
+        known, of_patients = cases[score].dropna(), cases.groupby("patient")[score].mean()
+        bad_end = "p95" if score in ERRORS else "p5"
+        for name, percent in (("q1", 25), ("median", 50), ("q3", 75), (bad_end, int(bad_end[1:]))):
+            numbers[f"{score}_{name}"] = np.percentile(known, percent) if len(known) else np.nan
+        numbers[f"{score}_worst_patient"] = of_patients.max() if score in ERRORS else of_patients.min()
     empty = cases["tp"] + cases["fn"] == 0
     answered = cases["tp"] + cases["fp"] > 0
     numbers["n_acc"] = np.mean(~answered[empty]) if empty.any() else np.nan
@@ -157,6 +164,7 @@ def test_every_number_of_the_tables_follows_from_the_cases(usual):
         "by_phrase": list(cases.groupby("phrase")),
         "by_patient": list(cases.groupby("patient")),
     }
+    spread = re.compile(r"_(median|q1|q3|p5|p95|worst_patient)$")
     for name, expected in groups.items():
         table = pd.read_csv(usual.root / f"report/tables/{name}.csv")
         assert len(table) == len(expected)
@@ -169,7 +177,11 @@ def test_every_number_of_the_tables_follows_from_the_cases(usual):
             assert row.keys() == numbers.keys()
             assert row == pytest.approx(numbers, abs=1e-12, nan_ok=True)
             aggregates = {
-                key for key in row if not key.startswith("n_e") and not re.search(r"_n$|_n_|^n_[fnp]", key)
+                key
+                for key in row
+                if not key.startswith("n_e")
+                and not re.search(r"_n$|_n_|^n_[fnp]", key)
+                and not spread.search(key)
             }
             assert {key.rpartition("_")[0] for key in ends} == (set() if name == "by_patient" else aggregates)
             for key in {key.rpartition("_")[0] for key in ends} - {"n_acc"}:
