@@ -30,9 +30,9 @@ def test_a_folder_without_permission_is_named(writer, tmp_path):
 
 def test_a_folder_in_place_of_a_file_is_named_before_anything_is_written(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match=r"folder is a folder, not a file to write"):
-        with atomic_file(tmp_path / "folder"):
-            pytest.fail("written")
+    refused = pytest.raises(UserError, match="folder is a folder, not a file to write")
+    with refused, atomic_file(tmp_path / "folder"):
+        pytest.fail("written")
     assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
 
 
