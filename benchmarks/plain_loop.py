@@ -115,14 +115,14 @@ def _qwen_inputs(
     ids: torch.Tensor,
     pixels: torch.Tensor,
 ) -> tuple[Any, dict[str, torch.Tensor]]:
-    """The library's own model, and what it takes: both frames of a patch are the image."""
+    """The library's own model, and what it takes: both frames of a patch are its image."""
     merge = model.config.vision_config.spatial_merge_size
-    ((rows, columns),) = view.layout[0]
+    grids = [[1, merge * rows, merge * columns] for image in view.layout for rows, columns in image]
     return library_model(model), {
         "input_ids": ids,
         "mm_token_type_ids": (ids == processor.image_token_id).int(),
         "pixel_values": pixels.unsqueeze(2).expand(-1, -1, 2, -1, -1).flatten(1),
-        "image_grid_thw": torch.tensor([[1, merge * rows, merge * columns]], device=model.device),
+        "image_grid_thw": torch.tensor(grids, device=model.device),
     }
 
 

@@ -28,6 +28,14 @@ def test_a_folder_without_permission_is_named(writer, tmp_path):
         pass
 
 
+def test_a_folder_in_place_of_a_file_is_named_before_anything_is_written(tmp_path):
+    (tmp_path / "folder").mkdir()
+    refused = pytest.raises(UserError, match="folder is a folder, not a file to write")
+    with refused, atomic_file(tmp_path / "folder"):
+        pytest.fail("written")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
 @pytest.mark.parametrize("writer", [atomic_file, atomic_directory])
 def test_an_error_of_the_writer_is_passed_on_and_leaves_nothing(writer, tmp_path):
     with pytest.raises(PermissionError), writer(tmp_path / "out"):

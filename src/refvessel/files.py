@@ -33,9 +33,10 @@ _HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # or one half of a whole on
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on failure removed.
 
-    Raises UserError where the disk is full or `path` may not be written.
+    Raises UserError where the disk is full, or `path` may not be written or is a folder.
     """
     path = Path(path)
+    require_no_folder(path)
     with ExitStack() as held:
         with _refusal_is_a_user_error(path):
             temporary = held.enter_context(new_temporary(path, new_file))
@@ -203,6 +204,13 @@ def full_disk_is_a_user_error(path: Path) -> Iterator[None]:
         raise UserError(
             f"{path} could not be written: the disk is full; free some space and run again."
         ) from error
+
+
+def require_no_folder(path: Path) -> None:
+    """Raise UserError where a folder is in the place of a file that will be written."""
+    path = Path(path)
+    if path.is_dir() and not path.is_symlink():  # a link would be replaced, not what it leads to
+        raise UserError(f"{path} is a folder, not a file to write; choose another output.")
 
 
 def require_free_space(path: Path, needed: int) -> None:

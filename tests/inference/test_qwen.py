@@ -7,7 +7,7 @@ import pytest
 import torch
 from library_model import library_model
 from PIL import Image
-from plain_loop import plain_answer
+from plain_loop import plain_answer, plain_states
 from qwen_folder import ANSWER, FAMILIES, write_qwen_folder
 
 from refvessel.cli import main
@@ -90,6 +90,9 @@ def test_several_frames_are_the_images_of_one_prompt(model, processor):
     begun = model.read_prompts(packed, tokens, processor.image_token_id)
     stopping = Stopping(processor.stop_token_ids, 12)
     (answer,) = model.answers(begun, seg_token_id=processor.seg_token_id, stopping=stopping)
+    plain_tokens, plain = plain_states(model, processor, view, PROMPTS[0])
+    assert answer.token_ids == plain_tokens
+    torch.testing.assert_close(answer.seg_states, plain, atol=STATES, rtol=0)
 
     pixels = normalise(view.tiles, torch.float32, view.statistics)
     (((rows, columns),), *_), merge = view.layout, 2

@@ -69,6 +69,12 @@ def run(model, tmp_path, loaded, monkeypatch):
     return run
 
 
+def test_a_folder_in_the_place_of_results_is_refused_before_anything_is_read(run, tmp_path):
+    (tmp_path / "out" / "results.json").mkdir(parents=True)
+    with pytest.raises(UserError, match="is a folder, not a file to write"):
+        run(tmp_path / "nowhere")
+
+
 def test_results_are_those_of_the_official_script(run, tmp_path):
     root = write_layout(tmp_path / "data", {"b": 7, "a": 1, "c/d": 3}, EXPRESSIONS)
     results = run(root, annotations=tmp_path / "masks")

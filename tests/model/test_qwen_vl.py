@@ -19,6 +19,7 @@ from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.errors import UserError
 from refvessel.model.chat_rendering import render_turn
 from refvessel.model.compilation import compile_blocks
+from refvessel.model.configuration import config_of
 from refvessel.model.decoding import Stopping
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import embedding_name, head_name, to_module, to_official
@@ -73,6 +74,7 @@ def test_a_folder_is_recognised_by_its_parts_whatever_class_it_names(original):
     flat = {**nameless, **nameless["text_config"]}
     del flat["text_config"]
     assert official_shapes(flat) == shapes
+    assert config_of(config).llm_config.eos_token_id is None  # the tokenizer says it
 
 
 def test_names_are_those_of_the_folder_and_translate_there_and_back(original, model):

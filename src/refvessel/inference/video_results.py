@@ -18,7 +18,7 @@ from PIL import Image
 from refvessel.artifacts import SHARD_SUFFIX, beside
 from refvessel.dataset.tree.ref_vos import read_ref_vos
 from refvessel.errors import UserError
-from refvessel.files import atomic_directory, atomic_file
+from refvessel.files import atomic_directory, atomic_file, require_no_folder
 from refvessel.inference.official_results import results_of
 from refvessel.inference.sequence_plan import SequenceTask
 from refvessel.inference.sequence_run import segment_sequences
@@ -59,6 +59,7 @@ def segment_videos(
     Raises:
         UserError: for bad input, or more failures than allowed.
     """
+    require_no_folder(output)
     if annotations is not None:
         _require_ours(Path(annotations))
     videos = read_ref_vos(root)

@@ -82,6 +82,8 @@ class QwenSa2VAConfig(GroundedConfig):
         of_vision, of_language = _KINDS[family]
         self.vision_config = of_vision(**{key: vision[key] for key in vision.keys() & _VISION_KEYS})
         known = {key: language[key] for key in language.keys() & _LANGUAGE_KEYS}
+        # The tokens that begin and end texts are the tokenizer's; the library's own may be beyond a vocabulary.
+        known |= {"bos_token_id": None, "eos_token_id": None}
         self.llm_config = of_language(**known, architectures=[family], tie_word_embeddings=False)
         self.grounding_encoder_config = grounding_encoder_config
         self.image_token_id = image_token_id
