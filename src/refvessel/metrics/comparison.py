@@ -41,7 +41,11 @@ def patient_scores(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFra
 
     The tables of cases have the same expressions in the same order.
     """
-    return _compared(models, score).groupby(level="patient").mean()
+    return _by_patient(_compared(models, score))
+
+
+def _by_patient(expressions: pd.DataFrame) -> pd.DataFrame:
+    return expressions.groupby(level="patient").mean()
 
 
 def _compared(models: Mapping[str, pd.DataFrame], score: str) -> pd.DataFrame:
@@ -136,7 +140,7 @@ def _described(pair: dict[str, pd.DataFrame], score: str) -> tuple[dict[str, Any
     """What needs no resampling of a row of `paired_tests`, and the patients' differences."""
     first, second = pair
     expressions = _compared(pair, score)
-    values = expressions.groupby(level="patient").mean()
+    values = _by_patient(expressions)
     differences = (values[first] - values[second]).to_numpy()
     row: dict[str, Any] = {"n_expressions": len(expressions), "n_patients": len(differences)}
     row |= dict.fromkeys(_NUMBERS) | {"patients_needed": None}
