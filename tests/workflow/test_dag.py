@@ -10,9 +10,9 @@ from refvessel.demo.annotations import write_labelme_folder
 NOTHING = "Nothing to be done"
 
 
-def planned_rules(workflow) -> dict[str, int]:
+def planned_rules(workflow, *arguments: str) -> dict[str, int]:
     """Rule -> number of jobs that would run."""
-    dry = workflow.run("--dry-run", "--quiet", "host")
+    dry = workflow.run("--dry-run", "--quiet", "host", *arguments)
     assert dry.returncode == 0, dry.stderr
     table = re.findall(r"^(\w+)\s+(\d+)$", dry.stdout + dry.stderr, re.MULTILINE)
     return {rule: int(count) for rule, count in table if rule not in ("total", "all")}
@@ -60,6 +60,14 @@ def test_a_deleted_shard_is_rebuilt_with_what_follows_and_nothing_before(demo):
         }
     finally:
         shard.write_bytes(content)
+
+
+def test_runs_are_compared_after_models_whose_comparison_removes_the_earlier_one(demo):
+    assert planned_rules(demo, "--forcerun", "compare_models") == {
+        "compare_models": 1,
+        "compare_sequences": 1,
+        "render_report": 1,
+    }
 
 
 def test_a_threshold_is_tuned_on_val_and_the_refined_masks_are_scored(start, tmp_path):

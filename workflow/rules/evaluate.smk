@@ -174,8 +174,10 @@ rule score_sequences:
         "../scripts/score_sequences.py"
 
 
+# After compare_models, which removes what was made of earlier cases.
 rule compare_sequences:
     input:
+        comparison=at(artifacts.OF_COMPARISON, artifacts.COMPARISON),
         cases=lambda wildcards: [
             at(
                 artifacts.OF_SCORES,
