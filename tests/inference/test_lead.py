@@ -72,7 +72,9 @@ def test_the_leads_of_a_batch_belong_to_their_masks(tree, model, processor, monk
     decode = model.decode_masks
     monkeypatch.setattr(model, "answers", three_and_none)
     monkeypatch.setattr(
-        model, "decode_masks", lambda features, states: Masks(decode(features, states).logits, scores)
+        model,
+        "decode_masks",
+        lambda features, states, images: Masks(decode(features, states, images).logits, scores),
     )
     prompts = [[f"<image>\n Please segment {each.phrase} in this image."] for each in expressions]
     (three,), (none,) = Segmenter(model, processor, Inference().max_new_tokens).segment(
