@@ -149,7 +149,7 @@ def asked(tree, demo_model):
 @pytest.mark.parametrize("draft", ["Sure, [SEG].", "Sure", None])
 def test_a_model_on_many_devices_answers_as_on_one(demo_model, spread_model, asked, draft):
     with FakeDevices():
-        bring_results_back(spread_model)
+        bring_results_back(spread_model, spread_model.vision.called)
         assert spread_model.device == ONE
         spread = asked(spread_model, draft)
     for one, other in zip(

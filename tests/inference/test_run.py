@@ -131,7 +131,7 @@ def copied_tree(tree, tmp_path):
         ({"device_map": "balanced"}, "device_map: 'balanced' is not one of auto"),
         ({"device_map": "auto", "device": "cpu", "max_memory": {0: "1GiB"}}, "max_memory names 0"),
         ({"language_weights": "int4"}, "language_weights: 'int4' is not one of int8, float8"),
-        ({"dtype": "float16"}, "dtype: 'float16' is not one of float32, bfloat16"),
+        ({"dtype": "float64"}, "dtype: 'float64' is not one of float32, bfloat16, float16"),
         ({"device": "tpu"}, "device: 'tpu' is not one of cpu, cuda"),
     ],
 )
