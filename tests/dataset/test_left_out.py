@@ -90,13 +90,26 @@ def refcoco(source, convert):
     source.root = source.root.parent / "first"
 
 
+def refvos(source, convert):
+    source.image("JPEGImages/p1_1/00000.png")
+    mask = np.zeros((30, 40), np.uint8)
+    mask[4:9, 3:30] = 1
+    asked = {"0": {"exp": "vessel", "anno_id": [0]}, "1": {"exp": "catheter", "anno_id": [1]}}
+    videos = {"p1_1": {"frames": ["00000"], "expressions": asked}}
+    (source.root / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
+    (source.root / "mask_dict.json").write_text(
+        json.dumps({"0": [rle.encode(mask)], "1": [rle.encode(1 - mask)]})
+    )
+
+
 MADE: dict[str, Callable] = {
-    each.__name__: each for each in (coco, dicom, labelme, masks_by_name, masks_by_value, refcoco, sa2va)
+    each.__name__: each
+    for each in (coco, dicom, labelme, masks_by_name, masks_by_value, refcoco, refvos, sa2va)
 }
 
 
 def test_every_format_is_tried():
-    assert {name.partition("_")[0] for name in MADE} == set(FORMATS)
+    assert {name.partition("_")[0] for name in MADE} == set(FORMATS) - {"images"}  # which has no labels
 
 
 @pytest.mark.parametrize("include_empty", [False, True])
@@ -118,8 +131,8 @@ def test_what_is_asked_for_is_read_whatever_it_is_like(source, convert, tmp_path
     """The same data with a phrase for the label: nothing is left out by itself."""
     arguments = MADE[kind](source, convert) or {}
     phrases = {"vessel": "blood vessel", "catheter": "catheter"}
-    if kind == "refcoco":
-        assert convert("refcoco", phrases=phrases)["counts"]["regions"] == 2
+    if kind in ("refcoco", "refvos"):  # which hold masks alone
+        assert convert(kind, phrases=phrases)["counts"]["regions"] == 2
         return
     with pytest.raises(UserError):
         convert(kind.partition("_")[0], phrases=phrases, **arguments)

@@ -62,7 +62,7 @@ def _spoilers():
     )
     yield (
         "format",
-        "'nifti' is unknown; choose one of: coco, dicom, labelme",
+        "'nifti' is unknown; choose one of: coco, dicom, images, labelme",
         entry("p2.png"),
         {"source_format": "nifti"},
     )
