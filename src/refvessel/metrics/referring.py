@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from refvessel.metrics.overlap import COUNTS
+
 SMOOTHING = 1e-5  # added to the union by the official evaluator
 
 PR_THRESHOLDS = (50, 60, 70, 80, 90)  # IoU in percent
@@ -23,12 +25,12 @@ def referring_terms(cases: pd.DataFrame) -> pd.DataFrame:
     n_acc     only where the truth is empty: 1 where the answer is empty too, else 0
     t_acc     only where the truth is not empty: 1 where the answer is not empty either, else 0
 
-    NaN where an expression says nothing about a score. `cases` has tp, fp, fn, truth_pixels, predicted_pixels
+    NaN where an expression says nothing about a score. `cases` has tp, fp, fn, tn, truth_pixels, predicted_pixels
     and iou.
     """
-    tp, fp, fn, iou, truth, predicted = (
-        cases[name].to_numpy(np.float64)
-        for name in ("tp", "fp", "fn", "iou", "truth_pixels", "predicted_pixels")
+    tp, fp, fn, _ = (cases[name].to_numpy(np.float64) for name in COUNTS)
+    iou, truth, predicted = (
+        cases[name].to_numpy(np.float64) for name in ("iou", "truth_pixels", "predicted_pixels")
     )
     terms = {"giou": giou_terms(tp, tp + fp + fn)}
     for percent in PR_THRESHOLDS:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from refvessel.image_files import decode_file
 
 SUFFIX = ".webp"
 _MILLISECONDS = 67  # of a frame: 15 frames per second, as most angiograms are filmed
@@ -13,15 +13,15 @@ _QUALITY = 80  # of a lossy WebP, of 100
 def write_animation_of(frames: Sequence[Path], target: Path) -> None:
     """Write frames as an animation that repeats, in the size of the first; one frame at a time is in memory."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(frames[0]) as first:
-        first.save(
-            target,
-            save_all=True,
-            append_images=[_Frame(path, first.size) for path in frames[1:]],
-            duration=_MILLISECONDS,
-            loop=0,
-            quality=_QUALITY,
-        )
+    first = decode_file(frames[0])
+    first.save(
+        target,
+        save_all=True,
+        append_images=[_Frame(path, first.size) for path in frames[1:]],
+        duration=_MILLISECONDS,
+        loop=0,
+        quality=_QUALITY,
+    )
 
 
 class _Frame:
@@ -38,6 +38,5 @@ class _Frame:
 
     def getim(self) -> object:
         """The pixels, in the size of the first frame."""
-        with Image.open(self._path) as image:
-            shown = image.convert(self.mode)
+        shown = decode_file(self._path).convert(self.mode)
         return (shown if shown.size == self._size else shown.resize(self._size)).getim()
