@@ -2,6 +2,10 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from refvessel.model.processing import Sa2VAProcessor
+from refvessel.predictions.prediction import read_shard
 
 
 class Drafts:
@@ -27,3 +31,19 @@ class Drafts:
     def _until_stop(self, answer: list[int]) -> tuple[int, ...]:
         ends = (place for place, token in enumerate(answer) if token in self._stop_token_ids)
         return tuple(answer[: next(ends, len(answer))])
+
+
+def known_drafts(expected: str | None, processor: Sa2VAProcessor, *shards: Path) -> Drafts | None:
+    """What answers to expect, knowing those that earlier jobs left in these shards.
+
+    Args:
+        expected: the answer that is expected at first; None: none is, and there are no drafts.
+        processor: whose token ids they are.
+        shards: files of JSON lines, perhaps empty.
+    """
+    if expected is None:
+        return None
+    drafts = Drafts(processor.answer_ids(expected), processor.stop_token_ids)
+    for shard in shards:
+        drafts.observe(processor.answer_ids(each.answer) for each in read_shard(shard))
+    return drafts

@@ -17,7 +17,7 @@ from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
-from refvessel.inference.drafts import Drafts
+from refvessel.inference.drafts import known_drafts
 from refvessel.inference.loaded_model import model_at_work
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
@@ -29,7 +29,13 @@ from refvessel.jobs.signals import stopped_by_signals
 from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.predictions.asked import asked_of
-from refvessel.predictions.identity import ModelState, hashes_of_files, model_identity, model_state
+from refvessel.predictions.identity import (
+    ModelState,
+    hashes_of_files,
+    model_identity,
+    model_state,
+    require_unchanged,
+)
 from refvessel.predictions.prediction import failures, read_shard
 from refvessel.predictions.run_file import Run
 from refvessel.predictions.shard import publish_shard
@@ -249,7 +255,7 @@ def _complete(job: _Job) -> None:
 def _segment(job: _Job, writer: SheetsWriter, reporter: Reporter) -> None:
     """Predict, write and report what is missing."""
     with _ready(job, reporter) as predictor:
-        _require_unchanged(job.model, job.state)
+        require_unchanged(job.model, job.state)
         # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
         batches = _left(form_batches(job.tasks, predictor.batch_size), writer)
         with (
@@ -265,12 +271,6 @@ def _segment(job: _Job, writer: SheetsWriter, reporter: Reporter) -> None:
                     failures=len(failures(prediction for prediction, _ in kept)),
                     memory=peak_memory(job.device),
                 )
-
-
-def _require_unchanged(model: Path, state: ModelState) -> None:
-    """What was loaded must be what was hashed."""
-    if model_state(model) != state:
-        raise UserError(f"the files of {model} changed while they were read; run again.")
 
 
 def _run(settings: Inference, device: torch.device, **of_what: Any) -> Run:
@@ -296,7 +296,8 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
     settings, processor, device = job.settings, job.processor, job.device
     at_work = model_at_work(job.model, job.shard, settings=settings, device=device, reporter=reporter)
     with at_work as model:
-        segmenter = Segmenter(model, processor, settings.max_new_tokens, _drafts(job))
+        drafts = known_drafts(settings.draft, processor, *(sheet.shard for sheet in job.sheets))
+        segmenter = Segmenter(model, processor, settings.max_new_tokens, drafts)
         predictor = Predictor(segmenter, processor, job.numbering.questions, flips=settings.flips)
         predictor.batch_size = settings.batch_size or fitting_batch_size(
             job.tasks, predictor.rehearse, device
@@ -306,17 +307,6 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
         state = WARMING_UP if settings.compiled else RUNNING
         reporter.enter(state, describe_device(device, getattr(model, "hf_device_map", None)))
         yield predictor
-
-
-def _drafts(job: _Job) -> Drafts | None:
-    """What answers to expect, knowing those that an earlier job has got."""
-    if job.settings.draft is None:
-        return None
-    ids = job.processor.answer_ids
-    drafts = Drafts(ids(job.settings.draft), job.processor.stop_token_ids)
-    for sheet in job.sheets:
-        drafts.observe(ids(prediction.answer) for prediction in read_shard(sheet.shard))
-    return drafts
 
 
 @contextmanager

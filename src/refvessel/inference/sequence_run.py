@@ -29,7 +29,7 @@ from refvessel.inference.devices import (
     peak_memory,
     require_working_gpu,
 )
-from refvessel.inference.drafts import Drafts
+from refvessel.inference.drafts import known_drafts
 from refvessel.inference.failures import Failure, attempted
 from refvessel.inference.frame_reading import Frames, choose_frames, read_groups
 from refvessel.inference.loaded_model import model_at_work
@@ -52,6 +52,7 @@ from refvessel.predictions.identity import (
     hashes_of_files,
     model_identity,
     model_state,
+    require_unchanged,
     sequence_identity,
 )
 from refvessel.predictions.prediction import failures, read_shard
@@ -142,7 +143,7 @@ def segment_sequences(
             )
         with reported(kept, done=total - left, total=total) as reporter:
             if left:
-                _segment(job, writer, reporter, partial(_require_unchanged, Path(model), state))
+                _segment(job, writer, reporter, partial(require_unchanged, Path(model), state))
             writer.finish()
             _require_few_failures(kept, mine, settings.max_failures)
     if answers is not None:
@@ -222,9 +223,10 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[SequenceSegmenter]:
         original = _original(model, job.sam2) if job.video.propagation == "sa2va-i" else None
         if job.settings.compiled:
             compile_blocks(model)
+        drafts = known_drafts(job.settings.draft, job.processor, job.shard)
         segmenter = SequenceSegmenter(
             model,
-            Segmenter(model, job.processor, job.settings.max_new_tokens, _drafts(job)),
+            Segmenter(model, job.processor, job.settings.max_new_tokens, drafts),
             original=original and original(),
             encoded_ahead=job.number("encoded_ahead"),
             keep_logits=job.settings.save_logits,
@@ -331,16 +333,6 @@ def _unfinished(task: SequenceTask, writer: ShardWriter) -> bool:
     return any(each.sent_id not in writer.finished for each in task.sentences)
 
 
-def _drafts(job: _Job) -> Drafts | None:
-    """What answers to expect, knowing those that an earlier job has got."""
-    if job.settings.draft is None:
-        return None
-    ids = job.processor.answer_ids
-    drafts = Drafts(ids(job.settings.draft), job.processor.stop_token_ids)
-    drafts.observe(ids(prediction.answer) for prediction in read_shard(job.shard))
-    return drafts
-
-
 def _require_consistent(
     model: Path, tasks: Sequence[SequenceTask], sam2: Path | None, settings: Inference, video: Video
 ) -> None:
@@ -356,12 +348,6 @@ def _require_consistent(
         return  # all frames are shown, and none is tracked
     config = read_config(model).sam2_config()
     require_video(config.memory_encoder_output_channels, config.memory_attention_hidden_size, str(model))
-
-
-def _require_unchanged(model: Path, state: object) -> None:
-    """What was loaded must be what was hashed."""
-    if model_state(model) != state:
-        raise UserError(f"the files of {model} changed while they were read; run again.")
 
 
 def _run(settings: Inference, video: Video, sam2: Path | None, device: torch.device, **of_what: str) -> Run:

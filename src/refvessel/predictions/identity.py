@@ -105,6 +105,12 @@ def model_state(folder: Path) -> ModelState:
     return tuple(state)
 
 
+def require_unchanged(model: Path, state: ModelState) -> None:
+    """Raise UserError unless a model's files are still what they were: what is loaded must be what was hashed."""
+    if model_state(model) != state:
+        raise UserError(f"the files of {model} changed while they were read; run again.")
+
+
 def dataset_identity(root: Path) -> str:
     """SHA-256 over a tree's annotations: its expressions, splits and truth masks."""
     return _hash_of_files([Path(root) / INSTANCES, Path(root) / REFS])
