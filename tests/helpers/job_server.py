@@ -46,6 +46,8 @@ def load_what_scripts_import() -> None:
             parts = path.relative_to(_PACKAGE.parent).with_suffix("").parts
             with suppress(ModuleNotFoundError):  # of GPUs' libraries, which are imported where there is one
                 import_module(".".join(parts).removesuffix(".__init__"))
+    mappings = import_module("transformers.conversion_mapping")
+    mappings.get_checkpoint_conversion_mapping("")  # made for all models when the first is loaded
 
 
 @contextmanager
