@@ -1,4 +1,4 @@
-"""SAM2's trunk, most of what a small model computes, sees weights and pixels only: it need not do so again and again.
+"""SAM2's trunk is most of what a small model computes, and sees weights and pixels only: once is enough.
 
 Whatever splits images, joins and projects their features or decodes masks of them computes as ever.
 """
