@@ -274,7 +274,7 @@ def test_the_commands_write_one_json_each(scores, tmp_path):
     videos, referring = scores / "ref_vos", scores / "refcoco/e_grefcoco"
     of_videos = ["--expressions", videos / "meta_expressions.json", "--masks", videos / "mask_dict.json"]
     calls = {
-        "ref-sav": [*of_videos, "--predictions", videos / "results.json"],
+        "ref-sav": [*of_videos, "--predictions", videos / "results.json", "--foreground", videos / "absent"],
         "grefcoco": ["--root", referring, "--split", "val", "--predictions", referring / "predictions.json"],
     }
     for name, arguments in calls.items():
@@ -283,6 +283,9 @@ def test_the_commands_write_one_json_each(scores, tmp_path):
         assert ran.exit_code == 0, ran.output
         written = json.loads(output.read_text())
         assert written["benchmark"] == name
+        for note in written.get("notes", ()):
+            assert note in ran.stderr
+            assert "absent takes no part: the official script of ref-sav has no R" in note
     assert 0 <= written["N-acc"] <= 1
     assert 0 <= written["T-acc"] <= 1
 
