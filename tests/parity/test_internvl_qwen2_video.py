@@ -1,8 +1,7 @@
 """The official code's results on sequences; they lie in the shared folder.
 
 SAM2's score says of every frame of them, prompted or tracked, that nothing is there (-0.01 to -0.02), and the
-official logits reach 40 nevertheless: the official code blanks no mask. The last frame's memory is that of an object
-that was absent all the time.
+official logits reach 40 nevertheless: the official code blanks no mask.
 
 Bars: `parity/README.md` there. Memory attention at full size takes seconds a frame: of each sequence longer than
 the five prompted frames, one that is tracked is computed.

@@ -22,7 +22,10 @@ _Output = Annotated[Path, typer.Option(help="JSON to write.")]
 _Expressions = Annotated[Path, typer.Option(help="meta_expressions.json.")]
 _Masks = Annotated[Path, typer.Option(help="mask_dict.json, or a pickle of it.")]
 _Foreground = Annotated[
-    Path | None, typer.Option(help="mask_dict_foreground.json of ReVOS; without it there is no R, which the others never have.")
+    Path | None,
+    typer.Option(
+        help="mask_dict_foreground.json of ReVOS; without it there is no R, as the others have none."
+    ),
 ]
 _Results = Annotated[Path, typer.Option(help="results.json.")]
 _DropFailures = Annotated[

@@ -108,4 +108,6 @@ def _unread(foreground: Path | None, looked_at: Path | None, benchmark: str) -> 
     """A sentence about a file that was given and is not looked at."""
     if foreground == looked_at:
         return []
-    return [f"{foreground} takes no part: the official script of {benchmark} has no R and reads no foreground."]
+    return [
+        f"{foreground} takes no part: the official script of {benchmark} has no R and reads no foreground."
+    ]

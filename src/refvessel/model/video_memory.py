@@ -10,10 +10,10 @@ image does. Every other frame is *tracked*: without a prompt, from the memories 
 six frames before it, and from pointers to the object: of the prompted frames that lie behind it, and of the
 fifteen frames before it. This is SAM2's own way, over transformers' modules for one frame; here many objects, and
 objects of several videos that are equally far, go through them together. As in the official code, and unlike
-transformers' own sessions, a prompt may be of language, and a prompted frame's mask is remembered as probabilities.
-Where the object's score says that nothing is there, its pointer is SAM2's pointer to nothing; whether the mask is
-blanked, too, differs: SAM2 itself does so, Sa2VA's extension of it (`_forward_sam_heads`) leaves that out, for
-prompted and for tracked frames. Memories are kept in bfloat16, whatever the model computes in.
+transformers' own sessions, a prompt may be of language, and a prompted frame's mask is remembered as
+probabilities. Where the object's score says that nothing is there, its pointer is SAM2's pointer to nothing;
+whether the mask is blanked, too, differs: SAM2 itself does so, Sa2VA's extension of it (`_forward_sam_heads`)
+leaves that out, of prompted and of tracked frames. Memories are kept in bfloat16, whatever the model computes in.
 """
 
 from collections.abc import Mapping, Sequence
