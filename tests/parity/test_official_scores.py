@@ -147,6 +147,14 @@ def test_masks_may_be_pickled_as_pycocotools_keeps_them(score, scores, of_videos
     assert score("davis", masks=path)["printed"] == of_videos["davis"]["rounded_percent"]
 
 
+def test_an_empty_object_is_nothing_as_null_is(score, scores, of_videos, tmp_path):
+    masks = json.loads((scores / "ref_vos/mask_dict.json").read_text())
+    path = tmp_path / "mask_dict.json"
+    path.write_text(json.dumps({name: [each or {} for each in frames] for name, frames in masks.items()}))
+    assert any(each is None for frames in masks.values() for each in frames)
+    assert score("mevis", masks=path)["printed"] == of_videos["mevis"]["rounded_percent"]
+
+
 def without_an_expression(results):
     del results["angio_b"]["0"]
 
