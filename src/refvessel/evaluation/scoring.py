@@ -38,12 +38,13 @@ class Measure:
     """How surfaces are measured.
 
     unit: of distances, `px` or, where every expression has a spacing, `mm`.
-    nsd_tolerance: pixels.
+    nsd_tolerance, boundary_distance: pixels.
     threads: processes that share the work.
     """
 
     unit: str
     nsd_tolerance: float
+    boundary_distance: int
     threads: int
 
 
@@ -94,12 +95,13 @@ def score(
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
     probability, counts = probability_cases(paired, logits, threads=threads) if logits else (None, None)
-    measure = Measure(unit, settings.nsd_tolerance, threads)
+    measure = Measure(unit, settings.nsd_tolerance, settings.boundary_distance, threads)
     cases = score_pairs(paired, policy, measure, probability)
     rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
     conventions = {
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
+        "boundary_distance": settings.boundary_distance,
         "empty_policy": policy,
         "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
         **({} if looked_at is None else {FIRST_LOOK: looked_at._asdict()}),
@@ -162,6 +164,7 @@ def score_cases(
     policy: EmptyPolicy,
     *,
     nsd_tolerance: float,
+    boundary_distance: int,
     unit: str = "px",
     threads: int = 1,
 ) -> pd.DataFrame:
@@ -169,7 +172,8 @@ def score_cases(
 
     `unit` of distances is `px` or, where every expression has a spacing, `mm`.
     """
-    return score_pairs(pair_expressions(predictions, truth), policy, Measure(unit, nsd_tolerance, threads))
+    measure = Measure(unit, nsd_tolerance, boundary_distance, threads)
+    return score_pairs(pair_expressions(predictions, truth), policy, measure)
 
 
 def score_pairs(
@@ -185,7 +189,12 @@ def score_pairs(
     known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
     spacings = known if measure.unit == "mm" else [(1.0, 1.0)] * len(paired)
     shape = shape_scores(
-        predicted, true, spacings=spacings, tolerance=measure.nsd_tolerance, threads=measure.threads
+        predicted,
+        true,
+        spacings=spacings,
+        tolerance=measure.nsd_tolerance,
+        boundary_distance=measure.boundary_distance,
+        threads=measure.threads,
     )
     if probability is None:
         probability = pd.DataFrame(np.nan, paired.index, PROBABILITY_SCORES)
