@@ -62,7 +62,11 @@ rule score_cases:
     threads: 2
     params:
         settings=scoring_settings(
-            "empty_cases", "nsd_tolerance", "boundary_distance", "bootstrap_draws"
+            "empty_cases",
+            "nsd_tolerance",
+            "boundary_distance",
+            "border_distance",
+            "bootstrap_draws",
         ),
         words=words_settings,
         code=code_of("score_cases"),

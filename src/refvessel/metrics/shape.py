@@ -9,6 +9,7 @@ import pandas as pd
 
 from refvessel import rle
 from refvessel.geometry import local_widths, mean_width
+from refvessel.metrics.artefacts import TRUTH_ARTEFACTS, truth_artefacts
 from refvessel.metrics.betti_matching import BETTI_MATCHING_SCORES, betti_matching_errors
 from refvessel.metrics.boundary_iou import boundary_iou
 from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL, found_by_calibre
@@ -25,7 +26,7 @@ SHAPE_SCORES = (
     *CALIBRE_RECALL,
     *CALIBRE_PRECISION,
 )
-TRUTH_SIZES = ("truth_regions", "vessel_width")
+TRUTH_SIZES = ("truth_regions", "vessel_width", *TRUTH_ARTEFACTS)
 
 _PAIRS_PER_TASK = 8
 
@@ -43,7 +44,7 @@ def shape_scores(
 
     A score is NaN where its formula is undefined. `truth_regions` counts the truth's 8-connected components;
     `vessel_width` is twice the mean distance, in pixels, from the truth's skeleton to the nearest background
-    (NaN for an empty truth).
+    (NaN for an empty truth); for the others see `artefacts`.
 
     Args:
         predictions, truths: of each pair.
@@ -62,8 +63,9 @@ def _shape_of_pair(
 ) -> dict[str, float]:
     predicted, true = _cropped(rle.decode(prediction).astype(bool), rle.decode(truth).astype(bool))
     predicted_topology, true_topology = Topology.of(predicted), Topology.of(true)
-    union = Labels.of(predicted | true)
-    matching = betti_matching_errors(predicted_topology.labels, true_topology.labels, union)
+    labels = predicted_topology.labels, true_topology.labels
+    matching = betti_matching_errors(*labels, Labels.of(predicted | true))
+    artefacts = truth_artefacts(predicted, true, labels, matching)
     predicted_widths, true_widths = (
         local_widths(each.mask, each.skeleton) for each in (predicted_topology, true_topology)
     )
@@ -79,6 +81,7 @@ def _shape_of_pair(
         **dict(zip(CALIBRE_PRECISION, precision, strict=True)),
         "truth_regions": true_topology.components,
         "vessel_width": mean_width(true_widths),
+        **dict(zip(TRUTH_ARTEFACTS, artefacts, strict=True)),
     }
 
 

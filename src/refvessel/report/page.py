@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refvessel.answer_status import Status
+from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.comparison import RANK_SHARE
-from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
 from refvessel.report.compared_models import Comparison
@@ -86,7 +86,7 @@ def render_page(
             rasteriser_headings=RASTERISER_HEADINGS,
             titles=TITLES,
             sequence_titles=SEQUENCE_TITLES,
-            of_probabilities=PROBABILITY_SCORES,
+            of_probabilities=FROM_LOGITS,
             groupings=GROUPINGS,
             official=_OFFICIAL,
             policies=_policies(evaluations),

@@ -37,4 +37,7 @@ TITLES = {
     "auc": "AUC",
     "average_precision": "Average precision",
     "ece": "Calibration error (ECE)",
+    "border_brier": "Brier score near the border",
+    "border_nll": "NLL near the border",
+    "border_ece": "ECE near the border",
 }

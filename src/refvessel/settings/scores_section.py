@@ -32,6 +32,13 @@ class Scores(Section):
         unit="pixels",
         ge=1,
     )
+    border_distance: int = setting(
+        3,
+        "How far from the truth's boundary a pixel may lie and count in the calibration near it, where logits are "
+        "stored.",
+        unit="pixels",
+        ge=1,
+    )
     bootstrap_draws: int = setting(10_000, "Draws of patients for the 95% intervals.", ge=100)
     compared: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
         ("dice", "cldice", "nsd"),
