@@ -28,6 +28,7 @@ from refvessel.metrics.sanity_checks import sanity_checks
 from refvessel.metrics.shape import SHAPE_SCORES, TRUTH_SIZES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.metrics.topology import CONNECTIVITY
 from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
@@ -140,7 +141,12 @@ def score(
         "confidence": confidence_summary(cases, draws),
         "regions": region_summary(found_regions(predictions, paired), draws) if of_regions else None,
         "official": _official(predictions, paired, official, own_truth),
-        "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
+        "settings": {
+            **conventions,
+            "connectivity": CONNECTIVITY,
+            "bootstrap": bootstrap,
+            "max_failures": max_failures,
+        },
         "sentinels": sanity_checks(cases, max_failures),
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)

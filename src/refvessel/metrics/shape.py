@@ -61,7 +61,7 @@ def shape_scores(
 def _shape_of_pair(
     prediction: RLE, truth: RLE, spacing: tuple[float, float], tolerance: float, boundary_distance: int
 ) -> dict[str, float]:
-    predicted, true = _cropped(rle.decode(prediction).astype(bool), rle.decode(truth).astype(bool))
+    predicted, true = cropped(rle.decode(prediction).astype(bool), rle.decode(truth).astype(bool))
     predicted_topology, true_topology = Topology.of(predicted), Topology.of(true)
     labels = predicted_topology.labels, true_topology.labels
     matching = betti_matching_errors(*labels, Labels.of(predicted | true))
@@ -85,7 +85,7 @@ def _shape_of_pair(
     }
 
 
-def _cropped(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cropped(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both masks cut to the smallest box around their foreground: no score looks further."""
     either = first | second
     rows, columns = np.flatnonzero(either.any(axis=1)), np.flatnonzero(either.any(axis=0))

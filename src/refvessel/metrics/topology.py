@@ -24,6 +24,7 @@ TOPOLOGY_SCORES = (
     "end_point_error",
 )
 
+CONNECTIVITY = {"foreground": 8, "holes": 4}
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _CAL_RADIUS = 2  # pixels; alpha and beta of the paper
 # The eight neighbours (row, column) once around.

@@ -19,7 +19,7 @@ from refvessel.report.external_table import External
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
 from refvessel.report.printing import printable
-from refvessel.report.score_titles import TITLES
+from refvessel.report.score_titles import TITLES, best_value
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
@@ -113,6 +113,7 @@ def _environment() -> Environment:
         "number": format_number,
         "stated": stated,
         "p_value": format_p_value,
+        "best": best_value,
         "facts": facts,
         "findings": findings,
         "unscored_findings": unscored_findings,
