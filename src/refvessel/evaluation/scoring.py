@@ -138,8 +138,8 @@ def score(
         **({} if looked_at is None else {"first_look_of_n_patients": looked_at.of}),
         "near_ties": near_ties(predictions),
         "truth_artefacts": artefacts_summary(cases),
-        "confidence": confidence_summary(cases, draws),
-        "regions": region_summary(found_regions(predictions, paired), draws) if of_regions else None,
+        **({} if (confidence := confidence_summary(cases, draws)) is None else {"confidence": confidence}),
+        **({"regions": region_summary(found_regions(predictions, paired), draws)} if of_regions else {}),
         "official": _official(predictions, paired, official, own_truth),
         "settings": {
             **conventions,
