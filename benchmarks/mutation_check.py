@@ -16,7 +16,10 @@ LIBRARIES = (
     *("sklearn.metrics", "statsmodels.stats.multitest", "torchmetrics.functional.classification"),
     "torchmetrics.functional.segmentation",
 )
-NEEDED = ("tests/evaluation", "tests/helpers", "tests/metrics", "tests/predictions")
+NEEDED = (
+    *("tests/evaluation", "tests/helpers", "tests/metrics", "tests/predictions"),
+    "tests/data/betti_matching.json",
+)
 
 ANSWERED = "status != 'failed'"
 
