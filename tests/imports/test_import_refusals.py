@@ -10,6 +10,7 @@ from refvessel.errors import UserError
 from refvessel.predictions.table import read_records
 from refvessel.preflight import require_sound_run
 from refvessel.settings.checked import checked_config
+from refvessel.settings.refinement_section import Refinement
 
 
 @pytest.fixture
@@ -194,5 +195,5 @@ def test_an_imported_model_is_an_entrant_of_its_own_name_and_asks_nothing():
     (entry,) = settings.entries()
     assert (entry.entrant.name, entry.entrant.kind, entry.entrant.question) == ("unet", "imported", None)
     assert settings.asked_together() == []
-    with pytest.raises(UserError, match=r"threshold is 0\.4, which needs logits"):
-        configured(MASKS, refinement={"threshold": 0.4}, inference={"save_logits": True})
+    tuned = configured(MASKS, refinement={"threshold": "dice", "smallest_hole": 3}, inference={"save_logits": True})
+    assert tuned.refinement.of_imports() == Refinement(smallest_hole=3)  # its masks were cut off elsewhere
