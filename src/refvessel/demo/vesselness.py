@@ -20,13 +20,14 @@ from refvessel.image_files import decode_file
 
 PHRASE = "blood vessel"  # the only one that it answers
 _FILTERS: dict[str, Callable[..., np.ndarray]] = {"frangi": frangi, "meijering": meijering, "sato": sato}
-_SCALES = ((1, 2, 3), (2, 3, 4))  # standard deviations of the Gaussians, pixels
+_REDUCED = 2  # times smaller than an image is what the filters see: a quarter of the time
+_SCALES = ((1, 2), (1, 2, 3))  # standard deviations of the Gaussians, pixels of that
 _SHARES = np.linspace(0.80, 0.995, 40)  # of all pixels that a threshold leaves out
 
 
 @dataclass(frozen=True)
 class Ridges:
-    """What was chosen: the filter, its scales in pixels, and the response above which a pixel is vessel."""
+    """What was chosen: the filter, its scales in pixels of the reduced image, and the response above which a pixel is vessel."""
 
     name: str
     scales: tuple[int, ...]
@@ -90,7 +91,15 @@ def _dice(response: np.ndarray, truth: np.ndarray, thresholds: np.ndarray) -> np
 
 def _response(name: str, scales: tuple[int, ...], image: np.ndarray) -> np.ndarray:
     """How much each pixel is like a dark ridge, float32 (height, width)."""
-    return _FILTERS[name](image, sigmas=scales, black_ridges=True).astype(np.float32)
+    height, width = image.shape
+    reduced = _resized(image, (width // _REDUCED, height // _REDUCED), Image.Resampling.BOX)
+    found = _FILTERS[name](reduced, sigmas=scales, black_ridges=True)
+    return _resized(found, (width, height), Image.Resampling.BILINEAR)
+
+
+def _resized(values: np.ndarray, size: tuple[int, int], resampling: Image.Resampling) -> np.ndarray:
+    """Values (height, width) as float32 at another size, (width, height)."""
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, resampling))
 
 
 def _grey(sentence: Sentence) -> np.ndarray:

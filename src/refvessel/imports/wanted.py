@@ -48,11 +48,11 @@ class Wanted:
             raise self.no_image(name, where)
         return found
 
-    def no_image(self, name: str, where: str) -> UserError:
-        """What to say where no image has a name."""
+    def no_image(self, name: str, where: str, remedy: str = "") -> UserError:
+        """What to say where no image has a name; `remedy` is one more, with a comma before it."""
         table = "" if self.names.are_private else ", or give the table of the names behind its pseudonyms"
         return UserError(
-            f"{where}: {self.root.name} has no image that is called {name!r:.200}; name it as there{table}."
+            f"{where}: {self.root.name} has no image that is called {name!r:.200}; name it as there{remedy}{table}."
         )
 
 
