@@ -33,6 +33,8 @@ def test_its_scores_are_of_what_it_answers_and_equal_the_native_ones(native, nat
     assert made_from["imported"]["missing_taken_as_empty"] == 0
     of_vessels = native_cases[native_cases["phrase"] == "blood vessel"].reset_index(drop=True)
     pd.testing.assert_frame_equal(native.cases(table, tmp_path / "scores"), of_vessels)
+    summary = json.loads((tmp_path / "scores/summary.json").read_text())
+    assert summary["official"]["n_expressions"] == summary["n_expressions"] == 3
 
 
 def test_models_are_compared_on_what_all_of_them_answer(native, native_cases, vessels, imported, tmp_path):

@@ -82,7 +82,7 @@ def score_split(
     )
     reading = OfficialReading(
         split=split,
-        n_expressions=official_count(tree.refs, split),
+        n_expressions=official_count(tree.refs, split, answered),
         truths=official_truths(expressions, tree.refs, tree.annotations),
     )
     truth = _truth(expressions, dataset)
