@@ -37,7 +37,10 @@ def test_the_second_is_off_by_a_pixel_or_so(both):
 def test_no_outline_crosses_itself_for_being_drawn_again(both):
     _, pairs = both
     outlines = [pair for first, second in pairs.values() for pair in zip(first, second, strict=True)]
-    simple = [(shapely.is_valid(shapely.polygons(one)), shapely.is_valid(shapely.polygons(two))) for one, two in outlines]
+    simple = [
+        (shapely.is_valid(shapely.polygons(one)), shapely.is_valid(shapely.polygons(two)))
+        for one, two in outlines
+    ]
     assert len(simple) > 20
     assert [pair for pair in simple if pair[0] and not pair[1]] == []
 

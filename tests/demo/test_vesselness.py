@@ -82,7 +82,10 @@ def test_masks_of_test_depend_on_the_truths_of_val_and_not_on_those_of_test(tmp_
     known = masks("known", val_truth=np.asarray, test_truth=np.asarray)
     assert sorted(known) == ["p2.png", "p3.png"]
     assert masks("turned", val_truth=np.asarray, test_truth=np.flipud) == known
-    assert masks("other", val_truth=lambda vessel: ndimage.binary_erosion(vessel), test_truth=np.asarray) != known
+    assert (
+        masks("other", val_truth=lambda vessel: ndimage.binary_erosion(vessel), test_truth=np.asarray)
+        != known
+    )
     mask = np.asarray(Image.open(tmp_path / "known masks" / "p2.png"))
     assert set(np.unique(mask)) == {0, 255}
     assert dice(mask > 0, angiogram(2)[1]) > 0.5

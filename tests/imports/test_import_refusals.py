@@ -58,10 +58,14 @@ def test_a_grey_map_below_the_threshold_is_an_empty_mask_unless_all_are(masks, i
     assert told.endswith("the brightest mask reaches only 200, the threshold is 220; correct one.")
 
 
-def test_a_link_out_of_the_folder_is_told_once_and_what_folders_are_can_be_said(masks, imported, refusal, tmp_path):
+def test_a_link_out_of_the_folder_is_told_once_and_what_folders_are_can_be_said(
+    masks, imported, refusal, tmp_path
+):
     (masks / "catheter" / "p1_a.png").rename(tmp_path / "p1_a.png")
     (masks / "catheter" / "p1_a.png").symlink_to(tmp_path / "p1_a.png")
-    assert refusal(masks, "masks").endswith("leads out of " + str(masks) + "; put the file inside and name it from there.")
+    assert refusal(masks, "masks").endswith(
+        "leads out of " + str(masks) + "; put the file inside and name it from there."
+    )
     (masks / "catheter" / "p1_a.png").unlink()
     (masks / "catheter" / "run 1").mkdir()
     (tmp_path / "p1_a.png").rename(masks / "catheter" / "run 1" / "p1_a.png")
@@ -222,5 +226,7 @@ def test_an_imported_model_is_an_entrant_of_its_own_name_and_asks_nothing():
     (entry,) = settings.entries()
     assert (entry.entrant.name, entry.entrant.kind, entry.entrant.question) == ("unet", "imported", None)
     assert settings.asked_together() == []
-    tuned = configured(MASKS, refinement={"threshold": "dice", "smallest_hole": 3}, inference={"save_logits": True})
+    tuned = configured(
+        MASKS, refinement={"threshold": "dice", "smallest_hole": 3}, inference={"save_logits": True}
+    )
     assert tuned.refinement.of_imports() == Refinement(smallest_hole=3)  # its masks were cut off elsewhere

@@ -9,7 +9,12 @@ from scipy import stats
 from statsmodels.stats.power import tt_solve_power
 
 from refvessel.metrics.clustering import design_effect, intraclass_correlation
-from refvessel.metrics.power import detectable_difference, fewest_patients, patients_needed, standard_deviation
+from refvessel.metrics.power import (
+    detectable_difference,
+    fewest_patients,
+    patients_needed,
+    standard_deviation,
+)
 from refvessel.metrics.verdicts import Verdict, verdict
 
 

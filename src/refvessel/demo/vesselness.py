@@ -27,7 +27,7 @@ _SHARES = np.linspace(0.80, 0.995, 40)  # of all pixels that a threshold leaves 
 
 @dataclass(frozen=True)
 class Ridges:
-    """What was chosen: the filter, its scales in pixels of the reduced image, and the response above which a pixel is vessel."""
+    """A filter, its scales in pixels of the reduced image, and what the response of a vessel exceeds."""
 
     name: str
     scales: tuple[int, ...]
@@ -68,9 +68,7 @@ def tuned(images: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> Ridges:
     return max(_candidates(images, truths), key=lambda scored: scored[0])[1]
 
 
-def _candidates(
-    images: Sequence[np.ndarray], truths: Sequence[np.ndarray]
-) -> Iterator[tuple[float, Ridges]]:
+def _candidates(images: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> Iterator[tuple[float, Ridges]]:
     """Each filter and its scales with their best threshold, behind the mean Dice that they reach."""
     for name, scales in product(_FILTERS, _SCALES):
         responses = [_response(name, scales, image) for image in images]

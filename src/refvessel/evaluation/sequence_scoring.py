@@ -74,7 +74,9 @@ def score_sequences(
     by_sent_id = table.astype(object).where(table.notna(), None).set_index("sent_id", drop=False)
     folders = folders_of_runs(dataset, split)
     answered = answered_of_cases(made_from)
-    videos = [each for folder in folders for each in _sequences_of_folder(folder, by_sent_id, cases, answered)]
+    videos = [
+        each for folder in folders for each in _sequences_of_folder(folder, by_sent_id, cases, answered)
+    ]
     rows = [row for rows in call_each(_score_video, videos, threads=threads) for row in rows]
     if not rows:
         raise UserError(

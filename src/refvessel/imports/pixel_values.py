@@ -57,7 +57,7 @@ class GreyThreshold:
         self._brightest = 0.0
 
     def foreground(self, values: np.ndarray) -> np.ndarray:
-        """The foreground of whole numbers (height, width), bool; there may be none, as where a model sees nothing."""
+        """The foreground of whole numbers (height, width), bool; there is none where a model sees nothing."""
         self._brightest = max(self._brightest, float(values.max()))
         return np.asarray(values >= self.level)
 

@@ -52,7 +52,8 @@ class Wanted:
         """What to say where no image has a name; `remedy` is one more, with a comma before it."""
         table = "" if self.names.are_private else ", or give the table of the names behind its pseudonyms"
         return UserError(
-            f"{where}: {self.root.name} has no image that is called {name!r:.200}; name it as there{remedy}{table}."
+            f"{where}: {self.root.name} has no image that is called {name!r:.200}; name it as there{remedy}"
+            f"{table}."
         )
 
 

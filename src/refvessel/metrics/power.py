@@ -56,7 +56,7 @@ def patients_needed(difference: float, sd: float) -> int | None:
 def fewest_patients(tests: int) -> int:
     """The fewest patients of whom one of so many tests can reach the level after Holm's correction.
 
-    Two of their 2^n sign flips are as extreme as differences that are all of one sign, so that no p is below 2 / 2^n.
+    Two of their 2^n sign flips are as extreme as differences that are all of one sign: no p is below 2 / 2^n.
     """
     return max(FEWEST_PATIENTS, floor(log2(2 * tests / LEVEL)) + 1)
 

@@ -23,8 +23,6 @@ def answered_phrases(made_from: Mapping[str, Any]) -> frozenset[str] | None:
     return None if stated is None else frozenset(stated)
 
 
-def only_answered(
-    expressions: Iterable[_Expression], answered: Collection[str] | None
-) -> list[_Expression]:
+def only_answered(expressions: Iterable[_Expression], answered: Collection[str] | None) -> list[_Expression]:
     """Those of the expressions that are answered; all of them where `answered` is None."""
     return [each for each in expressions if answered is None or each.phrase in answered]

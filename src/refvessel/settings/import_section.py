@@ -30,8 +30,8 @@ class ImportOptions(Stated):
     )
     answers: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
         None,
-        "The phrases that it answers at all, e.g. [blood vessel] of a network that knows no catheter: others are left "
-        "out of its scores, and of comparisons with it. Without it, it answers all that the data set asks.",
+        "The phrases that it answers at all, e.g. [blood vessel] of a network that knows no catheter: others are "
+        "left out of its scores, and of comparisons with it. Without it, it answers all that the data set asks.",
         min_length=1,
     )
     threshold: Number = setting(

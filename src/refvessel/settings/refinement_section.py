@@ -24,5 +24,5 @@ class Refinement(Section):
     smallest_hole: int = setting(0, "Holes of fewer pixels are filled.", unit="pixels", ge=0)
 
     def of_imports(self) -> "Refinement":
-        """The same for masks that were imported: they have no logits, and keep the threshold of whoever made them."""
+        """The same for imported masks: they have no logits, and keep the threshold of whoever made them."""
         return self.model_copy(update={"threshold": MODEL_THRESHOLD})
