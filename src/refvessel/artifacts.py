@@ -50,6 +50,8 @@ ANSWERS = "answers"
 OF_REPORT = "report"
 DEMO_ANGIOGRAMS = "demo/angiograms"
 DEMO_FILMS = "demo/films"
+DEMO_SECOND_ANNOTATION = "demo/second_annotation"
+DEMO_VESSELNESS = "demo/vesselness"  # masks of the baseline
 
 # What a report's folder holds.
 PAGE = "index.html"

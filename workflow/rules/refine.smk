@@ -31,7 +31,7 @@ rule refine_predictions:
     conda:
         "../../envs/refvessel.yaml"
     params:
-        settings=settings.refinement.canonical(),
+        settings=lambda wildcards: refinement_of(wildcards).canonical(),
         code=code_of("refine_predictions"),
     script:
         "../scripts/refine_predictions.py"

@@ -23,6 +23,7 @@ from refvessel.evaluation.scoring import score
 from refvessel.evaluation.word_check import check_words
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
+from refvessel.predictions.answered import answered_phrases, only_answered
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
 from refvessel.settings.scores_section import Protocol, Scores
@@ -66,18 +67,22 @@ def score_split(
         words_answers: all shards of the answers to that.
 
     Raises:
-        UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
+        UserError: unless the predictions are exactly those of the split's expressions (of the phrases that are
+            answered, where an imported model answers some only), the logits those of the
             predictions, and the polygons those of the truths.
     """
     if not has_truth(dataset):
         raise UserError(f"{dataset} has no truth, so nothing on it can be scored; look at its masks.")
     table, made_from = read_predictions(predictions)
     tree = read_tree(dataset)
-    own = tree.expressions(split)
-    expressions = own if protocol == Protocol.OWN else _official_expressions(tree, split)
+    answered = answered_phrases(made_from["made_from"] or {})
+    own = only_answered(tree.expressions(split), answered)
+    expressions = (
+        own if protocol == Protocol.OWN else only_answered(_official_expressions(tree, split), answered)
+    )
     reading = OfficialReading(
         split=split,
-        n_expressions=official_count(tree.refs, split),
+        n_expressions=official_count(tree.refs, split, answered),
         truths=official_truths(expressions, tree.refs, tree.annotations),
     )
     truth = _truth(expressions, dataset)
