@@ -54,7 +54,14 @@ def refvessel_scores(pairs: list, threads: int) -> None:
     """All scores by RefVessel."""
     predictions, truths = zip(*pairs, strict=True)
     refvessel_overlap(pairs)
-    shape_scores(predictions, truths, spacings=[(1.0, 1.0)] * len(pairs), tolerance=2.0, threads=threads)
+    shape_scores(
+        predictions,
+        truths,
+        spacings=[(1.0, 1.0)] * len(pairs),
+        tolerance=2.0,
+        centre_line_tolerance=3,
+        threads=threads,
+    )
 
 
 def refvessel_overlap(pairs: list) -> None:

@@ -29,12 +29,17 @@ def surface(mask: np.ndarray) -> np.ndarray:
 
 
 def vessel_width(mask: np.ndarray, centre_lines: np.ndarray) -> float:
-    """Twice the mean distance in pixels from a mask's skeleton to the nearest background; NaN where it is empty.
+    """Twice the mean of `background_distances`, in pixels; NaN of an empty mask."""
+    distances = background_distances(mask, centre_lines)
+    return 2 * float(distances.mean()) if distances.size else np.nan
 
-    What lies beyond the image counts as background. A line one pixel wide has the width 2.
+
+def background_distances(mask: np.ndarray, centre_lines: np.ndarray) -> np.ndarray:
+    """The distance in pixels from each pixel of a mask's skeleton to the nearest background, in row-major order.
+
+    What lies beyond the image counts as background. On a line one pixel wide it is 1.
     """
-    if not mask.any():
-        return np.nan
+    if not centre_lines.any():
+        return np.zeros(0)
     background = surface(~np.pad(mask, 1))
-    distances = nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))
-    return 2 * float(distances.mean())
+    return nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))

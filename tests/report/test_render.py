@@ -127,6 +127,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
     assert files == {
         "index.html",
         "manifest.json",
+        "tables/breaks.csv",
         *(
             f"tables/{name}.{kind}"
             for name in ("overall", "by_patient", *(f"by_{grouping}" for grouping in GROUPINGS))

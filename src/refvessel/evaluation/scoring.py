@@ -4,24 +4,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
+from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
+from refvessel.metrics.breaks_table import breaks_table, write_breaks
 from refvessel.metrics.cases import CASES_SCHEMA, write_cases
 from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
 from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.sanity_checks import sanity_checks
-from refvessel.metrics.shape import SHAPE_SCORES, TRUTH_SIZES, shape_scores
+from refvessel.metrics.shape import MISSED_CONNECTIONS, SHAPE_SCORES, TRUTH_SIZES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.predictions.prediction import NEAR_TIE
@@ -38,12 +39,13 @@ class Measure:
     """How surfaces are measured.
 
     unit: of distances, `px` or, where every expression has a spacing, `mm`.
-    nsd_tolerance: pixels.
+    nsd_tolerance, centre_line_tolerance: pixels.
     threads: processes that share the work.
     """
 
     unit: str
     nsd_tolerance: float
+    centre_line_tolerance: int
     threads: int
 
 
@@ -64,7 +66,7 @@ def score(
 ) -> dict[str, Any]:
     """Score every expression of `truth`; write its files to `output`, return what summary.json says.
 
-    They are cases.parquet, summary.json and, where there are logits, thresholds.csv.
+    They are cases.parquet, breaks.parquet, summary.json and, where there are logits, thresholds.csv.
 
     Args:
         predictions: a table as `read_predictions` gives.
@@ -94,12 +96,14 @@ def score(
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
     probability, counts = probability_cases(paired, logits, threads=threads) if logits else (None, None)
-    measure = Measure(unit, settings.nsd_tolerance, threads)
-    cases = score_pairs(paired, policy, measure, probability)
+    measure = Measure(unit, settings.nsd_tolerance, settings.centre_line_tolerance, threads)
+    judged = judge_pairs(paired, policy, measure, probability)
+    cases = judged.cases
     rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
     conventions = {
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
+        "centre_line_tolerance": settings.centre_line_tolerance,
         "empty_policy": policy,
         "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
         **({} if looked_at is None else {FIRST_LOOK: looked_at._asdict()}),
@@ -111,6 +115,8 @@ def score(
     for of_earlier_cases in (VIDEO, VIDEO_CASES):
         (output / of_earlier_cases).unlink(missing_ok=True)
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
+    write_breaks(judged.breaks, output / BREAKS, {"cases": files["cases"], "settings": conventions})
+    files["breaks"] = file_record(output / BREAKS)
     if counts is None:
         (output / THRESHOLDS).unlink(missing_ok=True)  # of an earlier scoring, with logits
     else:
@@ -162,6 +168,7 @@ def score_cases(
     policy: EmptyPolicy,
     *,
     nsd_tolerance: float,
+    centre_line_tolerance: int,
     unit: str = "px",
     threads: int = 1,
 ) -> pd.DataFrame:
@@ -169,15 +176,23 @@ def score_cases(
 
     `unit` of distances is `px` or, where every expression has a spacing, `mm`.
     """
-    return score_pairs(pair_expressions(predictions, truth), policy, Measure(unit, nsd_tolerance, threads))
+    measure = Measure(unit, nsd_tolerance, centre_line_tolerance, threads)
+    return judge_pairs(pair_expressions(predictions, truth), policy, measure).cases
 
 
-def score_pairs(
+class Judged(NamedTuple):
+    """The table of cases, and that of the breaks in them."""
+
+    cases: pd.DataFrame
+    breaks: pd.DataFrame
+
+
+def judge_pairs(
     paired: pd.DataFrame,
     policy: EmptyPolicy,
     measure: Measure,
     probability: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+) -> Judged:
     """As `score_cases`, of what `pair_expressions` gives and, row by row, the scores of probabilities."""
     predicted, true = paired["scored_prediction"].tolist(), paired["scored_truth"].tolist()
     counts = pixel_counts(predicted, true, paired["scored_pixels"].tolist())
@@ -185,7 +200,12 @@ def score_pairs(
     known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
     spacings = known if measure.unit == "mm" else [(1.0, 1.0)] * len(paired)
     shape = shape_scores(
-        predicted, true, spacings=spacings, tolerance=measure.nsd_tolerance, threads=measure.threads
+        predicted,
+        true,
+        spacings=spacings,
+        tolerance=measure.nsd_tolerance,
+        centre_line_tolerance=measure.centre_line_tolerance,
+        threads=measure.threads,
     )
     if probability is None:
         probability = pd.DataFrame(np.nan, paired.index, PROBABILITY_SCORES)
@@ -213,8 +233,8 @@ def score_pairs(
         "predicted_mask": paired["mask_predicted"].map(_as_json),
         "ignore_mask": paired["ignore_mask"].map(_as_json),
     }
-    cases = paired.assign(**columns)
-    return cases[CASES_SCHEMA.names]
+    cases = paired.assign(**columns)[CASES_SCHEMA.names]
+    return Judged(cases, breaks_table(cases, shape[MISSED_CONNECTIONS].tolist()))
 
 
 def _by_rasteriser(
@@ -232,7 +252,7 @@ def _by_rasteriser(
         answers = predictions[predictions["sent_id"].isin(by_sent_id)]
         tables.setdefault(TRUTHS_RASTERISER, cases[cases["sent_id"].isin(by_sent_id)])
         redrawn_truth = drawn.assign(mask=drawn["sent_id"].map(by_sent_id))
-        tables[name] = score_pairs(pair_expressions(answers, redrawn_truth), policy, measure)
+        tables[name] = judge_pairs(pair_expressions(answers, redrawn_truth), policy, measure).cases
     return tables
 
 

@@ -43,6 +43,9 @@ EMPTY_POLICY: EmptyPolicy = {
     "cal": _NOTHING_RIGHT,
     "branch_point_error": _COUNTED,
     "end_point_error": _COUNTED,
+    # Without a truth there is no tree to break; of an empty prediction the formulas say that all is lost.
+    "connectivity": {"both_empty": 1.0, "truth_empty": None, "prediction_empty": FORMULA},
+    "breaks": {"both_empty": 0.0, "truth_empty": None, "prediction_empty": FORMULA},
     "auc": _OF_PROBABILITIES,
     "average_precision": _OF_PROBABILITIES,
     "ece": _OF_PROBABILITIES,
@@ -52,7 +55,7 @@ SCORES = tuple(EMPTY_POLICY)
 
 DISTANCES = ("hd95", "assd")
 
-UNBOUNDED = (*DISTANCES, "betti0_error", "betti1_error", "branch_point_error", "end_point_error")
+UNBOUNDED = (*DISTANCES, "betti0_error", "betti1_error", "branch_point_error", "end_point_error", "breaks")
 
 # The best value of these is 0. All scores but the unbounded ones go from 0 to 1.
 ERRORS = (*UNBOUNDED, "ece")

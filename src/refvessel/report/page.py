@@ -23,6 +23,7 @@ from refvessel.report.score_titles import TITLES
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
+from refvessel.report.shown_breaks import listed_breaks
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, is_official
 from refvessel.report.unscored import COLUMNS, Unscored
 
@@ -111,9 +112,11 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": format_number,
+        "percent": format_percent,
         "stated": stated,
         "p_value": format_p_value,
         "facts": facts,
+        "listed_breaks": listed_breaks,
         "findings": findings,
         "unscored_findings": unscored_findings,
         "comparison_findings": comparison_findings,
@@ -134,6 +137,11 @@ def format_number(value: Any) -> str:
     if value is None or value != value:  # NaN differs from itself
         return "\N{EN DASH}"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def format_percent(share: float | None) -> str:
+    """A share in percent, one decimal; a dash for what is undefined."""
+    return "\N{EN DASH}" if share is None else f"{100 * share:.1f}%"
 
 
 def stated(summary: Mapping[str, Any], name: str) -> str:

@@ -18,6 +18,8 @@ TITLES = {
     "cal": "CAL",
     "branch_point_error": "Branch points",
     "end_point_error": "End points",
+    "connectivity": "Connectivity",
+    "breaks": "Breaks",
     "auc": "AUC",
     "average_precision": "Average precision",
     "ece": "Calibration error (ECE)",

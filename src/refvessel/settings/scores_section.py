@@ -25,6 +25,14 @@ class Scores(Section):
     nsd_tolerance: Number = setting(
         2, "By how much a surface may miss and still count in the NSD.", unit="pixels", ge=0
     )
+    centre_line_tolerance: int = setting(
+        3,
+        "How far from the truth's centre line a prediction still follows it, for breaks and diameters; stretches "
+        "that are not twice as long are no branches.",
+        unit="pixels",
+        ge=1,
+        le=20,
+    )
     bootstrap_draws: int = setting(10_000, "Draws of patients for the 95% intervals.", ge=100)
     compared: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
         ("dice", "cldice", "nsd"),
