@@ -9,8 +9,10 @@ from stages import score_cases
 
 from refvessel import rle
 from refvessel.geometry import vessel_width
+from refvessel.metrics.breaks import broken_tree
+from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.policy import DISTANCES, EMPTY_POLICY, SCORES, resolve_policy
-from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
+from refvessel.metrics.shape import MISSED_CONNECTIONS, SHAPE_SCORES, shape_scores
 from refvessel.metrics.surface import surface_scores
 from refvessel.metrics.topology import Topology, skeleton, topology_scores
 
@@ -26,6 +28,7 @@ def shape_of(pairs, threads=1, tolerance=2.0, spacing=(1.0, 1.0)) -> pd.DataFram
         [truth for _, truth in encoded],
         spacings=[spacing] * len(pairs),
         tolerance=tolerance,
+        centre_line_tolerance=3,
         threads=threads,
     )
 
@@ -40,6 +43,10 @@ def test_a_row_has_the_scores_of_the_whole_image_though_only_a_part_is_looked_at
     for row, (prediction, truth) in zip(rows, pairs, strict=True):
         expected = surface_scores(prediction, truth, spacing=(1, 1), tolerance=2)
         expected |= topology_scores(Topology.of(prediction), Topology.of(truth))
+        lines = CentreLines.of(truth, skeleton(truth))
+        broken = broken_tree(prediction, truth, lines, tolerance=3)
+        expected |= {"connectivity": broken.connectivity, "breaks": len(broken.breaks)}
+        assert row[MISSED_CONNECTIONS] == broken.breaks
         assert {name: row[name] for name in SHAPE_SCORES} == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
@@ -76,11 +83,12 @@ def test_the_regions_of_the_truth_are_counted():
 @pytest.mark.parametrize(
     ("prediction", "truth", "expected"),
     [
-        # hd95, assd, nsd, cldice, skeleton precision and recall, b0, b1, CAL, branch points, end points
-        (EMPTY, EMPTY, [0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0]),
-        (SOME, EMPTY, [DIAGONAL, DIAGONAL, 0, 0, 0, NAN, 1, 0, 0, 0, 2]),
-        (EMPTY, SOME, [DIAGONAL, DIAGONAL, 0, 0, 0, 0, 1, 0, 0, 0, 2]),
-        (SOME, SOME, [0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0]),
+        # hd95, assd, nsd, cldice, skeleton precision and recall, b0, b1, CAL, branch points, end points,
+        # connectivity, breaks
+        (EMPTY, EMPTY, [0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0, 1, 0]),
+        (SOME, EMPTY, [DIAGONAL, DIAGONAL, 0, 0, 0, NAN, 1, 0, 0, 0, 2, NAN, NAN]),
+        (EMPTY, SOME, [DIAGONAL, DIAGONAL, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 1]),
+        (SOME, SOME, [0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0, 1, 0]),
     ],
     ids=["both empty", "truth empty", "prediction empty", "neither empty"],
 )

@@ -16,10 +16,19 @@ from refvessel.report.tables import GROUPINGS
 
 SHAPE = (
     *("hd95", "assd", "nsd", "cldice", "skeleton_precision", "skeleton_recall", "cal"),
-    *("betti0_error", "betti1_error", "branch_point_error", "end_point_error"),
+    *("betti0_error", "betti1_error", "branch_point_error", "end_point_error", "connectivity", "breaks"),
 )
 OF_PROBABILITIES = ("auc", "average_precision", "ece")  # undefined without logits
-ERRORS = ("hd95", "assd", "betti0_error", "betti1_error", "branch_point_error", "end_point_error", "ece")
+ERRORS = (
+    "hd95",
+    "assd",
+    "betti0_error",
+    "betti1_error",
+    "branch_point_error",
+    "end_point_error",
+    "breaks",
+    "ece",
+)
 SCORES = ("dice", "iou", "precision", "recall", "specificity", *SHAPE, *OF_PROBABILITIES)
 
 
@@ -267,6 +276,7 @@ def test_the_manifest_names_every_file_with_its_hash_and_its_sources(usual):
     cases_hash = sha256_of_file(scores / "cases.parquet")
     overlays = outputs["figures/demo.demo.test.overlays_1.svg"]["sources"]
     assert overlays.pop("demo.demo.test/cases.parquet") == cases_hash
+    assert overlays.pop("demo.demo.test/breaks.parquet") == sha256_of_file(scores / "breaks.parquet")
     images = usual.datasets["demo"] / "glamm_data/images/coco2014/train2014"
     assert len(overlays) == 3
     for name, sha256 in overlays.items():

@@ -73,7 +73,12 @@ rule score_cases:
     threads: 2
     params:
         settings=scoring_settings(
-            "empty_cases", "nsd_tolerance", "centre_line_tolerance", "bootstrap_draws"
+            "empty_cases",
+            "nsd_tolerance",
+            "centre_line_tolerance",
+            "ceiling_sample",
+            "annotator_pixel",
+            "bootstrap_draws",
         ),
         words=words_settings,
         code=code_of("score_cases"),

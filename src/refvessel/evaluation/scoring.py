@@ -9,14 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from refvessel.answer_status import Status
 from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
+from refvessel.evaluation.logit_diameters import logit_diameters
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.breaks_table import breaks_table, write_breaks
-from refvessel.metrics.cases import CASES_SCHEMA, write_cases
+from refvessel.metrics.cases import CASES_SCHEMA, EXPRESSION, write_cases
+from refvessel.metrics.diameter_summary import summarise_diameters
+from refvessel.metrics.diameters import DIAMETERS
+from refvessel.metrics.label_ceiling import label_ceiling
 from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
@@ -57,6 +62,7 @@ def score(
     settings: Scores,
     logits: Sequence[Path] = (),
     redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
+    drawn_again: Mapping[str, Mapping[int, RLE]] | None = None,
     official: OfficialReading | None = None,
     own_truth: pd.DataFrame | None = None,
     looked_at: FirstLook | None = None,
@@ -76,6 +82,8 @@ def score(
         logits: files of the stored logits of all predictions with masks, for the scores of probabilities.
         redrawn: by rasteriser, the truths of the same expressions drawn by it, by sent_id. `by_rasteriser` in the
             summary has what the same predictions score against each, and against the truth itself.
+        drawn_again: by way of drawing, a sample of the truths as they could as well have been drawn, by sent_id.
+            `ceiling` in the summary has what these score against the truths themselves; None: it has nothing.
         official: how the official loader reads the split. `official` in the summary has what it gives
             for the same predictions, and why that is not our `ciou` and `giou`; None: it reads it as we do.
         own_truth: given where `truth` is the official loader's reading of the split, ours: the same columns of the
@@ -97,9 +105,13 @@ def score(
     paired = pair_expressions(predictions, truth)
     probability, counts = probability_cases(paired, logits, threads=threads) if logits else (None, None)
     measure = Measure(unit, settings.nsd_tolerance, settings.centre_line_tolerance, threads)
-    judged = judge_pairs(paired, policy, measure, probability)
+    between_pixels = logit_diameters(
+        paired, logits, tolerance=settings.centre_line_tolerance, threads=threads
+    )
+    judged = judge_pairs(paired, policy, measure, probability, between_pixels)
     cases = judged.cases
     rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
+    drawings = _drawings(truth, drawn_again or {}, policy, measure)
     conventions = {
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
@@ -124,18 +136,26 @@ def score(
             write_csv(threshold_table(counts, policy), temporary)
         files["thresholds"] = file_record(output / THRESHOLDS)
         files["logits"] = [file_record(path) for path in logits]
+    means = summarise(cases, policy, draws=draws)
     summary = {
-        **summarise(cases, policy, draws=draws),
+        **means,
         **({} if looked_at is None else {"first_look_of_n_patients": looked_at.of}),
         "near_ties": near_ties(predictions),
         "official": _official(predictions, paired, official, own_truth),
-        "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
+        "settings": {
+            **conventions,
+            "annotator_pixel": settings.annotator_pixel,
+            "bootstrap": bootstrap,
+            "max_failures": max_failures,
+        },
         "sentinels": sanity_checks(cases, max_failures),
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
             for name, labels in subgroups(cases).items()
         },
         "by_rasteriser": {name: summarise(table, policy, draws=draws) for name, table in rescored.items()},
+        "diameters": summarise_diameters(cases, draws),
+        "ceiling": label_ceiling(drawings, means, policy),
         **nnunet_summary(cases),
         "provenance": {**provenance, **files},
     }
@@ -192,8 +212,12 @@ def judge_pairs(
     policy: EmptyPolicy,
     measure: Measure,
     probability: pd.DataFrame | None = None,
+    between_pixels: pd.DataFrame | None = None,
 ) -> Judged:
-    """As `score_cases`, of what `pair_expressions` gives and, row by row, the scores of probabilities."""
+    """As `score_cases`, of what `pair_expressions` gives and, row by row, the scores of probabilities.
+
+    `between_pixels` has the diameters of some rows from their logits, which replace those of their masks.
+    """
     predicted, true = paired["scored_prediction"].tolist(), paired["scored_truth"].tolist()
     counts = pixel_counts(predicted, true, paired["scored_pixels"].tolist())
     sizes = {"truth_pixels": counts["tp"] + counts["fn"], "predicted_pixels": counts["tp"] + counts["fp"]}
@@ -207,6 +231,9 @@ def judge_pairs(
         centre_line_tolerance=measure.centre_line_tolerance,
         threads=measure.threads,
     )
+    diameters = shape[list(DIAMETERS)].set_axis(paired.index)
+    if between_pixels is not None:
+        diameters.update(between_pixels)
     if probability is None:
         probability = pd.DataFrame(np.nan, paired.index, PROBABILITY_SCORES)
     diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
@@ -225,6 +252,7 @@ def judge_pairs(
         **counts,
         **overlap_scores(counts, policy),
         **{name: shape[name] for name in TRUTH_SIZES},
+        **diameters.astype({DIAMETERS[0]: np.int64}),
         **judged,
         **sizes,
         "row_spacing": [row for row, _ in known],
@@ -253,6 +281,22 @@ def _by_rasteriser(
         tables.setdefault(TRUTHS_RASTERISER, cases[cases["sent_id"].isin(by_sent_id)])
         redrawn_truth = drawn.assign(mask=drawn["sent_id"].map(by_sent_id))
         tables[name] = judge_pairs(pair_expressions(answers, redrawn_truth), policy, measure).cases
+    return tables
+
+
+def _drawings(
+    truth: pd.DataFrame,
+    drawn_again: Mapping[str, Mapping[int, RLE]],
+    policy: EmptyPolicy,
+    measure: Measure,
+) -> dict[str, pd.DataFrame]:
+    """The cases of truths drawn again, as if they were predictions, by the way of drawing."""
+    tables = {}
+    for name, by_sent_id in drawn_again.items():
+        drawn = truth[truth["sent_id"].isin(by_sent_id)]
+        masks = drawn["sent_id"].map(by_sent_id)
+        answers = drawn[list(EXPRESSION)].assign(status=Status.OK, error=None, num_seg=1, mask=masks)
+        tables[name] = judge_pairs(pair_expressions(answers, drawn), policy, measure).cases
     return tables
 
 

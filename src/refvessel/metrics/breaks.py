@@ -54,9 +54,7 @@ class BrokenTree(NamedTuple):
     breaks: list[Break]
 
 
-def broken_tree(
-    prediction: np.ndarray, truth: np.ndarray, lines: CentreLines, tolerance: int
-) -> BrokenTree:
+def broken_tree(prediction: np.ndarray, truth: np.ndarray, lines: CentreLines, tolerance: int) -> BrokenTree:
     """How a prediction breaks the truth's tree.
 
     The connectivity is the share of the length of the truth's centre lines that the main piece of each of its

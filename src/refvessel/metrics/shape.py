@@ -11,6 +11,7 @@ import pandas as pd
 from refvessel import rle
 from refvessel.metrics.breaks import BREAK_SCORES, Break, broken_tree
 from refvessel.metrics.centre_lines import CentreLines
+from refvessel.metrics.diameters import DIAMETERS, diameter_agreement
 from refvessel.metrics.parallel import call_each
 from refvessel.metrics.surface import SURFACE_SCORES, surface_scores
 from refvessel.metrics.topology import TOPOLOGY_SCORES, Topology, topology_scores
@@ -32,7 +33,9 @@ def shape_scores(
     centre_line_tolerance: int,
     threads: int,
 ) -> pd.DataFrame:
-    """SHAPE_SCORES and TRUTH_SIZES of each pair of masks, float64, and MISSED_CONNECTIONS; one row a pair.
+    """SHAPE_SCORES, TRUTH_SIZES and DIAMETERS of each pair of masks, float64, and MISSED_CONNECTIONS.
+
+    One row a pair.
 
     A score is NaN where its formula is undefined. `truth_regions` counts the truth's 8-connected components;
     `vessel_width` is twice the mean distance, in pixels, from the truth's skeleton to the nearest background
@@ -43,7 +46,8 @@ def shape_scores(
     tolerances = (repeat(each, len(truths)) for each in (tolerance, centre_line_tolerance))
     arguments = predictions, truths, spacings, *tolerances
     rows = call_each(_shape_of_pair, *arguments, threads=threads, calls_per_task=_PAIRS_PER_TASK)
-    scores = pd.DataFrame(rows, columns=[*SHAPE_SCORES, *TRUTH_SIZES], dtype=np.float64)
+    columns = [*SHAPE_SCORES, *TRUTH_SIZES, *DIAMETERS]
+    scores = pd.DataFrame(rows, columns=columns, dtype=np.float64)
     return scores.assign(**{MISSED_CONNECTIONS: [row[MISSED_CONNECTIONS] for row in rows]})
 
 
@@ -62,6 +66,7 @@ def _shape_of_pair(
         **topology_scores(predicted_topology, true_topology),
         "connectivity": broken.connectivity,
         "breaks": len(broken.breaks),
+        **diameter_agreement(predicted, true, lines, centre_line_tolerance),
         "truth_regions": true_topology.components,
         "vessel_width": lines.mean_width,
         MISSED_CONNECTIONS: [_moved(each, box[0].start, box[1].start) for each in broken.breaks],

@@ -45,9 +45,7 @@ def ranked_cases(cases: pd.DataFrame) -> pd.DataFrame:
     return defined[with_foreground] if with_foreground.any() else defined
 
 
-def draw_overlays(
-    cases: pd.DataFrame, images: dict[str, Path], path: Path, breaks: pd.DataFrame
-) -> None:
+def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path, breaks: pd.DataFrame) -> None:
     """A panel a case of `typical_cases`: its image, the truth's outline and the prediction's, and its breaks.
 
     Args:
@@ -66,7 +64,9 @@ def draw_overlays(
             axes.set_title(f"{case['rank']}: Dice {case['dice']:.3f}", weight="bold")
             axes.set_xlabel(shortened(case["image_id"], _LABEL), fontsize=7)
         drawn = breaks[breaks["sent_id"].isin(cases["sent_id"])]
-        figure.legend(handles=[*outline_handles(), *break_handles(drawn)], loc="outside lower center", ncols=4)
+        figure.legend(
+            handles=[*outline_handles(), *break_handles(drawn)], loc="outside lower center", ncols=4
+        )
 
 
 def draw_panel(axes: Axes, case: Mapping[Any, Any], image: Image.Image) -> None:

@@ -14,6 +14,7 @@ from refvessel.metrics.comparison import RANK_SHARE
 from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
+from refvessel.report.ceiling_words import SHOWN, ceiling_rows, ceiling_sentences
 from refvessel.report.compared_models import Comparison
 from refvessel.report.external_table import External
 from refvessel.report.facts import facts
@@ -75,6 +76,7 @@ def render_page(
             unscored=unscored,
             external=external,
             bad_end=bad_end,
+            ceiling_scores=SHOWN,
             unscored_headings=COLUMNS,
             figures=figures,
             headings=HEADINGS,
@@ -113,9 +115,12 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": format_number,
         "percent": format_percent,
+        "signed_pixels": format_wider_or_narrower,
         "stated": stated,
         "p_value": format_p_value,
         "facts": facts,
+        "ceiling_rows": ceiling_rows,
+        "ceiling_sentences": ceiling_sentences,
         "listed_breaks": listed_breaks,
         "findings": findings,
         "unscored_findings": unscored_findings,
@@ -142,6 +147,11 @@ def format_number(value: Any) -> str:
 def format_percent(share: float | None) -> str:
     """A share in percent, one decimal; a dash for what is undefined."""
     return "\N{EN DASH}" if share is None else f"{100 * share:.1f}%"
+
+
+def format_wider_or_narrower(pixels: float) -> str:
+    """A difference of diameters in words."""
+    return f"{abs(pixels):.2f} px {'narrower' if pixels < 0 else 'wider'}"
 
 
 def stated(summary: Mapping[str, Any], name: str) -> str:

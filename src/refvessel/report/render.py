@@ -8,7 +8,17 @@ from typing import Any
 import pandas as pd
 
 from refvessel.answer_status import Status
-from refvessel.artifacts import BREAKS, CASES, FIGURES, MANIFEST, PAGE, SUMMARY, TABLES, THRESHOLDS, VIDEO_CASES
+from refvessel.artifacts import (
+    BREAKS,
+    CASES,
+    FIGURES,
+    MANIFEST,
+    PAGE,
+    SUMMARY,
+    TABLES,
+    THRESHOLDS,
+    VIDEO_CASES,
+)
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json

@@ -21,7 +21,9 @@ _MARKERS: dict[str, dict[str, Any]] = {
 
 def worst_first(breaks: pd.DataFrame) -> pd.DataFrame:
     """The breaks by the length lost behind them, the longest first; of equal ones the smaller sent_id."""
-    return breaks.sort_values(["length_lost", "sent_id", "row", "column"], ascending=[False, True, True, True])
+    return breaks.sort_values(
+        ["length_lost", "sent_id", "row", "column"], ascending=[False, True, True, True]
+    )
 
 
 def listed_breaks(one: Artifacts) -> list[dict[str, Any]]:
