@@ -61,16 +61,16 @@ MUTANTS = (
         "specificity of the foreground",
         "metrics/overlap",
         "metrics/overlap",
-        ('"specificity": tn}', '"specificity": tp}'),
+        ('"specificity": tn,', '"specificity": tp,'),
     ),
     mutant(
         "overlap without the policy",
         "metrics/overlap",
         "metrics/overlap",
         (
-            "apply_policy(\n            values, policy[score], truth_pixels=truth_pixels, "
+            "apply_policy(\n            values[score], policy[score], truth_pixels=truth_pixels, "
             "predicted_pixels=predicted_pixels\n        )",
-            "values",
+            "values[score]",
         ),
     ),
     mutant(
@@ -271,25 +271,25 @@ MUTANTS = (
         "the width is the radius",
         "geometry",
         "metrics/shape",
-        ("return 2 * float(distances.mean())", "return float(distances.mean())"),
+        ("return 2 * nearest_distances(", "return nearest_distances("),
     ),
     mutant(
         "components are 4-connected",
         "metrics/topology",
         "metrics/topology",
-        ("components = _components(mask, connectivity=8)", "components = _components(mask, connectivity=4)"),
+        ("ndimage.label(mask, _EIGHT_NEIGHBOURS)", "ndimage.label(mask)"),
     ),
     mutant(
         "background is 8-connected",
         "metrics/topology",
         "metrics/topology",
-        ("_components(~np.pad(mask, 1), connectivity=4)", "_components(~np.pad(mask, 1), connectivity=8)"),
+        ("(~np.pad(mask, 1), connectivity=4)", "(~np.pad(mask, 1), connectivity=8)"),
     ),
     mutant(
         "the outside is a hole",
         "metrics/topology",
         "metrics/topology",
-        ("components, background - 1", "components, background"),
+        ("int(self.background.max()) - 1", "int(self.background.max())"),
     ),
     mutant(
         "skeleton precision and recall swapped",

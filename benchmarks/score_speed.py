@@ -59,6 +59,7 @@ def refvessel_scores(pairs: list, threads: int) -> None:
         truths,
         spacings=[(1.0, 1.0)] * len(pairs),
         tolerance=2.0,
+        boundary_distance=2,
         centre_line_tolerance=3,
         threads=threads,
     )

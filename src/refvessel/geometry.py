@@ -28,18 +28,23 @@ def surface(mask: np.ndarray) -> np.ndarray:
     return mask & ~inner
 
 
-def vessel_width(mask: np.ndarray, centre_lines: np.ndarray) -> float:
-    """Twice the mean of `background_distances`, in pixels; NaN of an empty mask."""
-    distances = background_distances(mask, centre_lines)
-    return 2 * float(distances.mean()) if distances.size else np.nan
+def local_widths(mask: np.ndarray, centre_lines: np.ndarray) -> np.ndarray:
+    """Twice the distance in pixels from each pixel of a mask's skeleton to the nearest background, float64.
 
-
-def background_distances(mask: np.ndarray, centre_lines: np.ndarray) -> np.ndarray:
-    """The distance in pixels from each pixel of a mask's skeleton to the nearest background, in row-major order.
-
-    What lies beyond the image counts as background. On a line one pixel wide it is 1.
+    In row-major order of the skeleton's pixels; distances run between pixel centres. What lies beyond the image
+    counts as background. A line one pixel wide has the width 2.
     """
     if not centre_lines.any():
         return np.zeros(0)
     background = surface(~np.pad(mask, 1))
-    return nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))
+    return 2 * nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))
+
+
+def vessel_width(mask: np.ndarray, centre_lines: np.ndarray) -> float:
+    """The mean of a mask's local widths, pixels; NaN where it is empty."""
+    return mean_width(local_widths(mask, centre_lines))
+
+
+def mean_width(widths: np.ndarray) -> float:
+    """The mean of local widths; NaN of none."""
+    return float(widths.mean()) if widths.size else np.nan

@@ -33,11 +33,12 @@ tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 
 def score_cases(*arguments: Any, **options: Any) -> Any:
-    """With the tolerances that the settings have."""
+    """With the distances that the settings have."""
     from refvessel.evaluation import scoring
 
-    tolerances = {name: getattr(Scores(), name) for name in ("nsd_tolerance", "centre_line_tolerance")}
-    return scoring.score_cases(*arguments, **(tolerances | options))
+    names = ("nsd_tolerance", "boundary_distance", "centre_line_tolerance")
+    own = {name: getattr(Scores(), name) for name in names}
+    return scoring.score_cases(*arguments, **(own | options))
 
 
 score = _stage("evaluation.scoring", "score", Scores, "scores")

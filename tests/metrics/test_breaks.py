@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.draw import line
 
+from refvessel.geometry import local_widths
 from refvessel.metrics.breaks import GAP, LOST, Break, BrokenTree, broken_tree
 from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.topology import skeleton
@@ -32,7 +33,12 @@ def without(mask: np.ndarray, row: float, column: float, radius: float) -> np.nd
 
 
 def of(prediction: np.ndarray, truth: np.ndarray) -> BrokenTree:
-    return broken_tree(prediction, truth, CentreLines.of(truth, skeleton(truth)), TOLERANCE)
+    return broken_tree(prediction, truth, lines_of(truth), TOLERANCE)
+
+
+def lines_of(truth: np.ndarray) -> CentreLines:
+    lines = skeleton(truth)
+    return CentreLines.of(lines, local_widths(truth, lines))
 
 
 def places(found: BrokenTree) -> list[tuple[int, int]]:
@@ -175,7 +181,7 @@ def test_a_tree_of_which_nothing_is_found_is_a_break(truth):
     (found,) = of(np.zeros_like(truth), truth).breaks
     assert found.kind == LOST
     assert of(np.zeros_like(truth), truth).connectivity == 0
-    assert found.length_lost == pytest.approx(CentreLines.of(truth, skeleton(truth)).length.sum())
+    assert found.length_lost == pytest.approx(lines_of(truth).length.sum())
 
 
 def test_a_cut_in_a_loop_disconnects_nothing_and_two_disconnect_once():

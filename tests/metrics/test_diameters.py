@@ -12,6 +12,7 @@ from refvessel import rle
 from refvessel.dataset.regions.polygons import rasterise
 from refvessel.demo.anatomy import SIZE, Tube
 from refvessel.demo.angiogram import scene_of
+from refvessel.geometry import local_widths
 from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.cross_sections import CrossSections
 from refvessel.metrics.diameter_summary import summarise_diameters
@@ -24,7 +25,8 @@ ROWS, COLUMNS = np.mgrid[:96, :160].astype(float)
 
 
 def lines_of(mask: np.ndarray) -> CentreLines:
-    return CentreLines.of(mask, skeleton(mask))
+    lines = skeleton(mask)
+    return CentreLines.of(lines, local_widths(mask, lines))
 
 
 def drawn(tubes: list[Tube]) -> np.ndarray:

@@ -17,19 +17,21 @@ from refvessel.report.tables import GROUPINGS
 SHAPE = (
     *("hd95", "assd", "nsd", "cldice", "skeleton_precision", "skeleton_recall", "cal"),
     *("betti0_error", "betti1_error", "branch_point_error", "end_point_error", "connectivity", "breaks"),
+    *("masd", "boundary_iou", "betti0_matching_error", "betti1_matching_error"),
+    *(
+        f"{what}_width_{width}"
+        for what in ("recall", "precision")
+        for width in ("under_4", "4_to_6", "6_to_8", "8_to_12", "12_or_more")
+    ),
 )
 OF_PROBABILITIES = ("auc", "average_precision", "ece")  # undefined without logits
 ERRORS = (
-    "hd95",
-    "assd",
-    "betti0_error",
-    "betti1_error",
-    "branch_point_error",
-    "end_point_error",
-    "breaks",
-    "ece",
+    *("hd95", "assd", "masd", "betti0_error", "betti1_error"),
+    *("betti0_matching_error", "betti1_matching_error"),
+    *("branch_point_error", "end_point_error", "breaks", "ece"),
 )
-SCORES = ("dice", "iou", "precision", "recall", "specificity", *SHAPE, *OF_PROBABILITIES)
+OVERLAP = ("dice", "iou", "precision", "recall", "specificity", "accuracy", "mcc")
+SCORES = (*OVERLAP, *SHAPE, *OF_PROBABILITIES)
 
 
 class Page(HTMLParser):
@@ -91,6 +93,8 @@ def recomputed(cases: pd.DataFrame) -> dict[str, float]:
         "precision": tp / (tp + fp),
         "recall": tp / (tp + fn),
         "specificity": tn / (tn + fp),
+        "accuracy": (tp + tn) / (tp + fp + fn + tn),
+        "mcc": (tp * tn - fp * fn) / np.sqrt(float((tp + fp) * (tp + fn)) * float((tn + fp) * (tn + fn))),
     }
     union = cases["tp"] + cases["fp"] + cases["fn"]
     numbers = {
@@ -107,12 +111,12 @@ def recomputed(cases: pd.DataFrame) -> dict[str, float]:
         defined = cases[cases[score].notna()]
         if score in pooled:
             numbers[f"{score}_pooled"] = pooled[score]
-        by_patient = [group[score].mean() for _, group in defined.groupby("patient")]
+        by_patient = [group[score].mean() for _, group in defined.groupby("patient")] or [np.nan]
         numbers |= {
             f"{score}_mean": defined[score].mean(),
             f"{score}_patient_mean": np.mean(by_patient),
             f"{score}_n": len(defined),
-            f"{score}_n_patients": len(by_patient),
+            f"{score}_n_patients": defined["patient"].nunique(),
         }
     for k in (50, 60, 70, 80, 90):
         numbers[f"pr_at_{k}"] = np.mean(cases["iou"] > k / 100)

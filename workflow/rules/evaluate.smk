@@ -75,6 +75,7 @@ rule score_cases:
         settings=scoring_settings(
             "empty_cases",
             "nsd_tolerance",
+            "boundary_distance",
             "centre_line_tolerance",
             "ceiling_sample",
             "annotator_pixel",

@@ -19,11 +19,8 @@ from refvessel.settings.scores_section import Protocol, Scores
         Scores,
         "scores",
         only=(
-            "nsd_tolerance",
-            "centre_line_tolerance",
-            "ceiling_sample",
-            "annotator_pixel",
-            "bootstrap_draws",
+            *("nsd_tolerance", "boundary_distance", "centre_line_tolerance"),
+            *("ceiling_sample", "annotator_pixel", "bootstrap_draws"),
         ),
     ),
     inference=Options(Inference, "inference", only=("max_failures",)),

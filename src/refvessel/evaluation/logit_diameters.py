@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from refvessel import rle
+from refvessel.geometry import local_widths
 from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.diameters import DIAMETERS, diameter_agreement
 from refvessel.metrics.parallel import call_each
@@ -65,6 +66,7 @@ def _measured(
             continue
         if row["ignore_mask"] is not None:
             field = np.where(rle.decode(row["ignore_mask"]).astype(bool), -1, field)
-        lines = CentreLines.of(truth, skeleton(truth))
+        centre_lines = skeleton(truth)
+        lines = CentreLines.of(centre_lines, local_widths(truth, centre_lines))
         found.append((sent_id, diameter_agreement(field, truth, lines, tolerance)))
     return found

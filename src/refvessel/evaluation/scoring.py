@@ -44,12 +44,13 @@ class Measure:
     """How surfaces are measured.
 
     unit: of distances, `px` or, where every expression has a spacing, `mm`.
-    nsd_tolerance, centre_line_tolerance: pixels.
+    nsd_tolerance, boundary_distance, centre_line_tolerance: pixels.
     threads: processes that share the work.
     """
 
     unit: str
     nsd_tolerance: float
+    boundary_distance: int
     centre_line_tolerance: int
     threads: int
 
@@ -104,7 +105,13 @@ def score(
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
     probability, counts = probability_cases(paired, logits, threads=threads) if logits else (None, None)
-    measure = Measure(unit, settings.nsd_tolerance, settings.centre_line_tolerance, threads)
+    measure = Measure(
+        unit,
+        settings.nsd_tolerance,
+        settings.boundary_distance,
+        settings.centre_line_tolerance,
+        threads,
+    )
     between_pixels = logit_diameters(
         paired, logits, tolerance=settings.centre_line_tolerance, threads=threads
     )
@@ -115,6 +122,7 @@ def score(
     conventions = {
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
+        "boundary_distance": settings.boundary_distance,
         "centre_line_tolerance": settings.centre_line_tolerance,
         "empty_policy": policy,
         "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
@@ -188,6 +196,7 @@ def score_cases(
     policy: EmptyPolicy,
     *,
     nsd_tolerance: float,
+    boundary_distance: int,
     centre_line_tolerance: int,
     unit: str = "px",
     threads: int = 1,
@@ -196,7 +205,7 @@ def score_cases(
 
     `unit` of distances is `px` or, where every expression has a spacing, `mm`.
     """
-    measure = Measure(unit, nsd_tolerance, centre_line_tolerance, threads)
+    measure = Measure(unit, nsd_tolerance, boundary_distance, centre_line_tolerance, threads)
     return judge_pairs(pair_expressions(predictions, truth), policy, measure).cases
 
 
@@ -228,6 +237,7 @@ def judge_pairs(
         true,
         spacings=spacings,
         tolerance=measure.nsd_tolerance,
+        boundary_distance=measure.boundary_distance,
         centre_line_tolerance=measure.centre_line_tolerance,
         threads=measure.threads,
     )

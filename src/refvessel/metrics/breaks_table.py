@@ -1,4 +1,4 @@
-"""The table of breaks, `breaks.parquet`: one row per missed connection, the greatest loss of an expression first."""
+"""The table of breaks, `breaks.parquet`: one row per missed connection, an expression's greatest loss first."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -7,8 +7,6 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from refvessel.geometry import background_distances
-
 # Half of the eight neighbours (row, column): each pair of pixels is met once.
 _STRAIGHT, _DIAGONAL = ((0, 1), (1, 0)), ((1, 1), (1, -1))
 
@@ -28,12 +26,11 @@ class CentreLines:
     graph: csr_array
 
     @classmethod
-    def of(cls, mask: np.ndarray, skeleton: np.ndarray) -> "CentreLines":
-        """The graph of a mask's skeleton; both bool of one shape, (height, width)."""
+    def of(cls, skeleton: np.ndarray, widths: np.ndarray) -> "CentreLines":
+        """The graph of a skeleton, bool (height, width), with the `local_widths` of its pixels."""
         rows, columns = np.divmod(np.flatnonzero(skeleton), skeleton.shape[1])
         points = np.stack([rows, columns], axis=1)
-        radius = background_distances(mask, skeleton)
-        return cls(points, radius, _steps(skeleton, points))
+        return cls(points, widths / 2, _steps(skeleton, points))
 
     @cached_property
     def degree(self) -> np.ndarray:
@@ -50,11 +47,6 @@ class CentreLines:
     def tree(self) -> np.ndarray:
         """Int (n,): which of the connected trees a pixel belongs to, numbered from 0."""
         return connected_components(self.graph, directed=False)[1]
-
-    @property
-    def mean_width(self) -> float:
-        """The `vessel_width` of the mask, in pixels; NaN where there is no pixel."""
-        return 2 * float(self.radius.mean()) if len(self.radius) else np.nan
 
     def neighbours(self, point: int) -> np.ndarray:
         """The pixels next to one, as indices."""

@@ -19,13 +19,13 @@ def ceiling_sentences(summary: Mapping[str, Any]) -> list[str]:
         pixel = summary["settings"]["annotator_pixel"]
         drawn = f"with every corner of the outlines within {pixel:g} px of where it is,"
     else:
-        drawn = "one pixel wider or one pixel thinner (these truths have no outlines whose corners could be moved),"
+        drawn = "one pixel wider or one pixel thinner (these truths have no corners that could be moved),"
     agreed = ", ".join(
         f"{TITLES[score]} {ceiling['scores'][score]:.3f}" for score in TOLD if _told(ceiling, score)
     )
     sentences = [
-        f"Drawn again as carefully, {drawn} {n} of these truths agree with themselves to {agreed}. No model can be "
-        "expected to agree with them better than that: it is the ceiling.",
+        f"Drawn again as carefully, {drawn} {n} of these truths agree with themselves to {agreed}. No model can "
+        "be expected to agree with them better than that: it is the ceiling.",
     ]
     reached = [
         f"{100 * ceiling['share'][score]:.0f}% of the {TITLES[score]}"

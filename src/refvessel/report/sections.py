@@ -75,12 +75,12 @@ class Evaluation:
 class Artifacts:
     """What an evaluation's files say.
 
-    `cases` has the columns of CASES_SCHEMA, `breaks` those of BREAKS_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
-    image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
-    or HF folder has none; `words` is words.json, None where only cases were scored; `choice` says how the question
-    was chosen, None where it was stated. `sources` has the record (name, bytes, sha256) of each file by its role:
-    cases, breaks, summary, predictions, dataset, thresholds, conversion, words, choice, video, video_cases. `runs` are
-    None where the data set has none.
+    `cases` has the columns of CASES_SCHEMA, `breaks` those of BREAKS_SCHEMA; `thresholds` is thresholds.csv, None
+    without logits. `images` maps an image_id to its file. `dataset` is dataset.json and `conversion` is
+    conversion.json, None where a foreign tree or HF folder has none; `words` is words.json, None where only cases
+    were scored; `choice` says how the question was chosen, None where it was stated. `sources` has the record
+    (name, bytes, sha256) of each file by its role: cases, breaks, summary, predictions, dataset, thresholds,
+    conversion, words, choice, video, video_cases. `runs` are None where the data set has none.
     """
 
     evaluation: Evaluation

@@ -25,6 +25,13 @@ class Scores(Section):
     nsd_tolerance: Number = setting(
         2, "By how much a surface may miss and still count in the NSD.", unit="pixels", ge=0
     )
+    boundary_distance: int = setting(
+        2,
+        "How far from its mask's own boundary a pixel may lie and count in the boundary IoU; on vessels that are "
+        "thinner than twice that it is the IoU.",
+        unit="pixels",
+        ge=1,
+    )
     centre_line_tolerance: int = setting(
         3,
         "How far from the truth's centre line a prediction still follows it, for breaks and diameters; stretches "
