@@ -65,7 +65,7 @@ def _without_lone_misses(piece: np.ndarray, lines: CentreLines) -> np.ndarray:
     """The pieces, where a missed pixel between pixels of one piece is of it, too: corners of staircases are
     nearest to nothing."""
     inner = np.flatnonzero((piece == MISSED) & (lines.degree > 1))
-    around = [piece[lines.neighbours(each)] for each in inner]
+    around = [piece[lines.neighbours(int(each))] for each in inner]
     filled = piece.copy()
     filled[inner] = [each[0] if (each == each[0]).all() else MISSED for each in around]
     return filled

@@ -111,7 +111,7 @@ def _ordered(lines: CentreLines, kept: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if not long.any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     way = dijkstra(graph, directed=False, indices=starts[long], min_only=True)
-    order = np.lexsort([way, vessel])
+    order = np.lexsort((way, vessel))
     order = order[long[vessel[order]]]
     return pixels[order], vessel[order].astype(np.int64)
 
