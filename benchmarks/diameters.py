@@ -2,13 +2,14 @@
 
     python benchmarks/diameters.py [--seeds 0 1 2 ...] [--patients 3] [--degrees 0.3 0.5 0.7]
 
-Trees of the generator are drawn as masks, without noise, as the data sets' truths are. Diameters are measured on
+Trees of the generator are drawn as masks, without noise, as truths of data sets are. Diameters are measured on
 every mask and compared with those of the nearest point of a tube's centre line. Then the widest long vessel of
-each tree is drawn alone, narrowed in its middle by each degree over a bell of 8 pixels' deviation, and the stenosis
+each tree is drawn alone, narrowed in its middle by each degree over a bell of 8 pixels, and the stenosis
 that is measured is compared with that of the tube. Prints two Markdown tables; errors are measured minus known.
 """
 
 import argparse
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -75,7 +76,7 @@ def main() -> None:
     true, seen = np.concatenate(pairs, axis=1)
     print(f"| known diameter, {len(trees)} trees | cross-sections | bias, px | standard deviation, px |")
     print("|---|---:|---:|---:|")
-    for low, high in [(0, np.inf), *zip(EDGES[:-1], EDGES[1:], strict=True)]:
+    for low, high in [(0, np.inf), *pairwise(EDGES)]:
         errors = (seen - true)[(true >= low) & (true < high)]
         name = "all" if low == 0 else f"{low} to {high} px"
         print(f"| {name} | {len(errors)} | {errors.mean():+.3f} | {errors.std():.3f} |")
