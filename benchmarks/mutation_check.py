@@ -193,8 +193,8 @@ MUTANTS = (
         "evaluation/scoring",
         "metrics/summary",
         (
-            "score_pairs(pair_expressions(predictions, truth)",
-            f"score_pairs(pair_expressions(predictions, truth).query({ANSWERED!r}).reset_index(drop=True)",
+            "judge_pairs(pair_expressions(predictions, truth)",
+            f"judge_pairs(pair_expressions(predictions, truth).query({ANSWERED!r}).reset_index(drop=True)",
         ),
     ),
     mutant(
@@ -265,7 +265,7 @@ MUTANTS = (
         "cropped to the truth",
         "metrics/shape",
         "metrics/shape",
-        ("either = first | second", "either = second"),
+        ("box = _box(predicted | true)", "box = _box(true)"),
     ),
     mutant(
         "the width is the radius",
@@ -447,8 +447,8 @@ MUTANTS = (
         "metrics/policy",
         "evaluation/probability_cases",
         (
-            '"truth_empty": None, "prediction_empty": FORMULA}',
-            '"truth_empty": None, "prediction_empty": None}',
+            '{"both_empty": None, "truth_empty": None, "prediction_empty": FORMULA}',
+            '{"both_empty": None, "truth_empty": None, "prediction_empty": None}',
         ),
     ),
     mutant(
@@ -698,7 +698,7 @@ MUTANTS = (
         "the reference of a stenosis is the mean diameter",
         "metrics/stenosis",
         "metrics/diameters",
-        ("diameters[kept], 1)(along)", "diameters[kept], 0)(along)"),
+        ("slope * (places - along.mean())", "0 * places"),
     ),
     mutant(
         "narrow places are in the reference of a stenosis",

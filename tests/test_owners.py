@@ -35,7 +35,7 @@ OTHER_NUMBERS = {
     (0.5, "metrics/bootstrap.py"): "half a draw",
     (0.5, "metrics/connections.py"): "half a pixel",
     (0.5, "metrics/stenosis.py"): "pixels",
-    (0.5, "metrics/cross_sections.py"): "a weight",
+    (0.5, "metrics/cross_sections.py"): "pixels, and a weight",
     (0.5, "metrics/grounded_captions.py"): "the IoU and the similarity from which on a pair counts",
     (0.5, "metrics/probability.py"): "the AUC of an order that says nothing",
     (0.5, "model/configuration.py"): "InternVL's reduction of its patches",

@@ -33,7 +33,9 @@ def answered(tables, tmp_path):
     return predictions, expected, tmp_path / "1.logits.npz"
 
 
-def test_a_mask_of_logits_is_measured_between_the_pixels_and_a_refined_one_in_whole_pixels(answered, tmp_path):
+def test_a_mask_of_logits_is_measured_between_the_pixels_and_a_refined_one_in_whole_pixels(
+    answered, tmp_path
+):
     predictions, truth, logits = answered
     summary = score(predictions=predictions, truth=truth, output=tmp_path / "with", logits=[logits])
     table = pd.read_parquet(tmp_path / "with/cases.parquet")

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from refvessel.metrics.centre_lines import CentreLines
 
-_STEP = 0.25  # pixels between samples of a cross-section
+_STEP = 0.5  # pixels between samples of a cross-section
 _SMOOTHING = 24  # times that each pixel of a centre line moves half way to the middle of its neighbours
 _ALONG = 1.5  # pixels, standard deviation of the smoothing of diameters along a vessel
 _BETWEEN = 8  # pixels: where that smoothing ends

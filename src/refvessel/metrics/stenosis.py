@@ -30,7 +30,7 @@ def stenosis(diameters: np.ndarray) -> Stenosis:
     kept = np.ones(len(diameters), bool)
     reference = diameters
     for _ in range(_ROUNDS):
-        reference = np.polynomial.Polynomial.fit(along[kept], diameters[kept], 1)(along)
+        reference = _line(along[kept], diameters[kept], along)
         residual = diameters - reference
         now = residual > -_NARROW
         if (now == kept).all() or now.sum() < 3:
@@ -39,3 +39,10 @@ def stenosis(diameters: np.ndarray) -> Stenosis:
     percent = 100 * (1 - diameters / np.maximum(reference, _THINNEST))
     place = int(percent.argmax())
     return Stenosis(float(diameters[place]), float(reference[place]), float(percent[place]), place)
+
+
+def _line(along: np.ndarray, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The straight line of least squares through some values, at other places."""
+    centred = along - along.mean()
+    slope = (centred @ values) / (centred @ centred)
+    return np.asarray(values.mean() + slope * (places - along.mean()))
