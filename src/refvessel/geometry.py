@@ -1,5 +1,7 @@
 """Surfaces, distances and widths of masks, in pixels."""
 
+import math
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -26,6 +28,26 @@ def surface(mask: np.ndarray) -> np.ndarray:
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
+
+
+def near(points: np.ndarray, radius: int) -> np.ndarray:
+    """The pixels whose Euclidean distance to a foreground pixel of a bool mask is at most `radius`.
+
+    A disc is a stack of rows: the rows are widened from its top to its middle, and each is laid where it
+    belongs.
+    """
+    height = len(points)
+    reached, widened, half_width = np.zeros_like(points), points.copy(), 0
+    for rows in range(radius, -1, -1):
+        wider = math.isqrt(radius**2 - rows**2)
+        for columns in range(half_width + 1, wider + 1):
+            widened[:, columns:] |= points[:, :-columns]
+            widened[:, :-columns] |= points[:, columns:]
+        half_width = wider
+        kept = max(height - rows, 0)
+        reached[rows:] |= widened[:kept]
+        reached[:kept] |= widened[rows:]
+    return reached
 
 
 def local_widths(mask: np.ndarray, centre_lines: np.ndarray) -> np.ndarray:

@@ -1,9 +1,13 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import measure
 
+from refvessel import rle
 from refvessel.metrics.betti_matching import betti_matching_errors
 from refvessel.metrics.topology import Labels
 
@@ -60,6 +64,16 @@ def test_noise_scores_as_by_the_barcodes(density):
     for _ in range(12):
         pair = random.random((2, *random.integers(3, 17, 2))) < density
         assert errors(*pair) == by_ranks(*pair)
+
+
+def test_vessels_score_as_by_the_authors_code():
+    """Its numbers, recorded by `benchmarks/betti_matching.py`: of trees with gaps, islands, loops, pinholes."""
+    path = Path(__file__).parents[1] / "data" / "betti_matching.json"
+    pairs = json.loads(path.read_text("utf-8"))["pairs"]
+    assert len(pairs) == 24
+    for pair in pairs:
+        masks = (rle.decode(pair[name]).astype(bool) for name in ("prediction", "truth"))
+        assert list(errors(*masks)) == pair["unmatched"]
 
 
 @settings(max_examples=30)

@@ -24,11 +24,12 @@ SHAPE = (
         for width in ("under_4", "4_to_6", "6_to_8", "8_to_12", "12_or_more")
     ),
 )
-OF_PROBABILITIES = ("auc", "average_precision", "ece")  # undefined without logits
+BORDER = ("border_brier", "border_nll", "border_ece")
+OF_PROBABILITIES = ("auc", "average_precision", "ece", *BORDER)  # undefined without logits
 ERRORS = (
     *("hd95", "assd", "masd", "betti0_error", "betti1_error"),
     *("betti0_matching_error", "betti1_matching_error"),
-    *("branch_point_error", "end_point_error", "breaks", "ece"),
+    *("branch_point_error", "end_point_error", "breaks", "ece", *BORDER),
 )
 OVERLAP = ("dice", "iou", "precision", "recall", "specificity", "accuracy", "mcc")
 SCORES = (*OVERLAP, *SHAPE, *OF_PROBABILITIES)
@@ -148,6 +149,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
         ),
         "figures/demo.demo.test.dice_by_phrase.svg",
         "figures/demo.demo.test.dice_by_patient.svg",
+        "figures/demo.demo.test.confidence.svg",
         "figures/demo.demo.test.overlays_1.svg",
         "figures/demo.demo.test.overlays_2.svg",
     }
@@ -301,7 +303,8 @@ def test_every_figure_of_the_folder_is_in_the_page_with_its_caption_and_source(u
     figures = list((usual.root / "report/figures").iterdir())
     assert embedded == {path.read_bytes() for path in figures}
     for path in figures:
-        assert f"figures/{path.name}, from demo.demo.test/cases.parquet" in page.text
+        source = "summary.json" if "confidence" in path.name else "cases.parquet"
+        assert f"figures/{path.name}, from demo.demo.test/{source}" in page.text
     assert sha256_of_file(scores / "cases.parquet")[:12] in page.text
 
 
@@ -475,7 +478,7 @@ def test_several_evaluations_stand_side_by_side(workspace, make_cases):
     assert compared.index.tolist() == ["demo", "other", "demo"]
     assert compared["Dataset"].tolist() == ["demo", "demo", "retina"]
     assert len(pd.read_csv(workspace.root / "report/tables/overall.csv")) == 3
-    assert len(list((workspace.root / "report/figures").iterdir())) == 12
+    assert len(list((workspace.root / "report/figures").iterdir())) == 15
 
 
 def test_an_evaluation_of_one_case_is_rendered(workspace, vessel):

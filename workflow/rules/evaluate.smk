@@ -76,6 +76,7 @@ rule score_cases:
             "empty_cases",
             "nsd_tolerance",
             "boundary_distance",
+            "border_distance",
             "centre_line_tolerance",
             "ceiling_sample",
             "annotator_pixel",

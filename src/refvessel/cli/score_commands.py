@@ -19,7 +19,7 @@ from refvessel.settings.scores_section import Protocol, Scores
         Scores,
         "scores",
         only=(
-            *("nsd_tolerance", "boundary_distance", "centre_line_tolerance"),
+            *("nsd_tolerance", "boundary_distance", "border_distance", "centre_line_tolerance"),
             *("ceiling_sample", "annotator_pixel", "bootstrap_draws"),
         ),
     ),

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.policy import ERRORS, SCORES, EmptyPolicy
-from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import Summary, plain, summarise, summarise_by
 
@@ -17,7 +17,7 @@ from refvessel.metrics.summary import Summary, plain, summarise, summarise_by
 JITTERED, WIDER, THINNER = "corners moved", "one pixel wider", "one pixel thinner"
 ONE_PIXEL_OFF = "one pixel off"  # where no truth has corners: wider and thinner in one mean
 
-CEILING_SCORES = tuple(score for score in SCORES if score not in PROBABILITY_SCORES)
+CEILING_SCORES = tuple(score for score in SCORES if score not in FROM_LOGITS)
 SHARES = tuple(score for score in CEILING_SCORES if score not in ERRORS)  # best when greatest
 
 
@@ -48,7 +48,7 @@ def label_ceiling(drawn: Mapping[str, pd.DataFrame], means: Summary, policy: Emp
     return {
         "basis": basis,
         **whole,
-        "share": {score: _share(means[f"{score}_mean"], whole["scores"][score]) for score in SHARES},
+        "share": {score: _share(means.get(f"{score}_mean"), whole["scores"][score]) for score in SHARES},
         "by_vessel_width": {
             name: _stated(summary, cases["sent_id"][widths == name])
             for name, summary in summarise_by(cases, widths, policy).items()
@@ -60,7 +60,7 @@ def label_ceiling(drawn: Mapping[str, pd.DataFrame], means: Summary, policy: Emp
 
 
 def _stated(summary: Summary, sent_ids: pd.Series) -> dict[str, Any]:
-    scores = {score: summary[f"{score}_mean"] for score in CEILING_SCORES}
+    scores = {score: summary.get(f"{score}_mean") for score in CEILING_SCORES}
     return {"n_expressions": int(sent_ids.nunique()), "scores": scores}
 
 

@@ -69,6 +69,9 @@ EMPTY_POLICY: EmptyPolicy = {
     "auc": _OF_PROBABILITIES,
     "average_precision": _OF_PROBABILITIES,
     "ece": _OF_PROBABILITIES,
+    "border_brier": _OF_PROBABILITIES,
+    "border_nll": _OF_PROBABILITIES,
+    "border_ece": _OF_PROBABILITIES,
 }
 
 SCORES = tuple(EMPTY_POLICY)
@@ -78,11 +81,11 @@ DISTANCES = ("hd95", "assd", "masd")
 UNBOUNDED = (
     *DISTANCES,
     *("betti0_error", "betti1_error", "betti0_matching_error", "betti1_matching_error"),
-    *("branch_point_error", "end_point_error", "breaks"),
+    *("branch_point_error", "end_point_error", "breaks", "border_nll"),
 )
 
 # The best value of these is 0. All scores but the unbounded ones go from 0 to 1, the MCC from -1.
-ERRORS = (*UNBOUNDED, "ece")
+ERRORS = (*UNBOUNDED, "ece", "border_brier", "border_ece")
 
 
 def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, Cell]]:

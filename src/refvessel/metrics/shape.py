@@ -10,6 +10,7 @@ import pandas as pd
 
 from refvessel import rle
 from refvessel.geometry import local_widths, mean_width
+from refvessel.metrics.artefacts import TRUTH_ARTEFACTS, truth_artefacts
 from refvessel.metrics.betti_matching import BETTI_MATCHING_SCORES, betti_matching_errors
 from refvessel.metrics.boundary_iou import boundary_iou
 from refvessel.metrics.breaks import BREAK_SCORES, Break, broken_tree
@@ -30,7 +31,7 @@ SHAPE_SCORES = (
     *CALIBRE_RECALL,
     *CALIBRE_PRECISION,
 )
-TRUTH_SIZES = ("truth_regions", "vessel_width")
+TRUTH_SIZES = ("truth_regions", "vessel_width", *TRUTH_ARTEFACTS)
 MISSED_CONNECTIONS = "missed_connections"  # of each pair a list of Break, its places those of the whole image
 
 _PAIRS_PER_TASK = 8
@@ -52,7 +53,7 @@ def shape_scores(
 
     A score is NaN where its formula is undefined. `truth_regions` counts the truth's 8-connected components;
     `vessel_width` is twice the mean distance, in pixels, from the truth's skeleton to the nearest background
-    (NaN for an empty truth).
+    (NaN for an empty truth); for the others see `artefacts`.
 
     Args:
         predictions, truths: of each pair.
@@ -79,11 +80,12 @@ def _shape_of_pair(
     centre_line_tolerance: int,
 ) -> dict[str, Any]:
     predicted, true = rle.decode(prediction).astype(bool), rle.decode(truth).astype(bool)
-    box = _box(predicted | true)
+    box = box_around(predicted | true)
     predicted, true = predicted[box], true[box]
     predicted_topology, true_topology = Topology.of(predicted), Topology.of(true)
-    union = Labels.of(predicted | true)
-    matching = betti_matching_errors(predicted_topology.labels, true_topology.labels, union)
+    labels = predicted_topology.labels, true_topology.labels
+    matching = betti_matching_errors(*labels, Labels.of(predicted | true))
+    artefacts = truth_artefacts(predicted, true, labels, matching)
     predicted_widths, true_widths = (
         local_widths(each.mask, each.skeleton) for each in (predicted_topology, true_topology)
     )
@@ -104,11 +106,12 @@ def _shape_of_pair(
         **diameter_agreement(predicted, true, lines, centre_line_tolerance),
         "truth_regions": true_topology.components,
         "vessel_width": mean_width(true_widths),
+        **dict(zip(TRUTH_ARTEFACTS, artefacts, strict=True)),
         MISSED_CONNECTIONS: [_moved(each, box[0].start, box[1].start) for each in broken.breaks],
     }
 
 
-def _box(mask: np.ndarray) -> tuple[slice, slice]:
+def box_around(mask: np.ndarray) -> tuple[slice, slice]:
     """The smallest box around a mask's foreground, or one pixel: no score looks further."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:

@@ -11,6 +11,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from refvessel.geometry import near
+
 TOPOLOGY_SCORES = (
     "cldice",
     "skeleton_precision",
@@ -22,6 +24,7 @@ TOPOLOGY_SCORES = (
     "end_point_error",
 )
 
+CONNECTIVITY = {"foreground": 8, "holes": 4}
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _CAL_RADIUS = 2  # pixels; alpha and beta of the paper
 # The eight neighbours (row, column) once around.
@@ -131,7 +134,7 @@ def cal(prediction: Topology, truth: Topology) -> float:
     """
     if not truth.mask.any():
         return np.nan
-    wide_prediction, wide_truth = (_dilate(each.mask, _CAL_RADIUS) for each in (prediction, truth))
+    wide_prediction, wide_truth = (near(each.mask, _CAL_RADIUS) for each in (prediction, truth))
     matched = (wide_prediction & truth.mask) | (prediction.mask & wide_truth)
     matched_lines = (prediction.skeleton & wide_truth) | (wide_prediction & truth.skeleton)
     connectivity = 1 - min(1, abs(truth.components - prediction.components) / _pixels(truth.mask))
@@ -168,16 +171,3 @@ def _harmonic_mean(first: float, second: float) -> float:
     if first + second == 0:
         return 0.0
     return 2 * first * second / (first + second)
-
-
-def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Dilation by the disc of pixels at most `radius` away."""
-    height, width = mask.shape
-    padded = np.pad(mask, radius)
-    dilated = np.zeros_like(mask)
-    for row in range(-radius, radius + 1):
-        for column in range(-radius, radius + 1):
-            if row**2 + column**2 <= radius**2:
-                top, left = radius + row, radius + column
-                dilated |= padded[top : top + height, left : left + width]
-    return dilated

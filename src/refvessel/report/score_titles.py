@@ -1,6 +1,7 @@
 """What the report calls the scores."""
 
 from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL
+from refvessel.metrics.policy import DISTANCES, ERRORS
 
 
 def _by_width(what: str, score: str) -> str:
@@ -39,4 +40,14 @@ TITLES = {
     "auc": "AUC",
     "average_precision": "Average precision",
     "ece": "Calibration error (ECE)",
+    "border_brier": "Brier score near the border",
+    "border_nll": "NLL near the border",
+    "border_ece": "ECE near the border",
 }
+
+
+def best_value(score: str, distance_unit: str) -> str:
+    """The best value that a score can have, with its unit: 0 of an error, 1 of the others."""
+    if score in DISTANCES:
+        return f"0 {distance_unit}"
+    return "0" if score in ERRORS else "1"

@@ -32,6 +32,13 @@ class Scores(Section):
         unit="pixels",
         ge=1,
     )
+    border_distance: int = setting(
+        3,
+        "How far from the truth's boundary a pixel may lie and count in the calibration near it, where logits are "
+        "stored.",
+        unit="pixels",
+        ge=1,
+    )
     centre_line_tolerance: int = setting(
         3,
         "How far from the truth's centre line a prediction still follows it, for breaks and diameters; stretches "
