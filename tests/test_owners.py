@@ -33,6 +33,10 @@ OTHER_NUMBERS = {
     (0.5, "jobs/gpus.py"): "a share of a pause",
     (0.5, "jobs/signals.py"): "seconds",
     (0.5, "metrics/bootstrap.py"): "half a draw",
+    (0.5, "metrics/connections.py"): "half a pixel",
+    (0.5, "metrics/region_detection.py"): "the IoU above which two regions are one",
+    (0.5, "metrics/stenosis.py"): "pixels",
+    (0.5, "metrics/cross_sections.py"): "pixels, and a weight",
     (0.5, "metrics/grounded_captions.py"): "the IoU and the similarity from which on a pair counts",
     (0.5, "metrics/probability.py"): "the AUC of an order that says nothing",
     (0.5, "model/configuration.py"): "InternVL's reduction of its patches",
@@ -50,6 +54,7 @@ OTHER_NUMBERS = {
     (10_000, "patterns.py"): "a bound of what a pattern may take",
     (10_000, "privacy/archives.py"): "a bound of what an archive may hold",
     (10_000, "settings/inference_section.py"): "the most shards of a split",
+    (40, "privacy/terms.py"): "characters around a name that is found",
     (100, "metrics/coco_average_precision.py"): "the predictions of an image that COCO looks at",
     (0.1, "dataset/regions/polygons.py"): "pixels",
     (0.1, "inference/prefetch.py"): "seconds",
@@ -131,7 +136,7 @@ NAMES = {path.rpartition(".")[2]: value for path, value in DEFAULTS.items()}
 
 
 def test_the_defaults_that_tell_are_among_those_that_are_looked_for():
-    assert {0.1, 0.2, 0.5, 0.7, 56, 2048, 10_000} == set(NUMBERS)
+    assert {0.1, 0.2, 0.5, 0.7, 40, 56, 2048, 10_000} == set(NUMBERS)
     assert {".refvessel/pseudonym.key", "<results>/logs", "Sure, [SEG].<|im_end|>"} <= set(TEXTS)
     assert any("Please segment" in text for text in TEXTS)
 

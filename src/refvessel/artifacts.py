@@ -13,6 +13,7 @@ PREDICTIONS = "predictions.parquet"
 REFINED = "refined.parquet"
 VIDEO_RESULTS = "results.json"  # masks of runs, as the official inference writes them
 CASES = "cases.parquet"
+BREAKS = "breaks.parquet"  # where predictions break the truth's tree
 SUMMARY = "summary.json"
 THRESHOLDS = "thresholds.csv"
 WORDS = "words.json"

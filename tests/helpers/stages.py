@@ -33,10 +33,11 @@ tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 
 def score_cases(*arguments: Any, **options: Any) -> Any:
-    """With the distances of the NSD and the boundary IoU that the settings have."""
+    """With the distances that the settings have."""
     from refvessel.evaluation import scoring
 
-    own = {name: getattr(Scores(), name) for name in ("nsd_tolerance", "boundary_distance")}
+    names = ("nsd_tolerance", "boundary_distance", "centre_line_tolerance")
+    own = {name: getattr(Scores(), name) for name in names}
     return scoring.score_cases(*arguments, **(own | options))
 
 

@@ -18,6 +18,7 @@ from refvessel.dataset.tree.outlines import read_outlines
 from refvessel.dataset.tree.stated_facts import asks_for_regions, first_look, has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
+from refvessel.evaluation.label_drawings import draw_again
 from refvessel.evaluation.pairing import truth_table
 from refvessel.evaluation.scoring import score
 from refvessel.evaluation.word_check import check_words
@@ -94,6 +95,7 @@ def score_split(
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
     ids, categories = tree.coco_ids(), tree.category_names()
+    polygons = read_outlines(outlines) if protocol == Protocol.OWN else {}
     checked = check_words(table, expressions, settings, words=words, answers=words_answers)
     summary = score(
         predictions=table,
@@ -101,7 +103,12 @@ def score_split(
         own_truth=None if protocol == Protocol.OWN else _truth(own, dataset),
         output=output,
         logits=logits,
-        redrawn=_redrawn(read_outlines(outlines), own, outlines) if protocol == Protocol.OWN else None,
+        redrawn=_redrawn(polygons, own, outlines) if protocol == Protocol.OWN else None,
+        drawn_again=draw_again(
+            own, polygons, sample=settings.ceiling_sample, annotator_pixel=settings.annotator_pixel
+        )
+        if protocol == Protocol.OWN
+        else None,
         official=reading,
         settings=settings,
         looked_at=first_look(dataset, split),
