@@ -11,6 +11,7 @@ import pandas as pd
 
 from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
+from refvessel.evaluation.forgery import forgery_checks
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
@@ -24,6 +25,7 @@ from refvessel.metrics.sanity_checks import sanity_checks
 from refvessel.metrics.shape import SHAPE_SCORES, TRUTH_SIZES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.predictions.origin import Origin
 from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
@@ -58,6 +60,7 @@ def score(
     official: OfficialReading | None = None,
     own_truth: pd.DataFrame | None = None,
     looked_at: FirstLook | None = None,
+    origin: Origin = Origin.MODEL,
     max_failures: int = 0,
     threads: int = 1,
     provenance: dict[str, Any] | None = None,
@@ -79,6 +82,7 @@ def score(
         own_truth: given where `truth` is the official loader's reading of the split, ours: the same columns of the
             same expressions or of some of them.
         looked_at: how many of the split's patients these are, where not all; both files carry it.
+        origin: who drew the masks, as far as their table says.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
@@ -124,7 +128,10 @@ def score(
         "near_ties": near_ties(predictions),
         "official": _official(predictions, paired, official, own_truth),
         "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
-        "sentinels": sanity_checks(cases, max_failures),
+        "sentinels": {
+            **sanity_checks(cases, max_failures),
+            **forgery_checks(paired, predictions, origin, threads=threads),
+        },
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
             for name, labels in subgroups(cases).items()

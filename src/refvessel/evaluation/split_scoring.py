@@ -23,6 +23,7 @@ from refvessel.evaluation.scoring import score
 from refvessel.evaluation.word_check import check_words
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
+from refvessel.predictions.origin import origin_of
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
 from refvessel.settings.scores_section import Protocol, Scores
@@ -100,6 +101,7 @@ def score_split(
         official=reading,
         settings=settings,
         looked_at=first_look(dataset, split),
+        origin=origin_of(made_from["made_from"]),
         max_failures=max_failures,
         threads=threads,
         provenance=provenance,
