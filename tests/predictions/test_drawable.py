@@ -15,7 +15,9 @@ def bumps(random, roughness):
     """Logits of blobs and ridges, or of nothing but noise, as float16 as they are stored."""
     rows, columns = np.mgrid[:256, :256] / 40
     phases = random.uniform(0, 6, 4)
-    smooth = np.sin(rows * 2 + phases[0]) * np.cos(columns + phases[1]) + np.sin(rows - 3 * columns + phases[2])
+    smooth = np.sin(rows * 2 + phases[0]) * np.cos(columns + phases[1]) + np.sin(
+        rows - 3 * columns + phases[2]
+    )
     return (4 * smooth + random.normal(0, roughness, smooth.shape)).astype(np.float16)
 
 
