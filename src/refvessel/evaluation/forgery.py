@@ -47,7 +47,8 @@ def forgery_checks(
         threads=threads,
         calls_per_task=_EXPRESSIONS_PER_TASK,
     )
-    names = [{"sent_id": int(row.sent_id), "image_id": row.image_id} for row in paired.itertuples()]
+    ids = zip(paired["sent_id"].tolist(), paired["image_id"], strict=True)
+    names = [{"sent_id": sent_id, "image_id": image_id} for sent_id, image_id in ids]
     altered = [{**name, **asdict(change)} for name, (change, _) in zip(names, found, strict=True) if change]
     undrawable = [
         {**name, "impossible_lines": lines} for name, (_, lines) in zip(names, found, strict=True) if lines
