@@ -19,9 +19,11 @@ noise (.967), shifts and dilations at 512x512, all.
 """
 
 import argparse
+import itertools
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +31,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from scipy import ndimage
+from shapely.errors import GEOSException
 
 from refvessel import rle
 from refvessel.checkpoint.convert import convert_checkpoint
@@ -54,8 +57,9 @@ from refvessel.settings.model_section import Model
 DEMO = Path(__file__).parents[1] / "data" / "demo"
 SIDE = 512  # of the angiograms
 SIZES = ((512, 512), (800, 800), (301, 417))
-PER_PATIENT = 4  # frames
+FRAMES, EXPRESSIONS = 4, 7  # of a patient; the first frame may come before the contrast agent
 FIRST_PATIENT = 1000
+SHARDS = 10
 LEAST = 30  # pixels
 
 
@@ -156,26 +160,35 @@ FORGED: dict[str, Draw] = {
 
 def segmented(work: Path, number: int) -> list[tuple[np.ndarray, Outlines]]:
     """Logits and outlines of the first expressions that have a truth and an answer."""
-    patients = range(FIRST_PATIENT, FIRST_PATIENT + -(-number // PER_PATIENT))
-    shard, tree = work / "all.jsonl", work / "tree"
-    if not logits_file(shard).exists():
-        write_labelme_folder(output=work / "frames", patients=patients, frames=PER_PATIENT)
+    tree, model, shards = work / "tree", work / "model", [work / f"{k}.jsonl" for k in range(1, SHARDS + 1)]
+    if not tree.exists():
+        write_patients(work / "frames", -(-number // EXPRESSIONS))
         values = {"format": "labelme", "root": str(work / "frames"), "single_split": "test"}
         values |= {"phrases": {"vessel": "blood vessel", "catheter": "catheter"}, "pseudonymise": False}
-        data = checked_section(Dataset, values, where=("dataset",))
-        convert_dataset(settings=data, output=tree)
-        layers = {"base_mllm": DEMO / "base_mllm", "sam2": DEMO / "sam2_hiera_demo.pt"}
-        layers |= {"checkpoint": DEMO / "iter_200.pth"}
-        named = {name: str(path) for name, path in layers.items()}
-        convert_checkpoint(settings=checked_section(Model, named, where=("model",)), output=work / "model")
-        run = checked_section(Inference, {"save_logits": True, "threads": 2}, where=("inference",))
-        segment_shard(model=work / "model", dataset=tree, split="test", output=shard, settings=run)
-    outlines, refs = read_outlines(tree / OUTLINES), {}
-    for each in read_expressions(tree, "test"):
-        if rle.area(each.truth):
-            refs[each.sent_id] = each.ref_id
-    found = ((refs.get(sent_id), logits) for sent_id, logits in read_logits(logits_file(shard)))
-    return [(logits, outlines[ref]) for ref, logits in found if ref is not None][:number]
+        convert_dataset(settings=checked_section(Dataset, values, where=("dataset",)), output=tree)
+    if not model.exists():
+        layers = {"base_mllm": "base_mllm", "sam2": "sam2_hiera_demo.pt", "checkpoint": "iter_200.pth"}
+        named = {name: str(DEMO / path) for name, path in layers.items()}
+        convert_checkpoint(settings=checked_section(Model, named, where=("model",)), output=model)
+    run = checked_section(Inference, {"save_logits": True, "threads": 2}, where=("inference",))
+    for k, shard in enumerate(shards, start=1):
+        if not logits_file(shard).exists():
+            part = f"{k}/{SHARDS}"
+            segment_shard(model=model, dataset=tree, split="test", output=shard, shard=part, settings=run)
+    outlines = read_outlines(tree / OUTLINES)
+    refs = {each.sent_id: each.ref_id for each in read_expressions(tree, "test") if rle.area(each.truth)}
+    stored = (each for shard in shards for each in read_logits(logits_file(shard)))
+    return [(logits, outlines[refs[sent_id]]) for sent_id, logits in stored if sent_id in refs][:number]
+
+
+def write_patients(output: Path, number: int) -> None:
+    """Frames of as many patients, each in a folder of their own."""
+    patients = itertools.count(FIRST_PATIENT)
+    while number:
+        patient = next(patients)
+        with suppress(GEOSException):  # a catheter whose outline crosses itself: another patient
+            write_labelme_folder(output=output / str(patient), patients=[patient], frames=FRAMES)
+            number -= 1
 
 
 def judged(
