@@ -47,14 +47,14 @@ def drawable_row(row, side):
 
 
 @pytest.mark.parametrize(("side", "length"), [(8, 8), (8, 11), (8, 16), (8, 27), (8, 32), (6, 40)])
-def test_a_row_is_impossible_exactly_where_no_linear_program_finds_its_logits(side, length):
+def test_a_row_or_column_is_impossible_exactly_where_no_linear_program_finds_its_logits(side, length):
     random = np.random.default_rng(length)
     answers = set()
     for share in np.repeat([0.05, 0.15, 0.3, 0.5], 10):
         row = np.cumsum(random.random(length) < share) % 2 == 1
         mask = np.tile(row, (2, 1))  # whose columns change nowhere
         drawable = drawable_row(row, side)
-        assert (impossible_lines(mask, side) == 0) == drawable
+        assert (impossible_lines(mask, side) == 0) == (impossible_lines(mask.T, side) == 0) == drawable
         answers.add(drawable)
     assert answers == ({True} if length <= side else {True, False})
 
