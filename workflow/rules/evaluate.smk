@@ -61,7 +61,13 @@ rule score_cases:
         "../../envs/refvessel.yaml"
     threads: 2
     params:
-        settings=scoring_settings("empty_cases", "nsd_tolerance", "bootstrap_draws"),
+        settings=scoring_settings(
+            "empty_cases",
+            "nsd_tolerance",
+            "boundary_distance",
+            "border_distance",
+            "bootstrap_draws",
+        ),
         words=words_settings,
         code=code_of("score_cases"),
     script:

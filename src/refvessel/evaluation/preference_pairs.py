@@ -30,7 +30,8 @@ TRAINING_SPLIT = "train"  # as the official loader calls it
 TRUTH = "truth"  # what the truth is called among the candidates
 CHOSEN_BY = "dice"
 PAIR_SCORES = (CHOSEN_BY, "cldice", *(score for score in SCORES if score.startswith("betti")))
-_TOTAL = "betti_error"  # of both dimensions
+# Of both dimensions.
+_TOTALS = {"betti_error": "betti{}_error", "betti_matching_error": "betti{}_matching_error"}
 
 Candidate = dict[str, Any]
 
@@ -168,7 +169,7 @@ def _truths(truth: pd.DataFrame, settings: Scores, threads: int) -> Iterator[tup
 
 
 def _scored(paired: pd.DataFrame, settings: Scores, threads: int) -> list[dict[str, float | None]]:
-    measure = Measure("px", settings.nsd_tolerance, threads)
+    measure = Measure("px", settings.nsd_tolerance, settings.boundary_distance, threads)
     cases = score_pairs(paired, resolve_policy(settings.empty_cases), measure)
     return [{name: plain(row[name]) for name in PAIR_SCORES} for row in cases.to_dict("records")]
 
@@ -206,6 +207,7 @@ def _margins(chosen: Candidate, rejected: Candidate) -> dict[str, float | None]:
             margins[name] = None
         else:
             margins[name] = worse - better if name in ERRORS else better - worse
-    plain_errors = [margins[f"betti{dimension}_error"] for dimension in (0, 1)]
-    known = [each for each in plain_errors if each is not None]
-    return {**margins, _TOTAL: sum(known) if len(known) == len(plain_errors) else None}
+    for total, name in _TOTALS.items():
+        both = [margins[name.format(dimension)] for dimension in (0, 1)]
+        margins[total] = sum(each for each in both if each is not None) if None not in both else None
+    return margins
