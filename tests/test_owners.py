@@ -47,6 +47,7 @@ OTHER_NUMBERS = {
     (0.5, "model/qwen_vision.py"): "a square root: the side of a square",
     (0.5, "model/video_memory.py"): "half of a mask's border, as SAM2 resizes it",
     (0.5, "model/triton_kernels.py"): "a square root: the scale of attention",
+    (0.5, "predictions/drawable.py"): "half a pixel",
     (0.5, "predictions/upsampling.py"): "half a pixel",
     (2048, "model/grounded_configuration.py"): "widths of layers of SAM2",
     (2048, "model/qwen_inputs.py"): "units of the largest image of the Qwen-VL families",

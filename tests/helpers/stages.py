@@ -29,6 +29,7 @@ convert_dataset = _stage("dataset.conversion.annotate", "convert_dataset", Datas
 segment_shard = _stage("inference.run", "segment_shard", Inference, "inference")
 refine_predictions = _stage("predictions.refinement", "refine_predictions", Refinement, "refinement")
 choose_question = _stage("evaluation.choosing", "choose_question", Scores, "scores")
+export_pairs = _stage("evaluation.preference_pairs", "export_pairs", Scores, "scores")
 tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 

@@ -343,6 +343,11 @@ def with_predictions(cases, *predictions):
         (lambda cases: with_predictions(cases, FULL, EMPTY), "full_image", 1),
         (lambda cases: [case | {"status": "no_seg"} for case in cases[:3]] + cases[3:], "no_seg", 4),
         (lambda cases: [case | {"status": "failed"} for case in cases[:4]] + cases[4:], "failures", 4),
+        (
+            lambda cases: with_predictions(cases, *(np.roll(case["truth"], 1, 0) for case in cases)),
+            "altered_truth",
+            9,
+        ),
     ],
 )
 @pytest.mark.usefixtures("without_figures")

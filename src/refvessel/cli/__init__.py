@@ -13,6 +13,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     gcg_command,
     import_command,
     official_commands,
+    pairs_command,
     power_command,
     predict_command,
     prediction_commands,

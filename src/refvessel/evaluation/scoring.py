@@ -12,6 +12,7 @@ import pandas as pd
 from refvessel.answer_status import Status
 from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
+from refvessel.evaluation.forgery import forgery_checks
 from refvessel.evaluation.found_regions import found_regions
 from refvessel.evaluation.logit_diameters import logit_diameters
 from refvessel.evaluation.pairing import pair_expressions
@@ -35,6 +36,7 @@ from refvessel.metrics.shape import MISSED_CONNECTIONS, SHAPE_SCORES, TRUTH_SIZE
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.metrics.topology import CONNECTIVITY
+from refvessel.predictions.origin import Origin
 from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
@@ -72,6 +74,7 @@ def score(
     official: OfficialReading | None = None,
     own_truth: pd.DataFrame | None = None,
     looked_at: FirstLook | None = None,
+    origin: Origin = Origin.MODEL,
     of_regions: bool = False,
     max_failures: int = 0,
     threads: int = 1,
@@ -96,6 +99,7 @@ def score(
         own_truth: given where `truth` is the official loader's reading of the split, ours: the same columns of the
             same expressions or of some of them.
         looked_at: how many of the split's patients these are, where not all; both files carry it.
+        origin: who drew the masks, as far as their table says.
         of_regions: whether each expression asks for one region; `regions` in the summary then says how many are
             found.
         max_failures: more failed expressions than that are a finding.
@@ -173,7 +177,10 @@ def score(
             "bootstrap": bootstrap,
             "max_failures": max_failures,
         },
-        "sentinels": sanity_checks(cases, max_failures),
+        "sentinels": {
+            **sanity_checks(cases, max_failures),
+            **forgery_checks(paired, predictions, origin, threads=threads),
+        },
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
             for name, labels in subgroups(cases).items()

@@ -25,6 +25,7 @@ from refvessel.evaluation.word_check import check_words
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
 from refvessel.predictions.answered import answered_phrases, only_answered
+from refvessel.predictions.origin import origin_of
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
 from refvessel.settings.scores_section import Protocol, Scores
@@ -112,6 +113,7 @@ def score_split(
         official=reading,
         settings=settings,
         looked_at=first_look(dataset, split),
+        origin=origin_of(made_from["made_from"]),
         of_regions=asks_for_regions(dataset),
         max_failures=max_failures,
         threads=threads,
