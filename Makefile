@@ -10,8 +10,9 @@ CORES ?= 2
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 
+# What one worker or job compiled, the others and later runs need not, whatever the environment says.
 test: $(READY)
-	$(BIN)/python -m pytest -n $(CORES)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(CORES)
 
 lint: types
 	$(BIN)/ruff check .

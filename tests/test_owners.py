@@ -4,6 +4,7 @@ import ast
 import itertools
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -86,10 +87,15 @@ def without_docstrings(tree: ast.AST) -> list[ast.AST]:
     return [node for node in ast.walk(tree) if id(node) not in texts]
 
 
-MODULES = {
-    rooted(path): without_docstrings(ast.parse(path.read_text("utf-8")))
-    for path in sorted([*PACKAGE.rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
-}
+@cache
+def modules() -> dict[str, list[ast.AST]]:
+    """Module -> its nodes; only who runs these tests reads all sources."""
+    return {
+        rooted(path): without_docstrings(ast.parse(path.read_text("utf-8")))
+        for path in sorted([*PACKAGE.rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
+    }
+
+
 RULES = {rooted(path): path.read_text("utf-8") for path in sorted((ROOT / "workflow").rglob("*.smk"))}
 
 
@@ -98,7 +104,7 @@ def places_of(value: Any) -> list[str]:
     kinds = (str,) if isinstance(value, str) else (int, float)
     found = [
         module
-        for module, nodes in MODULES.items()
+        for module, nodes in modules().items()
         for node in nodes
         if isinstance(node, ast.Constant) and type(node.value) in kinds and node.value == value
     ]
@@ -169,7 +175,7 @@ def test_no_function_has_a_default_of_its_own_for_a_setting():
     """But for nothing, none and one, which are no choices: `threads: int = 1`, `max_failures: int = 0`."""
     own = [
         (module, parameter.arg, value.value)
-        for module, nodes in MODULES.items()
+        for module, nodes in modules().items()
         for node in nodes
         if isinstance(node, ast.FunctionDef)
         for parameter, value in defaults_of(node.args)
@@ -222,7 +228,7 @@ def lists_of_columns() -> list[tuple[str, frozenset[str]]]:
     """Module and names of each list, tuple or set of literals with three columns or more."""
     known = {*COLUMNS, *CASES_SCHEMA.names}
     found = []
-    for module, nodes in MODULES.items():
+    for module, nodes in modules().items():
         for node in nodes:
             if isinstance(node, ast.List | ast.Tuple | ast.Set):
                 texts = {each.value for each in node.elts if isinstance(each, ast.Constant)}
