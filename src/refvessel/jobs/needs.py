@@ -11,7 +11,7 @@ from functools import cache
 from math import ceil
 from pathlib import Path
 
-# Of the two processes of Snakemake that a scheduler's job has around its script, 115 MB each, and of Python itself.
+# Of the two processes of Snakemake, 115 MB each, that a scheduler's job has around its script, and of Python.
 _MEGABYTES_AROUND = 500
 _MINUTES_AROUND = 5  # a cold file system, and the imports
 
@@ -73,13 +73,17 @@ def memory_mb(rule: str, paths: Iterable[str | Path], attempt: int) -> int:
         FileNotFoundError: for a path that is still to be made.
     """
     needs = NEEDS[rule]
-    return ceil((needs.megabytes + needs.megabytes_per_megabyte * size_mb(paths)) * attempt + _MEGABYTES_AROUND)
+    return ceil(
+        (needs.megabytes + needs.megabytes_per_megabyte * size_mb(paths)) * attempt + _MEGABYTES_AROUND
+    )
 
 
 def runtime_minutes(rule: str, paths: Iterable[str | Path], attempt: int, *, answers: int = 0) -> int:
     """Minutes that a job asks for; as `memory_mb`, and `answers` is how many a job of a model gives."""
     needs = NEEDS[rule]
-    minutes = needs.minutes + needs.minutes_per_megabyte * size_mb(paths) + answers * _SECONDS_OF_AN_ANSWER / 60
+    minutes = (
+        needs.minutes + needs.minutes_per_megabyte * size_mb(paths) + answers * _SECONDS_OF_AN_ANSWER / 60
+    )
     return ceil(minutes * attempt + _MINUTES_AROUND)
 
 

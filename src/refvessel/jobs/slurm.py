@@ -1,5 +1,6 @@
 """What Slurm says of its partitions and of this user's jobs."""
 
+import getpass
 import re
 import shutil
 import subprocess
@@ -45,6 +46,21 @@ def partitions() -> dict[str, Partition]:
         gpus = int(nodes) * _gpus(devices) + (former.gpus if former else 0)
         found[name] = Partition(name, available == "up", _minutes(limit), gpus)
     return found
+
+
+def accounts() -> list[str]:
+    """The accounts of this user; none where Slurm needs none. Raises UserError where it does not answer."""
+    told = _answer(
+        "sacctmgr",
+        "--noheader",
+        "--parsable2",
+        "list",
+        "user",
+        getpass.getuser(),
+        "withassoc",
+        "format=account",
+    )
+    return sorted(set(told.split()))
 
 
 def cancel_jobs_of(folder: Path) -> int:
@@ -111,6 +127,12 @@ def _answer(*command: str) -> str:
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not on the path; log in where jobs are submitted.") from None
     except subprocess.TimeoutExpired:
-        raise UserError(f"Slurm does not answer {command[0]} within {_SECONDS_TO_ANSWER} s; ask the site.") from None
+        raise UserError(
+            f"Slurm does not answer {command[0]} within {_SECONDS_TO_ANSWER} s; ask the site."
+        ) from None
     except subprocess.CalledProcessError as error:
-        raise UserError(f"{command[0]} failed: {error.stderr.strip()}") from None
+        raise UserError(f"{command[0]} failed ({_first_line(error.stderr)}); see whether Slurm runs.") from None
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["without a word"])[0]
