@@ -58,7 +58,9 @@ def test_the_command_ends_with_status_0_where_all_is_well_and_with_1_where_a_run
     assert len(well.stdout.splitlines()) == 5
     assert "failure" not in well.stdout
     (tmp_path / "profile.yaml").write_text("executor: nowhere\n")
-    ill = subprocess.run([*command, "--profile", "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ill = subprocess.run(
+        [*command, "--profile", "."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert ill.returncode == 1, ill.stdout + ill.stderr
     assert "snakemake-executor-plugin-nowhere is not installed" in ill.stdout.splitlines()[-1]
 
@@ -115,7 +117,10 @@ def test_partitions_that_are_right_are_well(site, profile):
     ("stated", "told"),
     [
         ({"gpus": {"max_runtime": 60, "max_gpu": 1}}, "'gpus' is none of Slurm's, which are cpu, gpu, old"),
-        ({"gpu": {"max_runtime": 721, "max_gpu": 1}}, "'gpu' allows 720 minutes, fewer than max_runtime, 721"),
+        (
+            {"gpu": {"max_runtime": 721, "max_gpu": 1}},
+            "'gpu' allows 720 minutes, fewer than max_runtime, 721",
+        ),
         ({"gpu": {"max_runtime": 60, "max_gpu": 9}}, "'gpu' has 8 GPUs, fewer than max_gpu, 9"),
         ({"gpu": {"max_gpu": 1}}, "'gpu' states no max_runtime"),
         ({"old": {"max_runtime": 10}}, "'old' takes no jobs"),

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from toy_slurm import Slurm, toy_slurm, why_not
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "snakemake_executor_plugin_slurm"
 SEGMENT = "segment_shard"
-# The first attempt gets too little; a further one what the rule says or more.
+PARTS = ("1-of-3", "2-of-3", "3-of-3")
+MOST_ANSWERS = 16  # of the 20 to 22 of a shard, from which on it may end before anybody does something to it
+# The first attempt gets too little, a further one enough.
 TOO_LITTLE = [
     "convert_checkpoint:runtime=1 if attempt == 1 else 20",
     "gather_predictions:mem_mb=250 if attempt == 1 else 2000",
@@ -41,6 +45,28 @@ def slurm() -> Iterator[Slurm]:
         shutil.rmtree(root, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class SlurmJob:
+    """A job of Slurm: its own number, and the name of an element of an array, by which scancel knows it."""
+
+    number: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What happened to jobs.
+
+    answers: how many of the job's answers were on the disk at that moment.
+    state: how Slurm calls a job to which it happened.
+    """
+
+    what: str
+    jobs: list[SlurmJob]
+    state: str
+    answers: int = 0
+
+
 class Run:
     """The workflow through Slurm, in a folder of its own."""
 
@@ -49,10 +75,10 @@ class Run:
         profile = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--latency-wait", "20", *QUICK]
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--configfile", "my.yaml", *profile, "--set-resources", *TOO_LITTLE]
-        self._log = (folder / "console.txt").open("a")
-        self.process = subprocess.Popen(
-            command, cwd=folder, stdout=self._log, stderr=self._log, start_new_session=True
-        )
+        with (folder / "console.txt").open("a") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
 
     def told(self) -> str:
         """What its console says so far."""
@@ -67,12 +93,12 @@ class Run:
             time.sleep(0.05)
         return found
 
-    def script_of(self, rule: str, part: str | None = None) -> psutil.Process | None:
+    def script_of(self, rule: str, part: str = "") -> psutil.Process | None:
         """The process of a job's script; `part` is one of a split's shards."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, IndexError):
                 ours = Path(process.cwd()) == self.folder and process.cmdline()[-1].endswith(f".{rule}.py")
-                if ours and (part is None or f"part={part}" in " ".join(process.parent().cmdline())):
+                if ours and part in " ".join(process.parent().cmdline()):
                     return process
         return None
 
@@ -81,25 +107,22 @@ class Run:
         files = (self.folder / "results/answers").glob(f"*/demo.demo.test.{part}.jsonl")
         return sum(file.read_bytes().count(b"\n") for file in files)
 
-    def under_way(self, part: str) -> psutil.Process | None:
-        """The script of a shard that has answered something, but not all."""
-        process = self.script_of(SEGMENT, part)
-        return process if process and 0 < self.answered(part) < 18 else None
+    def first_under_way(self, parts: list[str]) -> tuple[str, psutil.Process] | None:
+        """The first of these shards that has answered something, but not all, and its script."""
+        for part in parts:
+            if 0 < self.answered(part) < MOST_ANSWERS and (script := self.script_of(SEGMENT, f"part={part}")):
+                return part, script
+        return None
 
     def end(self) -> None:
+        """Kill it, unless it has ended."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self._log.close()
-
-
-def job_of(process: psutil.Process) -> str:
-    """The number of the Slurm job that a process runs in."""
-    return process.environ()["SLURM_JOB_ID"]
 
 
 @pytest.fixture
-def start(slurm, tmp_path):
+def start(slurm) -> Iterator[Callable[[Path], Run]]:
     """A function that starts a run, which does not outlive the test."""
     runs = []
 
@@ -112,98 +135,118 @@ def start(slurm, tmp_path):
         run.end()
 
 
-def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(slurm, small_demo, start, tmp_path, capsys):
-    folder, alone = small_demo(tmp_path / "slurm"), small_demo(tmp_path / "alone")
-    local = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
-    with (alone / "console.txt").open("w") as console:
-        reference = subprocess.Popen(
-            [*local, "--configfile", "my.yaml"], cwd=alone, stdout=console, stderr=console
-        )
-    killed: dict[
-        str, tuple[str, int]
-    ] = {}  # what was done -> Slurm's job, answers on the disk at that moment
-    try:
-        run = start(folder)
-        stopped = run.wait_for(lambda: run.script_of("convert_checkpoint"))
-        killed["exceeds its time"] = job_of(stopped), 0
-        stopped.suspend()
+@pytest.fixture
+def reference(small_demo, tmp_path) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """The same run without Slurm, under way, and its folder."""
+    folder = small_demo(tmp_path / "alone")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
+    with (folder / "console.txt").open("w") as log:
+        run = subprocess.Popen([*command, "--configfile", "my.yaml"], cwd=folder, stdout=log, stderr=log)
+    yield run, folder
+    run.kill()
+    run.wait()
 
-        first, part = run.wait_for(
-            lambda: next(
-                (
-                    (script, part)
-                    for part in ("1-of-3", "2-of-3", "3-of-3")
-                    if (script := run.under_way(part))
-                ),
-                None,
-            )
-        )
-        killed["cancelled (scancel)"] = job_of(first), run.answered(part)
-        slurm.answer("scancel", job_of(first))
-        others = [each for each in ("1-of-3", "2-of-3", "3-of-3") if each != part]
-        second, part = run.wait_for(
-            lambda: next(((script, part) for part in others if (script := run.under_way(part))), None)
-        )
-        killed["killed (kill -9)"] = job_of(second), run.answered(part)
-        second.kill()
-        others.remove(part)
-        third = run.wait_for(lambda: run.under_way(others[0]))
-        killed["preempted"] = job_of(third), run.answered(others[0])
-        slurm.answer("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=sleep 1")
-        run.wait_for(lambda: restarts(slurm, killed["preempted"][0]))
-        run.wait_for(lambda: run.script_of(SEGMENT))
-        run.process.kill()
-        run.end()
-        left = [job for job in slurm.jobs() if job["JobState"] in ("PENDING", "RUNNING")]
-        killed["snakemake itself (kill -9)"] = ", ".join(job["JobId"] for job in left), 0
 
-        again = start(folder)
-        again.process.wait(timeout=SECONDS)
-        again.end()
-        assert again.process.returncode == 0, again.told()
-        assert reference.wait(timeout=SECONDS) == 0, (alone / "console.txt").read_text()
-    finally:
-        reference.kill()
-        reference.wait()
+def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
+    slurm, small_demo, start, reference, tmp_path, capsys
+):
+    folder = small_demo(tmp_path / "slurm")
+    run = start(folder)
+    incidents = [*exceed_time(run), *end_shards(run, slurm), kill_snakemake(run, slurm)]
+    again = start(folder)
+    again.process.wait(timeout=SECONDS)
+    assert again.process.returncode == 0, again.told()
     assert "The lock of a killed run was taken away." in again.told()
-    states = final_states(slurm)
-    over_memory = jobs_over_memory(slurm)
-    assert len(over_memory) == 1
-    killed["exceeds its memory"] = over_memory[0], 0
-    compared = differences(folder / "results", alone / "results")
+    assert active(slurm) == []
+    incidents.append(Incident("exceeds its memory", jobs_over_memory(slurm), "FAILED"))
+    alone, its_folder = reference
+    assert alone.wait(timeout=SECONDS) == 0, (its_folder / "console.txt").read_text()
+    compared, states = differences(folder / "results", its_folder / "results"), states_at_end(slurm)
     with capsys.disabled():
-        print(table(killed, states), compared.summary(), sep="\n")
-    assert states[killed["exceeds its time"][0]] == "TIMEOUT"
-    assert states[killed["cancelled (scancel)"][0]] == "CANCELLED"
-    assert states[killed["killed (kill -9)"][0]] == "FAILED"
-    assert all(job["JobState"] not in ("PENDING", "RUNNING") for job in slurm.jobs())
+        print(table(incidents, states), compared.summary(), sep="\n")
+    for each in incidents:
+        assert each.jobs, f"no job {each.what}"
+        assert all(each.state in states[job.number] for job in each.jobs), each.what
     assert compared.different == []
     assert compared.absent == []
 
 
-def restarts(slurm: Slurm, job: str) -> int:
+def exceed_time(run: Run) -> Iterator[Incident]:
+    """Stop a job, so that it is still there when its time is over."""
+    script = run.wait_for(lambda: run.script_of("convert_checkpoint"))
+    yield Incident("exceeds its time", [job_of(script)], "TIMEOUT")
+    script.suspend()
+
+
+def end_shards(run: Run, slurm: Slurm) -> Iterator[Incident]:
+    """Cancel one shard in the middle, kill another, and let a third be preempted."""
+    parts = [*PARTS]
+    part, script = run.wait_for(lambda: run.first_under_way(parts))
+    job = job_of(script)
+    yield Incident("is cancelled (scancel)", [job], "CANCELLED", run.answered(part))
+    slurm.answer("scancel", job.name)
+    parts.remove(part)
+
+    part, script = run.wait_for(lambda: run.first_under_way(parts))
+    yield Incident("is killed (kill -9)", [job_of(script)], "FAILED", run.answered(part))
+    script.kill()
+    parts.remove(part)
+
+    part, script = run.wait_for(lambda: run.first_under_way(parts))
+    job = job_of(script)
+    yield Incident("is preempted", [job], "PREEMPTED", run.answered(part))
+    slurm.answer("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=sleep 1")
+    run.wait_for(lambda: restarts(slurm, job))
+
+
+def kill_snakemake(run: Run, slurm: Slurm) -> Incident:
+    """Kill the run itself; what it left to Slurm goes on."""
+    run.end()
+    return Incident("loses its snakemake (kill -9)", active(slurm), "CANCELLED")
+
+
+def job_of(process: psutil.Process) -> SlurmJob:
+    """The job of Slurm that a process runs in."""
+    environment = process.environ()
+    number = environment["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_TASK_ID" not in environment:
+        return SlurmJob(number, number)
+    return SlurmJob(number, f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}")
+
+
+def restarts(slurm: Slurm, job: SlurmJob) -> int:
     """How often Slurm has begun a job anew."""
-    return sum(int(each["Restarts"]) for each in slurm.jobs() if each["JobId"] == job)
+    return sum(int(each["Restarts"]) for each in slurm.jobs() if each["JobId"] == job.number)
 
 
-def final_states(slurm: Slurm) -> dict[str, str]:
-    """The state that each job last ended in, by its number."""
+def active(slurm: Slurm) -> list[SlurmJob]:
+    """The jobs that wait or run."""
+    states = ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED")
+    return [SlurmJob(each["JobId"], each["JobId"]) for each in slurm.jobs() if each["JobState"] in states]
+
+
+def states_at_end(slurm: Slurm) -> dict[str, list[str]]:
+    """Number of each job -> the states that it ended in, several where it was begun anew."""
+    states: dict[str, list[str]] = defaultdict(list)
     text = (slurm.root / "log/jobcomp.txt").read_text()
-    return dict(re.findall(r"^JobId=(\d+) .*? JobState=(\w+)", text, re.MULTILINE))
+    for number, state in re.findall(r"^JobId=(\d+) .*? JobState=(\w+)", text, re.MULTILINE):
+        states[number].append(state)
+    return states
 
 
-def jobs_over_memory(slurm: Slurm) -> list[str]:
-    """The numbers of the jobs that Slurm ended because they took more memory than they had asked for."""
+def jobs_over_memory(slurm: Slurm) -> list[SlurmJob]:
+    """The jobs that Slurm ended because they took more memory than they had asked for."""
     logs = "".join(path.read_text() for path in (slurm.root / "log").glob("slurm*.log"))
-    return sorted(set(re.findall(r"(?:JobId=|StepId=)(\d+)[^\n]*exceeded memory limit", logs)))
+    numbers = set(re.findall(r"(?:JobId=|StepId=)(\d+)[^\n]*exceeded memory limit", logs))
+    return [SlurmJob(number, number) for number in sorted(numbers)]
 
 
-def table(killed: dict[str, tuple[str, int]], states: dict[str, str]) -> str:
-    """What was done to which job, how Slurm called it, and how many answers it had given by then."""
-    rows = [("what happened", "Slurm's job", "its last state", "answers kept")]
-    for what, (jobs, answers) in killed.items():
-        names = ", ".join(states.get(job, "?") for job in jobs.split(", ") if job) or "none was left"
-        rows.append((what, jobs, names, str(answers or "")))
+def table(incidents: list[Incident], states: dict[str, list[str]]) -> str:
+    """What happened to which job, how Slurm calls it, and how many answers were on the disk by then."""
+    rows = [("a job that", "Slurm's job", "ended as", "answers by then")]
+    for each in incidents:
+        ends = "; ".join(", ".join(states[job.number]) for job in each.jobs)
+        rows.append((each.what, ", ".join(job.name for job in each.jobs), ends, str(each.answers or "")))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(["", *lines])
+    return "\n".join(["", *(line.rstrip() for line in lines)])
