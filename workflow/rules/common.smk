@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from refvessel import artifacts
 from refvessel.code import code_hash
-from refvessel.jobs.needs import memory_mb, runtime_minutes
+from refvessel.jobs.needs import memory_mb, runtime_minutes, size_mb
 from refvessel.predictions.division import (
     answers_of_split,
     number_of_shards,
@@ -75,7 +75,8 @@ def needs_of_model(listed, questions=1):
     """The same of a job that asks a model, and its GPUs; `listed` is the input that says what is asked."""
 
     def answers(wildcards, input):
-        os.stat(input[listed])  # before it is there, Snakemake knows the error, and asks again later
+        # Before it is there, this raises what Snakemake knows, and it asks again later.
+        os.stat(input[listed])
         shards = int(wildcards.part.rpartition("-")[2])
         asked = answers_of_split(Path(input[listed]))
         flips = 4 if settings.inference.flips else 1
@@ -85,8 +86,30 @@ def needs_of_model(listed, questions=1):
     on_cpu = settings.inference.device == "cpu" and not HERE
     return {
         "gpu": 0 if on_cpu else settings.inference.gpus_per_job,
-        **needs("segment", lambda wildcards, input: [input.model], answers),
+        **needs("segment", lambda wildcards, input: weights(input.model), answers),
     }
+
+
+def weights(converted):
+    """The folder of a model, or the layers of the largest that is evaluated, where these are larger.
+
+    An array of shards asks for what its first one does, whichever model that is of.
+    """
+    run = [
+        settings.models[name]
+        for name in settings.evaluated("model")
+        if not settings.models[name].is_imported
+    ]
+    layers = [
+        (
+            [each.folder, each.base_mllm, each.sam2]
+            if each.folder or each.base_mllm
+            else [each.checkpoint]
+        )
+        for each in run
+    ]
+    there = [[path for path in paths if path and path.exists()] for paths in layers]
+    return max([[converted], *there], key=size_mb)
 
 
 # A job whose GPU fails is tried again here, on another; a scheduler's profile says it for all jobs.

@@ -9,6 +9,7 @@ from refvessel.files import read_yaml
 from refvessel.jobs.gpus import usable_gpus
 from refvessel.jobs.runs import begin_run
 from refvessel.preflight import require_sound_run
+from refvessel.predictions.division import MOST_IN_A_QUEUE
 from refvessel.settings.checked import checked_config
 from refvessel.settings.whole import Settings
 
@@ -64,10 +65,8 @@ def share_gpus(found):
         workflow.global_resources.get("gpu").value if workflow.is_main_process else None
     )
     if not HERE:
-        gpus = (
-            stated or (workflow.resource_settings.nodes or 1) * inference.gpus_per_job
-        )
-        return max(1, gpus // inference.gpus_per_job)
+        most = min(workflow.resource_settings.nodes or 1, MOST_IN_A_QUEUE)
+        return most if stated is None else max(1, stated // inference.gpus_per_job)
     if stated is None:
         # On the CPU one job computes at a time, as on one GPU: a model takes the memory and the cores.
         stated = found or inference.gpus_per_job

@@ -11,6 +11,7 @@ from refvessel.files import read_json
 # Of images. By the plain loop, the slowest that was measured on an H200, they take four seconds: less than a job
 # takes to start and to load a model.
 _LEAST = 16
+MOST_IN_A_QUEUE = 64  # shards; each plans the whole run again, and few get as many GPUs at once
 _LEAST_IN_A_QUEUE = 1_000  # four minutes: a place in the queue, the start, and until its end is noticed
 _SHARD = re.compile(rf"(\d+)-of-(\d+){re.escape(SHARD_SUFFIX)}")
 
