@@ -18,9 +18,9 @@ OF_CLUSTERS = [name for name in PROFILES if name != "default"]
 
 
 def require_plugin(profile: str) -> None:
-    module = f"snakemake_executor_plugin_{profile.replace('-', '_')}"
-    if profile != "default" and find_spec(module) is None:
-        pytest.skip(f"the extra {profile} is not installed")
+    executor = yaml.safe_load((ROOT / f"profiles/{profile}/profile.yaml").read_text()).get("executor")
+    if executor and find_spec(f"snakemake_executor_plugin_{executor.replace('-', '_')}") is None:
+        pytest.skip(f"the extra {executor} is not installed (`make test-slurm` installs it)")
 
 
 @pytest.fixture(scope="module")
@@ -119,4 +119,53 @@ def test_what_became_of_a_job_is_read_from_what_schedulers_print(commands, job, 
     script = ROOT / "profiles/cluster-generic/status.sh"
     environment = os.environ | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = subprocess.run([script, job], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{told}\n"
+
+
+JOBSCRIPT = """#!/bin/sh
+# properties = {"rule": "segment_shard", "threads": 4, "resources": {"mem_mb": 3507, "gpu": 2, "runtime": 31}}
+snakemake
+"""
+
+
+def test_a_job_of_kubernetes_asks_for_what_the_rule_needs(tmp_path):
+    for name, text in (
+        ("kubectl", f"#!/bin/sh\ncat > {tmp_path}/created\nprintf ours/refvessel-x7\n"),
+        ("job.sh", JOBSCRIPT),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    command = [sys.executable, ROOT / "profiles/kubernetes/submit.py", "job.sh"]
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "ours/refvessel-x7\n"
+    created = yaml.safe_load((tmp_path / "created").read_text())
+    template = yaml.safe_load((ROOT / "profiles/kubernetes/job.yaml").read_text())
+    assert created["spec"].pop("activeDeadlineSeconds") == 31 * 60
+    (container,) = created["spec"]["template"]["spec"]["containers"]
+    limits = {"cpu": 4, "memory": "3507M", "nvidia.com/gpu": 2}
+    assert container.pop("resources") == {"requests": limits, "limits": limits}
+    assert container.pop("command") == ["bash", str(tmp_path / "job.sh")]
+    assert container.pop("workingDir") == str(tmp_path)
+    assert created == template
+
+
+@pytest.mark.parametrize(
+    ("kubectl", "told"),
+    [
+        ("echo 'refvessel-x7 '", "running"),
+        ("echo 'refvessel-x7 SuccessCriteriaMet Complete'", "success"),
+        ("echo 'refvessel-x7 FailureTarget Failed'", "failed"),
+        ("true", "failed"),  # it is gone
+        ("exit 1", "running"),  # the cluster does not answer
+    ],
+)
+def test_what_became_of_a_job_of_kubernetes(kubectl, told, tmp_path):
+    (tmp_path / "kubectl").write_text(f"#!/bin/sh\n{kubectl}\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    script = ROOT / "profiles/kubernetes/status.sh"
+    environment = os.environ | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(
+        [script, "ours/refvessel-x7"], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout == f"{told}\n"

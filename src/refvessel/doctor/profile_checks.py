@@ -20,6 +20,8 @@ _OLDEST_OF_SLURM = Version("2.8")
 _FILES = ("profile.yaml", "config.yaml")
 _WHERE_JOBS_GO = "partitions"  # the key that the plugin reads, and Snakemake passes over
 _LOCAL = ("local", None)
+_MANIFEST = "job.yaml"  # of a profile whose jobs are Jobs of Kubernetes
+_SECONDS_TO_ANSWER = 30
 
 
 def look_at_profile(folder: Path, *, with_gpu: bool) -> list[Finding]:
@@ -32,7 +34,8 @@ def look_at_profile(folder: Path, *, with_gpu: bool) -> list[Finding]:
     Raises:
         UserError: where there is no profile.
     """
-    profile = _read(folder)
+    found = _file_of(folder)
+    profile = _read(found)
     executor = profile.get("executor")
     if executor in _LOCAL:
         return [Finding("executor", "ok", "jobs run on this machine")]
@@ -40,20 +43,22 @@ def look_at_profile(folder: Path, *, with_gpu: bool) -> list[Finding]:
     if executor == "slurm":
         findings += _look_at_slurm(profile, with_gpu=with_gpu)
     elif executor == "cluster-generic":
-        findings.append(_look_at_commands(profile))
-    elif executor == "kubernetes":
-        findings.append(_look_at_kubernetes())
+        findings += _look_at_commands(profile, found.parent)
     return findings
 
 
-def _read(folder: Path) -> Mapping[str, Any]:
+def _file_of(folder: Path) -> Path:
     files = [folder, *(folder / name for name in _FILES)]
     found = next((path for path in files if path.is_file()), None)
     if found is None:
         raise UserError(f"--profile {folder} names no folder with {' or '.join(_FILES)}; check the path.")
-    profile = read_yaml(found)
+    return found
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    profile = read_yaml(file)
     if not isinstance(profile, dict):
-        raise UserError(f"{found} is no mapping of options; write `executor: slurm`, say.")
+        raise UserError(f"{file} is no mapping of options; write `executor: slurm`, say.")
     return profile
 
 
@@ -124,23 +129,32 @@ def _look_at_account(stated: str | None) -> Finding:
     return Finding("account", "ok", str(stated))
 
 
-def _look_at_commands(profile: Mapping[str, Any]) -> Finding:
-    """Whether the scheduler's commands that a profile names are on the path."""
+def _look_at_commands(profile: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """Whether the scheduler's commands that a profile names are on the path or beside it."""
     keys = [f"cluster-generic-{name}-cmd" for name in ("submit", "status", "cancel")]
     stated = {key: str(profile[key]) for key in keys if profile.get(key)}
     if keys[0] not in stated:
-        return Finding("scheduler", "failure", f"the profile has no {keys[0]}; uncomment your scheduler's")
+        yield Finding("scheduler", "failure", f"the profile has no {keys[0]}; uncomment your scheduler's")
+        return
     programs = {key: shlex.split(command)[0] for key, command in stated.items()}
-    absent = [f"{program} ({key})" for key, program in programs.items() if not shutil.which(program)]
+    beside = [program for program in programs.values() if (folder / program).is_file()]
+    absent = [
+        f"{program} ({key})"
+        for key, program in programs.items()
+        if program not in beside and not shutil.which(program)
+    ]
     if absent:
         told = f"{', '.join(absent)} not on the path; log in where jobs are submitted, or correct the profile"
-        return Finding("scheduler", "failure", told)
-    return Finding("scheduler", "ok", ", ".join(programs.values()))
+        yield Finding("scheduler", "failure", told)
+    else:
+        yield Finding("scheduler", "ok", ", ".join(programs.values()))
+    if (folder / _MANIFEST).is_file():
+        yield _look_at_kubernetes()
 
 
 def _look_at_kubernetes() -> Finding:
     try:
-        subprocess.run(["kubectl", "version"], capture_output=True, check=True, timeout=30)
+        subprocess.run(["kubectl", "version"], capture_output=True, check=True, timeout=_SECONDS_TO_ANSWER)
     except (OSError, subprocess.SubprocessError):
         return Finding(
             "cluster", "failure", "kubectl reaches no cluster; set KUBECONFIG, and see `kubectl version`"

@@ -131,7 +131,9 @@ def _answer(*command: str) -> str:
             f"Slurm does not answer {command[0]} within {_SECONDS_TO_ANSWER} s; ask the site."
         ) from None
     except subprocess.CalledProcessError as error:
-        raise UserError(f"{command[0]} failed ({_first_line(error.stderr)}); see whether Slurm runs.") from None
+        raise UserError(
+            f"{command[0]} failed ({_first_line(error.stderr)}); see whether Slurm runs."
+        ) from None
 
 
 def _first_line(text: str) -> str:
