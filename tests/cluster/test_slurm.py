@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from run_differences import differences
-from toy_slurm import Slurm, toy_slurm, why_not
+from toy_slurm import PREFIX, Slurm, toy_slurm, why_not
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -37,7 +37,7 @@ def slurm() -> Iterator[Slurm]:
     pytest.importorskip(PLUGIN, reason="the extra slurm is not installed (`make test-slurm` installs it)")
     if reason := why_not():
         pytest.skip(f"no Slurm: {reason}")
-    root = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: Slurm's sockets have long names
+    root = Path(tempfile.mkdtemp(prefix=PREFIX))  # short: Slurm's sockets have long names
     try:
         with toy_slurm(root) as slurm:
             yield slurm
