@@ -33,10 +33,11 @@ tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 
 def score_cases(*arguments: Any, **options: Any) -> Any:
-    """With the tolerance of the NSD that the settings have."""
+    """With the distances of the NSD and the boundary IoU that the settings have."""
     from refvessel.evaluation import scoring
 
-    return scoring.score_cases(*arguments, **({"nsd_tolerance": Scores().nsd_tolerance} | options))
+    own = {name: getattr(Scores(), name) for name in ("nsd_tolerance", "boundary_distance")}
+    return scoring.score_cases(*arguments, **(own | options))
 
 
 score = _stage("evaluation.scoring", "score", Scores, "scores")

@@ -63,7 +63,13 @@ rule score_cases:
     resources:
         **needs("score_cases", lambda wildcards, input: [input.predictions]),
     params:
-        settings=scoring_settings("empty_cases", "nsd_tolerance", "bootstrap_draws"),
+        settings=scoring_settings(
+            "empty_cases",
+            "nsd_tolerance",
+            "boundary_distance",
+            "border_distance",
+            "bootstrap_draws",
+        ),
         words=words_settings,
         code=code_of("score_cases"),
     script:

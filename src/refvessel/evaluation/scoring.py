@@ -11,19 +11,24 @@ import pandas as pd
 
 from refvessel.artifacts import CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
+from refvessel.evaluation.found_regions import found_regions
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
 from refvessel.files import atomic_file, write_json
+from refvessel.metrics.artefacts import artefacts_summary
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
+from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.cases import CASES_SCHEMA, write_cases
+from refvessel.metrics.confidence import confidence_summary
 from refvessel.metrics.official import OfficialReading, official_scores
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
-from refvessel.metrics.probability import PROBABILITY_SCORES
+from refvessel.metrics.region_detection import region_summary
 from refvessel.metrics.sanity_checks import sanity_checks
 from refvessel.metrics.shape import SHAPE_SCORES, TRUTH_SIZES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.metrics.topology import CONNECTIVITY
 from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
@@ -38,12 +43,13 @@ class Measure:
     """How surfaces are measured.
 
     unit: of distances, `px` or, where every expression has a spacing, `mm`.
-    nsd_tolerance: pixels.
+    nsd_tolerance, boundary_distance: pixels.
     threads: processes that share the work.
     """
 
     unit: str
     nsd_tolerance: float
+    boundary_distance: int
     threads: int
 
 
@@ -58,6 +64,7 @@ def score(
     official: OfficialReading | None = None,
     own_truth: pd.DataFrame | None = None,
     looked_at: FirstLook | None = None,
+    of_regions: bool = False,
     max_failures: int = 0,
     threads: int = 1,
     provenance: dict[str, Any] | None = None,
@@ -79,6 +86,8 @@ def score(
         own_truth: given where `truth` is the official loader's reading of the split, ours: the same columns of the
             same expressions or of some of them.
         looked_at: how many of the split's patients these are, where not all; both files carry it.
+        of_regions: whether each expression asks for one region; `regions` in the summary then says how many are
+            found.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
         provenance: what the tables were made from; both files carry it. The report needs in it `predictions` (from
@@ -93,13 +102,19 @@ def score(
     policy, draws = resolve_policy(settings.empty_cases), settings.bootstrap_draws
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
-    probability, counts = probability_cases(paired, logits, threads=threads) if logits else (None, None)
-    measure = Measure(unit, settings.nsd_tolerance, threads)
+    probability, counts = (
+        probability_cases(paired, logits, border_distance=settings.border_distance, threads=threads)
+        if logits
+        else (None, None)
+    )
+    measure = Measure(unit, settings.nsd_tolerance, settings.boundary_distance, threads)
     cases = score_pairs(paired, policy, measure, probability)
     rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
     conventions = {
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
+        "boundary_distance": settings.boundary_distance,
+        "border_distance": settings.border_distance,
         "empty_policy": policy,
         "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
         **({} if looked_at is None else {FIRST_LOOK: looked_at._asdict()}),
@@ -122,8 +137,16 @@ def score(
         **summarise(cases, policy, draws=draws),
         **({} if looked_at is None else {"first_look_of_n_patients": looked_at.of}),
         "near_ties": near_ties(predictions),
+        "truth_artefacts": artefacts_summary(cases),
+        **({} if (confidence := confidence_summary(cases, draws)) is None else {"confidence": confidence}),
+        **({"regions": region_summary(found_regions(predictions, paired), draws)} if of_regions else {}),
         "official": _official(predictions, paired, official, own_truth),
-        "settings": {**conventions, "bootstrap": bootstrap, "max_failures": max_failures},
+        "settings": {
+            **conventions,
+            "connectivity": CONNECTIVITY,
+            "bootstrap": bootstrap,
+            "max_failures": max_failures,
+        },
         "sentinels": sanity_checks(cases, max_failures),
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
@@ -162,6 +185,7 @@ def score_cases(
     policy: EmptyPolicy,
     *,
     nsd_tolerance: float,
+    boundary_distance: int,
     unit: str = "px",
     threads: int = 1,
 ) -> pd.DataFrame:
@@ -169,7 +193,8 @@ def score_cases(
 
     `unit` of distances is `px` or, where every expression has a spacing, `mm`.
     """
-    return score_pairs(pair_expressions(predictions, truth), policy, Measure(unit, nsd_tolerance, threads))
+    measure = Measure(unit, nsd_tolerance, boundary_distance, threads)
+    return score_pairs(pair_expressions(predictions, truth), policy, measure)
 
 
 def score_pairs(
@@ -185,10 +210,15 @@ def score_pairs(
     known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
     spacings = known if measure.unit == "mm" else [(1.0, 1.0)] * len(paired)
     shape = shape_scores(
-        predicted, true, spacings=spacings, tolerance=measure.nsd_tolerance, threads=measure.threads
+        predicted,
+        true,
+        spacings=spacings,
+        tolerance=measure.nsd_tolerance,
+        boundary_distance=measure.boundary_distance,
+        threads=measure.threads,
     )
     if probability is None:
-        probability = pd.DataFrame(np.nan, paired.index, PROBABILITY_SCORES)
+        probability = pd.DataFrame(np.nan, paired.index, FROM_LOGITS)
     diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
     judged = {
         name: apply_policy(
@@ -198,7 +228,7 @@ def score_pairs(
             predicted_pixels=sizes["predicted_pixels"].to_numpy(),
             diagonals=diagonals,
         )
-        for scores, names in ((shape, SHAPE_SCORES), (probability, PROBABILITY_SCORES))
+        for scores, names in ((shape, SHAPE_SCORES), (probability, FROM_LOGITS))
         for name in names
     }
     columns: dict[str, Any] = {

@@ -15,7 +15,7 @@ from refvessel.dataset.tree.expressions import Expression, Tree, read_tree
 from refvessel.dataset.tree.layout import IMAGES, OUTLINES, description
 from refvessel.dataset.tree.official_truths import official_count, official_splits, official_truths
 from refvessel.dataset.tree.outlines import read_outlines
-from refvessel.dataset.tree.stated_facts import first_look, has_truth
+from refvessel.dataset.tree.stated_facts import asks_for_regions, first_look, has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
 from refvessel.evaluation.pairing import truth_table
@@ -100,6 +100,7 @@ def score_split(
         official=reading,
         settings=settings,
         looked_at=first_look(dataset, split),
+        of_regions=asks_for_regions(dataset),
         max_failures=max_failures,
         threads=threads,
         provenance=provenance,

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refvessel.answer_status import Status
+from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.comparison import RANK_SHARE
-from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
 from refvessel.report.compared_models import Comparison
@@ -19,7 +19,7 @@ from refvessel.report.external_table import External
 from refvessel.report.facts import facts
 from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
 from refvessel.report.printing import printable
-from refvessel.report.score_titles import TITLES
+from refvessel.report.score_titles import TITLES, best_value
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
@@ -86,7 +86,7 @@ def render_page(
             rasteriser_headings=RASTERISER_HEADINGS,
             titles=TITLES,
             sequence_titles=SEQUENCE_TITLES,
-            of_probabilities=PROBABILITY_SCORES,
+            of_probabilities=FROM_LOGITS,
             groupings=GROUPINGS,
             official=_OFFICIAL,
             policies=_policies(evaluations),
@@ -113,6 +113,7 @@ def _environment() -> Environment:
         "number": format_number,
         "stated": stated,
         "p_value": format_p_value,
+        "best": best_value,
         "facts": facts,
         "findings": findings,
         "unscored_findings": unscored_findings,

@@ -16,7 +16,7 @@ from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
 from refvessel.report.compared_models import Comparison, read_comparison
-from refvessel.report.curves import draw_threshold_curves
+from refvessel.report.curves import draw_confidence, draw_threshold_curves
 from refvessel.report.external_table import External, read_external
 from refvessel.report.figures import draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
@@ -162,6 +162,18 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
             )
         )
         draw_threshold_curves(one.thresholds, drawn[-1].path)
+    if confidence := one.summary.get("confidence"):
+        drawn.append(
+            ShownFigure(
+                folder / f"{stem}.confidence.svg",
+                "Left: the mean 1 \N{MINUS SIGN} Dice of the cases with the highest predicted IoU, by their "
+                "share; dotted, of all cases. Right: the mean IoU of each tenth of the predicted IoU; "
+                f"on the dotted line the model knows how good it is. {confidence['n']} cases, "
+                f"{confidence['n_without']} without a predicted IoU.",
+                {f"{name}/{SUMMARY}": one.sources["summary"]["sha256"]},
+            )
+        )
+        draw_confidence(confidence, drawn[-1].path)
     for number, (phrase, group) in enumerate(one.cases.groupby("phrase", sort=True), start=1):
         shown = typical_cases(group)
         if shown.empty:

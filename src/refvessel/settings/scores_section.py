@@ -25,6 +25,20 @@ class Scores(Section):
     nsd_tolerance: Number = setting(
         2, "By how much a surface may miss and still count in the NSD.", unit="pixels", ge=0
     )
+    boundary_distance: int = setting(
+        2,
+        "How far from its mask's own boundary a pixel may lie and count in the boundary IoU; on vessels that are "
+        "thinner than twice that it is the IoU.",
+        unit="pixels",
+        ge=1,
+    )
+    border_distance: int = setting(
+        3,
+        "How far from the truth's boundary a pixel may lie and count in the calibration near it, where logits are "
+        "stored.",
+        unit="pixels",
+        ge=1,
+    )
     bootstrap_draws: int = setting(10_000, "Draws of patients for the 95% intervals.", ge=100)
     compared: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
         ("dice", "cldice", "nsd"),
