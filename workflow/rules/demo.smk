@@ -8,6 +8,8 @@ rule generate_demo_angiograms:
         "<benchmarks>/demo/angiograms.tsv"
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("generate_demo_angiograms"),
     params:
         code=code_of("generate_demo_angiograms"),
     script:
@@ -23,6 +25,8 @@ rule generate_demo_films:
         "<benchmarks>/demo/films.tsv"
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("generate_demo_films"),
     params:
         code=code_of("generate_demo_films"),
     script:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def refusals() -> list[str]:
     return [json.loads(line) for line in dict.fromkeys(lines)]
 
 
-def begin_run(state: Path = STATE) -> bool:
+def begin_run(state: Path = STATE, cancel: Callable[[Path], object] | None = None) -> bool:
     """Give a sign of life, and take Snakemake's locks away where the run that holds them was killed.
 
     A lock is left to who may still live: where any other run has given its sign, where a process of Snakemake
@@ -45,6 +46,7 @@ def begin_run(state: Path = STATE) -> bool:
 
     Args:
         state: Snakemake's own folder, `.snakemake` in the working directory; made where it is absent.
+        cancel: ends what a killed run in a folder left to a scheduler, which would be started again beside itself.
 
     Returns:
         Whether locks were taken away.
@@ -53,7 +55,7 @@ def begin_run(state: Path = STATE) -> bool:
     locks, sign, machine = state / "locks", state / "refvessel.lock", state / "refvessel.machine"
     locked = any(locks.glob("*.lock"))
     here = machine.is_file() and machine.read_text("utf-8") == THIS_MACHINE
-    freed = locked and here and somebody_lives(sign) is False and not _busy(state.resolve().parent)
+    freed = locked and here and somebody_lives(sign) is False and _left_alone(state.resolve().parent, cancel)
     if freed:
         shutil.rmtree(locks)
         locks.mkdir()
@@ -61,6 +63,13 @@ def begin_run(state: Path = STATE) -> bool:
         machine.write_text(THIS_MACHINE, "utf-8")
     _until_the_end.enter_context(sign_of_life(sign))
     return freed
+
+
+def _left_alone(folder: Path, cancel: Callable[[Path], object] | None) -> bool:
+    """Whether nothing of a killed run works in its folder any more; what it left to a scheduler is cancelled."""
+    if cancel is not None:
+        cancel(folder)
+    return not _busy(folder)
 
 
 def _busy(folder: Path) -> bool:
