@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 CORES ?= 2
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
+# What one job or worker compiled, the others and later runs need not, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo run test test-slurm lint types docs format generate clean
 
@@ -18,9 +20,8 @@ run: $(READY)
 	$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))
 	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 
-# What one worker or job compiled, the others and later runs need not, whatever the environment says.
 test: $(READY)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(CORES)
+	$(BIN)/python -m pytest -n $(CORES)
 
 # A real Slurm of one node on this machine, as root; where it cannot be installed, the tests say why and skip.
 test-slurm: $(READY) $(PLUGINS)/.ready
