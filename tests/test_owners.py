@@ -40,6 +40,7 @@ OTHER_NUMBERS = {
     (0.5, "metrics/cross_sections.py"): "pixels, and a weight",
     (0.5, "metrics/grounded_captions.py"): "the IoU and the similarity from which on a pair counts",
     (0.5, "metrics/probability.py"): "the AUC of an order that says nothing",
+    (0.5, "metrics/region_detection.py"): "the IoU above which regions match",
     (0.5, "model/configuration.py"): "InternVL's reduction of its patches",
     (0.5, "model/hiera.py"): "a square root: the side of a square",
     (0.5, "model/internvl.py"): "a square root: the side of a square",
