@@ -860,12 +860,6 @@ MUTANTS = (
         ("and self._is_branch(node)", "and False"),
     ),
     mutant(
-        "a missed arc of a loop is a break",
-        "metrics/breaks",
-        "metrics/breaks",
-        ("if self._closes_a_loop(pixel) and self._lines.degree[self._end[node]] > 1:", "if False:"),
-    ),
-    mutant(
         "the loss behind a break is its piece alone",
         "metrics/breaks",
         "metrics/breaks",

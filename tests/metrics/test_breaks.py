@@ -133,6 +133,7 @@ def test_a_cut_of_one_pixel_breaks_a_vessel_and_a_cut_that_leaves_a_corner_does_
     slit[63, 60] = True  # joined to both sides by its corners, too
     assert of(slit, truth).breaks == []
     diagonal = np.eye(SIDE, dtype=bool)
+    assert lines_of(diagonal).length.sum() == pytest.approx((SIDE - 1) * np.sqrt(2))
     assert of(diagonal, diagonal) == BrokenTree(1.0, [])
 
 
@@ -164,8 +165,9 @@ def test_a_cut_at_a_branch_point_disconnects_each_of_its_arms_but_one(truth):
 
 def test_a_branch_that_is_missed_wholly_is_a_break_where_it_leaves(truth):
     rest = truth & ~(drawn(LOWER, radius=5) & ~drawn(STEM, radius=4))
-    (found,) = of(rest, truth).breaks
-    assert found.kind == LOST
+    breaks = of(rest, truth).breaks
+    assert [each.kind for each in breaks] == [LOST]
+    (found,) = breaks
     assert np.isnan(found.gap)
     assert np.hypot(found.row - 64, found.column - 80) < 14
     assert found.length_lost == pytest.approx(np.hypot(48, 20), abs=12)

@@ -178,3 +178,12 @@ def test_ignoring_equals_monais_ignore_index_in_dice(tables, bent_vessel):
     assert cases["dice"][0] == pytest.approx(float(monai.compute_dice(*pair)), abs=1e-6)
     assert json.loads(cases["ignore_mask"][0]) == rle.encode(ignore)
     assert json.loads(cases["truth_mask"][0]) == rle.encode(truth)
+
+
+def test_breaks_lie_where_they_are_in_the_whole_image():
+    truth = np.zeros((60, 90), bool)
+    truth[40, 20:80] = True
+    prediction = truth.copy()
+    prediction[:, 50] = False
+    ((found,),) = shape_of([(prediction, truth)])[MISSED_CONNECTIONS]
+    assert (found.row, found.column) == (40, pytest.approx(50, abs=1))
