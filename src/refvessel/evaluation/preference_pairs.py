@@ -18,7 +18,7 @@ from refvessel.dataset.tree.layout import IMAGES, description
 from refvessel.dataset.tree.stated_facts import has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.pairing import pair_expressions, truth_table
-from refvessel.evaluation.scoring import Measure, score_pairs
+from refvessel.evaluation.scoring import Measure, judge_pairs
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.policy import ERRORS, SCORES, resolve_policy
 from refvessel.metrics.summary import plain
@@ -169,8 +169,8 @@ def _truths(truth: pd.DataFrame, settings: Scores, threads: int) -> Iterator[tup
 
 
 def _scored(paired: pd.DataFrame, settings: Scores, threads: int) -> list[dict[str, float | None]]:
-    measure = Measure("px", settings.nsd_tolerance, settings.boundary_distance, threads)
-    cases = score_pairs(paired, resolve_policy(settings.empty_cases), measure)
+    measure = Measure.stated(settings, unit="px", threads=threads)
+    cases = judge_pairs(paired, resolve_policy(settings.empty_cases), measure).cases
     return [{name: plain(row[name]) for name in PAIR_SCORES} for row in cases.to_dict("records")]
 
 

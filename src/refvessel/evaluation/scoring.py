@@ -61,6 +61,17 @@ class Measure:
     centre_line_tolerance: int
     threads: int
 
+    @classmethod
+    def stated(cls, settings: Scores, *, unit: str, threads: int) -> "Measure":
+        """As the settings say."""
+        return cls(
+            unit,
+            settings.nsd_tolerance,
+            settings.boundary_distance,
+            settings.centre_line_tolerance,
+            threads,
+        )
+
 
 def score(
     *,
@@ -121,13 +132,7 @@ def score(
         if logits
         else (None, None)
     )
-    measure = Measure(
-        unit,
-        settings.nsd_tolerance,
-        settings.boundary_distance,
-        settings.centre_line_tolerance,
-        threads,
-    )
+    measure = Measure.stated(settings, unit=unit, threads=threads)
     between_pixels = logit_diameters(
         paired, logits, tolerance=settings.centre_line_tolerance, threads=threads
     )
