@@ -39,7 +39,7 @@ def refusals() -> list[str]:
     return [json.loads(line) for line in dict.fromkeys(lines)]
 
 
-def begin_run(state: Path = STATE, cancel: Callable[[Path], int] = lambda folder: 0) -> bool:
+def begin_run(state: Path = STATE, cancel: Callable[[Path], int] | None = None) -> bool:
     """Give a sign of life, and take Snakemake's locks away where the run that holds them was killed.
 
     A lock is left to who may still live: where any other run has given its sign, where a process of Snakemake
@@ -47,8 +47,8 @@ def begin_run(state: Path = STATE, cancel: Callable[[Path], int] = lambda folder
 
     Args:
         state: Snakemake's own folder, `.snakemake` in the working directory; made where it is absent.
-        cancel: ends the jobs that a killed run in a folder left to a scheduler, which would be started again beside
-            themselves, and gives their number.
+        cancel: ends the jobs that a killed run in a folder left to a scheduler, and gives their number: they would
+            be started again beside themselves.
 
     Returns:
         Whether locks were taken away.
@@ -67,9 +67,9 @@ def begin_run(state: Path = STATE, cancel: Callable[[Path], int] = lambda folder
     return freed
 
 
-def _left_alone(folder: Path, cancel: Callable[[Path], int]) -> bool:
+def _left_alone(folder: Path, cancel: Callable[[Path], int] | None) -> bool:
     """Whether nothing of a killed run works in its folder any more; what it left to a scheduler is cancelled."""
-    cancelled = cancel(folder)
+    cancelled = cancel(folder) if cancel else 0
     return not _busy(folder, _SECONDS_AFTER_CANCELLING if cancelled else _SECONDS_FOR_JOBS_TO_END)
 
 
