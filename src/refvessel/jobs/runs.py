@@ -15,6 +15,7 @@ from refvessel.locks import THIS_MACHINE, sign_of_life, somebody_lives
 STATE = Path(".snakemake")  # Snakemake's own folder, in the working directory
 _REFUSALS = STATE / "refvessel.refusals"
 _SECONDS_FOR_JOBS_TO_END = 5.0
+_SECONDS_AFTER_CANCELLING = 60.0  # Slurm lets a job have 30 between SIGTERM and SIGKILL by default
 
 _until_the_end = ExitStack()  # of this process
 
@@ -38,7 +39,7 @@ def refusals() -> list[str]:
     return [json.loads(line) for line in dict.fromkeys(lines)]
 
 
-def begin_run(state: Path = STATE, cancel: Callable[[Path], object] | None = None) -> bool:
+def begin_run(state: Path = STATE, cancel: Callable[[Path], int] | None = None) -> bool:
     """Give a sign of life, and take Snakemake's locks away where the run that holds them was killed.
 
     A lock is left to who may still live: where any other run has given its sign, where a process of Snakemake
@@ -46,7 +47,8 @@ def begin_run(state: Path = STATE, cancel: Callable[[Path], object] | None = Non
 
     Args:
         state: Snakemake's own folder, `.snakemake` in the working directory; made where it is absent.
-        cancel: ends what a killed run in a folder left to a scheduler, which would be started again beside itself.
+        cancel: ends the jobs that a killed run in a folder left to a scheduler, and gives their number: they would
+            be started again beside themselves.
 
     Returns:
         Whether locks were taken away.
@@ -65,16 +67,15 @@ def begin_run(state: Path = STATE, cancel: Callable[[Path], object] | None = Non
     return freed
 
 
-def _left_alone(folder: Path, cancel: Callable[[Path], object] | None) -> bool:
+def _left_alone(folder: Path, cancel: Callable[[Path], int] | None) -> bool:
     """Whether nothing of a killed run works in its folder any more; what it left to a scheduler is cancelled."""
-    if cancel is not None:
-        cancel(folder)
-    return not _busy(folder)
+    cancelled = cancel(folder) if cancel else 0
+    return not _busy(folder, _SECONDS_AFTER_CANCELLING if cancelled else _SECONDS_FOR_JOBS_TO_END)
 
 
-def _busy(folder: Path) -> bool:
-    """Whether another process of Snakemake, or a job of one, works in the folder; jobs of a killed run may end."""
-    deadline = time.monotonic() + _SECONDS_FOR_JOBS_TO_END
+def _busy(folder: Path, seconds: float) -> bool:
+    """Whether another process of Snakemake, or a job of one, works in the folder; those that end soon may."""
+    deadline = time.monotonic() + seconds
     while found := _works_in(folder):
         if time.monotonic() > deadline:
             break
