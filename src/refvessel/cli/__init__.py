@@ -23,10 +23,12 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
 from refvessel.cli.app import app
 from refvessel.errors import UserError
 from refvessel.files import full_disk_is_a_user_error
+from refvessel.model.library import load_by_parts
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and status 1."""
+    load_by_parts()
     try:
         with full_disk_is_a_user_error(Path("What this command writes")):
             app()
