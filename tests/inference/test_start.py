@@ -13,6 +13,7 @@ LEFT_OUT = {
     "scipy",
     "skimage",
     "sklearn",
+    "sympy",
     "torch._dynamo",
     "torch._inductor",
     "torch.distributed.tensor",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from refvessel import artifacts
 from refvessel.inference.sequence_tasks import tasks_of_split
+from refvessel.jobs.ending import end_at_once
 from refvessel.model.library import load_by_parts
 from refvessel.predictions.chosen_question import read_chosen_question
 from refvessel.settings.inference_section import Inference
@@ -32,3 +33,4 @@ with logged(snakemake.log[0]):
         settings=settings,
         video=Video.model_validate(snakemake.config["video"]).asking(question),
     )
+end_at_once()

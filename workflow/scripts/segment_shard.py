@@ -4,6 +4,7 @@ from pathlib import Path
 
 from refvessel import artifacts
 from refvessel.inference.sheets import Wanted
+from refvessel.jobs.ending import end_at_once
 from refvessel.model.library import load_by_parts
 from refvessel.predictions.chosen_question import read_chosen_question
 from refvessel.settings.inference_section import Inference
@@ -36,3 +37,4 @@ with logged(snakemake.log[0]):
         answers=results / artifacts.ANSWERS,
         settings=settings,
     )
+end_at_once()

@@ -1,9 +1,9 @@
 """Loading transformers by its parts: what a job computes with, without what trains, serves or compiles.
 
-`import transformers` reads the library's thousand files for names, and its models import SciPy's optimisers, PyTorch's
-compiler and its distribution over machines, which take longer than all else that a job loads. The library asks
-what is installed before it imports that; in the process of a job it is told that what no job uses is not there.
-That apart nothing of it changes: a name of the whole library that is asked for is found.
+`import transformers` reads the library's thousand files for names, and its models import SciPy's optimisers, the
+compiler of PyTorch and its distribution over machines, which take longer than all else that a job loads. The
+library asks what is installed before it imports that; in the process of a job it is told that what no job uses is
+not there. That apart nothing of it changes: a name of the whole library that is asked for is found.
 """
 
 import sys
@@ -25,6 +25,7 @@ _NOT_USED = (
     "is_sklearn_available",
     "is_torch_distributed_available",
     "is_torch_flex_attn_available",
+    "is_torchvision_available",
 )
 _SPREADS = "is_accelerate_available"  # asked again by who spreads a model
 _COMPILER = "torch._dynamo"
@@ -72,6 +73,7 @@ class _PartsLoader(Loader):
         """Make the package ready for imports of its modules."""
         changed: Any = module
         changed.__version__ = metadata.version(_LIBRARY)
+        changed.AddedToken = import_module("tokenizers").AddedToken  # which parts ask the whole for
         changed.__getattr__ = _found_in(_LIBRARY)
         changed.models = _bare(f"{_LIBRARY}.models")
         # Of processors, which read the whole library, models take one name, for its types.
@@ -176,6 +178,8 @@ def _run(bare: str) -> ModuleType:
         assert spec.loader is not None
         module.__spec__ = spec
         spec.loader.exec_module(module)
+        if sys.modules[bare] is not module:  # who holds it sees the other
+            vars(module)["__getattr__"] = partial(getattr, sys.modules[bare])
     return sys.modules[bare]
 
 

@@ -24,13 +24,13 @@ from refvessel.model.internvl import TileEncoder
 from refvessel.model.internvl import modules_of as internvl_modules
 from refvessel.model.isolation import weights_alone
 from refvessel.model.language import LanguageModel
-from refvessel.model.library import without_compiler
 from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import IMAGENET, Normalisation, Statistics
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.quantisation import LANGUAGE_WEIGHTS, quantise_linear_layers
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
 from refvessel.model.qwen_vision import PatchEncoder
+from refvessel.model.shapes_alone import shapes_alone
 from refvessel.model.spreading import Spreading
 from refvessel.model.transfer import to_device
 from refvessel.model.weights import made_on_loading, official_names, tensor_problems
@@ -95,7 +95,7 @@ class Sa2VAModel(GroundedModel):
         if spreading:
             device_map = cls._spread(config, dtype, spreading, language_weights)
         try:
-            with official_names(config.llm_config, language_weights), without_compiler():
+            with official_names(config.llm_config, language_weights), shapes_alone():
                 loaded: Any = cls.from_pretrained(
                     weights.name,
                     config=config,
@@ -139,7 +139,7 @@ class Sa2VAModel(GroundedModel):
         """The device map; raises UserError where the memory or the disk has too little room."""
         from refvessel.model.placement import bytes_on_disk, place  # as above
 
-        with torch.device("meta"), without_compiler():
+        with torch.device("meta"), shapes_alone():
             model = cls(config, language_weights)
         device_map = place(model, dtype, spreading.max_memory)
         names = made_on_loading(model.state_dict(), config.architecture, language_weights)

@@ -9,10 +9,10 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from refvessel.model.configuration import config_of
 from refvessel.model.grounded_configuration import architecture_of
-from refvessel.model.library import without_compiler
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import HEAD, INTERNLM2, POINT_EMBED, QKV, SHARED_POSITIONS, WQKV, to_official
 from refvessel.model.projections import join_groups
+from refvessel.model.shapes_alone import shapes_alone
 
 
 def official_state_dict(
@@ -71,7 +71,7 @@ def official_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
     Raises UserError where the configuration describes a model that is not supported.
     """
-    with without_compiler():
+    with shapes_alone():
         with torch.device("meta"):
             model = Sa2VAModel(config_of(config))
         tensors = official_state_dict(model.state_dict(), model.config.llm_config)
