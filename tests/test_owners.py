@@ -34,8 +34,13 @@ OTHER_NUMBERS = {
     (0.5, "jobs/gpus.py"): "a share of a pause",
     (0.5, "jobs/signals.py"): "seconds",
     (0.5, "metrics/bootstrap.py"): "half a draw",
+    (0.5, "metrics/connections.py"): "half a pixel",
+    (0.5, "metrics/region_detection.py"): "the IoU above which two regions are one",
+    (0.5, "metrics/stenosis.py"): "pixels",
+    (0.5, "metrics/cross_sections.py"): "pixels, and a weight",
     (0.5, "metrics/grounded_captions.py"): "the IoU and the similarity from which on a pair counts",
     (0.5, "metrics/probability.py"): "the AUC of an order that says nothing",
+    (0.5, "metrics/region_detection.py"): "the IoU above which regions match",
     (0.5, "model/configuration.py"): "InternVL's reduction of its patches",
     (0.5, "model/hiera.py"): "a square root: the side of a square",
     (0.5, "model/internvl.py"): "a square root: the side of a square",
@@ -44,6 +49,7 @@ OTHER_NUMBERS = {
     (0.5, "model/qwen_vision.py"): "a square root: the side of a square",
     (0.5, "model/video_memory.py"): "half of a mask's border, as SAM2 resizes it",
     (0.5, "model/triton_kernels.py"): "a square root: the scale of attention",
+    (0.5, "predictions/drawable.py"): "half a pixel",
     (0.5, "predictions/upsampling.py"): "half a pixel",
     (2048, "model/grounded_configuration.py"): "widths of layers of SAM2",
     (2048, "model/qwen_inputs.py"): "units of the largest image of the Qwen-VL families",
@@ -51,6 +57,7 @@ OTHER_NUMBERS = {
     (10_000, "patterns.py"): "a bound of what a pattern may take",
     (10_000, "privacy/archives.py"): "a bound of what an archive may hold",
     (10_000, "settings/inference_section.py"): "the most shards of a split",
+    (40, "privacy/terms.py"): "characters around a name that is found",
     (100, "metrics/coco_average_precision.py"): "the predictions of an image that COCO looks at",
     (0.1, "dataset/regions/polygons.py"): "pixels",
     (0.1, "inference/prefetch.py"): "seconds",
@@ -137,7 +144,7 @@ NAMES = {path.rpartition(".")[2]: value for path, value in DEFAULTS.items()}
 
 
 def test_the_defaults_that_tell_are_among_those_that_are_looked_for():
-    assert {0.1, 0.2, 0.5, 0.7, 56, 2048, 10_000} == set(NUMBERS)
+    assert {0.1, 0.2, 0.5, 0.7, 40, 56, 2048, 10_000} == set(NUMBERS)
     assert {".refvessel/pseudonym.key", "<results>/logs", "Sure, [SEG].<|im_end|>"} <= set(TEXTS)
     assert any("Please segment" in text for text in TEXTS)
 

@@ -25,8 +25,8 @@ from refvessel.model.image_tokens import ImageTokens
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
-from refvessel.model.placement import Spreading
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.model.spreading import Spreading
 from refvessel.settings.inference_section import Inference
 
 EXPECTED = Inference().draft
