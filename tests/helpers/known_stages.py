@@ -19,7 +19,7 @@ _compute = ImageEncoder._stages
 
 @contextmanager
 def stages_computed_once() -> Iterator[None]:
-    """Within the block, the trunk computes the features of the same pixels with the same configuration and weights once.
+    """Within the block, the trunk of one configuration and weights computes the features of the same pixels once.
 
     Not what is compiled or on a GPU: there, how it is computed is what tests ask.
     """
