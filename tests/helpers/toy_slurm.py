@@ -161,9 +161,9 @@ def _end_orphans(ended: Event) -> None:
     while not ended.wait(1):
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.ppid() == 1 and process.name().startswith("python"):
-                    if process.environ().get("SLURM_CLUSTER_NAME") == _CLUSTER:
-                        process.kill()
+                orphan = process.ppid() == 1 and process.name().startswith("python")
+                if orphan and process.environ().get("SLURM_CLUSTER_NAME") == _CLUSTER:
+                    process.kill()
 
 
 def _put_away(root: Path) -> None:
