@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 CORES ?= 2
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
+# What one job or worker compiled, the others and later runs need not, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo run test test-slurm lint types docs format generate clean
 
