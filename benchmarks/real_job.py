@@ -251,7 +251,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
             shard = Path(output) / "shard.jsonl"
             row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
             size = shard.stat().st_size
-    print(f"\na shard of {size / 1e6:.1f} MB: masks of random weights are noise, which takes more than a mask")
+    print(
+        f"\na shard of {size / 1e6:.1f} MB: masks of random weights are noise, which takes more than a mask"
+    )
     if arguments.plain:
         begin = time.time()
         told = subprocess.run(
