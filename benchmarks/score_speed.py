@@ -1,13 +1,14 @@
-"""How long all scores of a split take, beside the same scores by MONAI, MedPy and scikit-image.
+"""How long all scores of a split take, beside those of the first floor by MONAI, MedPy and scikit-image.
 
     python benchmarks/score_speed.py [--masks 1220] [--threads 2]
 
 Makes vessel-like masks of 512x512 with mistakes, as RLE, and times from there to every score of every pair:
-RefVessel in `--threads` processes and in one, and each library in its plain way, one pair after the other in one
-process (none of them spreads pairs over several), on decoded masks. They take turns, a tenth of the masks each, so
-that a busy machine is unfair to none; CPU seconds are those of all processes. Left out on both sides: making,
-encoding, reading. Prints a Markdown table. The peak memory is that of a first run of RefVessel over all masks,
-before the libraries are loaded.
+RefVessel in `--threads` processes and in one, all scores and those of the first floor alone (Dice to CAL and
+points of skeletons, which the libraries have, too), and each library in its plain way, one pair after the other
+in one process (none of them spreads pairs over several), on decoded masks. They take turns, a tenth of the masks
+each, so that a busy machine is unfair to none; CPU seconds are those of all processes. Left out on both sides:
+making, encoding, reading. Prints a Markdown table. The peak memory is that of a first run of RefVessel over all
+masks, before the libraries are loaded.
 """
 
 import argparse
@@ -21,9 +22,12 @@ import numpy as np
 from scipy import ndimage
 
 from refvessel import rle
+from refvessel.geometry import vessel_width
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import resolve_policy
-from refvessel.metrics.shape import shape_scores
+from refvessel.metrics.shape import cropped, shape_scores
+from refvessel.metrics.surface import surface_scores
+from refvessel.metrics.topology import Topology, topology_scores
 
 SIDE = 512  # pixels
 TURNS = 10
@@ -54,7 +58,19 @@ def refvessel_scores(pairs: list, threads: int) -> None:
     """All scores by RefVessel."""
     predictions, truths = zip(*pairs, strict=True)
     refvessel_overlap(pairs)
-    shape_scores(predictions, truths, spacings=[(1.0, 1.0)] * len(pairs), tolerance=2.0, threads=threads)
+    spacings = [(1.0, 1.0)] * len(pairs)
+    shape_scores(predictions, truths, spacings=spacings, tolerance=2.0, boundary_distance=2, threads=threads)
+
+
+def first_floor(pairs: list) -> None:
+    """What the libraries compute, too, in one process: nothing of the second floor."""
+    refvessel_overlap(pairs)
+    for prediction, truth in pairs:
+        predicted, true = cropped(*(rle.decode(mask).astype(bool) for mask in (prediction, truth)))
+        topologies = Topology.of(predicted), Topology.of(true)
+        surface_scores(predicted, true, spacing=(1.0, 1.0), tolerance=2.0)
+        topology_scores(*topologies)
+        vessel_width(true, topologies[1].skeleton)
 
 
 def refvessel_overlap(pairs: list) -> None:
@@ -155,13 +171,14 @@ def main() -> None:
             libraries(*(rle.decode(mask).astype(bool) for mask in pair))
 
     by_libraries(pairs[:2])  # loads what is loaded once
-    reference = Contestant("MONAI + MedPy + scikit-image, the same scores, 1 process", by_libraries)
+    reference = Contestant("MONAI + MedPy + scikit-image, first floor, 1 process", by_libraries)
     contestants = [
         Contestant(
             f"RefVessel, all scores, {options.threads} processes",
             lambda pairs: refvessel_scores(pairs, options.threads),
         ),
         Contestant("RefVessel, all scores, 1 process", lambda pairs: refvessel_scores(pairs, 1)),
+        Contestant("RefVessel, first floor alone, 1 process", first_floor),
         Contestant("RefVessel, overlap scores alone, 1 process", refvessel_overlap),
         reference,
     ]

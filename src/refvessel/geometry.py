@@ -1,5 +1,7 @@
 """Surfaces, distances and widths of masks, in pixels."""
 
+import math
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -28,13 +30,43 @@ def surface(mask: np.ndarray) -> np.ndarray:
     return mask & ~inner
 
 
-def vessel_width(mask: np.ndarray, centre_lines: np.ndarray) -> float:
-    """Twice the mean distance in pixels from a mask's skeleton to the nearest background; NaN where it is empty.
+def near(points: np.ndarray, radius: int) -> np.ndarray:
+    """The pixels whose Euclidean distance to a foreground pixel of a bool mask is at most `radius`.
 
-    What lies beyond the image counts as background. A line one pixel wide has the width 2.
+    A disc is a stack of rows: the rows are widened from its top to its middle, and each is laid where it
+    belongs.
     """
-    if not mask.any():
-        return np.nan
+    height = len(points)
+    reached, widened, half_width = np.zeros_like(points), points.copy(), 0
+    for rows in range(radius, -1, -1):
+        wider = math.isqrt(radius**2 - rows**2)
+        for columns in range(half_width + 1, wider + 1):
+            widened[:, columns:] |= points[:, :-columns]
+            widened[:, :-columns] |= points[:, columns:]
+        half_width = wider
+        kept = max(height - rows, 0)
+        reached[rows:] |= widened[:kept]
+        reached[:kept] |= widened[rows:]
+    return reached
+
+
+def local_widths(mask: np.ndarray, centre_lines: np.ndarray) -> np.ndarray:
+    """Twice the distance in pixels from each pixel of a mask's skeleton to the nearest background, float64.
+
+    In row-major order of the skeleton's pixels; distances run between pixel centres. What lies beyond the image
+    counts as background. A line one pixel wide has the width 2.
+    """
+    if not centre_lines.any():
+        return np.zeros(0)
     background = surface(~np.pad(mask, 1))
-    distances = nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))
-    return 2 * float(distances.mean())
+    return 2 * nearest_distances(positions(np.pad(centre_lines, 1)), positions(background))
+
+
+def vessel_width(mask: np.ndarray, centre_lines: np.ndarray) -> float:
+    """The mean of a mask's local widths, pixels; NaN where it is empty."""
+    return mean_width(local_widths(mask, centre_lines))
+
+
+def mean_width(widths: np.ndarray) -> float:
+    """The mean of local widths; NaN of none."""
+    return float(widths.mean()) if widths.size else np.nan

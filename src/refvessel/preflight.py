@@ -13,8 +13,8 @@ from refvessel.dataset.readers import WITHOUT_PATIENTS
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.tree.expressions import selected_splits
 from refvessel.errors import UserError
+from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.policy import SCORES, resolve_policy
-from refvessel.metrics.probability import PROBABILITY_SCORES
 from refvessel.predictions.identity import require_as_converted
 from refvessel.settings.dataset_section import DEFAULT_RATIOS, Dataset
 from refvessel.settings.inference_section import Inference
@@ -197,9 +197,9 @@ def _problems_of_scores(settings: Settings) -> Iterator[str]:
     for score in settings.scores.compared:
         if score not in SCORES:
             yield f"scores.compared names {score!r}, which is no score; choose among {', '.join(SCORES)}."
-        elif score in PROBABILITY_SCORES and not settings.inference.save_logits:
+        elif score in FROM_LOGITS and not settings.inference.save_logits:
             yield f"scores.compared names {score!r}, which needs stored logits; set inference.save_logits."
-        elif score in PROBABILITY_SCORES and (imported := _compared_imports(settings)):
+        elif score in FROM_LOGITS and (imported := _compared_imports(settings)):
             yield f"scores.compared names {score!r}, which models.{imported[0]}, imported, lacks; leave it out."
 
 

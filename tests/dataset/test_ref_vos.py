@@ -69,6 +69,16 @@ def test_a_videos_name_may_hold_folders(layout):
     assert video.paths[0].parent.parts[-3:] == ("LVVIS", "train", "7")
 
 
+def test_suffixes_are_in_any_case_and_jpg_in_lower_case_comes_first(layout, tmp_path):
+    root = layout({"a": (["7", "08", "9"], {})}, suffix=".JPG")
+    folder = tmp_path / FRAMES / "a"
+    (folder / "7.jpg").write_bytes((folder / "7.JPG").read_bytes())
+    (folder / "08.png").write_bytes((folder / "08.JPG").read_bytes())
+    (folder / "9.JPG").rename(folder / "9.Jpeg")
+    (video,) = read_ref_vos(root)
+    assert [path.name for path in video.paths] == ["7.jpg", "08.JPG", "9.Jpeg"]
+
+
 def test_expressions_are_read_without_any_frame(layout, tmp_path):
     root = layout({"a": (["0"], {"0": {"exp": "x"}})})
     (root / FRAMES / "a" / "0.png").unlink()

@@ -146,6 +146,22 @@ def test_other_settings_are_refused(scored, scored_once, vessel_cases, tmp_path)
         compare_models(cases=paths, output=tmp_path / "comparison")
 
 
+def test_tables_of_an_earlier_version_compare_in_the_scores_that_they_have(paths, tmp_path):
+    table = pq.read_table(paths["bad"])
+    made_from = json.loads(table.schema.metadata[b"refvessel"])
+    del made_from["settings"]["boundary_distance"], made_from["settings"]["empty_policy"]["mcc"]
+    earlier = table.drop_columns(["mcc", "truth_specks", "predicted_iou", "recall_width_4_to_6"])
+    pq.write_table(earlier.replace_schema_metadata({"refvessel": json.dumps(made_from)}), paths["bad"])
+    compared = compare_models(cases=paths, output=tmp_path / "comparison", compared=["dice"])
+    assert compared["tests"][0]["difference"] > 0
+    assert power_of_cases([*paths.values()], score="dice")["patients"] == 3
+    with pytest.raises(UserError, match=r"bad/cases.parquet was written by a version that did not know mcc"):
+        compare_models(cases=paths, output=tmp_path / "comparison", compared=["dice", "mcc"])
+    pq.write_table(table.drop_columns(["tp"]), paths["bad"])
+    with pytest.raises(UserError, match="has other columns than this version"):
+        compare_models(cases=paths, output=tmp_path / "comparison", compared=["dice"])
+
+
 def test_one_model_an_unknown_score_and_a_missing_file_are_named(scored_once, tmp_path):
     one = scored_once["good"]
     with pytest.raises(UserError, match="at least two"):

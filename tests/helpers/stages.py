@@ -29,14 +29,17 @@ convert_dataset = _stage("dataset.conversion.annotate", "convert_dataset", Datas
 segment_shard = _stage("inference.run", "segment_shard", Inference, "inference")
 refine_predictions = _stage("predictions.refinement", "refine_predictions", Refinement, "refinement")
 choose_question = _stage("evaluation.choosing", "choose_question", Scores, "scores")
+export_pairs = _stage("evaluation.preference_pairs", "export_pairs", Scores, "scores")
 tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 
 def score_cases(*arguments: Any, **options: Any) -> Any:
-    """With the tolerance of the NSD that the settings have."""
+    """With the distances that the settings have."""
     from refvessel.evaluation import scoring
 
-    return scoring.score_cases(*arguments, **({"nsd_tolerance": Scores().nsd_tolerance} | options))
+    names = ("nsd_tolerance", "boundary_distance", "centre_line_tolerance")
+    own = {name: getattr(Scores(), name) for name in names}
+    return scoring.score_cases(*arguments, **(own | options))
 
 
 score = _stage("evaluation.scoring", "score", Scores, "scores")

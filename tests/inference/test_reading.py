@@ -124,6 +124,7 @@ def test_leaving_the_block_ends_the_processes(tasks):
             os.kill(process, 0)
 
 
+@pytest.mark.usefixtures("freezing")
 def test_processes_that_read_free_nothing_they_inherit(tasks, tmp_path):
     """A process forked from one that uses a GPU is aborted when it frees a tensor on it."""
     file = tmp_path / "freed"

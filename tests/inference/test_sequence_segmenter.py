@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from plain_video import plain_logits
+from transformers import Sam2VideoInferenceSession
 from video_model import SIDE, write_layout, write_model, write_sam2
 
 from refvessel.checkpoint.sam2_tensors import read_sam2_tensors
@@ -129,24 +130,91 @@ def test_frames_are_let_go_whatever_the_length(model, processor, tasks, segment,
     assert most["long"] == most["short"] <= 6
 
 
-def test_sa2va_i_propagates_the_masks_with_sam2s_own_weights(folder, model, tasks, segment, tmp_path):
-    task, shown = tasks["short"], (0, 4, 8)
+@torch.inference_mode()
+def own_session(sam2, frames, given, features):
+    """Logits of each frame by transformers' own session, whose tracked frames are SAM2's own, blanking and all.
+
+    Args:
+        sam2: as it was before fine-tuning.
+        frames: normalised, each (3, size, size).
+        given: place -> FrameMasks of one object, which are remembered as they are.
+        features: place -> the coarse features of these frames.
+    """
+    session = Sam2VideoInferenceSession(dtype=torch.float32)
+    session.obj_id_to_idx(1)
+    for frame in frames:
+        session.add_new_frame(frame)
+    for place, masks in given.items():
+        square = torch.nn.functional.interpolate(masks.logits[None], size=(SIDE, SIDE), mode="bilinear")
+        there = torch.ones(1, 1)
+        memory, positions = sam2._encode_new_memory(
+            features[place].flatten(2).permute(2, 0, 1), square, there, False
+        )
+        output = {
+            "pred_masks": masks.logits[None],
+            "object_pointer": masks.pointer[:, None],
+            "object_score_logits": there,
+            "maskmem_features": memory,
+            "maskmem_pos_enc": positions,
+        }
+        session.store_output(0, place, output_value=output)
+    return {
+        place: sam2(session, frame_idx=place).pred_masks[0, 0]
+        for place in range(len(frames))
+        if place not in given
+    }
+
+
+@pytest.fixture
+def original(folder, model, tmp_path):
+    """SAM2 before fine-tuning; it shares the image encoder with the model."""
     path = write_sam2(folder, tmp_path / "sam2.pt", seed=1)
     sam2 = original_sam2(model.grounding_encoder, read_sam2_tensors(path), "sam2.pt")
     assert sam2.vision_encoder is model.grounding_encoder.vision_encoder
-    narrow = sam2.mask_decoder.conv_s0, sam2.mask_decoder.conv_s1
-    original = VideoMemory(sam2, model.image_encoder.narrowed(narrow))
+    return sam2
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "absent"])
+def test_sa2va_i_propagates_the_masks_as_sam2_itself_does(model, processor, tasks, segment, original, there):
+    task, shown = tasks["short"], (0, 4, 8)
+    with torch.no_grad():
+        original.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(30.0 if there else -30.0)
+    narrow = original.mask_decoder.conv_s0, original.mask_decoder.conv_s1
+    memory = VideoMemory(original, model.image_encoder.narrowed(narrow), blanks=True)
     group = SequenceGroup((task,), shown)
-    (official,), (improved,) = segment(group), segment(group, original=original)
+    (official,), (improved,) = segment(group), segment(group, original=memory)
+    frames = normalised(model, processor, task)
+    given, coarse = {}, {}
     for place in shown:  # drawn at SAM2's size, and so nearly the official ones
         before, after = (decode(answer[0].masks[place].mask) for answer in (official, improved))
         assert (before != after).mean() < 0.2
-        assert np.abs(improved[0].masks[place].logits).max() <= 10.01
-    others = [place for place in range(task.length) if place not in shown]
-    for place in others:
-        before, after = (answer[0].masks[place].logits for answer in (official, improved))
-        assert np.abs(before - after).max() > 0.02 * np.abs(before).max()
-    assert sorted(improved[0].masks) == list(range(task.length))
+        with torch.inference_mode():
+            features = memory.encode(frames[place][None])
+            given[place] = memory.given(features, torch.from_numpy(before)[None].bool())
+        coarse[place] = features.coarse
+        assert_close(improved[0].masks[place].logits, given[place].logits[0].numpy())
+    expected = own_session(original, frames, given, coarse)
+    assert sorted(improved[0].masks) == sorted([*expected, *shown])
+    for place, logits in expected.items():
+        mask = improved[0].masks[place]
+        assert_close(mask.logits, logits.numpy())
+        assert there or not decode(mask.mask).any()
+        before = official[0].masks[place].logits
+        assert np.abs(before - mask.logits).max() > 0.02 * np.abs(before).max()
+
+
+def test_the_official_propagation_draws_what_sam2_takes_for_absent(model, tasks, segment, monkeypatch):
+    group = SequenceGroup((tasks["short"],), (0, 1, 2))
+    (there,) = segment(group)
+    head = model.grounding_encoder.mask_decoder.pred_obj_score_head.proj_out
+    monkeypatch.setitem(head._parameters, "bias", torch.nn.Parameter(torch.full_like(head.bias, -30.0)))
+    (absent,) = segment(group)
+    for place, mask in absent[0].masks.items():
+        assert np.abs(mask.logits).max() < 100
+        if place in group.shown:
+            assert mask.mask == there[0].masks[place].mask
+        else:  # later frames are told that it was not there
+            assert not np.array_equal(mask.logits, there[0].masks[place].logits)
 
 
 def test_a_mask_that_is_given_is_remembered_as_sam2_does(model):

@@ -43,6 +43,11 @@ def test_scores_of_masks_with_foreground_equal_scikit_learns(pair):
     assert scores["iou"] == pytest.approx(sklearn.jaccard_score(*flat), abs=1e-12)
     assert scores["precision"] == pytest.approx(sklearn.precision_score(*flat), abs=1e-12)
     assert scores["recall"] == pytest.approx(sklearn.recall_score(*flat), abs=1e-12)
+    assert scores["accuracy"] == pytest.approx(sklearn.accuracy_score(*flat), abs=1e-12)
+    if not (
+        prediction & truth
+    ).all():  # all of one kind and all right: 0 by scikit-learn, 1 by Chicco and Jurman
+        assert scores["mcc"] == pytest.approx(sklearn.matthews_corrcoef(*flat), abs=1e-12)
     if not truth.all():
         specificity = sklearn.recall_score(*flat, pos_label=False)
         assert scores["specificity"] == pytest.approx(specificity, abs=1e-12)
@@ -59,12 +64,13 @@ def test_iou_equals_pycocotools(pair):
 
 
 @given(mask_pairs())
-def test_every_score_lies_between_0_and_1_and_counts_fill_the_image(pair):
+def test_every_score_lies_between_0_and_1_the_mcc_from_minus_1_and_counts_fill_the_image(pair):
     prediction, truth = pair
     counts = counts_of(prediction, truth)
     assert counts.iloc[0].sum() == truth.size
     scores = overlap_scores(counts, POLICY).iloc[0].dropna()
-    assert scores.between(0, 1).all()
+    assert scores.drop("mcc").between(0, 1).all()
+    assert -1 <= scores["mcc"] <= 1
 
 
 EMPTY, SOME = np.zeros((4, 5), bool), np.eye(4, 5, dtype=bool)
@@ -74,11 +80,11 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("prediction", "truth", "expected"),
     [
-        # dice, iou, precision, recall, specificity
-        (EMPTY, EMPTY, [1, 1, 1, 1, 1]),
-        (SOME, EMPTY, [0, 0, 0, NAN, 16 / 20]),
-        (EMPTY, SOME, [0, 0, 0, 0, 0]),
-        (SOME, SOME, [1, 1, 1, 1, 1]),
+        # dice, iou, precision, recall, specificity, accuracy, mcc
+        (EMPTY, EMPTY, [1, 1, 1, 1, 1, 1, 1]),
+        (SOME, EMPTY, [0, 0, 0, NAN, 16 / 20, 16 / 20, 0]),
+        (EMPTY, SOME, [0, 0, 0, 0, 0, 0, 0]),
+        (SOME, SOME, [1, 1, 1, 1, 1, 1, 1]),
     ],
     ids=["both empty", "truth empty", "prediction empty", "neither empty"],
 )
@@ -87,16 +93,18 @@ def test_the_four_emptiness_cases_follow_the_definitions(prediction, truth, expe
     np.testing.assert_array_equal(scores[list(OVERLAP_SCORES)].to_numpy()[0], expected)
 
 
-def test_specificity_differs_from_scikit_learn_where_the_prediction_is_empty():
-    """Nothing answered finds no false positive, which scikit-learn rewards with 1; the policy gives 0."""
+def test_specificity_and_accuracy_differ_from_scikit_learn_where_the_prediction_is_empty():
+    """Nothing answered is right on the background, which scikit-learn rewards; the policy gives 0."""
     assert sklearn.recall_score(SOME.ravel(), EMPTY.ravel(), pos_label=False) == 1
-    assert overlap_scores(counts_of(EMPTY, SOME), POLICY)["specificity"][0] == 0
+    assert sklearn.accuracy_score(SOME.ravel(), EMPTY.ravel()) == 16 / 20
+    scores = overlap_scores(counts_of(EMPTY, SOME), POLICY)
+    assert scores[["specificity", "accuracy"]].to_numpy().tolist() == [[0, 0]]
 
 
 def test_specificity_is_undefined_where_the_truth_covers_the_image():
     full = np.ones((3, 3), bool)
     scores = overlap_scores(counts_of(full, full), POLICY).iloc[0]
-    assert scores["dice"] == 1
+    assert scores["dice"] == scores["mcc"] == 1
     assert np.isnan(scores["specificity"])
 
 

@@ -50,6 +50,7 @@ def test_scores_equal_their_definitions_on_brute_force_distances(mask_pairs, spa
     expected = {
         "hd95": max(np.quantile(there, 0.95), np.quantile(back, 0.95)),
         "assd": sum(both) / len(both),
+        "masd": (sum(there) / len(there) + sum(back) / len(back)) / 2,
         "nsd": sum(distance <= 1.4 for distance in both) / len(both),
     }
     assert surface_scores(prediction, truth, spacing=spacing, tolerance=1.4) == pytest.approx(
@@ -67,6 +68,12 @@ def test_scores_equal_monai(mask_pairs, spacing, data):
     expected = {
         "hd95": monai_score(monai.compute_hausdorff_distance, *pair, percentile=95, spacing=spacing),
         "assd": monai_score(monai.compute_average_surface_distance, *pair, symmetric=True, spacing=spacing),
+        "masd": np.mean(
+            [
+                monai_score(monai.compute_average_surface_distance, *each, spacing=spacing)
+                for each in (pair, pair[::-1])
+            ]
+        ),
         "nsd": monai_score(monai.compute_surface_dice, *pair, [1.3], spacing=spacing),
     }
     assert scores == pytest.approx(expected, abs=1e-5)
@@ -98,6 +105,8 @@ def test_vessels_score_as_with_brute_force_and_monai(bent_vessel, seed):
     there, back = brute_force(prediction, truth, (1, 1))
     assert scores["hd95"] == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), abs=1e-9)
     assert scores["assd"] == pytest.approx(medpy.assd(prediction, truth), abs=1e-9)
+    directed = [medpy.asd(*pair) for pair in ((prediction, truth), (truth, prediction))]
+    assert scores["masd"] == pytest.approx(np.mean(directed), abs=1e-9)
     assert scores["nsd"] == pytest.approx(
         monai_score(monai.compute_surface_dice, prediction, truth, [2.0]), abs=1e-6
     )

@@ -10,13 +10,17 @@ from sklearn import metrics as sklearn
 
 from refvessel.metrics.policy import EMPTY_POLICY
 from refvessel.metrics.topology import (
+    Labels,
     Topology,
-    betti_numbers,
     cal,
     skeleton,
     skeleton_points,
     topology_scores,
 )
+
+
+def betti_numbers(mask: np.ndarray) -> tuple[int, int]:
+    return Labels.of(mask).betti_numbers
 
 
 def scores_of(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:

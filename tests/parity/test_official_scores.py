@@ -147,6 +147,14 @@ def test_masks_may_be_pickled_as_pycocotools_keeps_them(score, scores, of_videos
     assert score("davis", masks=path)["printed"] == of_videos["davis"]["rounded_percent"]
 
 
+def test_an_empty_object_is_nothing_as_null_is(score, scores, of_videos, tmp_path):
+    masks = json.loads((scores / "ref_vos/mask_dict.json").read_text())
+    path = tmp_path / "mask_dict.json"
+    path.write_text(json.dumps({name: [each or {} for each in frames] for name, frames in masks.items()}))
+    assert any(each is None for frames in masks.values() for each in frames)
+    assert score("mevis", masks=path)["printed"] == of_videos["mevis"]["rounded_percent"]
+
+
 def without_an_expression(results):
     del results["angio_b"]["0"]
 
@@ -274,7 +282,7 @@ def test_the_commands_write_one_json_each(scores, tmp_path):
     videos, referring = scores / "ref_vos", scores / "refcoco/e_grefcoco"
     of_videos = ["--expressions", videos / "meta_expressions.json", "--masks", videos / "mask_dict.json"]
     calls = {
-        "ref-sav": [*of_videos, "--predictions", videos / "results.json"],
+        "ref-sav": [*of_videos, "--predictions", videos / "results.json", "--foreground", videos / "absent"],
         "grefcoco": ["--root", referring, "--split", "val", "--predictions", referring / "predictions.json"],
     }
     for name, arguments in calls.items():
@@ -283,6 +291,9 @@ def test_the_commands_write_one_json_each(scores, tmp_path):
         assert ran.exit_code == 0, ran.output
         written = json.loads(output.read_text())
         assert written["benchmark"] == name
+        for note in written.get("notes", ()):
+            assert note in ran.stderr
+            assert "absent takes no part: the official script of ref-sav has no R" in note
     assert 0 <= written["N-acc"] <= 1
     assert 0 <= written["T-acc"] <= 1
 

@@ -16,11 +16,23 @@ from refvessel.report.tables import GROUPINGS
 
 SHAPE = (
     *("hd95", "assd", "nsd", "cldice", "skeleton_precision", "skeleton_recall", "cal"),
-    *("betti0_error", "betti1_error", "branch_point_error", "end_point_error"),
+    *("betti0_error", "betti1_error", "branch_point_error", "end_point_error", "connectivity", "breaks"),
+    *("masd", "boundary_iou", "betti0_matching_error", "betti1_matching_error"),
+    *(
+        f"{what}_width_{width}"
+        for what in ("recall", "precision")
+        for width in ("under_4", "4_to_6", "6_to_8", "8_to_12", "12_or_more")
+    ),
 )
-OF_PROBABILITIES = ("auc", "average_precision", "ece")  # undefined without logits
-ERRORS = ("hd95", "assd", "betti0_error", "betti1_error", "branch_point_error", "end_point_error", "ece")
-SCORES = ("dice", "iou", "precision", "recall", "specificity", *SHAPE, *OF_PROBABILITIES)
+BORDER = ("border_brier", "border_nll", "border_ece")
+OF_PROBABILITIES = ("auc", "average_precision", "ece", *BORDER)  # undefined without logits
+ERRORS = (
+    *("hd95", "assd", "masd", "betti0_error", "betti1_error"),
+    *("betti0_matching_error", "betti1_matching_error"),
+    *("branch_point_error", "end_point_error", "breaks", "ece", *BORDER),
+)
+OVERLAP = ("dice", "iou", "precision", "recall", "specificity", "accuracy", "mcc")
+SCORES = (*OVERLAP, *SHAPE, *OF_PROBABILITIES)
 
 
 class Page(HTMLParser):
@@ -82,6 +94,8 @@ def recomputed(cases: pd.DataFrame) -> dict[str, float]:
         "precision": tp / (tp + fp),
         "recall": tp / (tp + fn),
         "specificity": tn / (tn + fp),
+        "accuracy": (tp + tn) / (tp + fp + fn + tn),
+        "mcc": (tp * tn - fp * fn) / np.sqrt(float((tp + fp) * (tp + fn)) * float((tn + fp) * (tn + fn))),
     }
     union = cases["tp"] + cases["fp"] + cases["fn"]
     numbers = {
@@ -98,12 +112,12 @@ def recomputed(cases: pd.DataFrame) -> dict[str, float]:
         defined = cases[cases[score].notna()]
         if score in pooled:
             numbers[f"{score}_pooled"] = pooled[score]
-        by_patient = [group[score].mean() for _, group in defined.groupby("patient")]
+        by_patient = [group[score].mean() for _, group in defined.groupby("patient")] or [np.nan]
         numbers |= {
             f"{score}_mean": defined[score].mean(),
             f"{score}_patient_mean": np.mean(by_patient),
             f"{score}_n": len(defined),
-            f"{score}_n_patients": len(by_patient),
+            f"{score}_n_patients": defined["patient"].nunique(),
         }
     for k in (50, 60, 70, 80, 90):
         numbers[f"pr_at_{k}"] = np.mean(cases["iou"] > k / 100)
@@ -127,6 +141,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
     assert files == {
         "index.html",
         "manifest.json",
+        "tables/breaks.csv",
         *(
             f"tables/{name}.{kind}"
             for name in ("overall", "by_patient", *(f"by_{grouping}" for grouping in GROUPINGS))
@@ -134,6 +149,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
         ),
         "figures/demo.demo.test.dice_by_phrase.svg",
         "figures/demo.demo.test.dice_by_patient.svg",
+        "figures/demo.demo.test.confidence.svg",
         "figures/demo.demo.test.overlays_1.svg",
         "figures/demo.demo.test.overlays_2.svg",
     }
@@ -266,6 +282,7 @@ def test_the_manifest_names_every_file_with_its_hash_and_its_sources(usual):
     cases_hash = sha256_of_file(scores / "cases.parquet")
     overlays = outputs["figures/demo.demo.test.overlays_1.svg"]["sources"]
     assert overlays.pop("demo.demo.test/cases.parquet") == cases_hash
+    assert overlays.pop("demo.demo.test/breaks.parquet") == sha256_of_file(scores / "breaks.parquet")
     images = usual.datasets["demo"] / "glamm_data/images/coco2014/train2014"
     assert len(overlays) == 3
     for name, sha256 in overlays.items():
@@ -286,7 +303,8 @@ def test_every_figure_of_the_folder_is_in_the_page_with_its_caption_and_source(u
     figures = list((usual.root / "report/figures").iterdir())
     assert embedded == {path.read_bytes() for path in figures}
     for path in figures:
-        assert f"figures/{path.name}, from demo.demo.test/cases.parquet" in page.text
+        source = "summary.json" if "confidence" in path.name else "cases.parquet"
+        assert f"figures/{path.name}, from demo.demo.test/{source}" in page.text
     assert sha256_of_file(scores / "cases.parquet")[:12] in page.text
 
 
@@ -325,6 +343,11 @@ def with_predictions(cases, *predictions):
         (lambda cases: with_predictions(cases, FULL, EMPTY), "full_image", 1),
         (lambda cases: [case | {"status": "no_seg"} for case in cases[:3]] + cases[3:], "no_seg", 4),
         (lambda cases: [case | {"status": "failed"} for case in cases[:4]] + cases[4:], "failures", 4),
+        (
+            lambda cases: with_predictions(cases, *(np.roll(case["truth"], 1, 0) for case in cases)),
+            "altered_truth",
+            9,
+        ),
     ],
 )
 @pytest.mark.usefixtures("without_figures")
@@ -460,7 +483,7 @@ def test_several_evaluations_stand_side_by_side(workspace, make_cases):
     assert compared.index.tolist() == ["demo", "other", "demo"]
     assert compared["Dataset"].tolist() == ["demo", "demo", "retina"]
     assert len(pd.read_csv(workspace.root / "report/tables/overall.csv")) == 3
-    assert len(list((workspace.root / "report/figures").iterdir())) == 12
+    assert len(list((workspace.root / "report/figures").iterdir())) == 15
 
 
 def test_an_evaluation_of_one_case_is_rendered(workspace, vessel):

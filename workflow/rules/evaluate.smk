@@ -40,6 +40,17 @@ rule score_cases:
                 "file": "summary",
             },
         ),
+        breaks=report(
+            at(artifacts.OF_SCORES, artifacts.BREAKS),
+            caption="../report/breaks.rst",
+            category="Scores",
+            labels={
+                "model": "{model}",
+                "dataset": "{dataset}",
+                "split": "{split}",
+                "file": "breaks",
+            },
+        ),
         words=report(
             at(artifacts.OF_SCORES, artifacts.WORDS),
             caption="../report/words.rst",
@@ -60,8 +71,19 @@ rule score_cases:
     conda:
         "../../envs/refvessel.yaml"
     threads: 2
+    resources:
+        **needs("score_cases", lambda wildcards, input: [input.predictions]),
     params:
-        settings=scoring_settings("empty_cases", "nsd_tolerance", "bootstrap_draws"),
+        settings=scoring_settings(
+            "empty_cases",
+            "nsd_tolerance",
+            "boundary_distance",
+            "border_distance",
+            "centre_line_tolerance",
+            "ceiling_sample",
+            "annotator_pixel",
+            "bootstrap_draws",
+        ),
         words=words_settings,
         code=code_of("score_cases"),
     script:
@@ -73,6 +95,7 @@ use rule score_cases as score_imported with:
     output:
         cases=scores_file(artifacts.CASES),
         summary=scores_file(artifacts.SUMMARY),
+        breaks=scores_file(artifacts.BREAKS),
         words=scores_file(artifacts.WORDS),
         coco_results=at(artifacts.OF_SCORES, artifacts.COCO_RESULTS),
         coco_truth=at(artifacts.OF_SCORES, artifacts.COCO_TRUTH),
@@ -109,6 +132,8 @@ rule compare_models:
         "<logs>/compare/{dataset}/{split}.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("compare_models"),
     params:
         models=lambda wildcards: settings.entrants_on(
             wildcards.dataset, wildcards.split
@@ -136,6 +161,8 @@ rule compare_datasets:
         "<logs>/compare/external.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("compare_datasets"),
     params:
         places=[entry.places for entry in settings.scored_entries()],
         homes=settings.homes(),
@@ -167,6 +194,8 @@ rule score_sequences:
     conda:
         "../../envs/refvessel.yaml"
     threads: 2
+    resources:
+        **needs("score_sequences", lambda wildcards, input: [input.cases]),
     params:
         settings=scoring_settings("bootstrap_draws"),
         code=code_of("score_sequences"),
@@ -199,6 +228,8 @@ rule compare_sequences:
         "<logs>/compare/{dataset}/{split}.video.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("compare_sequences"),
     params:
         models=lambda wildcards: settings.entrants_on(
             wildcards.dataset, wildcards.split

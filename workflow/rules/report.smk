@@ -20,6 +20,9 @@ rule render_report:
         summaries=of_evaluations(
             at(artifacts.OF_SCORES, artifacts.SUMMARY), settings.scored_entries()
         ),
+        breaks=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.BREAKS), settings.scored_entries()
+        ),
         masks=of_evaluations(at(artifacts.OF_MASKS), settings.unscored_entries()),
         predictions=of_evaluations(scored_predictions()),
         datasets=[
@@ -61,6 +64,11 @@ rule render_report:
         "<logs>/report/report.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs(
+            "render_report",
+            lambda wildcards, input: [*input.cases, *input.predictions],
+        ),
     params:
         evaluations=[entry.places for entry in settings.entries()],
         scored=[tuple(entry.places.values()) for entry in settings.scored_entries()],

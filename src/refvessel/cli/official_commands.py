@@ -1,5 +1,6 @@
 """Commands that score predictions in the official forms, as the official scripts do."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,10 @@ _Output = Annotated[Path, typer.Option(help="JSON to write.")]
 _Expressions = Annotated[Path, typer.Option(help="meta_expressions.json.")]
 _Masks = Annotated[Path, typer.Option(help="mask_dict.json, or a pickle of it.")]
 _Foreground = Annotated[
-    Path | None, typer.Option(help="mask_dict_foreground.json of ReVOS; without it there is no R.")
+    Path | None,
+    typer.Option(
+        help="mask_dict_foreground.json of ReVOS; without it there is no R, as the others have none."
+    ),
 ]
 _Results = Annotated[Path, typer.Option(help="results.json.")]
 _DropFailures = Annotated[
@@ -63,7 +67,7 @@ def _of_videos(benchmark: str, doc: str) -> Callable[..., None]:
     ) -> None:
         from refvessel.evaluation.official_video import score_video
 
-        score_video(
+        result = score_video(
             benchmark=benchmark,
             expressions=expressions,
             masks=masks,
@@ -73,6 +77,8 @@ def _of_videos(benchmark: str, doc: str) -> Callable[..., None]:
             drop_failures=drop_failures,
             threads=threads,
         )
+        for note in result["notes"]:
+            print(note, file=sys.stderr)
 
     command.__doc__ = doc
     return command

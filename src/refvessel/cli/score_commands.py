@@ -15,7 +15,14 @@ from refvessel.settings.scores_section import Protocol, Scores
 
 @app.command()
 @with_sections(
-    settings=Options(Scores, "scores", only=("nsd_tolerance", "bootstrap_draws")),
+    settings=Options(
+        Scores,
+        "scores",
+        only=(
+            *("nsd_tolerance", "boundary_distance", "border_distance", "centre_line_tolerance"),
+            *("ceiling_sample", "annotator_pixel", "bootstrap_draws"),
+        ),
+    ),
     inference=Options(Inference, "inference", only=("max_failures",)),
 )
 def score(

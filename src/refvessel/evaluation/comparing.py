@@ -1,6 +1,6 @@
 """Comparing models from their tables of cases: `comparison.json` and `ranking.csv`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pandas as pd
 
 from refvessel.artifacts import COMPARISON, RANKING, VIDEO_COMPARISON
 from refvessel.errors import UserError
+from refvessel.evaluation.shared_phrases import answered_of_cases, with_shared_phrases
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.cases import EXPRESSION, read_cases
@@ -53,7 +54,7 @@ def compare_models(
         require_known_score(score)
     if unknown := sorted(set(groups or {}) - set(cases)):
         raise UserError(f"The group of {unknown[0]!r} is stated, which is not compared; leave it out.")
-    tables, scored_with = read_same_cases(cases)
+    tables, scored_with, left_out = read_same_cases(cases, {*scores, *settings.non_inferiority})
     tests = paired_tests(tables, list(scores), draws)
     ranked = pd.concat(
         [ranked_by_all_methods(ranking(tables, score, draws), tables, tests) for score in scores],
@@ -68,6 +69,7 @@ def compare_models(
         "models": list(cases),
         "n_expressions": len(first),
         "n_patients": int(first["patient"].nunique()),
+        "phrases_left_out": left_out,
         "settings": {
             **scored_with,
             "scores": list(scores),
@@ -98,24 +100,41 @@ def require_known_score(score: str) -> None:
         raise UserError(f"The score '{score}' cannot be compared; choose among {', '.join(SCORES)}.")
 
 
-def read_same_cases(cases: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """The table of each model, rows of one position being one expression, and the settings they were scored with.
+def read_same_cases(
+    cases: Mapping[str, Path], scores: Collection[str]
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any], dict[str, list[str]]]:
+    """The tables of models, rows of one position being one expression, and the settings they were scored with.
 
-    Raises UserError for tables of different cases, with every difference, or scored with different settings.
+    Behind these stands each phrase that is left out, with the models that do not answer it: those that do are not
+    looked at there, either.
+    Raises UserError for tables of different cases, with every difference, scored with different settings, or
+    without one of `scores`.
     """
     tables, made_from = {}, {}
     for name, path in cases.items():
-        table, made_from[name] = read_cases(path)
+        table, made_from[name] = read_cases(path, sorted(scores))
         tables[name] = table.sort_values("sent_id", ignore_index=True)
+    answered = {name: answered_of_cases(each) for name, each in made_from.items()}
+    tables, left_out = with_shared_phrases(tables, answered)
     first, *others = cases
     for other in others:
         _require_same_cases(tables[first], tables[other], cases[first], cases[other])
-        if made_from[first]["settings"] != made_from[other]["settings"]:
+        if not _scored_alike(made_from[first]["settings"], made_from[other]["settings"]):
             raise UserError(
                 f"{cases[first]} and {cases[other]} were scored with different settings "
                 f"({made_from[first]['settings']} and {made_from[other]['settings']}); score both alike."
             )
-    return tables, made_from[first]["settings"]
+    return tables, made_from[first]["settings"], left_out
+
+
+def _scored_alike(one: Any, other: Any) -> bool:
+    """Whether two settings are equal but for those of scores that an earlier version did not know."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return bool(one == other)
+    stated_once = one.keys() ^ other.keys()
+    return stated_once <= {*Scores.model_fields, *SCORES} and all(
+        _scored_alike(one[name], other[name]) for name in one.keys() & other.keys()
+    )
 
 
 def _require_same_cases(

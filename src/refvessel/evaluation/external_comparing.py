@@ -37,7 +37,7 @@ def compare_datasets(
             raise UserError(f"{model} is at home on {home}, of which no cases are given; add them.")
     tables, units = {}, {}
     for place, path in cases.items():
-        tables[place], made_from = read_cases(path)
+        tables[place], made_from = read_cases(path, settings.compared)
         units[place] = made_from["settings"]["distance_unit"]
     scores = [score for score in settings.compared if score not in DISTANCES or len(set(units.values())) == 1]
     content = {

@@ -48,7 +48,8 @@ def score_video(
         masks: `mask_dict.json`, or such a pickle: by annotation, a COCO RLE or null per frame.
         predictions: `results.json`.
         output: the JSON to write.
-        foreground: `mask_dict_foreground.json` of ReVOS; without it there is no R.
+        foreground: `mask_dict_foreground.json` of ReVOS; without it there is no R. The other scripts have no R
+            and read no such file: `notes` say that it takes no part.
         drop_failures: leave out what cannot be scored, as the official scripts do.
         threads: processes that share the work.
 
@@ -89,7 +90,7 @@ def score_video(
         "n_scored": len(scored),
         **video_numbers(scored, known, with_foreground=looked_at is not None),
         "dropped": failures,
-        "notes": notes_on(prepared),
+        "notes": notes_on(prepared) + _unread(foreground, looked_at, benchmark),
         "provenance": {
             "versions": versions(),
             "files": [
@@ -101,3 +102,12 @@ def score_video(
     }
     write_json(Path(output), result)
     return result
+
+
+def _unread(foreground: Path | None, looked_at: Path | None, benchmark: str) -> list[str]:
+    """A sentence about a file that was given and is not looked at."""
+    if foreground == looked_at:
+        return []
+    return [
+        f"{foreground} takes no part: the official script of {benchmark} has no R and reads no foreground."
+    ]

@@ -201,7 +201,7 @@ def _prepared(expression: AskedExpression, sources: MaskSources) -> PreparedExpr
                 [
                     _checked(truth[k], size, f"the truth of frame {k + 1}")
                     for truth in truths
-                    if truth[k] is not None
+                    if truth[k]  # an empty object is nothing, too, as in the script
                 ],
                 None
                 if foreground is None

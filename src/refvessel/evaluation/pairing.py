@@ -37,9 +37,9 @@ def truth_table(expressions: Sequence[Expression]) -> pd.DataFrame:
 def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """The truth's rows, by sent_id, each with its prediction's status, error, num_seg and mask (`mask_predicted`).
 
-    Added are what is scored: `scored_truth` and `scored_prediction`, the masks without the pixels of
-    `ignore_mask`, and `scored_pixels`, the number of the others. An ignored pixel is background in both masks:
-    the edge of what is scored is like the image's edge.
+    Added are `predicted_iou`, the model's own (NaN where it gave none), and what is scored: `scored_truth` and
+    `scored_prediction`, the masks without the pixels of `ignore_mask`, and `scored_pixels`, the number of the
+    others. An ignored pixel is background in both masks: the edge of what is scored is like the image's edge.
 
     Raises UserError for a missing, double or unknown expression, for other ids, phrase or image size than the
     truth's, for a mask that is no RLE, and for a failed expression or one without [SEG] that has foreground.
@@ -53,10 +53,12 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
     paired = truth.sort_values("sent_id").merge(
         predictions[list(PREDICTED)], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
     )
+    confidence = predictions.set_index("sent_id").get("score", pd.Series(dtype=float))
     for row in paired.itertuples():
         _check_pair(row)
     ignored = paired["ignore_mask"]
     return paired.assign(
+        predicted_iou=paired["sent_id"].map(confidence).astype(float),
         scored_truth=_without(paired["mask"], ignored),
         scored_prediction=_without(paired["mask_predicted"], ignored),
         scored_pixels=paired["height"] * paired["width"]

@@ -10,11 +10,11 @@ import pandas as pd
 
 from refvessel import rle
 from refvessel.errors import UserError
+from refvessel.metrics.border_calibration import FROM_LOGITS, border_scores
 from refvessel.metrics.overlap import COUNTS, overlap_scores
 from refvessel.metrics.parallel import call_each
 from refvessel.metrics.policy import EmptyPolicy
 from refvessel.metrics.probability import (
-    PROBABILITY_SCORES,
     THRESHOLDS,
     probabilities,
     probability_scores,
@@ -29,14 +29,15 @@ _MOST_NAMED = 5
 
 
 def probability_cases(
-    paired: pd.DataFrame, logits: Sequence[Path], *, threads: int
+    paired: pd.DataFrame, logits: Sequence[Path], *, border_distance: int, threads: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """PROBABILITY_SCORES of each row of `pair_expressions`, and its pixel counts at each of THRESHOLDS.
+    """FROM_LOGITS of each row of `pair_expressions`, and its pixel counts at each of THRESHOLDS.
 
     The scores are float64, the counts int64 of shape (expressions, thresholds, 4): tp, fp, fn, tn. A pixel's
     probability is the highest of an expression's masks, since their union at a threshold is the mask of that.
     Expressions without [SEG] and failed ones have the probability 0 everywhere: `scores_of_no_answer`, and an
-    empty mask at every threshold.
+    empty mask at every threshold. `border_distance` says how near the truth's boundary is, in pixels; `threads`
+    processes share the work.
 
     Raises UserError, before any is scored, unless `logits` are those of exactly the expressions with masks.
     """
@@ -45,7 +46,11 @@ def probability_cases(
     columns = ["sent_id", "num_seg", "mask", "ignore_mask"]
     rows = {row["sent_id"]: row for row in paired[columns].to_dict("records")}
     tasks = [
-        (path, [rows[sent_id] for sent_id in sent_ids[first : first + _EXPRESSIONS_PER_TASK]])
+        (
+            path,
+            [rows[sent_id] for sent_id in sent_ids[first : first + _EXPRESSIONS_PER_TASK]],
+            border_distance,
+        )
         for path, sent_ids in stored
         for first in range(0, len(sent_ids), _EXPRESSIONS_PER_TASK)
     ]
@@ -59,9 +64,11 @@ def probability_cases(
             scores.append(of_one)
         else:
             foreground = rle.area(row.scored_truth)
-            scores.append(scores_of_no_answer(foreground, row.scored_pixels))
+            truth, ignored = _decoded(row.mask, row.ignore_mask)
+            near_the_border = border_scores(np.zeros(truth.shape), truth, ignored, border_distance)
+            scores.append(scores_of_no_answer(foreground, row.scored_pixels) | near_the_border)
             at_thresholds[:, 2:] = foreground, row.scored_pixels - foreground
-    return pd.DataFrame(scores, columns=PROBABILITY_SCORES, index=paired.index, dtype=np.float64), counts
+    return pd.DataFrame(scores, columns=FROM_LOGITS, index=paired.index, dtype=np.float64), counts
 
 
 def threshold_table(counts: np.ndarray, policy: EmptyPolicy) -> pd.DataFrame:
@@ -86,7 +93,9 @@ def threshold_table(counts: np.ndarray, policy: EmptyPolicy) -> pd.DataFrame:
     )
 
 
-def _score_some(path: Path, rows: list[dict[str, Any]]) -> dict[int, tuple[dict[str, float], np.ndarray]]:
+def _score_some(
+    path: Path, rows: list[dict[str, Any]], border_distance: int
+) -> dict[int, tuple[dict[str, float], np.ndarray]]:
     """By sent_id, the scores and the counts of expressions of one file."""
     scored = {}
     for row, (_, logits) in zip(rows, read_logits(path, [row["sent_id"] for row in rows]), strict=True):
@@ -95,13 +104,17 @@ def _score_some(path: Path, rows: list[dict[str, Any]]) -> dict[int, tuple[dict[
                 f"{path} has logits of {len(logits)} masks for sent_id {row['sent_id']}, the predictions have "
                 f"{row['num_seg']}; give the logits of these predictions."
             )
-        truth = rle.decode(row["mask"]).astype(bool)
-        ignored = None if row["ignore_mask"] is None else rle.decode(row["ignore_mask"]).astype(bool)
+        truth, ignored = _decoded(row["mask"], row["ignore_mask"])
         height, width = truth.shape
         predicted = probabilities(image_logits(logits, height=height, width=width).max(axis=0))
         counts = threshold_counts(predicted, truth, ignored)
-        scored[row["sent_id"]] = probability_scores(predicted, truth, ignored), counts
+        scores = probability_scores(predicted, truth, ignored)
+        scored[row["sent_id"]] = scores | border_scores(predicted, truth, ignored, border_distance), counts
     return scored
+
+
+def _decoded(truth: rle.RLE, ignored: rle.RLE | None) -> tuple[np.ndarray, np.ndarray | None]:
+    return rle.decode(truth).astype(bool), None if ignored is None else rle.decode(ignored).astype(bool)
 
 
 def _require_complete(paired: pd.DataFrame, stored: list[int]) -> None:

@@ -241,7 +241,7 @@ def _original(model: Sa2VAModel, sam2: Path | None) -> Callable[[], VideoMemory]
     assert sam2 is not None
     original = original_sam2(model.grounding_encoder, read_sam2_tensors(sam2), str(sam2))
     narrow = original.mask_decoder.conv_s0, original.mask_decoder.conv_s1
-    return lambda: VideoMemory(original, model.image_encoder.narrowed(narrow))
+    return lambda: VideoMemory(original, model.image_encoder.narrowed(narrow), blanks=True)
 
 
 class _LogitsOnTheWay:

@@ -12,8 +12,8 @@ Sa2VA-i (Nekrasov et al. 2025, arXiv 2509.19082, code at github.com/kumuji/sa2va
 on single frames without memory, and leaves the memory as SAM2 had it, so that neither fits the other at inference.
 There the masks of the shown frames come from the model's own decoder, without memory, are upsampled and
 thresholded, and handed to SAM2 as masks that a user drew (`add_new_mask`); all the rest, the decoder with its
-high-resolution features and the memory, is SAM2's own, as its checkpoint was before fine-tuning. Shown are frames
-in uniform steps.
+high-resolution features and the memory, is SAM2's own, as its checkpoint was before fine-tuning; so is what SAM2
+does where its score says that the object is absent: the mask is empty. Shown are frames in uniform steps.
 """
 
 from collections import deque

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from refvessel.geometry import surface
+from refvessel.geometry import near, surface
 
 _TOLERANCE = 0.008  # of the image's diagonal
 
@@ -59,27 +59,7 @@ def _agreement(predicted: np.ndarray, true: np.ndarray) -> float:
     if not (n_predicted and n_true):
         return float(n_predicted == n_true)
     radius = tolerance(*true.shape)
-    precision = np.count_nonzero(predicted & _near(true, radius)) / n_predicted
-    recall = np.count_nonzero(true & _near(predicted, radius)) / n_true
+    precision = np.count_nonzero(predicted & near(true, radius)) / n_predicted
+    recall = np.count_nonzero(true & near(predicted, radius)) / n_true
     both = precision + recall
     return 2 * precision * recall / both if both else 0.0
-
-
-def _near(points: np.ndarray, radius: int) -> np.ndarray:
-    """The pixels whose Euclidean distance to a foreground pixel of a bool mask is at most `radius`.
-
-    A disc is a stack of rows: the rows are widened from its top to its middle, and each is laid where it
-    belongs.
-    """
-    height = len(points)
-    near, widened, half_width = np.zeros_like(points), points.copy(), 0
-    for rows in range(radius, -1, -1):
-        wider = math.isqrt(radius**2 - rows**2)
-        for columns in range(half_width + 1, wider + 1):
-            widened[:, columns:] |= points[:, :-columns]
-            widened[:, :-columns] |= points[:, columns:]
-        half_width = wider
-        kept = max(height - rows, 0)
-        near[rows:] |= widened[:kept]
-        near[:kept] |= widened[rows:]
-    return near

@@ -1,6 +1,6 @@
 """The table of cases, `cases.parquet`: one row per expression, from which every table and figure derives."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from refvessel.errors import UserError
+from refvessel.metrics.artefacts import TRUTH_ARTEFACTS
+from refvessel.metrics.diameters import DIAMETERS
 from refvessel.metrics.overlap import COUNTS
 from refvessel.metrics.policy import SCORES
 from refvessel.parquet_file import read_parquet, write_parquet
@@ -36,6 +38,10 @@ CASES_SCHEMA = pa.schema(
         ("predicted_pixels", pa.int64()),
         ("truth_regions", pa.int64()),  # components
         ("vessel_width", pa.float64()),  # of the truth, pixels; null where it is empty
+        ("diameter_n", pa.int64()),  # cross-sections of vessels on which both diameters are known
+        *((name, pa.float64()) for name in DIAMETERS[1:]),  # pixels and percent; null where there is none
+        *((name, pa.int64()) for name in TRUTH_ARTEFACTS),
+        ("predicted_iou", pa.float64()),  # the model's own; null where it gave none
         *((score, pa.float64()) for score in SCORES),  # null where undefined
         ("truth_mask", pa.string()),  # COCO RLE as JSON
         ("predicted_mask", pa.string()),
@@ -43,21 +49,36 @@ CASES_SCHEMA = pa.schema(
     ]
 )
 
+_KNOWN_LATER = (*SCORES, *TRUTH_ARTEFACTS, "predicted_iou")  # what tables of an earlier version may lack
+
 
 def write_cases(cases: pd.DataFrame, path: Path, made_from: Mapping[str, Any]) -> None:
     """Write the table, its provenance and settings in its metadata, atomically."""
     write_parquet(path, pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False), made_from)
 
 
-def read_cases(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_cases(path: Path, needed: Collection[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table, with the columns of CASES_SCHEMA, and what it was made from.
 
-    Raises UserError where the file is missing, is not Parquet, has other columns or an expression twice.
+    Scores that an earlier version did not know are undefined. Raises UserError where the file is missing, is not
+    Parquet, has other columns, lacks one of the scores `needed` or has an expression twice.
     """
     table, made_from = read_parquet(path, "score the predictions again")
-    if made_from is None or not table.schema.equals(CASES_SCHEMA):
+    if absent := [score for score in needed if score not in table.column_names]:
+        raise UserError(f"{path} was written by a version that did not know {absent[0]}; score again.")
+    if made_from is None or not (table := _completed(table)).schema.equals(CASES_SCHEMA):
         raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
     cases = table.to_pandas()
     if cases["sent_id"].duplicated().any():
         raise UserError(f"{path} has an expression twice; score again.")
     return cases, made_from
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """The table with nulls for the scores that its version did not know, in the order of the schema."""
+    for name in _KNOWN_LATER:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), CASES_SCHEMA.field(name).type))
+    if set(table.column_names) != set(CASES_SCHEMA.names):
+        return table
+    return table.select(CASES_SCHEMA.names)

@@ -15,7 +15,7 @@ from refvessel.rle import RLE
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
-OVERLAP_SCORES = ("dice", "iou", "precision", "recall", "specificity")
+OVERLAP_SCORES = ("dice", "iou", "precision", "recall", "specificity", "accuracy", "mcc")
 
 
 def pixel_counts(
@@ -35,33 +35,59 @@ def pixel_counts(
 
 
 def overlap_scores(counts: pd.DataFrame, policy: EmptyPolicy) -> pd.DataFrame:
-    """dice, iou, precision, recall and specificity (float64, 0 to 1) of each row of counts.
+    """OVERLAP_SCORES of each row of counts, float64, from 0 to 1, the MCC from -1.
 
     NaN where the policy leaves a score undefined, and for the specificity of a truth that covers the whole
     image: it has no pixel to be specific about.
     """
     numerators, denominators = overlap_ratios(counts)
     truth_pixels, predicted_pixels = denominators["recall"], denominators["precision"]
-    scores = {}
-    for score in OVERLAP_SCORES:
-        above, below = numerators[score], denominators[score]
-        values = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
-        scores[score] = apply_policy(
-            values, policy[score], truth_pixels=truth_pixels, predicted_pixels=predicted_pixels
+    values = {
+        score: np.divide(
+            above, denominators[score], out=np.full_like(above, np.nan), where=denominators[score] > 0
         )
+        for score, above in numerators.items()
+    }
+    values["mcc"] = matthews_correlation(counts[list(COUNTS)].to_numpy(np.float64))
+    scores = {
+        score: apply_policy(
+            values[score], policy[score], truth_pixels=truth_pixels, predicted_pixels=predicted_pixels
+        )
+        for score in OVERLAP_SCORES
+    }
     return pd.DataFrame(scores, index=counts.index)
 
 
+def matthews_correlation(counts: np.ndarray) -> np.ndarray:
+    """Matthews' correlation coefficient, float64 from -1 to 1; the last axis of `counts` has COUNTS.
+
+    (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)). Where a mask covers everything or nothing,
+    which makes it 0/0, it is 1 if every pixel is right and else 0 (Chicco and Jurman, BMC Genomics 2020).
+    """
+    tp, fp, fn, tn = np.moveaxis(counts, -1, 0)
+    scale = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
+    degenerate = (fp + fn == 0).astype(np.float64)
+    return np.divide(tp * tn - fp * fn, scale, out=degenerate, where=scale > 0)
+
+
 def overlap_ratios(counts: pd.DataFrame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Numerators and denominators of the formulas of OVERLAP_SCORES, float64: of each score, one per case."""
+    """Numerators and denominators, float64, of OVERLAP_SCORES but the MCC, which is no ratio of sums."""
     tp, fp, fn, tn = (counts[name].to_numpy(np.float64) for name in COUNTS)
-    numerators = {"dice": 2 * tp, "iou": tp, "precision": tp, "recall": tp, "specificity": tn}
+    numerators = {
+        "dice": 2 * tp,
+        "iou": tp,
+        "precision": tp,
+        "recall": tp,
+        "specificity": tn,
+        "accuracy": tp + tn,
+    }
     denominators = {
         "dice": 2 * tp + fp + fn,
         "iou": tp + fp + fn,
         "precision": tp + fp,
         "recall": tp + fn,
         "specificity": tn + fp,
+        "accuracy": tp + fp + fn + tn,
     }
     return numerators, denominators
 

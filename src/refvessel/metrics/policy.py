@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from refvessel.errors import UserError
+from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL
 
 # score -> emptiness -> value. A number is the score; None leaves the expression out of the score's means;
 # "formula" keeps what the score's formula gives, which is None where that is 0/0; "diagonal" is the image's.
@@ -24,6 +25,17 @@ _DISTANCE: dict[str, Cell] = {"both_empty": 0.0, "truth_empty": DIAGONAL, "predi
 # Probabilities order the pixels of an empty mask, too; without foreground there is nothing to order.
 _OF_PROBABILITIES: dict[str, Cell] = {"both_empty": None, "truth_empty": None, "prediction_empty": FORMULA}
 _COUNTED: dict[str, Cell] = {"both_empty": 0.0, "truth_empty": FORMULA, "prediction_empty": FORMULA}
+# A calibre that the truth, or the prediction, has nowhere leaves the image out of that calibre's mean.
+_OF_THE_TRUTHS_CALIBRE: dict[str, Cell] = {
+    "both_empty": None,
+    "truth_empty": None,
+    "prediction_empty": FORMULA,
+}
+_OF_THE_PREDICTIONS_CALIBRE: dict[str, Cell] = {
+    "both_empty": None,
+    "truth_empty": FORMULA,
+    "prediction_empty": None,
+}
 
 EMPTY_POLICY: EmptyPolicy = {
     "dice": _NOTHING_RIGHT,
@@ -32,30 +44,48 @@ EMPTY_POLICY: EmptyPolicy = {
     "recall": _OF_THE_TRUTH,
     # The formula would give an empty answer, so also a failed one, a specificity of 1: it earns nothing here.
     "specificity": {"both_empty": 1.0, "truth_empty": FORMULA, "prediction_empty": 0.0},
+    "accuracy": {"both_empty": 1.0, "truth_empty": FORMULA, "prediction_empty": 0.0},
+    "mcc": _NOTHING_RIGHT,
     "hd95": _DISTANCE,
     "assd": _DISTANCE,
+    "masd": _DISTANCE,
     "nsd": _NOTHING_RIGHT,
+    "boundary_iou": _NOTHING_RIGHT,
     "cldice": _NOTHING_RIGHT,
     "skeleton_precision": _NOTHING_RIGHT,
     "skeleton_recall": _OF_THE_TRUTH,
     "betti0_error": _COUNTED,
     "betti1_error": _COUNTED,
+    "betti0_matching_error": _COUNTED,
+    "betti1_matching_error": _COUNTED,
     "cal": _NOTHING_RIGHT,
     "branch_point_error": _COUNTED,
     "end_point_error": _COUNTED,
+    # Without a truth there is no tree to break; of an empty prediction the formulas say that all is lost.
+    "connectivity": {"both_empty": 1.0, "truth_empty": None, "prediction_empty": FORMULA},
+    "breaks": {"both_empty": 0.0, "truth_empty": None, "prediction_empty": FORMULA},
+    **dict.fromkeys(CALIBRE_RECALL, _OF_THE_TRUTHS_CALIBRE),
+    **dict.fromkeys(CALIBRE_PRECISION, _OF_THE_PREDICTIONS_CALIBRE),
     "auc": _OF_PROBABILITIES,
     "average_precision": _OF_PROBABILITIES,
     "ece": _OF_PROBABILITIES,
+    "border_brier": _OF_PROBABILITIES,
+    "border_nll": _OF_PROBABILITIES,
+    "border_ece": _OF_PROBABILITIES,
 }
 
 SCORES = tuple(EMPTY_POLICY)
 
-DISTANCES = ("hd95", "assd")
+DISTANCES = ("hd95", "assd", "masd")
 
-UNBOUNDED = (*DISTANCES, "betti0_error", "betti1_error", "branch_point_error", "end_point_error")
+UNBOUNDED = (
+    *DISTANCES,
+    *("betti0_error", "betti1_error", "betti0_matching_error", "betti1_matching_error"),
+    *("branch_point_error", "end_point_error", "breaks", "border_nll"),
+)
 
-# The best value of these is 0. All scores but the unbounded ones go from 0 to 1.
-ERRORS = (*UNBOUNDED, "ece")
+# The best value of these is 0. All scores but the unbounded ones go from 0 to 1, the MCC from -1.
+ERRORS = (*UNBOUNDED, "ece", "border_brier", "border_ece")
 
 
 def resolve_policy(changes: EmptyPolicy | None = None) -> dict[str, dict[str, Cell]]:

@@ -35,7 +35,7 @@ def probability_scores(
     return {
         "auc": _auc(found, others),
         "average_precision": _average_precision(found, others),
-        "ece": _calibration_error(scores, labels),
+        "ece": calibration_error(scores, labels),
     }
 
 
@@ -104,7 +104,8 @@ def _average_precision(found: np.ndarray, others: np.ndarray) -> float:
     return float((np.diff(found) * precision).sum() / found[-1])
 
 
-def _calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
+def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The expected calibration error of probabilities and their bool labels, both flat and not empty."""
     bins = np.clip(np.ceil(scores * _BINS).astype(int) - 1, 0, _BINS - 1)  # (low, high]; 0 in the first
     gaps = np.bincount(bins, weights=labels - scores, minlength=_BINS)
     return float(np.abs(gaps).sum() / scores.size)

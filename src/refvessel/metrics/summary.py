@@ -5,8 +5,9 @@ patients' means, `_pooled` from the summed counts. `_n` and `_n_patients` say ov
 patients the two means ran: a score may be undefined for some. The official names stay as they are: `ciou` is
 pooled; `giou`, `pr_at_50` to `pr_at_90`, `n_acc` and `t_acc` are means over expressions.
 
-Each of these is a sum over patients divided by another: one bootstrap over patients serves them all. `_low` and
-`_high` after a name are the ends of its 95% interval. What a mean hides stands beside it: see `spread`.
+Each of these is a sum over patients divided by another, or the MCC of sums: one bootstrap over patients serves
+them all. `_low` and `_high` after a name are the ends of its 95% interval. What a mean hides stands beside it:
+see `spread`.
 """
 
 import math
@@ -20,9 +21,9 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from refvessel.answer_status import Status
-from refvessel.metrics.bootstrap import bca_interval, ratio
+from refvessel.metrics.bootstrap import Statistic, bca_interval, ratio
 from refvessel.metrics.cases import EXPRESSION
-from refvessel.metrics.overlap import COUNTS, overlap_ratios, overlap_scores
+from refvessel.metrics.overlap import COUNTS, matthews_correlation, overlap_ratios, overlap_scores
 from refvessel.metrics.policy import SCORES, EmptyPolicy
 from refvessel.metrics.referring import referring_terms
 from refvessel.metrics.spread import spread, spread_columns
@@ -110,12 +111,19 @@ class _Terms:
     group: int64, of each row; rows are ordered by group and patient.
     names: of the columns.
     above, below: float64 (rows, columns), numerators and denominators.
+    counts: float64 (rows, 4), the pixels of COUNTS.
     """
 
     group: np.ndarray
     names: list[str]
     above: np.ndarray
     below: np.ndarray
+    counts: np.ndarray
+
+    def statistic(self, mine: np.ndarray) -> Statistic:
+        """The columns' aggregates of the rows `mine`, and after them the pooled MCC, which is no ratio of sums."""
+        ratios, counts = ratio(self.above[mine], self.below[mine]), self.counts[mine]
+        return lambda weights: np.column_stack([ratios(weights), matthews_correlation(weights @ counts)])
 
 
 def _terms(cases: pd.DataFrame, group: np.ndarray) -> _Terms:
@@ -143,6 +151,7 @@ def _terms(cases: pd.DataFrame, group: np.ndarray) -> _Terms:
         names=[*chain.from_iterable(names)],
         above=np.column_stack(above),
         below=np.column_stack(below),
+        counts=counts.to_numpy(),
     )
 
 
@@ -194,12 +203,12 @@ def _intervals(terms: _Terms, groups: int, draws: int) -> dict[str, np.ndarray]:
     ends = []
     for number in range(groups):
         mine = terms.group == number
-        ends.append(bca_interval(ratio(terms.above[mine], terms.below[mine]), int(mine.sum()), draws))
+        ends.append(bca_interval(terms.statistic(mine), int(mine.sum()), draws))
     low, high = (np.array(each).T for each in zip(*ends, strict=True))
     return {
         f"{name}{end}": values
         for end, table in (("_low", low), ("_high", high))
-        for name, values in zip(terms.names, table, strict=True)
+        for name, values in zip([*terms.names, "mcc_pooled"], table, strict=True)
     }
 
 

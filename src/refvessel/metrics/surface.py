@@ -1,4 +1,4 @@
-"""How far apart two masks' surfaces are: HD95, ASSD and NSD.
+"""How far apart two masks' surfaces are: HD95, ASSD, MASD and NSD.
 
 A mask's surface is its foreground pixels that have a background pixel, or the image's edge, above, below, to the
 left or to the right. Distances run between pixel centres, from a surface pixel of one mask to the nearest one of
@@ -9,16 +9,17 @@ import numpy as np
 
 from refvessel.geometry import nearest_distances, positions, surface
 
-SURFACE_SCORES = ("hd95", "assd", "nsd")
+SURFACE_SCORES = ("hd95", "assd", "masd", "nsd")
 
 
 def surface_scores(
     prediction: np.ndarray, truth: np.ndarray, *, spacing: tuple[float, float], tolerance: float
 ) -> dict[str, float]:
-    """The three scores of two masks; NaN where either has no foreground.
+    """SURFACE_SCORES of two masks; NaN where either has no foreground.
 
     hd95    the larger of the two directed 95th percentiles (linear between ranks) of the surface distances
     assd    the mean of all surface distances, both directions in one mean
+    masd    the mean of the two directed means: each mask counts alike, however much surface it has
     nsd     the share of all surface pixels, of both masks, within `tolerance` of the other surface
 
     Args:
@@ -26,7 +27,7 @@ def surface_scores(
         spacing: height and width of a pixel; distances and `tolerance` have its unit.
         tolerance: a distance equal to it is within.
 
-    HD95 and NSD as Reinke et al., Nature Methods 2024 ("Understanding metric-related pitfalls"), define them.
+    HD95, MASD and NSD as in Reinke et al., Nature Methods 2024 ("Understanding metric-related pitfalls").
     """
     if not (prediction.any() and truth.any()):
         return dict.fromkeys(SURFACE_SCORES, np.nan)
@@ -35,6 +36,7 @@ def surface_scores(
     return {
         "hd95": float(max(np.percentile(from_prediction, 95), np.percentile(from_truth, 95))),
         "assd": float(both.mean()),
+        "masd": float((from_prediction.mean() + from_truth.mean()) / 2),
         "nsd": float((both <= tolerance).mean()),
     }
 

@@ -4,11 +4,14 @@ Foreground is 8-connected, background 4-connected, as vessels one pixel wide nee
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 import cc3d
 import numpy as np
+from scipy import ndimage
 from skimage.morphology import skeletonize
+
+from refvessel.geometry import near
 
 TOPOLOGY_SCORES = (
     "cldice",
@@ -21,9 +24,41 @@ TOPOLOGY_SCORES = (
     "end_point_error",
 )
 
+CONNECTIVITY = {"foreground": 8, "holes": 4}
+_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _CAL_RADIUS = 2  # pixels; alpha and beta of the paper
 # The eight neighbours (row, column) once around.
 _RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The components of a bool mask, and those of what is not in it.
+
+    components: of the mask, 8-connected; integers of its shape (height, width), 0 outside the mask.
+    background: of the mask's complement in an image that is larger by a pixel on each side, 4-connected; integers
+        of shape (height + 2, width + 2), 0 inside the mask. All but the one around everything are holes.
+    """
+
+    components: np.ndarray
+    background: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> "Labels":
+        """The labels of a mask."""
+        # SciPy, as cc3d's 8-connected labels of masks of odd width spill into the background.
+        components, _ = ndimage.label(mask, _EIGHT_NEIGHBOURS)
+        return cls(components, np.asarray(cc3d.connected_components(~np.pad(mask, 1), connectivity=4)))
+
+    @cached_property
+    def outside(self) -> int:
+        """The label of the background around everything, which is no hole."""
+        return int(self.background[0, 0])
+
+    @cached_property
+    def betti_numbers(self) -> tuple[int, int]:
+        """Numbers of components and of holes."""
+        return int(self.components.max(initial=0)), int(self.background.max()) - 1
 
 
 @dataclass(frozen=True)
@@ -32,8 +67,7 @@ class Topology:
 
     mask: np.ndarray
     skeleton: np.ndarray
-    components: int
-    holes: int
+    labels: Labels
     branch_points: int
     end_points: int
 
@@ -41,7 +75,17 @@ class Topology:
     def of(cls, mask: np.ndarray) -> "Topology":
         """The topology of a mask."""
         centre_lines = skeleton(mask)
-        return cls(mask, centre_lines, *betti_numbers(mask), *skeleton_points(centre_lines))
+        return cls(mask, centre_lines, Labels.of(mask), *skeleton_points(centre_lines))
+
+    @property
+    def components(self) -> int:
+        """How many, 8-connected."""
+        return self.labels.betti_numbers[0]
+
+    @property
+    def holes(self) -> int:
+        """How many, 4-connected: background that does not reach the image's edge."""
+        return self.labels.betti_numbers[1]
 
 
 def topology_scores(prediction: Topology, truth: Topology) -> dict[str, float]:
@@ -75,13 +119,6 @@ def skeleton(mask: np.ndarray) -> np.ndarray:
     return skeletonize(mask)
 
 
-def betti_numbers(mask: np.ndarray) -> tuple[int, int]:
-    """Numbers of components and of holes of a bool mask; a hole is background that does not reach the edge."""
-    components = _components(mask, connectivity=8)
-    background = _components(~np.pad(mask, 1), connectivity=4)
-    return components, background - 1  # one of them lies around everything
-
-
 def cal(prediction: Topology, truth: Topology) -> float:
     """Connectivity times area times length, 0 to 1; NaN where the truth is empty.
 
@@ -97,7 +134,7 @@ def cal(prediction: Topology, truth: Topology) -> float:
     """
     if not truth.mask.any():
         return np.nan
-    wide_prediction, wide_truth = (_dilate(each.mask, _CAL_RADIUS) for each in (prediction, truth))
+    wide_prediction, wide_truth = (near(each.mask, _CAL_RADIUS) for each in (prediction, truth))
     matched = (wide_prediction & truth.mask) | (prediction.mask & wide_truth)
     matched_lines = (prediction.skeleton & wide_truth) | (wide_prediction & truth.skeleton)
     connectivity = 1 - min(1, abs(truth.components - prediction.components) / _pixels(truth.mask))
@@ -118,7 +155,8 @@ def skeleton_points(skeleton: np.ndarray) -> tuple[int, int]:
     runs = (around & ~np.roll(around, 1, axis=0)).sum(axis=0)
     branching = np.zeros_like(padded)
     branching[rows[runs >= 3], columns[runs >= 3]] = True
-    return _components(branching, connectivity=8), int((runs == 1).sum())
+    _, branches = cc3d.connected_components(branching, connectivity=8, return_N=True)
+    return int(branches), int((runs == 1).sum())
 
 
 _pixels = np.count_nonzero  # several times faster than the sum of a bool array
@@ -133,20 +171,3 @@ def _harmonic_mean(first: float, second: float) -> float:
     if first + second == 0:
         return 0.0
     return 2 * first * second / (first + second)
-
-
-def _components(mask: np.ndarray, connectivity: Literal[4, 8]) -> int:
-    return int(cc3d.connected_components(mask, connectivity=connectivity, return_N=True)[1])
-
-
-def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Dilation by the disc of pixels at most `radius` away."""
-    height, width = mask.shape
-    padded = np.pad(mask, radius)
-    dilated = np.zeros_like(mask)
-    for row in range(-radius, radius + 1):
-        for column in range(-radius, radius + 1):
-            if row**2 + column**2 <= radius**2:
-                top, left = radius + row, radius + column
-                dilated |= padded[top : top + height, left : left + width]
-    return dilated

@@ -10,9 +10,10 @@ image does. Every other frame is *tracked*: without a prompt, from the memories 
 six frames before it, and from pointers to the object: of the prompted frames that lie behind it, and of the
 fifteen frames before it. This is SAM2's own way, over transformers' modules for one frame; here many objects, and
 objects of several videos that are equally far, go through them together. As in the official code, and unlike
-transformers' own sessions, a prompt may be of language, a prompted frame's mask is remembered as probabilities,
-and no mask is blanked where the object's score says that nothing is there. Memories are kept in bfloat16, whatever
-the model computes in.
+transformers' own sessions, a prompt may be of language, and a prompted frame's mask is remembered as
+probabilities. Where the object's score says that nothing is there, its pointer is SAM2's pointer to nothing;
+whether the mask is blanked, too, differs: SAM2 itself does so, Sa2VA's extension of it (`_forward_sam_heads`)
+leaves that out, of prompted and of tracked frames. Memories are kept in bfloat16, whatever the model computes in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ CHANNELS = 64  # of a memory: what transformers' memory attention takes, as SAM2
 _TRACKED_MEMORIES = 6  # frames before the one at hand; with the prompted ones SAM2 counts seven kinds
 _MEMORY_DTYPE = torch.bfloat16
 _MASK_SCALE, _MASK_BIAS = 20.0, -10.0  # from a binary mask to logits
+_ABSENT = -1024.0  # logits of a blanked mask, SAM2's NO_OBJ_SCORE
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,14 @@ class VideoMemory:
     Args:
         sam2: whose decoder and memory.
         image_encoder: its image encoder.
+        blanks: whether a mask is blanked where the object's score says that nothing is there: SAM2 itself does
+            so, Sa2VA does not.
     """
 
-    def __init__(self, sam2: Sam2VideoModel, image_encoder: ImageEncoder) -> None:
+    def __init__(self, sam2: Sam2VideoModel, image_encoder: ImageEncoder, *, blanks: bool = False) -> None:
         self._sam2: Any = sam2
         self._image_encoder = image_encoder
+        self._blanks = blanks
 
     def encode(self, images: torch.Tensor) -> FrameFeatures:
         """The features of normalised frames: (frames, 3, size, size)."""
@@ -199,9 +204,10 @@ class VideoMemory:
         )
         best = iou_scores.argmax(-1)
         each = torch.arange(len(best), device=best.device)
-        return FrameMasks(
-            logits[each, best].float(), iou_scores.float(), self._pointer(tokens[each, best], presence)
-        )
+        chosen = logits[each, best].float()
+        if self._blanks:
+            chosen = chosen.where(presence[..., None] > 0, _ABSENT)
+        return FrameMasks(chosen, iou_scores.float(), self._pointer(tokens[each, best], presence))
 
     def _masks(
         self,

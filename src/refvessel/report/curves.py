@@ -1,6 +1,8 @@
-"""How the overlap scores depend on the threshold of the probabilities, from thresholds.csv."""
+"""How scores depend on the threshold of the probabilities, and on how confident the model is."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,3 +27,24 @@ def draw_threshold_curves(thresholds: pd.DataFrame, path: Path) -> None:
         axes.grid(axis="both")
         axes.set_axisbelow(True)
         figure.legend(loc="outside lower right", ncols=len(_LINES))
+
+
+def draw_confidence(confidence: Mapping[str, Any], path: Path) -> None:
+    """Two curves from `confidence` of a summary: the risk at each coverage, and the IoU at each predicted IoU."""
+    with svg_figure(path, 7.2, 3.4) as figure:
+        risks, reliability = figure.subplots(1, 2)
+        curve = pd.DataFrame(confidence["risk_coverage"])
+        risks.plot(curve["coverage"], curve["risk"], color=PALETTE[0], marker=".")
+        risks.axhline(confidence["without_order"], color=INK, linewidth=0.8, linestyle=":")
+        risks.set_xlabel("Coverage: share of the most confident cases")
+        risks.set_ylabel("Mean 1 \N{MINUS SIGN} Dice of them")
+        bins = pd.DataFrame(confidence["reliability"])
+        reliability.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        reliability.plot(bins["predicted_iou"], bins["iou"], color=PALETTE[1], marker="o")
+        reliability.set_xlabel("Predicted IoU")
+        reliability.set_ylabel("IoU")
+        for axes in (risks, reliability):
+            axes.set_xlim(0, 1)
+            axes.set_ylim(-0.02, 1.02)
+            axes.grid(axis="both")
+            axes.set_axisbelow(True)

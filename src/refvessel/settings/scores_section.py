@@ -25,6 +25,43 @@ class Scores(Section):
     nsd_tolerance: Number = setting(
         2, "By how much a surface may miss and still count in the NSD.", unit="pixels", ge=0
     )
+    boundary_distance: int = setting(
+        2,
+        "How far from its mask's own boundary a pixel may lie and count in the boundary IoU; on vessels that are "
+        "thinner than twice that it is the IoU.",
+        unit="pixels",
+        ge=1,
+    )
+    border_distance: int = setting(
+        3,
+        "How far from the truth's boundary a pixel may lie and count in the calibration near it, where logits are "
+        "stored.",
+        unit="pixels",
+        ge=1,
+    )
+    centre_line_tolerance: int = setting(
+        3,
+        "How far from the truth's centre line a prediction still follows it, for breaks and diameters; stretches "
+        "that are not twice as long are no branches.",
+        unit="pixels",
+        ge=1,
+        le=20,
+    )
+    ceiling_sample: int = setting(
+        40,
+        "How many truths are drawn again in other ways, to find the best scores that any model can be expected "
+        "to reach on them; 0 for none.",
+        unit="expressions",
+        ge=0,
+    )
+    annotator_pixel: Number = setting(
+        1,
+        "By how much each corner of an outline may miss where the annotator aimed, in x and in y: how truths are "
+        "drawn again for that.",
+        unit="pixels",
+        gt=0,
+        le=20,
+    )
     bootstrap_draws: int = setting(10_000, "Draws of patients for the 95% intervals.", ge=100)
     compared: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
         ("dice", "cldice", "nsd"),

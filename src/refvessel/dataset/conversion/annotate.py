@@ -30,7 +30,7 @@ from refvessel.dataset.problems import Problems
 from refvessel.dataset.readers.formats import read_records
 from refvessel.dataset.readers.records import Record
 from refvessel.dataset.tree.layout import DATASET, IMAGES, REFS, TOP_LEVEL
-from refvessel.dataset.tree.stated_facts import FIRST_LOOK, TRUTH
+from refvessel.dataset.tree.stated_facts import FIRST_LOOK, TARGET, TRUTH
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, write_json
@@ -167,7 +167,7 @@ def _asked(settings: Dataset) -> dict[str, Any]:
     return {
         "source_format": settings.format,
         TRUTH: settings.has_truth,
-        "target": settings.target,
+        TARGET: settings.target,
         "include_empty": settings.include_empty,
         "crossing_outlines": settings.crossing_outlines,
         "pseudonymised": settings.pseudonymise,

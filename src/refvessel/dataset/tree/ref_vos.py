@@ -3,7 +3,7 @@
 meta_expressions.json         {"videos": {VIDEO: {"frames": [FRAME, ...], "height": ..., "width": ...,
                                "expressions": {ID: {"exp": ..., "anno_id": [...]}}}}}
 mask_dict.json                the truths: {anno_id: [RLE or null, one per frame]}
-JPEGImages/VIDEO/FRAME.jpg    or .png; a video's name may hold folders, a frame's may not
+JPEGImages/VIDEO/FRAME.jpg    or .png, .jpeg, in any case; a video's name may hold folders, a frame's may not
 frames.json                   ours: which expression of the RefCOCO tree a frame is
 
 Height, width and anno_id may be absent, and keys that are not named here are passed over. Frames are taken in the
@@ -31,7 +31,7 @@ SUFFIXES = (
     ".jpg",
     ".png",
     ".jpeg",
-)  # of frames; where several are there, the first: the official code knows no other
+)  # of frames, in any case; of several files the first kind's, the official code's only one, and lower case
 
 _LARGEST_META = 1 << 28  # bytes; the largest public one has a tenth of that
 _LONGEST_NAME = 255  # characters of one part of a path
@@ -261,8 +261,10 @@ def _require_name(name: str, where: str) -> None:
 
 def _located(root: Path, video: Video) -> VideoFiles:
     folder = root / FRAMES / PurePosixPath(video.name)
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    names = [_file_of(frame, there) for frame in video.frames]
+    # In the order of their names ".JPG" comes before ".jpg", which so is the one that stays.
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    by_frame = {(path.stem, path.suffix.lower()): path.name for path in there}
+    names = [_file_of(frame, by_frame) for frame in video.frames]
     missing = [frame for frame, name in zip(video.frames, names, strict=True) if name is None]
     if missing:
         raise UserError(
@@ -280,8 +282,8 @@ def _located(root: Path, video: Video) -> VideoFiles:
     return VideoFiles(video, paths, height, width)
 
 
-def _file_of(frame: str, there: set[str]) -> str | None:
-    return next((name for suffix in SUFFIXES if (name := f"{frame}{suffix}") in there), None)
+def _file_of(frame: str, by_frame: Mapping[tuple[str, str], str]) -> str | None:
+    return next((by_frame[frame, suffix] for suffix in SUFFIXES if (frame, suffix) in by_frame), None)
 
 
 def _common_size(paths: Sequence[Path]) -> tuple[int, int]:

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 from refvessel.dataset.tree.expressions import selected_splits
 from refvessel.dataset.tree.layout import DATASET
 from refvessel.files import read_json
+from refvessel.settings.dataset_section import Target
 
 TRUTH = "truth"  # false where nobody knows what is right
+TARGET = "target"  # what an expression asks for
 FIRST_LOOK = "first_look"  # split -> patients, and of how many, where not all were converted
 
 
@@ -21,6 +23,12 @@ class FirstLook(NamedTuple):
 def has_truth(root: Path) -> bool:
     """False for a tree of images without annotations, whose masks are all empty and mean nothing."""
     return _described(root).get(TRUTH) is not False
+
+
+def asks_for_regions(root: Path) -> bool:
+    """True where each expression asks for one region of several of its phrase."""
+    target: Target = "region"
+    return _described(root).get(TARGET) == target
 
 
 def first_look(root: Path, split: str) -> FirstLook | None:
