@@ -53,7 +53,7 @@ def test_the_cpu_is_not_asked_for_its_memory(task):
 
 def test_an_image_takes_more_memory_the_more_is_asked_of_it(task, expression):
     small, large = task(0, 512, 512), task(1, 1600, 1600)
-    asked = tuple(expression(sent_id=number) for number in range(4))
+    asked = tuple(expression(sent_id=number, image_path=Path("image.png")) for number in range(4))
     several = ImageTask(asked, small.tiles)
     weights = 16_000_000_000
     least = bytes_of_image(small, weights)
