@@ -4,14 +4,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
+# Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
+PLUGINS := $(VENV)/cluster
 
-.PHONY: demo test lint types docs format generate clean
+.PHONY: demo run test test-slurm lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 
+# Your own data, on all GPUs and cores of this machine: `make run CONFIG=my.yaml`.
+run: CORES = all
+run: $(READY)
+	$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))
+	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+
 test: $(READY)
 	$(BIN)/python -m pytest -n $(CORES)
+
+# A real Slurm of one node on this machine, as root; where it cannot be installed, the tests say why and skip.
+test-slurm: $(READY) $(PLUGINS)/.ready
+	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
+	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest tests/cluster
 
 lint: types
 	$(BIN)/ruff check .
@@ -45,3 +58,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint,docs]"
 	touch $(READY)
+
+$(PLUGINS)/.ready: $(READY)
+	rm -rf $(PLUGINS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(PLUGINS) \
+		snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep throttler \
+		snakemake-executor-plugin-cluster-generic
+	touch $@

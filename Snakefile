@@ -53,8 +53,15 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+# What takes seconds on the machine where the run is started: in a queue it would wait longer.
 localrules:
     all,
+    list_expressions,
+    list_sequences,
+    choose_question,
+    compare_models,
+    compare_datasets,
+    compare_sequences,
 
 
 rule all:
@@ -64,7 +71,7 @@ rule all:
         # Named although the report needs them: what is missing in the middle is made again, too.
         of_evaluations(at(artifacts.OF_PREDICTIONS, artifacts.PREDICTIONS)),
         of_videos(at(artifacts.OF_PREDICTIONS, artifacts.VIDEO_RESULTS)),
-        [
+        lambda wildcards: [
             shard
             for entry in filter(is_run, settings.entries())
             for shard in shard_files(artifacts.SHARD_SUFFIX, **entry.places)

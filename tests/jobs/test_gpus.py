@@ -186,3 +186,51 @@ def test_a_forked_process_does_not_keep_its_parents_locks(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def fails_on_a_gpu(error: Exception) -> None:
+    """As a job does whose work raises `error`."""
+    with claimed_gpus(1, pytest.fail):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "next_one"),
+    [
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "GPU-5f"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "GPU-5f"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+            "4",
+        ),  # the model's fault, not the GPU's
+        (UserError("the model does not fit."), "4"),
+    ],
+)
+def test_work_whose_gpu_failed_goes_to_another(monkeypatch, error, next_one):
+    with pytest.raises(type(error)):
+        fails_on_a_gpu(error)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5f")
+    with claimed_gpus(1, pytest.fail) as held:
+        assert held == [next_one]
+
+
+def test_a_gpu_that_failed_is_taken_where_no_other_is_there_and_trusted_once_it_worked(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    with pytest.raises(RuntimeError):
+        fails_on_a_gpu(RuntimeError("CUDA error: unspecified launch failure"))
+    with claimed_gpus(1, pytest.fail) as held:
+        assert held == ["4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5f")
+    with claimed_gpus(1, pytest.fail) as held:
+        assert held == ["4"]
+
+
+def test_a_job_waits_for_a_gpu_that_works_rather_than_take_one_that_failed(start):
+    with pytest.raises(RuntimeError):
+        fails_on_a_gpu(RuntimeError("CUDA error: unspecified launch failure"))
+    holder = start(CUDA_VISIBLE_DEVICES="GPU-5f")
+    assert holder.stdout.readline() == "GPU-5f\n"
+    waiting = start(CUDA_VISIBLE_DEVICES="4,GPU-5f")
+    assert waiting.stdout.readline() == "waiting\n"
+    holder.kill()
+    assert waiting.stdout.readline() == "GPU-5f\n"

@@ -10,6 +10,11 @@ rule convert_dataset:
     conda:
         "../../envs/refvessel.yaml"
     threads: 2
+    resources:
+        **needs(
+            "convert_dataset",
+            lambda wildcards, input: [dataset_settings(wildcards).root],
+        ),
     params:
         private_log=lambda wildcards: f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_DATASET.format(dataset=wildcards.dataset)}",
         state=dataset_state,

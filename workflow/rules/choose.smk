@@ -17,6 +17,8 @@ rule choose_question:
         "<logs>/choose/{model}/{dataset}.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("choose_question"),
     params:
         names=candidates_of,
         settings=scoring_settings("empty_cases", "bootstrap_draws"),

@@ -1,10 +1,16 @@
 import os
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 from refvessel import artifacts
 from refvessel.code import code_hash
-from refvessel.predictions.division import number_of_shards
+from refvessel.jobs.needs import memory_mb, runtime_minutes, size_mb
+from refvessel.predictions.division import (
+    answers_of_split,
+    number_of_shards,
+    shards_that_pay,
+)
 from refvessel.provenance import folder_state, state_of_data, state_of_files
 from refvessel.settings.refinement_section import TUNING_SPLIT
 
@@ -42,6 +48,72 @@ ASKED_TOGETHER = {
 def code_of(rule):
     """The hash of a rule's script and of all that it imports of the package."""
     return code_hash(Path(workflow.basedir) / f"workflow/scripts/{rule}.py")
+
+
+def needs(
+    name, reading=lambda wildcards, input: [], answers=lambda wildcards, input: 0
+):
+    """The memory and the time that a rule's jobs ask for, more with each attempt.
+
+    Args:
+        name: of the rule, as `refvessel.jobs.needs` knows it.
+        reading: wildcards and input of a job -> the files and folders by whose size its needs grow.
+        answers: the same -> how many answers a model gives.
+    """
+
+    def mem_mb(wildcards, input, attempt):
+        return memory_mb(name, reading(wildcards, input), attempt)
+
+    def runtime(wildcards, input, attempt):
+        count = answers(wildcards, input)
+        return runtime_minutes(name, reading(wildcards, input), attempt, answers=count)
+
+    return {"mem_mb": mem_mb, "runtime": runtime}
+
+
+def needs_of_model(listed, questions=1):
+    """The same of a job that asks a model, and its GPUs; `listed` is the input that says what is asked."""
+
+    def answers(wildcards, input):
+        # Before it is there, this raises what Snakemake knows, and it asks again later.
+        os.stat(input[listed])
+        shards = int(wildcards.part.rpartition("-")[2])
+        asked = answers_of_split(Path(input[listed]))
+        flips = 4 if settings.inference.flips else 1
+        return asked * questions * flips // shards + 1
+
+    # A scheduler gives a job of the CPU no GPU; here the number says how many such jobs run at once.
+    on_cpu = settings.inference.device == "cpu" and not HERE
+    return {
+        "gpu": 0 if on_cpu else settings.inference.gpus_per_job,
+        **needs("segment", lambda wildcards, input: weights(input.model), answers),
+    }
+
+
+def weights(converted):
+    """The folder of a model, or the layers of the largest that is evaluated, where these are larger.
+
+    An array of shards asks for what its first one does, whichever model that is of.
+    """
+    run = [
+        settings.models[name]
+        for name in settings.evaluated("model")
+        if not settings.models[name].is_imported
+    ]
+    layers = [
+        (
+            [each.folder, each.base_mllm, each.sam2]
+            if each.folder or each.base_mllm
+            else [each.checkpoint]
+        )
+        for each in run
+    ]
+    there = [[path for path in paths if path and path.exists()] for paths in layers]
+    return max([[converted], *there], key=size_mb)
+
+
+# A job whose GPU fails is tried again here, on another; a scheduler's profile says it for all jobs.
+TRIES_ON_ANOTHER_GPU = min(2, found - 1) if HERE and found > 1 else None
 
 
 def model_settings(wildcards):
@@ -184,11 +256,29 @@ def shard_files(suffix, **places):
     folder = artifacts.OF_SHARDS.format(**places)
     together = ASKED_TOGETHER.get(tuple(places.values()), [places])
     count = number_of_shards(
-        RESULTS / artifacts.OF_SHARDS.format(**together[0]), SHARDS
+        RESULTS / artifacts.OF_SHARDS.format(**together[0]), wanted_shards(**places)
     )
     return [
         at(folder, f"{number}-of-{count}{suffix}") for number in range(1, count + 1)
     ]
+
+
+@cache  # so that all rules of a run say the same, though what is asked is listed anew
+def wanted_shards(model, dataset, split):
+    """Into how many shards a split is divided: as many as is stated, or as pay; known once the checkpoint has run."""
+    if settings.inference.shards:
+        return settings.inference.shards
+    workers = WORKERS if QUEUED else max(2, WORKERS)
+    asked = SimpleNamespace(dataset=dataset, split=split)
+    of_runs = model in entrants_by("video")
+    listed = RESULTS / (
+        artifacts.SEQUENCES if of_runs else artifacts.EXPRESSIONS
+    ).format(dataset=dataset, split=split)
+    if not listed.exists():
+        if workflow.dryrun or not workflow.is_main_process:
+            return workers
+        (listed_sequences if of_runs else listed_expressions)(asked)
+    return shards_that_pay(listed, workers, queued=QUEUED)
 
 
 def shards_of_a_job(suffix, together, folder=artifacts.OF_SHARDS):

@@ -9,13 +9,20 @@ from refvessel.files import read_yaml
 from refvessel.jobs.gpus import usable_gpus
 from refvessel.jobs.runs import begin_run
 from refvessel.preflight import require_sound_run
+from refvessel.predictions.division import MOST_IN_A_QUEUE
 from refvessel.settings.checked import checked_config
 from refvessel.settings.whole import Settings
 
 RESULTS = Path(workflow.pathvars.apply("<results>"))
 
-# Jobs that Snakemake starts elsewhere read this file again: there, nothing is looked at a second time.
-HERE = workflow.is_main_process and workflow.resource_settings.cores is not None
+# Jobs that Snakemake starts elsewhere read this file again: there, nothing is looked at a second time. Where
+# jobs are submitted, their number is limited (--jobs), and they see the GPUs that the scheduler gives them.
+QUEUED = workflow.resource_settings.nodes is not None
+HERE = (
+    workflow.is_main_process
+    and not QUEUED
+    and workflow.resource_settings.cores is not None
+)
 
 
 def demo_path(path):
@@ -51,24 +58,26 @@ def gpus_found():
 def share_gpus(found):
     """Let all jobs together take what --resources says, else the GPUs that are found, and tell it.
 
-    Returns the number of shards that a split is divided into, where none is stated.
+    Returns how many jobs of models run at once.
     """
     inference = settings.inference
-    stated = workflow.global_resources.get("gpu").value if HERE else None
+    stated = (
+        workflow.global_resources.get("gpu").value if workflow.is_main_process else None
+    )
+    if not HERE:
+        most = min(workflow.resource_settings.nodes or 1, MOST_IN_A_QUEUE)
+        return most if stated is None else max(1, stated // inference.gpus_per_job)
     if stated is None:
         # On the CPU one job computes at a time, as on one GPU: a model takes the memory and the cores.
         stated = found or inference.gpus_per_job
-    at_once = stated // inference.gpus_per_job
-    shards = inference.shards or max(2, at_once)
-    if not HERE:
-        return shards
     workflow.register_resource("gpu", stated)
     cores = workflow.resource_settings.cores
-    at_once = min(at_once, shards, cores // min(cores, inference.threads))
+    at_once = stated // inference.gpus_per_job
     logger.info(
-        f"GPUs found: {found}. Shards segmented at once: {at_once}, of {shards} per split."
+        f"GPUs found: {found}. Shards segmented at once: "
+        f"{min(at_once, cores // min(cores, inference.threads))} at most."
     )
-    return shards
+    return at_once
 
 
 try:
@@ -79,7 +88,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-SHARDS = share_gpus(found)
+WORKERS = share_gpus(found)
 config = settings.canonical()  # what a rule's script sees
 if workflow.is_main_process and begin_run():
     logger.info("The lock of a killed run was taken away.")

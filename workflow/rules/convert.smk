@@ -9,6 +9,8 @@ rule convert_checkpoint:
         "<benchmarks>/convert/{model}.tsv"
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("convert_checkpoint", lambda wildcards, input: input),
     params:
         settings=lambda wildcards: model_settings(wildcards).result_settings(),
         state=layers_state,

@@ -7,6 +7,8 @@ rule generate_demo_angiograms:
         "<benchmarks>/demo/angiograms.tsv"
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("generate_demo_angiograms"),
     params:
         code=code_of("generate_demo_angiograms"),
     script:
@@ -22,6 +24,8 @@ rule generate_demo_films:
         "<benchmarks>/demo/films.tsv"
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("generate_demo_films"),
     params:
         code=code_of("generate_demo_films"),
     script:

@@ -9,6 +9,8 @@ rule draw_masks:
         "<logs>/draw/{model}/{dataset}/{split}.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("draw_masks", lambda wildcards, input: [input.predictions]),
     params:
         code=code_of("draw_masks"),
     script:

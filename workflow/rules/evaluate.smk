@@ -60,6 +60,8 @@ rule score_cases:
     conda:
         "../../envs/refvessel.yaml"
     threads: 2
+    resources:
+        **needs("score_cases", lambda wildcards, input: [input.predictions]),
     params:
         settings=scoring_settings(
             "empty_cases",
@@ -115,6 +117,8 @@ rule compare_models:
         "<logs>/compare/{dataset}/{split}.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("compare_models"),
     params:
         models=lambda wildcards: settings.entrants_on(
             wildcards.dataset, wildcards.split
@@ -142,6 +146,8 @@ rule compare_datasets:
         "<logs>/compare/external.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("compare_datasets"),
     params:
         places=[entry.places for entry in settings.scored_entries()],
         homes=settings.homes(),
@@ -173,6 +179,8 @@ rule score_sequences:
     conda:
         "../../envs/refvessel.yaml"
     threads: 2
+    resources:
+        **needs("score_sequences", lambda wildcards, input: [input.cases]),
     params:
         settings=scoring_settings("bootstrap_draws"),
         code=code_of("score_sequences"),
@@ -205,6 +213,8 @@ rule compare_sequences:
         "<logs>/compare/{dataset}/{split}.video.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("compare_sequences"),
     params:
         models=lambda wildcards: settings.entrants_on(
             wildcards.dataset, wildcards.split

@@ -11,6 +11,11 @@ rule import_predictions:
         model=any_of(entrants_by("imported")),
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs(
+            "import_predictions",
+            lambda wildcards, input: [imported_settings(wildcards).predictions],
+        ),
     params:
         private_log=lambda wildcards: f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_IMPORT.format(**wildcards)}",
         state=imports_state,

@@ -9,6 +9,8 @@ checkpoint list_expressions:
         "<logs>/infer/{dataset}/{split}.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("list_expressions"),
     params:
         code=code_of("list_expressions"),
     script:
@@ -43,11 +45,12 @@ for number, together in enumerate([None, *settings.asked_together()]):
             )
         wildcard_constraints:
             model=any_of(entrants_by("image")),
+        retries: TRIES_ON_ANOTHER_GPU
         conda:
             "../../envs/refvessel.yaml"
         threads: settings.inference.threads
         resources:
-            gpu=settings.inference.gpus_per_job,
+            **needs_of_model("expressions", len(places)),
         params:
             questions=questions_of_entrants(places),
             words=[entry.words and entry.words.canonical() for entry in together or ()],
@@ -73,6 +76,8 @@ rule gather_predictions:
         model=any_of([*entrants_by("image"), *entrants_by("video")]),
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("gather_predictions", lambda wildcards, input: input.shards),
     params:
         code=code_of("gather_predictions"),
     script:

@@ -11,6 +11,8 @@ rule tune_threshold:
         "<logs>/tune/{model}/{dataset}.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("tune_threshold", lambda wildcards, input: input.logits),
     params:
         score=settings.refinement.threshold,
         settings=scoring_settings("empty_cases"),
@@ -30,6 +32,11 @@ rule refine_predictions:
         "<logs>/refine/{model}/{dataset}/{split}.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs(
+            "refine_predictions",
+            lambda wildcards, input: [input.predictions, *input.get("logits", [])],
+        ),
     params:
         settings=settings.refinement.canonical(),
         code=code_of("refine_predictions"),

@@ -61,6 +61,11 @@ rule render_report:
         "<logs>/report/report.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs(
+            "render_report",
+            lambda wildcards, input: [*input.cases, *input.predictions],
+        ),
     params:
         evaluations=[entry.places for entry in settings.entries()],
         scored=[tuple(entry.places.values()) for entry in settings.scored_entries()],

@@ -8,6 +8,8 @@ checkpoint list_sequences:
         "<logs>/infer/{dataset}/{split}.sequences.log",
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("list_sequences"),
     params:
         code=code_of("list_sequences"),
     script:
@@ -33,11 +35,12 @@ rule segment_sequences:
         "<benchmarks>/infer/{model}/{dataset}/{split}/{part}.tsv"
     wildcard_constraints:
         model=any_of(entrants_by("video")),
+    retries: TRIES_ON_ANOTHER_GPU
     conda:
         "../../envs/refvessel.yaml"
     threads: settings.inference.threads
     resources:
-        gpu=settings.inference.gpus_per_job,
+        **needs_of_model("sequences"),
     params:
         question=lambda wildcards: settings.entrants()[wildcards.model].question,
         settings=answer_settings(),
@@ -59,6 +62,8 @@ rule write_video_results:
         model=any_of(entrants_by("video")),
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("write_video_results", lambda wildcards, input: input.shards),
     params:
         code=code_of("write_video_results"),
     script:

@@ -10,6 +10,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     caption_command,
     checkpoint_commands,
     data_commands,
+    doctor_command,
     gcg_command,
     import_command,
     official_commands,

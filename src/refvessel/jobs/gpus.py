@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from ctypes import CDLL
 from functools import cache
 from importlib import metadata
@@ -25,6 +25,11 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _DRIVER = "libcuda.so.1"
 _SECONDS_BETWEEN_TRIES = 1.0
 _SECONDS_OF_TOOLS = 60
+_SECONDS_OF_MISTRUST = 3600  # in which a GPU that failed is taken only where no other is there
+# How PyTorch begins what it says of a device that fails: the runtime, cuBLAS, cuDNN, and where none can be begun.
+_SAID_OF_A_GPU = re.compile(
+    r"CUDA error|CUDA driver|CUDA-capable|No CUDA GPUs|Unexpected error from cuda|CUBLAS_STATUS|CUDNN_STATUS"
+)
 
 # In a process of its own: who has asked the driver once cannot narrow down what it sees any more.
 _COUNT = f"""
@@ -96,6 +101,9 @@ def claimed_gpus(count: int, waiting: Callable[[], None]) -> Iterator[list[str]]
     A GPU that another job holds is not taken; where too few are free, `waiting` is called once and the block
     begins when they are. CUDA must not have been used before: it reads CUDA_VISIBLE_DEVICES only once.
 
+    Where the block ends with an error of CUDA, no job takes the same GPUs within an hour as long as enough others
+    are visible: the same work, tried again, goes to another.
+
     Raises UserError where fewer are visible than wanted.
     """
     gpus = visible_gpus()
@@ -107,16 +115,49 @@ def claimed_gpus(count: int, waiting: Callable[[], None]) -> Iterator[list[str]]
     told = False
     while True:
         with ExitStack() as locks:
-            held = _take(gpus, count, locks)
+            held = _take(_trusted(gpus, count), count, locks)
             if len(held) == count:
                 os.environ[_VISIBLE] = ",".join(held)
-                yield held
+                with _failures_noted(held):
+                    yield held
                 return
         if not told:
             waiting()
             told = True
         # Not in step with others that want several and took one each of the same.
         time.sleep(_SECONDS_BETWEEN_TRIES * random.uniform(0.5, 1.5))
+
+
+@contextmanager
+def _failures_noted(gpus: list[str]) -> Iterator[None]:
+    """Note in the lock files of GPUs when they failed, or that they did not any more."""
+    try:
+        yield
+    except Exception as error:
+        if _SAID_OF_A_GPU.search(str(error)):
+            _note(gpus, str(time.time()))
+        raise
+    _note(filter(_failed_lately, gpus), "")
+
+
+def _note(gpus: Iterable[str], text: str) -> None:
+    for gpu in gpus:
+        with suppress(OSError):  # the file of another user
+            _lock_file(gpu).write_text(text, "utf-8")
+
+
+def _trusted(gpus: list[str], count: int) -> list[str]:
+    """Those that have not failed lately, and where they are too few all of them, those that have failed last."""
+    failed = {gpu: _failed_lately(gpu) for gpu in gpus}
+    trusted = [gpu for gpu in gpus if not failed[gpu]]
+    return trusted if len(trusted) >= count else sorted(gpus, key=failed.__getitem__)
+
+
+def _failed_lately(gpu: str) -> bool:
+    try:
+        return time.time() - float(_lock_file(gpu).read_text("utf-8")) < _SECONDS_OF_MISTRUST
+    except (OSError, ValueError):  # no job has used it, or the last one had no trouble
+        return False
 
 
 def _take(gpus: list[str], count: int, locks: ExitStack) -> list[str]:

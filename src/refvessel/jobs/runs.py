@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from refvessel.jobs.slurm import cancel_jobs_of
 from refvessel.locks import THIS_MACHINE, sign_of_life, somebody_lives
 
 STATE = Path(".snakemake")  # Snakemake's own folder, in the working directory
@@ -41,7 +42,8 @@ def begin_run(state: Path = STATE) -> bool:
     """Give a sign of life, and take Snakemake's locks away where the run that holds them was killed.
 
     A lock is left to who may still live: where any other run has given its sign, where a process of Snakemake
-    works in the folder of `state`, or where the last run was on another machine.
+    works in the folder of `state`, or where the last run was on another machine. Jobs that the killed run left to
+    Slurm are cancelled first: they would be started again beside themselves.
 
     Args:
         state: Snakemake's own folder, `.snakemake` in the working directory; made where it is absent.
@@ -53,7 +55,7 @@ def begin_run(state: Path = STATE) -> bool:
     locks, sign, machine = state / "locks", state / "refvessel.lock", state / "refvessel.machine"
     locked = any(locks.glob("*.lock"))
     here = machine.is_file() and machine.read_text("utf-8") == THIS_MACHINE
-    freed = locked and here and somebody_lives(sign) is False and not _busy(state.resolve().parent)
+    freed = locked and here and somebody_lives(sign) is False and _left_alone(state.resolve().parent)
     if freed:
         shutil.rmtree(locks)
         locks.mkdir()
@@ -61,6 +63,12 @@ def begin_run(state: Path = STATE) -> bool:
         machine.write_text(THIS_MACHINE, "utf-8")
     _until_the_end.enter_context(sign_of_life(sign))
     return freed
+
+
+def _left_alone(folder: Path) -> bool:
+    """Whether nothing of a killed run works in its folder any more; what it left to Slurm is cancelled."""
+    cancel_jobs_of(folder)
+    return not _busy(folder)
 
 
 def _busy(folder: Path) -> bool:

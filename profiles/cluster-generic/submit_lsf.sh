@@ -1,0 +1,3 @@
+#!/bin/sh
+# Submit to LSF and print the job's number alone, of what bsub says in a sentence: Job <7> is submitted ...
+bsub "$@" | sed -n 's/^Job <\([0-9]*\)>.*/\1/p'

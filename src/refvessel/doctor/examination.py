@@ -1,0 +1,79 @@
+"""All looks together."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from refvessel.doctor.finding import Finding
+from refvessel.doctor.machine_checks import (
+    look_at_disk,
+    look_at_folders,
+    look_at_gpus,
+    look_at_memory,
+    look_at_versions,
+)
+from refvessel.doctor.profile_checks import look_at_profile
+from refvessel.errors import UserError
+from refvessel.files import read_yaml
+from refvessel.jobs.gpus import usable_gpus
+from refvessel.jobs.needs import memory_mb, size_mb
+from refvessel.preflight import require_sound_run
+from refvessel.settings.checked import checked_config
+from refvessel.settings.whole import PathVariables, Settings
+
+
+def examine(*, config: Path | None, profile: Path | None, results: Path | None) -> list[Finding]:
+    """What can be known before a run about the machine, the configuration and the profile.
+
+    Args:
+        config: configuration of the run; None: the machine alone is looked at.
+        profile: folder of a Snakemake profile; None: jobs run on this machine.
+        results: folder of the outputs; None: the one that the configuration says, or its default.
+
+    Raises:
+        UserError: where the profile cannot be read.
+    """
+    settings, of_configuration = _look_at_configuration(config, results)
+    inference = settings.inference if settings else None
+    place = results or Path((settings.pathvars if settings else PathVariables()).results)
+    here = [look_at_versions()]
+    if profile is None:  # where jobs run elsewhere, this machine's GPUs and memory do not count
+        here += [look_at_gpus(inference), look_at_memory(memory_mb("segment", _layers(settings), 1))]
+    here += [look_at_disk(place, _size_of_results(settings)), look_at_folders(place)]
+    with_gpu = inference is None or inference.device != "cpu"
+    there = look_at_profile(profile, with_gpu=with_gpu) if profile else []
+    return [*here, *of_configuration, *there]
+
+
+def _look_at_configuration(
+    config: Path | None, results: Path | None
+) -> tuple[Settings | None, list[Finding]]:
+    if config is None:
+        return None, []
+    try:
+        settings = checked_config(read_yaml(config))
+        place = results or Path(settings.pathvars.results)
+        require_sound_run(settings, results=place, gpus=len(usable_gpus()))
+    except UserError as error:
+        sentences = str(error).replace("config: ", "").splitlines()
+        return None, [Finding("configuration", "failure", each) for each in sentences]
+    evaluated = f"{len(settings.evaluations)} evaluations; what can be known to be wrong is not"
+    return settings, [Finding("configuration", "ok", evaluated)]
+
+
+def _layers(settings: Settings | None) -> list[Path]:
+    """The files and folders that models are converted from, of all that are evaluated."""
+    if settings is None:
+        return []
+    models = [settings.models[name] for name in settings.evaluated("model")]
+    paths = [
+        path for model in models for path in (model.folder, model.base_mllm, model.sam2, model.checkpoint)
+    ]
+    return [path for path in paths if path is not None and path.exists()]
+
+
+def _size_of_results(settings: Settings | None) -> float:
+    """About what converted models and data sets take, in megabytes."""
+    if settings is None:
+        return 0
+    roots: Iterable[Path] = (settings.datasets[name].root for name in settings.evaluated("dataset"))
+    return size_mb([*_layers(settings), *(root for root in roots if root.exists())])

@@ -1,0 +1,162 @@
+"""Whether a profile fits the site: its plugin, the scheduler's commands, partitions, account."""
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from refvessel.doctor.finding import Finding
+from refvessel.errors import UserError
+from refvessel.files import read_yaml
+from refvessel.jobs.slurm import Partition, accounts, partitions
+
+_PLUGIN = "snakemake-executor-plugin-{executor}"
+_OLDEST_OF_SLURM = Version("2.8")
+_FILES = ("profile.yaml", "config.yaml")
+_WHERE_JOBS_GO = "partitions"  # the key that the plugin reads, and Snakemake passes over
+_LOCAL = ("local", None)
+_MANIFEST = "job.yaml"  # of a profile whose jobs are Jobs of Kubernetes
+_SECONDS_TO_ANSWER = 30
+
+
+def look_at_profile(folder: Path, *, with_gpu: bool) -> list[Finding]:
+    """What a run with this profile would need of the site.
+
+    Args:
+        folder: of the profile, or its file.
+        with_gpu: whether models are asked on GPUs.
+
+    Raises:
+        UserError: where there is no profile.
+    """
+    found = _file_of(folder)
+    profile = _read(found)
+    executor = profile.get("executor")
+    if executor in _LOCAL:
+        return [Finding("executor", "ok", "jobs run on this machine")]
+    findings = [_look_at_plugin(executor)]
+    if executor == "slurm":
+        findings += _look_at_slurm(profile, with_gpu=with_gpu)
+    elif executor == "cluster-generic":
+        findings += _look_at_commands(profile, found.parent)
+    return findings
+
+
+def _file_of(folder: Path) -> Path:
+    files = [folder, *(folder / name for name in _FILES)]
+    found = next((path for path in files if path.is_file()), None)
+    if found is None:
+        raise UserError(f"--profile {folder} names no folder with {' or '.join(_FILES)}; check the path.")
+    return found
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    profile = read_yaml(file)
+    if not isinstance(profile, dict):
+        raise UserError(f"{file} is no mapping of options; write `executor: slurm`, say.")
+    return profile
+
+
+def _look_at_plugin(executor: str) -> Finding:
+    name = _PLUGIN.format(executor=executor)
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Finding("executor", "failure", f"{name} is not installed; pip install refvessel[{executor}]")
+    if executor == "slurm" and Version(version) < _OLDEST_OF_SLURM:
+        return Finding(
+            "executor", "failure", f"{name} {version} is older than {_OLDEST_OF_SLURM}; upgrade it"
+        )
+    return Finding("executor", "ok", f"{name} {version}")
+
+
+def _look_at_slurm(profile: Mapping[str, Any], *, with_gpu: bool) -> Iterator[Finding]:
+    try:
+        known = partitions()
+    except UserError as error:
+        yield Finding("Slurm", "failure", str(error).removesuffix("."))
+        return
+    yield Finding("Slurm", "ok", f"answers; its partitions are {', '.join(sorted(known))}")
+    stated = profile.get(_WHERE_JOBS_GO) or {}
+    wrong = [*_wrong_partitions(stated, known, with_gpu=with_gpu)]
+    told = "; ".join(wrong) or ", ".join(stated)
+    yield Finding("partitions", "failure" if wrong else "ok", told)
+    yield _look_at_account((profile.get("default-resources") or {}).get("slurm_account"))
+
+
+def _wrong_partitions(
+    stated: Mapping[str, Mapping[str, Any]], known: Mapping[str, Partition], *, with_gpu: bool
+) -> Iterator[str]:
+    if not stated:
+        yield f"the profile names none; list them under {_WHERE_JOBS_GO}"
+        return
+    for name, limits in stated.items():
+        partition = known.get(name)
+        if partition is None:
+            yield f"{name!r} is none of Slurm's, which are {', '.join(sorted(known))}; correct the name"
+            continue
+        if not partition.up:
+            yield f"{name!r} takes no jobs at present; wait, or name another"
+        longest = limits.get("max_runtime")
+        if longest is None:
+            yield f"{name!r} states no max_runtime, without which it is never chosen; state it, in minutes"
+        elif isinstance(longest, int) and partition.minutes is not None and longest > partition.minutes:
+            yield f"{name!r} allows {partition.minutes} minutes, fewer than max_runtime, {longest}; lower that"
+        if limits.get("max_gpu", 0) > partition.gpus:
+            yield f"{name!r} has {partition.gpus} GPUs, fewer than max_gpu, {limits['max_gpu']}; lower that"
+    if with_gpu and not any(limits.get("max_gpu") for limits in stated.values()):
+        yield "none has GPUs; state max_gpu where there are some, or inference.device: cpu"
+
+
+def _look_at_account(stated: str | None) -> Finding:
+    try:
+        known = accounts()
+    except UserError as error:
+        told = f"{stated or 'none stated'}; not checked: {error}".removesuffix(".")
+        return Finding("account", "warning" if stated else "ok", told)
+    if stated is None:
+        told = f"none stated; yours are {', '.join(known)}" if known else "none needed"
+        return Finding("account", "ok", told)
+    if known and str(stated) not in known:
+        return Finding(
+            "account", "failure", f"{stated!r} is not yours, which are {', '.join(known)}; correct it"
+        )
+    return Finding("account", "ok", str(stated))
+
+
+def _look_at_commands(profile: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
+    """Whether the scheduler's commands that a profile names are on the path or beside it."""
+    keys = [f"cluster-generic-{name}-cmd" for name in ("submit", "status", "cancel")]
+    stated = {key: str(profile[key]) for key in keys if profile.get(key)}
+    if keys[0] not in stated:
+        yield Finding("scheduler", "failure", f"the profile has no {keys[0]}; uncomment your scheduler's")
+        return
+    programs = {key: shlex.split(command)[0] for key, command in stated.items()}
+    beside = [program for program in programs.values() if (folder / program).is_file()]
+    absent = [
+        f"{program} ({key})"
+        for key, program in programs.items()
+        if program not in beside and not shutil.which(program)
+    ]
+    if absent:
+        told = f"{', '.join(absent)} not on the path; log in where jobs are submitted, or correct the profile"
+        yield Finding("scheduler", "failure", told)
+    else:
+        yield Finding("scheduler", "ok", ", ".join(programs.values()))
+    if (folder / _MANIFEST).is_file():
+        yield _look_at_kubernetes()
+
+
+def _look_at_kubernetes() -> Finding:
+    try:
+        subprocess.run(["kubectl", "version"], capture_output=True, check=True, timeout=_SECONDS_TO_ANSWER)
+    except (OSError, subprocess.SubprocessError):
+        return Finding(
+            "cluster", "failure", "kubectl reaches no cluster; set KUBECONFIG, and see `kubectl version`"
+        )
+    return Finding("cluster", "ok", "kubectl reaches it")

@@ -1,0 +1,252 @@
+"""Through a real Slurm, whatever is killed: nothing is lost, nothing doubled, and all is as without Slurm."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from run_differences import differences
+from toy_slurm import Slurm, toy_slurm, why_not
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "snakemake_executor_plugin_slurm"
+SEGMENT = "segment_shard"
+PARTS = ("1-of-3", "2-of-3", "3-of-3")
+MOST_ANSWERS = 16  # of the 20 to 22 of a shard, from which on it may end before anybody does something to it
+# The first attempt gets too little, a further one enough.
+TOO_LITTLE = [
+    "convert_checkpoint:runtime=1 if attempt == 1 else 20",
+    "gather_predictions:mem_mb=250 if attempt == 1 else 2000",
+]
+QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
+SECONDS = 900  # that a step may take on a busy machine
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    pytest.importorskip(PLUGIN, reason="the extra slurm is not installed (`make test-slurm` installs it)")
+    if reason := why_not():
+        pytest.skip(f"no Slurm: {reason}")
+    root = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: Slurm's sockets have long names
+    try:
+        with toy_slurm(root) as slurm:
+            yield slurm
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """A job of Slurm: its own number, and the name of an element of an array, by which scancel knows it."""
+
+    number: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What happened to jobs.
+
+    answers: how many of the job's answers were on the disk at that moment.
+    state: how Slurm calls a job to which it happened.
+    """
+
+    what: str
+    jobs: list[SlurmJob]
+    state: str
+    answers: int = 0
+
+
+class Run:
+    """The workflow through Slurm, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        profile = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--latency-wait", "20", *QUICK]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--configfile", "my.yaml", *profile, "--set-resources", *TOO_LITTLE]
+        with (folder / "console.txt").open("a") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def told(self) -> str:
+        """What its console says so far."""
+        return (self.folder / "console.txt").read_text()
+
+    def wait_for(self, what: Callable[[], Any]) -> Any:
+        """The first result of `what` that is not empty."""
+        deadline = time.monotonic() + SECONDS
+        while not (found := what()):
+            assert self.process.poll() is None, self.told()
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(0.05)
+        return found
+
+    def script_of(self, rule: str, part: str = "") -> psutil.Process | None:
+        """The process of a job's script; `part` is one of a split's shards."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, IndexError):
+                ours = Path(process.cwd()) == self.folder and process.cmdline()[-1].endswith(f".{rule}.py")
+                if ours and part in " ".join(process.parent().cmdline()):
+                    return process
+        return None
+
+    def answered(self, part: str) -> int:
+        """How many answers a shard has on the disk."""
+        files = (self.folder / "results/answers").glob(f"*/demo.demo.test.{part}.jsonl")
+        return sum(file.read_bytes().count(b"\n") for file in files)
+
+    def first_under_way(self, parts: list[str]) -> tuple[str, psutil.Process] | None:
+        """The first of these shards that has answered something, but not all, and its script."""
+        for part in parts:
+            if 0 < self.answered(part) < MOST_ANSWERS and (script := self.script_of(SEGMENT, f"part={part}")):
+                return part, script
+        return None
+
+    def end(self) -> None:
+        """Kill it, unless it has ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def start(slurm) -> Iterator[Callable[[Path], Run]]:
+    """A function that starts a run, which does not outlive the test."""
+    runs = []
+
+    def start(folder: Path) -> Run:
+        runs.append(Run(folder))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.end()
+
+
+@pytest.fixture
+def reference(small_demo, tmp_path) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """The same run without Slurm, under way, and its folder."""
+    folder = small_demo(tmp_path / "alone")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
+    with (folder / "console.txt").open("w") as log:
+        run = subprocess.Popen([*command, "--configfile", "my.yaml"], cwd=folder, stdout=log, stderr=log)
+    yield run, folder
+    run.kill()
+    run.wait()
+
+
+def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
+    slurm, small_demo, start, reference, tmp_path, capsys
+):
+    folder = small_demo(tmp_path / "slurm")
+    run = start(folder)
+    incidents = [*exceed_time(run), *end_shards(run, slurm), kill_snakemake(run, slurm)]
+    again = start(folder)
+    again.process.wait(timeout=SECONDS)
+    assert again.process.returncode == 0, again.told()
+    assert "The lock of a killed run was taken away." in again.told()
+    assert active(slurm) == []
+    incidents.append(Incident("exceeds its memory", jobs_over_memory(slurm), "FAILED"))
+    alone, its_folder = reference
+    assert alone.wait(timeout=SECONDS) == 0, (its_folder / "console.txt").read_text()
+    compared, states = differences(folder / "results", its_folder / "results"), states_at_end(slurm)
+    with capsys.disabled():
+        print(table(incidents, states), compared.summary(), sep="\n")
+    for each in incidents:
+        assert each.jobs, f"no job {each.what}"
+        assert all(each.state in states[job.number] for job in each.jobs), each.what
+    assert compared.different == []
+    assert compared.absent == []
+
+
+def exceed_time(run: Run) -> Iterator[Incident]:
+    """Stop a job, so that it is still there when its time is over."""
+    script = run.wait_for(lambda: run.script_of("convert_checkpoint"))
+    yield Incident("exceeds its time", [job_of(script)], "TIMEOUT")
+    script.suspend()
+
+
+def end_shards(run: Run, slurm: Slurm) -> Iterator[Incident]:
+    """Cancel one shard in the middle, kill another, and let a third be preempted."""
+    parts = [*PARTS]
+    part, script = run.wait_for(lambda: run.first_under_way(parts))
+    job = job_of(script)
+    yield Incident("is cancelled (scancel)", [job], "CANCELLED", run.answered(part))
+    slurm.answer("scancel", job.name)
+    parts.remove(part)
+
+    part, script = run.wait_for(lambda: run.first_under_way(parts))
+    yield Incident("is killed (kill -9)", [job_of(script)], "FAILED", run.answered(part))
+    script.kill()
+    parts.remove(part)
+
+    part, script = run.wait_for(lambda: run.first_under_way(parts))
+    job = job_of(script)
+    yield Incident("is preempted", [job], "PREEMPTED", run.answered(part))
+    slurm.answer("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=sleep 1")
+    run.wait_for(lambda: restarts(slurm, job))
+
+
+def kill_snakemake(run: Run, slurm: Slurm) -> Incident:
+    """Kill the run itself; what it left to Slurm goes on."""
+    run.end()
+    return Incident("loses its snakemake (kill -9)", active(slurm), "CANCELLED")
+
+
+def job_of(process: psutil.Process) -> SlurmJob:
+    """The job of Slurm that a process runs in."""
+    environment = process.environ()
+    number = environment["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_TASK_ID" not in environment:
+        return SlurmJob(number, number)
+    return SlurmJob(number, f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}")
+
+
+def restarts(slurm: Slurm, job: SlurmJob) -> int:
+    """How often Slurm has begun a job anew."""
+    return sum(int(each["Restarts"]) for each in slurm.jobs() if each["JobId"] == job.number)
+
+
+def active(slurm: Slurm) -> list[SlurmJob]:
+    """The jobs that wait or run."""
+    states = ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED")
+    return [SlurmJob(each["JobId"], each["JobId"]) for each in slurm.jobs() if each["JobState"] in states]
+
+
+def states_at_end(slurm: Slurm) -> dict[str, list[str]]:
+    """Number of each job -> the states that it ended in, several where it was begun anew."""
+    states: dict[str, list[str]] = defaultdict(list)
+    text = (slurm.root / "log/jobcomp.txt").read_text()
+    for number, state in re.findall(r"^JobId=(\d+) .*? JobState=(\w+)", text, re.MULTILINE):
+        states[number].append(state)
+    return states
+
+
+def jobs_over_memory(slurm: Slurm) -> list[SlurmJob]:
+    """The jobs that Slurm ended because they took more memory than they had asked for."""
+    logs = "".join(path.read_text() for path in (slurm.root / "log").glob("slurm*.log"))
+    numbers = set(re.findall(r"(?:JobId=|StepId=)(\d+)[^\n]*exceeded memory limit", logs))
+    return [SlurmJob(number, number) for number in sorted(numbers)]
+
+
+def table(incidents: list[Incident], states: dict[str, list[str]]) -> str:
+    """What happened to which job, how Slurm calls it, and how many answers were on the disk by then."""
+    rows = [("a job that", "Slurm's job", "ended as", "answers by then")]
+    for each in incidents:
+        ends = "; ".join(", ".join(states[job.number]) for job in each.jobs)
+        rows.append((each.what, ", ".join(job.name for job in each.jobs), ends, str(each.answers or "")))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(["", *(line.rstrip() for line in lines)])

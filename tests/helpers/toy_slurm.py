@@ -1,0 +1,171 @@
+"""A Slurm of one node on this machine's loopback, with GPUs that are none: begun, asked, and put away again.
+
+Debian's packages (Slurm 22.05) without systemd, cgroups and a database. Both daemons and munged run as root.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+# Slurm's plugin for Snakemake drops SLURM_CONF, so that the files must lie where Slurm looks by itself.
+PLACE = Path("/etc/slurm")
+GPUS = 2
+
+_SLURM_CONF = """
+ClusterName=toy
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CredType=cred/munge
+# A requeued job waits until its credential has expired: 10 s instead of two minutes.
+AuthInfo=cred_expire=10
+SlurmctldPort=26817
+SlurmdPort=26818
+StateSaveLocation={root}/state
+SlurmdSpoolDir={root}/spool
+SlurmctldPidFile={root}/run/slurmctld.pid
+SlurmdPidFile={root}/run/slurmd.pid
+SlurmctldLogFile={root}/log/slurmctld.log
+SlurmdLogFile={root}/log/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+ReturnToService=2
+SlurmdParameters=config_overrides
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=5,bf_interval=2,batch_sched_delay=0,sched_min_interval=0
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+JobRequeue=0
+KillWait=5
+MinJobAge=600
+DefMemPerCPU=200
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
+JobCompType=jobcomp/filetxt
+JobCompLoc={root}/log/jobcomp.txt
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 \
+RealMemory=64000 Gres=gpu:toy:{gpus} State=UNKNOWN
+PartitionName=cpu Nodes={host} Default=YES MaxTime=60 PriorityTier=1 State=UP
+PartitionName=gpu Nodes={host} MaxTime=60 PriorityTier=1 State=UP
+PartitionName=urgent Nodes={host} MaxTime=60 PriorityTier=9 PreemptMode=OFF State=UP
+"""
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """The cluster that runs.
+
+    root: folder of its files.
+    """
+
+    root: Path
+
+    def answer(self, *command: str) -> str:
+        """What one of Slurm's commands prints."""
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def jobs(self) -> list[dict[str, str]]:
+        """All jobs that Slurm still knows, each element of an array apart: id, state, comment, restarts."""
+        shown = self.answer("scontrol", "--oneliner", "show", "job")
+        return [
+            dict(part.split("=", 1) for part in line.split() if "=" in part)
+            for line in shown.splitlines()
+            if line.startswith("JobId=")
+        ]
+
+
+def why_not() -> str | None:
+    """Why no Slurm can be started here; None where one can."""
+    missing = [name for name in ("slurmctld", "slurmd", "munged", "srun") if not shutil.which(name)]
+    if missing:
+        return f"{', '.join(missing)} not installed (`make test-slurm` installs them on Debian, as root)"
+    if os.geteuid():
+        return "Slurm's daemons are started as root"
+    if (PLACE / "slurm.conf").exists():
+        return f"{PLACE}/slurm.conf: this machine has a Slurm of its own"
+    return None
+
+
+@contextmanager
+def toy_slurm(root: Path) -> Iterator[Slurm]:
+    """A Slurm with an idle node; when the block ends, its jobs, daemons and links are gone."""
+    for name in ("state", "spool", "run", "log", "gpu"):
+        (root / name).mkdir(parents=True)
+    host = socket.gethostname().partition(".")[0]
+    for number in range(GPUS):
+        (root / f"gpu/toy{number}").symlink_to("/dev/null")
+    files = {
+        "slurm.conf": _SLURM_CONF.format(host=host, root=root, gpus=GPUS),
+        "gres.conf": f"NodeName={host} Name=gpu Type=toy File={root}/gpu/toy[0-{GPUS - 1}]\n",
+        "cgroup.conf": "CgroupPlugin=cgroup/v1\n",
+    }
+    linked, began_munge = [], False
+    try:
+        for name, text in files.items():
+            (root / name).write_text(text)
+            (PLACE / name).symlink_to(root / name)
+            linked.append(PLACE / name)
+        began_munge = _begin_munge()
+        for command in (["slurmctld", "-c", "-i"], ["slurmd"]):
+            subprocess.run(command, check=True, env=_without_slurm(), timeout=60)
+        slurm = Slurm(root)
+        _wait_until_idle(slurm)
+        yield slurm
+    finally:
+        with suppress(subprocess.SubprocessError, OSError):
+            subprocess.run(["scancel", "--user=root"], check=False, timeout=20)
+            time.sleep(1)
+        for daemon in ("slurmd", "slurmctld"):
+            _end(root / f"run/{daemon}.pid")
+        if began_munge:
+            _end(Path("/run/munge/munged.pid"))
+        for link in linked:
+            link.unlink(missing_ok=True)
+
+
+def _begin_munge() -> bool:
+    """Start munged where none runs; returns whether it was started here."""
+    if any(process.name() == "munged" for process in psutil.process_iter(["name"])):
+        return False
+    for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        shutil.chown(folder, "munge", "munge")
+    subprocess.run(["runuser", "-u", "munge", "--", "/usr/sbin/munged"], check=True, timeout=60)
+    return True
+
+
+def _without_slurm() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+
+
+def _wait_until_idle(slurm: Slurm) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(subprocess.SubprocessError):
+            if set(slurm.answer("sinfo", "--noheader", "--format=%T").split()) == {"idle"}:
+                return
+        time.sleep(0.5)
+    raise RuntimeError(f"no node is idle; see {slurm.root}/log")
+
+
+def _end(pid_file: Path) -> None:
+    with suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int(pid_file.read_text()))
+        process.terminate()
+        process.wait(timeout=20)
