@@ -9,7 +9,8 @@ from refvessel.settings.whole import PathVariables
 min_version("9.19")
 
 
-DEMO_CONFIG = os.path.join(workflow.basedir, "config.yaml")
+# Beside this file, of whichever workflow it is a module.
+DEMO_CONFIG = workflow.source_path("config.yaml")
 
 
 # A configuration is complete in itself: the working directory's own is read only where none is given, and the
@@ -23,6 +24,7 @@ pathvars:
     logs=PathVariables().logs,
     benchmarks=PathVariables().benchmarks,
     private_logs=PathVariables().private_logs,
+    image=PathVariables().image,
 
 
 include: "workflow/rules/configuration.smk"
@@ -31,6 +33,10 @@ include: "workflow/rules/console.smk"
 
 
 report: "workflow/report/workflow.rst"
+
+
+# What the project's Dockerfile and refvessel.def make; only --software-deployment-method apptainer looks at it.
+container: workflow.pathvars.apply("<image>")
 
 
 wildcard_constraints:
@@ -53,19 +59,9 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-# What takes seconds on the machine where the run is started: in a queue it would wait longer.
-localrules:
-    all,
-    list_expressions,
-    list_sequences,
-    choose_question,
-    compare_models,
-    compare_datasets,
-    compare_sequences,
-
-
 rule all:
     default_target: True
+    localrule: True
     input:
         at(artifacts.REPORT),
         # Named although the report needs them: what is missing in the middle is made again, too.

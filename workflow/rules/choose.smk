@@ -1,4 +1,5 @@
 rule choose_question:
+    localrule: True
     input:
         predictions=lambda wildcards: [
             at(
@@ -16,7 +17,7 @@ rule choose_question:
     log:
         "<logs>/choose/{model}/{dataset}.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("choose_question"),
     params:

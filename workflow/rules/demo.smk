@@ -6,7 +6,7 @@ rule generate_demo_angiograms:
     benchmark:
         "<benchmarks>/demo/angiograms.tsv"
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("generate_demo_angiograms"),
     params:
@@ -23,7 +23,7 @@ rule generate_demo_films:
     benchmark:
         "<benchmarks>/demo/films.tsv"
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("generate_demo_films"),
     params:

@@ -58,7 +58,7 @@ rule score_cases:
     wildcard_constraints:
         model=any_of([*entrants_by("image"), *entrants_by("video")]),
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     threads: 2
     resources:
         **needs("score_cases", lambda wildcards, input: [input.predictions]),
@@ -89,6 +89,7 @@ use rule score_cases as score_imported with:
 
 
 rule compare_models:
+    localrule: True
     input:
         cases=lambda wildcards: [
             at(
@@ -116,7 +117,7 @@ rule compare_models:
     log:
         "<logs>/compare/{dataset}/{split}.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("compare_models"),
     params:
@@ -131,6 +132,7 @@ rule compare_models:
 
 
 rule compare_datasets:
+    localrule: True
     input:
         cases=of_evaluations(
             at(artifacts.OF_SCORES, artifacts.CASES), settings.scored_entries()
@@ -145,7 +147,7 @@ rule compare_datasets:
     log:
         "<logs>/compare/external.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("compare_datasets"),
     params:
@@ -177,7 +179,7 @@ rule score_sequences:
     log:
         "<logs>/evaluate/{model}/{dataset}/{split}.video.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     threads: 2
     resources:
         **needs("score_sequences", lambda wildcards, input: [input.cases]),
@@ -190,6 +192,7 @@ rule score_sequences:
 
 # After compare_models, which removes what was made of earlier cases.
 rule compare_sequences:
+    localrule: True
     input:
         comparison=at(artifacts.OF_COMPARISON, artifacts.COMPARISON),
         cases=lambda wildcards: [
@@ -212,7 +215,7 @@ rule compare_sequences:
     log:
         "<logs>/compare/{dataset}/{split}.video.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("compare_sequences"),
     params:

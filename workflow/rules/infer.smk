@@ -1,6 +1,7 @@
 # What is asked, apart from the truths: a mended truth changes the tree, but nothing that was segmented. After this
 # checkpoint Snakemake looks again, and where the file says what it said before, no shard is segmented.
 checkpoint list_expressions:
+    localrule: True
     input:
         dataset=at(artifacts.OF_DATASET),
     output:
@@ -8,7 +9,7 @@ checkpoint list_expressions:
     log:
         "<logs>/infer/{dataset}/{split}.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("list_expressions"),
     params:
@@ -47,7 +48,7 @@ for number, together in enumerate([None, *settings.asked_together()]):
             model=any_of(entrants_by("image")),
         retries: TRIES_ON_ANOTHER_GPU
         conda:
-            "../../envs/refvessel.yaml"
+            ENVIRONMENT_OF_MODELS
         threads: settings.inference.threads
         resources:
             **needs_of_model("expressions", len(places)),
@@ -75,7 +76,7 @@ rule gather_predictions:
     wildcard_constraints:
         model=any_of([*entrants_by("image"), *entrants_by("video")]),
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("gather_predictions", lambda wildcards, input: input.shards),
     params:
