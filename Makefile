@@ -7,8 +7,9 @@ CORES ?= 2
 EXTRAS ?= [test,lint,docs]
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
+WHEEL := build/wheel
 
-.PHONY: demo run test test-slurm lint types docs format generate clean
+.PHONY: demo run test test-slurm test-wheel lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -26,6 +27,15 @@ test: $(READY)
 test-slurm: $(READY) $(PLUGINS)/.ready
 	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
 	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest tests/cluster
+
+# The wheel, installed into an environment of its own: the demo from another folder, as users without a checkout have it.
+test-wheel:
+	rm -rf $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/bare
+	$(WHEEL)/bare/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
+	$(WHEEL)/bare/bin/python -m pip install --quiet --constraint constraints.txt $(WHEEL)/refvessel-*.whl
+	mkdir $(WHEEL)/run
+	cd $(WHEEL)/run && ../bare/bin/refvessel --version && ../bare/bin/refvessel run --cores $(CORES)
 
 lint: types
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ two differ in the build of PyTorch: the one for CUDA pins the CUDA libraries tha
 """
 
 import re
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def pinned() -> list[str]:
     return [line for line in lines if canonicalize_name(line.partition("==")[0]) in needed]
 
 
+@cache
 def _needed(package: str) -> set[str]:
     """What an installed package needs, and what that needs, by canonical name."""
     waiting, found = [(package, "")], set()
