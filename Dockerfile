@@ -1,4 +1,4 @@
-# The whole: commands, workflow, profiles and the demo. `docker build --tag refvessel .` makes it for NVIDIA GPUs,
+# All of it: commands, workflow, profiles and the demo. `docker build --tag refvessel .` makes it for NVIDIA GPUs,
 #   docker build --tag refvessel --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu .
 # for machines without. refvessel.def makes the same for Apptainer.
 FROM python:3.11-slim
