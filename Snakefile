@@ -61,7 +61,6 @@ include: "workflow/rules/report.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         at(artifacts.REPORT),
         # Named although the report needs them: what is missing in the middle is made again, too.
@@ -72,3 +71,4 @@ rule all:
             for entry in filter(is_run, settings.entries())
             for shard in shard_files(artifacts.SHARD_SUFFIX, **entry.places)
         ],
+    localrule: True

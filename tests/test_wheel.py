@@ -76,7 +76,10 @@ def my(tmp_path, monkeypatch) -> Path:
 
 def test_the_wheel_has_the_package_and_beside_it_the_workflow_and_nothing_else(installed):
     workflow = installed / "refvessel_workflow"
-    assert {each.name.partition("-")[0] for each in installed.iterdir()} == {"refvessel", "refvessel_workflow"}
+    assert {each.name.partition("-")[0] for each in installed.iterdir()} == {
+        "refvessel",
+        "refvessel_workflow",
+    }
     pairs = [(ROOT / "src/refvessel", installed / "refvessel")]
     pairs += [(ROOT / name, workflow / name) for name in OF_WORKFLOW]
     wanted = {own / path.relative_to(place): path for place, own in pairs for path in files_below(place)}

@@ -2,8 +2,8 @@
 
 python tools/environments.py    # writes them anew
 
-Conda brings Python; the libraries are the very wheels that are tested, pinned down to what they need themselves. The
-two differ in the build of PyTorch: the one for CUDA pins the CUDA libraries that it needs.
+Conda brings Python; the libraries are the very wheels that are tested, pinned down to what they need themselves.
+The two differ in the build of PyTorch: the one for CUDA pins the CUDA libraries that it needs.
 """
 
 import re

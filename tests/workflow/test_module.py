@@ -91,7 +91,9 @@ def repository(tmp_path, monkeypatch):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         source.mkdir(parents=True, exist_ok=True)
         copy(ROOT / name, source / name)
-    identity = {f"GIT_{who}_{what}": "somebody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    identity = {
+        f"GIT_{who}_{what}": "somebody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
     for command in (["init"], ["add", "."], ["commit", "--message", "all"], ["tag", "v1"]):
         subprocess.run(
             ["git", *command], cwd=source, env=os.environ | identity, capture_output=True, check=True

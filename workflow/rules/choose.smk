@@ -1,5 +1,4 @@
 rule choose_question:
-    localrule: True
     input:
         predictions=lambda wildcards: [
             at(
@@ -16,6 +15,7 @@ rule choose_question:
         at(artifacts.CHOSEN),
     log:
         "<logs>/choose/{model}/{dataset}.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:

@@ -32,7 +32,11 @@ HERE = (
 
 def demo_path(path):
     """A path of the demo's configuration, which is seen from the folder of the workflow."""
-    return path if os.path.exists(path) else os.path.join(os.path.dirname(DEMO_CONFIG), path)
+    return (
+        path
+        if os.path.exists(path)
+        else os.path.join(os.path.dirname(DEMO_CONFIG), path)
+    )
 
 
 def read_settings():

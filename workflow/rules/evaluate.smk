@@ -89,7 +89,6 @@ use rule score_cases as score_imported with:
 
 
 rule compare_models:
-    localrule: True
     input:
         cases=lambda wildcards: [
             at(
@@ -116,6 +115,7 @@ rule compare_models:
         ),
     log:
         "<logs>/compare/{dataset}/{split}.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -132,7 +132,6 @@ rule compare_models:
 
 
 rule compare_datasets:
-    localrule: True
     input:
         cases=of_evaluations(
             at(artifacts.OF_SCORES, artifacts.CASES), settings.scored_entries()
@@ -146,6 +145,7 @@ rule compare_datasets:
         ),
     log:
         "<logs>/compare/external.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -192,7 +192,6 @@ rule score_sequences:
 
 # After compare_models, which removes what was made of earlier cases.
 rule compare_sequences:
-    localrule: True
     input:
         comparison=at(artifacts.OF_COMPARISON, artifacts.COMPARISON),
         cases=lambda wildcards: [
@@ -214,6 +213,7 @@ rule compare_sequences:
         ),
     log:
         "<logs>/compare/{dataset}/{split}.video.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:

@@ -1,13 +1,13 @@
 # What is asked, apart from the truths: a mended truth changes the tree, but nothing that was segmented. After this
 # checkpoint Snakemake looks again, and where the file says what it said before, no shard is segmented.
 checkpoint list_expressions:
-    localrule: True
     input:
         dataset=at(artifacts.OF_DATASET),
     output:
         at(artifacts.EXPRESSIONS),
     log:
         "<logs>/infer/{dataset}/{split}.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:

@@ -1,12 +1,12 @@
 # As list_expressions, of runs: a mended truth changes nothing that was segmented.
 checkpoint list_sequences:
-    localrule: True
     input:
         dataset=at(artifacts.OF_DATASET),
     output:
         at(artifacts.SEQUENCES),
     log:
         "<logs>/infer/{dataset}/{split}.sequences.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:

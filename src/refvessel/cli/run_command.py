@@ -11,7 +11,9 @@ import refvessel
 from refvessel.cli.app import app
 from refvessel.errors import UserError
 
-_INSTALLED = "refvessel_workflow"  # beside the package, whose own files belong to what code hashes are made of
+_INSTALLED = (
+    "refvessel_workflow"  # beside the package, whose own files belong to what code hashes are made of
+)
 _SNAKEFILE = "Snakefile"
 
 
@@ -28,11 +30,14 @@ def run(
         typer.Option(help="Configuration; without it config.yaml of this folder or, without that, the demo."),
     ] = None,
     cores: Annotated[
-        str | None, typer.Option(help="Cores that all jobs together take, or all, which they take without it.")
+        str | None,
+        typer.Option(help="Cores that all jobs together take, or all, which they take without it."),
     ] = None,
     workflow_profile: Annotated[
         str | None,
-        typer.Option(help="Where jobs run, if not here: slurm, cluster-generic, kubernetes, or a folder of yours."),
+        typer.Option(
+            help="Where jobs run: slurm, cluster-generic, kubernetes, or a folder of yours; else here."
+        ),
     ] = None,
 ) -> None:
     """Run the workflow, from models and data to the report, as Snakemake does with its Snakefile."""
@@ -65,5 +70,7 @@ def workflow_folder() -> Path:
     places = (package.parent / _INSTALLED, package.parents[1])
     found = next((place for place in places if (place / _SNAKEFILE).is_file()), None)
     if found is None:
-        raise UserError(f"Beside {package} there is no {_INSTALLED} with a {_SNAKEFILE}; install refvessel anew.")
+        raise UserError(
+            f"Beside {package} there is no {_INSTALLED} with a {_SNAKEFILE}; install refvessel anew."
+        )
     return found
