@@ -9,8 +9,10 @@ from refvessel.settings.whole import PathVariables
 min_version("9.19")
 
 
-# Beside this file, of whichever workflow it is a module.
-DEMO_CONFIG = workflow.source_path("config.yaml")
+# Beside this file, of whichever workflow it is a module; a module in a repository has no demo.
+DEMO_CONFIG = workflow.current_basedir.join("config.yaml").get_path_or_uri(
+    secret_free=True
+)
 
 
 # A configuration is complete in itself: the working directory's own is read only where none is given, and the
