@@ -8,6 +8,8 @@ EXTRAS ?= [test,lint,docs]
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
 WHEEL := build/wheel
+# What one job or worker compiled, the others and later runs need not, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo run test test-slurm test-wheel lint types docs format generate clean
 

@@ -1,6 +1,8 @@
 """Models of full size with random weights, which answer as trained ones do."""
 
+import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,14 @@ import torch
 from demo_checkpoint.tokenizer import BASE_TOKENS, SA2VA_TOKENS, load_tokenizer, write_tokenizer
 from demo_checkpoint.train import train_words
 from engine import PHRASES
+from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from refvessel.model.chat_rendering import Turn
 from refvessel.model.configuration import config_of
 from refvessel.model.internvl_inputs import TileInputs
 from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.official_tensors import official_state_dict
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
 from refvessel.model.qwen_inputs import PatchInputs
@@ -109,13 +113,42 @@ def _processor(config: Any, tokenizer: PreTrainedTokenizerBase) -> Sa2VAProcesso
     return Sa2VAProcessor(config, tokenizer, TileInputs(config))
 
 
-def random_model(device: str, family: str = "internvl") -> tuple[Sa2VAModel, Sa2VAProcessor]:
-    """A family's shapes, answering as expected, in bfloat16 on the device."""
+def write_words(folder: Path) -> None:
+    """The files of a small tokenizer with every token that a family needs."""
+    write_tokenizer(folder, train_words(), BASE_TOKENS + SA2VA_TOKENS + _QWEN_TOKENS)
+
+
+def write_official_folder(folder: Path, settings: dict[str, Any], device: str, files: int = 4) -> None:
+    """An official InternVL-kind folder of these settings, with random weights in so many files."""
+    model, _ = random_model(device, settings=settings)
+    write_words(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "sa2va_chat"} | settings))
+    tensors = official_state_dict(model.state_dict(), model.config.llm_config)
+    by_size = sorted(tensors, key=lambda name: -tensors[name].nbytes)
+    parts = {
+        f"model-{part + 1:05d}-of-{files:05d}.safetensors": by_size[part::files] for part in range(files)
+    }
+    places = {name: file for file, names in parts.items() for name in names}
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    def write(part: tuple[str, list[str]]) -> None:
+        file, names = part
+        save_file({name: tensors[name].cpu().contiguous() for name in names}, folder / file)
+
+    with ThreadPoolExecutor(files) as pool:
+        list(pool.map(write, parts.items()))
+
+
+def random_model(
+    device: str, family: str = "internvl", settings: dict[str, Any] | None = None
+) -> tuple[Sa2VAModel, Sa2VAProcessor]:
+    """A family's shapes, or those of `settings`, answering as expected, in bfloat16 on the device."""
     with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer(Path(folder), train_words(), BASE_TOKENS + SA2VA_TOKENS + _QWEN_TOKENS)
+        write_words(Path(folder))
         tokenizer = load_tokenizer(Path(folder))
     image_token = tokenizer.get_vocab()[PatchInputs.image_token]
-    config = config_of(FAMILIES[family] | {"image_token_id": image_token})
+    config = config_of((settings or FAMILIES[family]) | {"image_token_id": image_token})
     with torch.device("meta"):
         model = Sa2VAModel(config)
     model = model.to(torch.bfloat16).to_empty(device=device).eval()
@@ -129,8 +162,9 @@ def random_model(device: str, family: str = "internvl") -> tuple[Sa2VAModel, Sa2
         decoder = model.language_model.model
         with torch.device(device):
             decoder.rotary_emb = type(decoder.rotary_emb)(config.llm_config)
+        positions = model.grounding_encoder.shared_image_embedding.positional_embedding
         model.grounding_encoder.shared_image_embedding.positional_embedding = torch.randn(
-            2, 128, device=device
+            *positions.shape, device=device
         )
         embeddings = model.language_model.model.embed_tokens.weight
         embeddings.normal_()

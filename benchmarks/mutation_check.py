@@ -16,7 +16,10 @@ LIBRARIES = (
     *("sklearn.metrics", "statsmodels.stats.multitest", "torchmetrics.functional.classification"),
     "torchmetrics.functional.segmentation",
 )
-NEEDED = ("tests/evaluation", "tests/helpers", "tests/metrics", "tests/predictions")
+NEEDED = (
+    *("tests/evaluation", "tests/helpers", "tests/metrics", "tests/predictions"),
+    "tests/data/betti_matching.json",
+)
 
 ANSWERED = "status != 'failed'"
 
@@ -193,8 +196,8 @@ MUTANTS = (
         "evaluation/scoring",
         "metrics/summary",
         (
-            "score_pairs(pair_expressions(predictions, truth)",
-            f"score_pairs(pair_expressions(predictions, truth).query({ANSWERED!r}).reset_index(drop=True)",
+            "judge_pairs(pair_expressions(predictions, truth)",
+            f"judge_pairs(pair_expressions(predictions, truth).query({ANSWERED!r}).reset_index(drop=True)",
         ),
     ),
     mutant(
@@ -265,7 +268,7 @@ MUTANTS = (
         "cropped to the truth",
         "metrics/shape",
         "metrics/shape",
-        ("either = first | second", "either = second"),
+        ("box = box_around(predicted | true)", "box = box_around(true)"),
     ),
     mutant(
         "the width is the radius",
@@ -594,8 +597,8 @@ MUTANTS = (
         "metrics/policy",
         "evaluation/probability_cases",
         (
-            '"truth_empty": None, "prediction_empty": FORMULA}',
-            '"truth_empty": None, "prediction_empty": None}',
+            '{"both_empty": None, "truth_empty": None, "prediction_empty": FORMULA}',
+            '{"both_empty": None, "truth_empty": None, "prediction_empty": None}',
         ),
     ),
     mutant(
@@ -603,6 +606,78 @@ MUTANTS = (
         "evaluation/probability_cases",
         "evaluation/probability_cases",
         (".max(axis=0)", ".mean(axis=0)"),
+    ),
+    mutant(
+        "a crossing lies between a pixel and the one before",
+        "predictions/drawable",
+        "predictions/drawable",
+        ("for each in (np.floor, np.ceil)", "for each in (np.floor, np.floor)"),
+    ),
+    mutant(
+        "rows share their cells",
+        "predictions/drawable",
+        "predictions/drawable",
+        (" - row * (side + mask.shape[1])", ""),
+    ),
+    mutant(
+        "columns may change as often as they like",
+        "predictions/drawable",
+        "predictions/drawable",
+        ("_impossible_rows(np.ascontiguousarray(mask.T), side)", "0"),
+    ),
+    mutant(
+        "a union of masks is one mask",
+        "evaluation/forgery",
+        "evaluation/forgery::test_a_union_of_masks_need_not_be_drawable_itself",
+        ("if len(parts) > 1 and rle.union(parts) == predicted:", "if False:"),
+    ),
+    mutant(
+        "masks are looked at that are not the prediction's",
+        "evaluation/forgery",
+        "evaluation/forgery::test_a_union_of_masks_need_not_be_drawable_itself",
+        (" and rle.union(parts) == predicted", ""),
+    ),
+    mutant(
+        "shifts the other way",
+        "metrics/altered_truth",
+        "metrics/altered_truth",
+        ("shifted by {-y} rows and {-x} columns", "shifted by {y} rows and {x} columns"),
+    ),
+    mutant(
+        "noise hides a shift",
+        "metrics/altered_truth",
+        "metrics/altered_truth",
+        ("    cleaned.ravel()[places[is_single]] ^= True\n", ""),
+    ),
+    mutant(
+        "noise is wherever a prediction differs",
+        "metrics/altered_truth",
+        "metrics/altered_truth",
+        ("is_away = ~_others(_around(truth, places, 1)).any(axis=1)", "is_away = places >= 0"),
+    ),
+    mutant(
+        "ignored pixels tell of the truth",
+        "metrics/altered_truth",
+        "metrics/altered_truth",
+        ("kept &= ~ignored", "pass"),
+    ),
+    mutant(
+        "the worse mask is chosen",
+        "evaluation/preference_pairs",
+        "evaluation/preference_pairs",
+        ("chosen = max(defined", "chosen = min(defined"),
+    ),
+    mutant(
+        "more errors are better",
+        "evaluation/preference_pairs",
+        "evaluation/preference_pairs",
+        ("worse - better if name in ERRORS else better - worse", "better - worse"),
+    ),
+    mutant(
+        "a failed answer is rejected",
+        "evaluation/preference_pairs",
+        "evaluation/preference_pairs",
+        ("if row.status != Status.FAILED:", "if True:"),
     ),
     mutant(
         "unanswered expressions are full masks",
@@ -737,6 +812,151 @@ MUTANTS = (
         "metrics/sanity_checks",
         "metrics/sanity_checks",
         ('["image_id"].nunique()', '["image_id"].size()'),
+    ),
+    mutant(
+        "cuts are healed by bridges through the background",
+        "metrics/connections",
+        "metrics/breaks",
+        ("ndimage.label(prediction & near,", "ndimage.label(prediction,"),
+    ),
+    mutant(
+        "pieces of a prediction are 4-connected",
+        "metrics/connections",
+        "metrics/breaks",
+        ("np.ones((3, 3), bool))  # SciPy, as `Labels` says", "None)"),
+    ),
+    mutant(
+        "a vessel is answered by its neighbour's pixels",
+        "metrics/connections",
+        "metrics/breaks",
+        ("& (distance <= nearest[beside] + _NEAREST)", ""),
+    ),
+    mutant(
+        "the tolerance of the centre line is its square's",
+        "metrics/connections",
+        "metrics/breaks",
+        ("order = order[far[order] <= tolerance]", "order = order[far[order] <= 1]"),
+    ),
+    mutant(
+        "connectivity of the largest tree alone",
+        "metrics/breaks",
+        "metrics/breaks",
+        ("(found.piece == main[lines.tree])", "(found.piece == 0)"),
+    ),
+    mutant(
+        "missed tips are breaks",
+        "metrics/breaks",
+        "metrics/breaks",
+        ("return bool(away.min() <= spur)", "return True"),
+        (
+            "            if not going_on:\n                return False",
+            "            if not going_on:\n                return True",
+        ),
+    ),
+    mutant(
+        "missed branches are no breaks",
+        "metrics/breaks",
+        "metrics/breaks",
+        ("and self._is_branch(node)", "and False"),
+    ),
+    mutant(
+        "the loss behind a break is its piece alone",
+        "metrics/breaks",
+        "metrics/breaks",
+        ("self._behind[parent] += self._behind[node]", "pass"),
+    ),
+    mutant(
+        "the calibre is the radius",
+        "metrics/breaks",
+        "metrics/breaks",
+        ("2 * float(lines.radius[place])", "float(lines.radius[place])"),
+    ),
+    mutant(
+        "lengths are counted in pixels",
+        "metrics/centre_lines",
+        "metrics/breaks",
+        ("np.hypot(down, right)))", "1.0))"),
+    ),
+    mutant(
+        "breaks of an empty prediction are none",
+        "metrics/policy",
+        "metrics/shape",
+        (
+            '"breaks": {"both_empty": 0.0, "truth_empty": None, "prediction_empty": FORMULA}',
+            '"breaks": {"both_empty": 0.0, "truth_empty": None, "prediction_empty": 0.0}',
+        ),
+    ),
+    mutant(
+        "places of breaks are those of the box",
+        "metrics/shape",
+        "metrics/shape",
+        ("row=found.row + int(rows), column=found.column + int(columns)", "row=found.row"),
+    ),
+    mutant(
+        "the difference of diameters is true minus predicted",
+        "metrics/diameters",
+        "metrics/diameters",
+        ("predicted[matched] - true[matched]", "true[matched] - predicted[matched]"),
+    ),
+    mutant(
+        "diameters at branch points count",
+        "metrics/cross_sections",
+        "metrics/diameters",
+        ("(lines.degree > 2, 2)", "(lines.degree > 2, 0)"),
+    ),
+    mutant(
+        "walls of logits lie at pixels",
+        "metrics/cross_sections",
+        "metrics/diameters",
+        ("    return first / (first - beyond)", "    return 0 * first + 0.5"),
+    ),
+    mutant(
+        "the reference of a stenosis is the mean diameter",
+        "metrics/stenosis",
+        "metrics/diameters",
+        ("slope * (places - along.mean())", "0 * places"),
+    ),
+    mutant(
+        "narrow places are in the reference of a stenosis",
+        "metrics/stenosis",
+        "metrics/diameters",
+        ("now = residual > -_NARROW", "now = residual > -np.inf"),
+    ),
+    mutant(
+        "limits of agreement without what lies between expressions",
+        "metrics/diameter_summary",
+        "metrics/diameters",
+        ("(sd**2 + (bias - mean) ** 2)", "(sd**2)"),
+    ),
+    mutant(
+        "bias is the mean of the expressions' biases",
+        "metrics/diameter_summary",
+        "metrics/diameters",
+        ('{"above": n * bias, "below": n}', '{"above": bias, "below": np.ones_like(n)}'),
+    ),
+    mutant(
+        "vessels end at the image's border",
+        "evaluation/label_drawings",
+        "evaluation/label_ceiling",
+        ("ndimage.binary_erosion(mask, border_value=1)", "ndimage.binary_erosion(mask)"),
+    ),
+    mutant(
+        "corners move in one direction",
+        "evaluation/label_drawings",
+        "evaluation/label_ceiling",
+        ("random.uniform(-pixel, pixel, polygon.shape)", "random.uniform(0, pixel, polygon.shape)"),
+    ),
+    mutant(
+        "the ceiling is one pixel off although there are corners",
+        "metrics/label_ceiling",
+        "evaluation/label_ceiling",
+        ("cases = drawn[JITTERED] if JITTERED in drawn else", "cases ="),
+    ),
+    mutant(
+        "the share is of the difference",
+        "metrics/label_ceiling",
+        "evaluation/label_ceiling",
+        ("plain(mean / ceiling)", "plain(ceiling / mean)"),
     ),
     mutant(
         "COCO results of empty answers",

@@ -5,10 +5,10 @@
 Makes vessel-like masks of 512x512 with mistakes, as RLE, and times from there to every score of every pair:
 RefVessel in `--threads` processes and in one, all scores and those of the first floor alone (Dice to CAL and
 points of skeletons, which the libraries have, too), and each library in its plain way, one pair after the other
-in one process (none of them spreads pairs over several), on decoded masks. They take turns, a tenth of the masks each, so
-that a busy machine is unfair to none; CPU seconds are those of all processes. Left out on both sides: making,
-encoding, reading. Prints a Markdown table. The peak memory is that of a first run of RefVessel over all masks,
-before the libraries are loaded.
+in one process (none of them spreads pairs over several), on decoded masks. They take turns, a tenth of the masks
+each, so that a busy machine is unfair to none; CPU seconds are those of all processes. Left out on both sides:
+making, encoding, reading. Prints a Markdown table. The peak memory is that of a first run of RefVessel over all
+masks, before the libraries are loaded.
 """
 
 import argparse

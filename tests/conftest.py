@@ -4,6 +4,7 @@ import faulthandler
 import gc
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Some tests let a forked process abort: pytest's dump of it would look like a failure.
 os.register_at_fork(after_in_child=faulthandler.disable)
 
+_FREEZING = {"freeze": gc.freeze, "unfreeze": gc.unfreeze}
 _ROOT = Path(__file__).resolve().parents[1]
 _LONGEST_FIRST = ("workflow", "parity", "inference", "report", "demo")  # rooms of tests/
 
@@ -31,8 +33,24 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    """What the imports left stays: collecting garbage among it again and again is a tenth of the time."""
+    """What the imports left stays: collecting garbage among it again and again is a tenth of the time.
+
+    A job in this process would unfreeze it, with what it froze itself for the processes that it forks. That they
+    free nothing they inherit matters where there is a GPU, and to the tests that take `freezing`.
+    """
     gc.collect()
+    gc.freeze()
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        gc.freeze = gc.unfreeze = lambda: None
+
+
+@pytest.fixture
+def freezing(monkeypatch):
+    """Within a test, objects are frozen and unfrozen as ever."""
+    for name, function in _FREEZING.items():
+        monkeypatch.setattr(gc, name, function)
+    yield
     gc.freeze()
 
 

@@ -37,6 +37,7 @@ ASSEMBLY = {"cli", "doctor", "outcome", "preflight", "workflow"}
 # predictions -> dataset.tree: a prediction answers an expression of a tree; gathering checks that each is there;
 # inference -> checkpoint: a folder of a model is an untrusted file, which the room of checkpoints reads;
 # dataset.conversion -> privacy: pseudonyms are made with the table of the names that must not be published;
+# demo -> dataset.tree: its baseline is tuned on one split of a tree, and looks at the images of another;
 # imports -> dataset.readers and regions: masks of others are read as truths are, so that one rule says what is
 #   foreground; dataset.patients: their files may be called as images without pseudonyms are; privacy: the table of
 #   the names that images had before; predictions: what is imported is a prediction as any;
@@ -46,7 +47,7 @@ ARROWS = {
     "jobs": set(),
     "metrics": set(),
     "privacy": set(),
-    "demo": set(),
+    "demo": {"dataset.tree"},
     "model": set(),
     "checkpoint": {"model"},
     "dataset": set(),

@@ -141,7 +141,7 @@ def test_a_split_is_not_evaluated_at_the_threshold_that_is_tuned_on_it(config):
     checked_config(config)
     config["evaluations"].append({"model": "demo", "dataset": "demo", "split": "val"})
     with pytest.raises(
-        UserError, match=r"evaluations\.3\.split is 'val', on which refinement\.threshold is tuned"
+        UserError, match=r"evaluations\.5\.split is 'val', on which refinement\.threshold is tuned"
     ):
         checked_config(config)
 

@@ -66,14 +66,14 @@ def test_the_command_ends_with_status_0_where_all_is_well_and_with_1_where_a_run
 
 
 def test_a_machine_without_gpu_is_well_unless_one_is_asked_for(no_gpu):
-    assert look_at_gpus(None) == Finding("GPUs", "ok", "none here: models run on the CPU, slowly")
+    assert look_at_gpus(None) == Finding("GPUs", "fine", "none here: models run on the CPU, slowly")
     assert look_at_gpus(CUDA).state == "failure"
 
 
 @pytest.mark.parametrize(
     ("usable", "inference", "state", "told"),
     [
-        (["0", "1"], None, "ok", "2 that models can use (H with 9 MiB, driver 5)"),
+        (["0", "1"], None, "fine", "2 that models can use (H with 9 MiB, driver 5)"),
         (["0", "1"], Inference(gpus_per_job=4), "failure", "fewer than gpus_per_job, 4"),
         ([], None, "warning", "H with 9 MiB, driver 5, but none can be used"),
         ([], CUDA, "failure", "H with 9 MiB, driver 5, but none can be used"),
@@ -97,12 +97,12 @@ def test_a_full_disk_is_told_twice_as_too_small_and_as_not_to_be_written(small_d
 
 
 def test_a_disk_too_small_for_models_and_data_is_told(tmp_path):
-    assert look_at_disk(tmp_path / "results", 1).state == "ok"
+    assert look_at_disk(tmp_path / "results", 1).state == "fine"
     assert look_at_disk(tmp_path / "results", 1e12).state == "failure"
 
 
 def test_memory_is_compared_with_what_is_free_and_with_what_a_scheduler_gave(monkeypatch, tmp_path):
-    assert look_at_memory(10).state == "ok"
+    assert look_at_memory(10).state == "fine"
     (tmp_path / "memory.max").write_text("2000000\n")
     monkeypatch.setattr(machine_checks, "_CGROUP_LIMITS", (str(tmp_path / "memory.max"),))
     assert look_at_memory(10).state == "failure"
@@ -170,9 +170,9 @@ def test_a_wrong_configuration_is_told_with_the_rest(tmp_path, no_gpu):
 
 
 def test_failures_come_last_where_the_eye_falls():
-    shown = table([Finding("a", "failure", "x"), Finding("bb", "ok", "y"), Finding("c", "warning", "z")])
+    shown = table([Finding("a", "failure", "x"), Finding("bb", "fine", "y"), Finding("c", "warning", "z")])
     assert [line.split() for line in shown.splitlines()] == [
-        ["ok", "bb", "y"],
+        ["fine", "bb", "y"],
         ["warning", "c", "z"],
         ["failure", "a", "x"],
     ]

@@ -4,6 +4,7 @@ import ast
 import itertools
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,8 +34,13 @@ OTHER_NUMBERS = {
     (0.5, "jobs/gpus.py"): "a share of a pause",
     (0.5, "jobs/signals.py"): "seconds",
     (0.5, "metrics/bootstrap.py"): "half a draw",
+    (0.5, "metrics/connections.py"): "half a pixel",
+    (0.5, "metrics/region_detection.py"): "the IoU above which two regions are one",
+    (0.5, "metrics/stenosis.py"): "pixels",
+    (0.5, "metrics/cross_sections.py"): "pixels, and a weight",
     (0.5, "metrics/grounded_captions.py"): "the IoU and the similarity from which on a pair counts",
     (0.5, "metrics/probability.py"): "the AUC of an order that says nothing",
+    (0.5, "metrics/region_detection.py"): "the IoU above which regions match",
     (0.5, "model/configuration.py"): "InternVL's reduction of its patches",
     (0.5, "model/hiera.py"): "a square root: the side of a square",
     (0.5, "model/internvl.py"): "a square root: the side of a square",
@@ -43,6 +49,7 @@ OTHER_NUMBERS = {
     (0.5, "model/qwen_vision.py"): "a square root: the side of a square",
     (0.5, "model/video_memory.py"): "half of a mask's border, as SAM2 resizes it",
     (0.5, "model/triton_kernels.py"): "a square root: the scale of attention",
+    (0.5, "predictions/drawable.py"): "half a pixel",
     (0.5, "predictions/upsampling.py"): "half a pixel",
     (2048, "model/grounded_configuration.py"): "widths of layers of SAM2",
     (2048, "model/qwen_inputs.py"): "units of the largest image of the Qwen-VL families",
@@ -50,6 +57,7 @@ OTHER_NUMBERS = {
     (10_000, "patterns.py"): "a bound of what a pattern may take",
     (10_000, "privacy/archives.py"): "a bound of what an archive may hold",
     (10_000, "settings/inference_section.py"): "the most shards of a split",
+    (40, "privacy/terms.py"): "characters around a name that is found",
     (100, "metrics/coco_average_precision.py"): "the predictions of an image that COCO looks at",
     (0.1, "dataset/regions/polygons.py"): "pixels",
     (0.1, "inference/prefetch.py"): "seconds",
@@ -80,10 +88,15 @@ def without_docstrings(tree: ast.AST) -> list[ast.AST]:
     return [node for node in ast.walk(tree) if id(node) not in texts]
 
 
-MODULES = {
-    rooted(path): without_docstrings(ast.parse(path.read_text("utf-8")))
-    for path in sorted([*PACKAGE.rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
-}
+@cache
+def modules() -> dict[str, list[ast.AST]]:
+    """Module -> its nodes; only who runs these tests reads all sources."""
+    return {
+        rooted(path): without_docstrings(ast.parse(path.read_text("utf-8")))
+        for path in sorted([*PACKAGE.rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
+    }
+
+
 RULES = {rooted(path): path.read_text("utf-8") for path in sorted((ROOT / "workflow").rglob("*.smk"))}
 
 
@@ -92,7 +105,7 @@ def places_of(value: Any) -> list[str]:
     kinds = (str,) if isinstance(value, str) else (int, float)
     found = [
         module
-        for module, nodes in MODULES.items()
+        for module, nodes in modules().items()
         for node in nodes
         if isinstance(node, ast.Constant) and type(node.value) in kinds and node.value == value
     ]
@@ -131,7 +144,7 @@ NAMES = {path.rpartition(".")[2]: value for path, value in DEFAULTS.items()}
 
 
 def test_the_defaults_that_tell_are_among_those_that_are_looked_for():
-    assert {0.1, 0.2, 0.5, 0.7, 56, 2048, 10_000} == set(NUMBERS)
+    assert {0.1, 0.2, 0.5, 0.7, 40, 56, 2048, 10_000} == set(NUMBERS)
     assert {".refvessel/pseudonym.key", "<results>/logs", "Sure, [SEG].<|im_end|>"} <= set(TEXTS)
     assert any("Please segment" in text for text in TEXTS)
 
@@ -163,7 +176,7 @@ def test_no_function_has_a_default_of_its_own_for_a_setting():
     """But for nothing, none and one, which are no choices: `threads: int = 1`, `max_failures: int = 0`."""
     own = [
         (module, parameter.arg, value.value)
-        for module, nodes in MODULES.items()
+        for module, nodes in modules().items()
         for node in nodes
         if isinstance(node, ast.FunctionDef)
         for parameter, value in defaults_of(node.args)
@@ -216,7 +229,7 @@ def lists_of_columns() -> list[tuple[str, frozenset[str]]]:
     """Module and names of each list, tuple or set of literals with three columns or more."""
     known = {*COLUMNS, *CASES_SCHEMA.names}
     found = []
-    for module, nodes in MODULES.items():
+    for module, nodes in modules().items():
         for node in nodes:
             if isinstance(node, ast.List | ast.Tuple | ast.Set):
                 texts = {each.value for each in node.elts if isinstance(each, ast.Constant)}

@@ -38,11 +38,11 @@ def test_it_finds_what_python_finds(pattern, text):
 def test_backtracking_is_given_up_and_not_tried_again(pattern, monkeypatch):
     monkeypatch.setattr(patterns, "_SECONDS", 0.2)
     bounded = BoundedPattern(pattern, f"patient_pattern {pattern!r}")
-    start = time.monotonic()
+    start = time.process_time()  # however busy the machine is
     for number in range(50):
         with pytest.raises(UserError, match=r"^patient_pattern .* takes too long to match"):
             bounded.search(f"{number}" + "a" * 3000 + "!")
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,12 @@ def laughs(levels: int, opened: str = "[", closed: str = "]", item: str = "*{}")
     ],
 )
 def test_what_is_beyond_the_bounds_is_one_sentence_at_once(text, reason):
-    start = time.monotonic()
+    start = time.process_time()  # however busy the machine is
     with pytest.raises(UserError, match=reason) as raised:
         parse_yaml(text, "my.yaml")
     assert str(raised.value).startswith("my.yaml ")
     assert "\n" not in str(raised.value)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_file_is_read_within_the_same_bounds(tmp_path):

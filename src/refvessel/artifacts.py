@@ -13,11 +13,14 @@ PREDICTIONS = "predictions.parquet"
 REFINED = "refined.parquet"
 VIDEO_RESULTS = "results.json"  # masks of runs, as the official inference writes them
 CASES = "cases.parquet"
+BREAKS = "breaks.parquet"  # where predictions break the truth's tree
 SUMMARY = "summary.json"
 THRESHOLDS = "thresholds.csv"
 WORDS = "words.json"
 COCO_RESULTS = "coco_results.json"
 COCO_TRUTH = "coco_truth.json"
+PAIRS = "pairs.jsonl"  # of better and worse masks, for preference training
+PAIRS_SUMMARY = "pairs.json"
 COMPARISON = "comparison.json"
 RANKING = "ranking.csv"
 MASK_TABLE = "masks.csv"
@@ -50,6 +53,8 @@ ANSWERS = "answers"
 OF_REPORT = "report"
 DEMO_ANGIOGRAMS = "demo/angiograms"
 DEMO_FILMS = "demo/films"
+DEMO_SECOND_ANNOTATION = "demo/second_annotation"
+DEMO_VESSELNESS = "demo/vesselness"  # masks of the baseline
 
 # What a report's folder holds.
 PAGE = "index.html"

@@ -15,8 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 from run_differences import differences
-from toy_slurm import Slurm, toy_slurm, why_not
+from toy_slurm import PREFIX, Slurm, toy_slurm, why_not
+
+from refvessel.doctor.profile_checks import look_at_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -37,7 +40,7 @@ def slurm() -> Iterator[Slurm]:
     pytest.importorskip(PLUGIN, reason="the extra slurm is not installed (`make test-slurm` installs it)")
     if reason := why_not():
         pytest.skip(f"no Slurm: {reason}")
-    root = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: Slurm's sockets have long names
+    root = Path(tempfile.mkdtemp(prefix=PREFIX))  # short: Slurm's sockets have long names
     try:
         with toy_slurm(root) as slurm:
             yield slurm
@@ -145,6 +148,17 @@ def reference(small_demo, tmp_path) -> Iterator[tuple[subprocess.Popen, Path]]:
     yield run, folder
     run.kill()
     run.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("gpu", None), ("gpus", "'gpus' is none of Slurm's, which are cpu, gpu, urgent; correct the name")],
+)
+def test_the_doctor_says_the_truth_of_partitions(slurm, tmp_path, name, told):
+    partitions = {"cpu": {"max_runtime": 60}, name: {"max_runtime": 60, "max_gpu": 2}}
+    (tmp_path / "profile.yaml").write_text(yaml.safe_dump({"executor": "slurm", "partitions": partitions}))
+    failures = [each.told for each in look_at_profile(tmp_path, with_gpu=True) if each.state == "failure"]
+    assert failures == ([told] if told else [])
 
 
 def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(

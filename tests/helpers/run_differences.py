@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-# What tells how long things took or where they ran, and nothing else.
-_OF_TIMES = (".progress.json",)
 _FOLDERS_OF_TIMES = ("logs", "benchmarks")
-_TIME = "seconds"  # of an answer
+_FILES_OF_TIMES = (".progress.json",)
+_TIME = "seconds"  # that an answer took: a field of shards and a column of their table
+_DIGITS = 12  # of a hash, in reports
 
 
 @dataclass
@@ -33,16 +33,16 @@ class Compared:
 
 def differences(one: Path, other: Path) -> Compared:
     """Compare all artifacts of two runs' results."""
-    compared = Compared()
     mine, theirs = set(_artifacts(one)), set(_artifacts(other))
-    compared.absent = sorted(mine ^ theirs)
-    timed = [_hashes_of_timed(results) for results in (one, other)]
-    for name in sorted(mine & theirs):
-        if (one / name).read_bytes() == (other / name).read_bytes():
-            compared.same += 1
-            continue
-        read = _READERS.get((one / name).suffix, _bytes)
-        if read(one / name, timed[0]) == read(other / name, timed[1]):
+    compared = Compared(absent=sorted(mine ^ theirs))
+    unequal = [
+        name for name in sorted(mine & theirs) if (one / name).read_bytes() != (other / name).read_bytes()
+    ]
+    compared.same = len(mine & theirs) - len(unequal)
+    # A report names its sources by their hashes: those of unequal files stand for the files, which are compared.
+    hashes = [_hashes(results, unequal) for results in (one, other)]
+    for name in unequal:
+        if _timeless(one / name, hashes[0]) == _timeless(other / name, hashes[1]):
             compared.but_for_seconds += 1
         else:
             compared.different.append(name)
@@ -52,41 +52,31 @@ def differences(one: Path, other: Path) -> Compared:
 def _artifacts(results: Path) -> Iterator[str]:
     for path in results.rglob("*"):
         name = path.relative_to(results)
-        timed = name.parts[0] in _FOLDERS_OF_TIMES or path.name.endswith(_OF_TIMES)
+        timed = name.parts[0] in _FOLDERS_OF_TIMES or path.name.endswith(_FILES_OF_TIMES)
         if path.is_file() and not path.name.startswith(".") and not timed:
             yield name.as_posix()
 
 
-def _hashes_of_timed(results: Path) -> list[str]:
-    """Hashes of the tables that hold seconds, by which reports name them, whole and shortened."""
-    whole = [hashlib.sha256(path.read_bytes()).hexdigest() for path in results.rglob("predictions.parquet")]
-    return [*whole, *(each[:12] for each in whole)]
+def _hashes(results: Path, names: list[str]) -> dict[str, str]:
+    """Hash of each of these files, whole and as reports shorten it -> the file's name."""
+    whole = {hashlib.sha256((results / name).read_bytes()).hexdigest(): name for name in names}
+    return whole | {each[:_DIGITS]: name for each, name in whole.items()}
 
 
-def _bytes(path: Path, _hashes: list[str]) -> object:
-    return path.read_bytes()
-
-
-def _without_hashes(path: Path, hashes: list[str]) -> object:
-    text = path.read_text("utf-8")
-    for each in hashes:
-        text = text.replace(each, "-")
+def _timeless(path: Path, hashes: dict[str, str]) -> object:
+    """What a file says, without seconds, and with names in the place of hashes."""
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        metadata = _named(repr(table.schema.metadata), hashes)
+        return (table.drop_columns([_TIME]) if _TIME in table.column_names else table), metadata
+    text = _named(path.read_text("utf-8"), hashes)
+    if path.suffix == ".jsonl":
+        records = map(json.loads, text.splitlines())
+        return [{key: value for key, value in each.items() if key != _TIME} for each in records]
     return text
 
 
-def _lines(path: Path, _hashes: list[str]) -> object:
-    records = map(json.loads, path.read_text("utf-8").splitlines())
-    return [{key: value for key, value in each.items() if key != _TIME} for each in records]
-
-
-def _table(path: Path, _hashes: list[str]) -> object:
-    table = pq.read_table(path)
-    return table.drop_columns([_TIME]) if _TIME in table.column_names else table
-
-
-_READERS: dict[str, Callable[[Path, list[str]], object]] = {
-    ".html": _without_hashes,
-    ".json": _without_hashes,
-    ".jsonl": _lines,
-    ".parquet": _table,
-}
+def _named(text: str, hashes: dict[str, str]) -> str:
+    for each, name in hashes.items():
+        text = text.replace(each, name)
+    return text

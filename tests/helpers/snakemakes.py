@@ -1,4 +1,4 @@
-"""Snakemake in a fork of this process, which has loaded it and what the workflow imports: a second less each."""
+"""Snakemake and its jobs in forks of this process, which has loaded what they import: seconds less for each."""
 
 import atexit
 import multiprocessing
@@ -9,12 +9,14 @@ import tempfile
 from pathlib import Path
 
 import snakemake.cli
+from job_server import load_what_scripts_import, scripts_in_forks
 
 import refvessel.preflight  # noqa: F401
 
 
 def run_snakemake(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """What `python -m snakemake` with these arguments does in the folder `cwd`, and what it tells."""
+    load_what_scripts_import()
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         told = (stdout, stderr)
         child = multiprocessing.get_context("fork").Process(
@@ -35,6 +37,7 @@ def _main(arguments: list[str], cwd: Path, files: list[int]) -> None:
     os.chdir(cwd)
     atexit._clear()  # what this process does at its end
     try:
-        snakemake.cli.main()
+        with scripts_in_forks():
+            snakemake.cli.main()
     finally:
         atexit._run_exitfuncs()  # which multiprocessing leaves out before Python 3.13

@@ -29,14 +29,16 @@ convert_dataset = _stage("dataset.conversion.annotate", "convert_dataset", Datas
 segment_shard = _stage("inference.run", "segment_shard", Inference, "inference")
 refine_predictions = _stage("predictions.refinement", "refine_predictions", Refinement, "refinement")
 choose_question = _stage("evaluation.choosing", "choose_question", Scores, "scores")
+export_pairs = _stage("evaluation.preference_pairs", "export_pairs", Scores, "scores")
 tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 
 def score_cases(*arguments: Any, **options: Any) -> Any:
-    """With the distances of the NSD and the boundary IoU that the settings have."""
+    """With the distances that the settings have."""
     from refvessel.evaluation import scoring
 
-    own = {name: getattr(Scores(), name) for name in ("nsd_tolerance", "boundary_distance")}
+    names = ("nsd_tolerance", "boundary_distance", "centre_line_tolerance")
+    own = {name: getattr(Scores(), name) for name in names}
     return scoring.score_cases(*arguments, **(own | options))
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +16,15 @@ from pathlib import Path
 
 import psutil
 
+from refvessel.locks import try_lock
+
 # Slurm's plugin for Snakemake drops SLURM_CONF, so that the files must lie where Slurm looks by itself.
 PLACE = Path("/etc/slurm")
 GPUS = 2
+PREFIX = "slurm-toy-"  # of the folder of its files
+
+_FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
+_LOCK = Path(tempfile.gettempdir()) / "refvessel-toy-slurm.lock"
 
 _SLURM_CONF = """
 ClusterName=toy
@@ -91,12 +98,16 @@ class Slurm:
 
 
 def why_not() -> str | None:
-    """Why no Slurm can be started here; None where one can."""
+    """Why no Slurm can be started here; None where one can. What a killed test left of one is put away."""
     missing = [name for name in ("slurmctld", "slurmd", "munged", "srun") if not shutil.which(name)]
     if missing:
         return f"{', '.join(missing)} not installed (`make test-slurm` installs them on Debian, as root)"
     if os.geteuid():
         return "Slurm's daemons are started as root"
+    with try_lock(_LOCK) as mine:
+        if not mine:
+            return "another test has one"
+        _put_away_what_was_left()
     if (PLACE / "slurm.conf").exists():
         return f"{PLACE}/slurm.conf: this machine has a Slurm of its own"
     return None
@@ -105,6 +116,12 @@ def why_not() -> str | None:
 @contextmanager
 def toy_slurm(root: Path) -> Iterator[Slurm]:
     """A Slurm with an idle node; when the block ends, its jobs, daemons and links are gone."""
+    with try_lock(_LOCK) as mine:
+        assert mine
+        yield from _toy_slurm(root)
+
+
+def _toy_slurm(root: Path) -> Iterator[Slurm]:
     for name in ("state", "spool", "run", "log", "gpu"):
         (root / name).mkdir(parents=True)
     host = socket.gethostname().partition(".")[0]
@@ -115,12 +132,11 @@ def toy_slurm(root: Path) -> Iterator[Slurm]:
         "gres.conf": f"NodeName={host} Name=gpu Type=toy File={root}/gpu/toy[0-{GPUS - 1}]\n",
         "cgroup.conf": "CgroupPlugin=cgroup/v1\n",
     }
-    linked, began_munge = [], False
+    began_munge = False
     try:
         for name, text in files.items():
             (root / name).write_text(text)
             (PLACE / name).symlink_to(root / name)
-            linked.append(PLACE / name)
         began_munge = _begin_munge()
         for command in (["slurmctld", "-c", "-i"], ["slurmd"]):
             subprocess.run(command, check=True, env=_without_slurm(), timeout=60)
@@ -128,15 +144,28 @@ def toy_slurm(root: Path) -> Iterator[Slurm]:
         _wait_until_idle(slurm)
         yield slurm
     finally:
-        with suppress(subprocess.SubprocessError, OSError):
-            subprocess.run(["scancel", "--user=root"], check=False, timeout=20)
-            time.sleep(1)
-        for daemon in ("slurmd", "slurmctld"):
-            _end(root / f"run/{daemon}.pid")
+        _put_away(root)
         if began_munge:
             _end(Path("/run/munge/munged.pid"))
-        for link in linked:
-            link.unlink(missing_ok=True)
+
+
+def _put_away(root: Path) -> None:
+    """End the jobs and the daemons of a Slurm below `root`, and take its links away."""
+    with suppress(subprocess.SubprocessError, OSError):
+        subprocess.run(["scancel", "--user=root"], check=False, timeout=20)
+        time.sleep(1)
+    for daemon in ("slurmd", "slurmctld"):
+        _end(root / f"run/{daemon}.pid")
+    for name in _FILES:
+        if (PLACE / name).is_symlink() and (PLACE / name).readlink().parent == root:
+            (PLACE / name).unlink()
+
+
+def _put_away_what_was_left() -> None:
+    """Of a test that was killed; nothing where the link is none of a toy's."""
+    link = PLACE / "slurm.conf"
+    if link.is_symlink() and link.readlink().parent.name.startswith(PREFIX):
+        _put_away(link.readlink().parent)
 
 
 def _begin_munge() -> bool:

@@ -5,11 +5,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from refvessel import rle
 from refvessel.cli import app
 from refvessel.errors import UserError
 from refvessel.predictions.table import read_records
 from refvessel.preflight import require_sound_run
 from refvessel.settings.checked import checked_config
+from refvessel.settings.refinement_section import Refinement
 
 
 @pytest.fixture
@@ -44,6 +46,36 @@ def test_a_missing_mask_is_empty_only_where_that_is_stated(masks, imported):
     records, made_from = read_records(imported(masks, "masks", options={"missing": "empty"}))
     assert [each.num_seg for each in records if not each.masks] == [0]
     assert made_from["imported"]["missing_taken_as_empty"] == 1
+
+
+def test_a_grey_map_below_the_threshold_is_an_empty_mask_unless_all_are(masks, imported, refusal):
+    for number, path in enumerate(sorted(masks.rglob("*.png"))):
+        grey = np.where(np.asarray(Image.open(path)), 20 if number else 200, 5).astype(np.uint8)
+        Image.fromarray(grey).save(path)
+    records, _ = read_records(imported(masks, "masks", options={"threshold": 128}))
+    assert [each.mask == rle.empty(20, 30) for each in records].count(True) == 5
+    told = refusal(masks, "masks", options={"threshold": 220})
+    assert told.endswith("the brightest mask reaches only 200, the threshold is 220; correct one.")
+
+
+def test_a_link_out_of_the_folder_is_told_once_and_what_folders_are_can_be_said(
+    masks, imported, refusal, tmp_path
+):
+    (masks / "catheter" / "p1_a.png").rename(tmp_path / "p1_a.png")
+    (masks / "catheter" / "p1_a.png").symlink_to(tmp_path / "p1_a.png")
+    assert refusal(masks, "masks").endswith(
+        "leads out of " + str(masks) + "; put the file inside and name it from there."
+    )
+    (masks / "catheter" / "p1_a.png").unlink()
+    (masks / "catheter" / "run 1").mkdir()
+    (tmp_path / "p1_a.png").rename(masks / "catheter" / "run 1" / "p1_a.png")
+    assert "say in pattern what the folders in its path are" in refusal(masks, "masks")
+    for path in (masks / "catheter").glob("*.png"):
+        path.rename(masks / "catheter" / "run 1" / path.name)
+    (masks / "blood vessel").rename(masks / "vessels")
+    (masks / "blood vessel").mkdir()
+    (masks / "vessels").rename(masks / "blood vessel" / "run 1")
+    assert len(read_records(imported(masks, "masks", pattern="{phrase}/{folder}/{image}.png"))[0]) == 6
 
 
 def test_masks_of_other_splits_and_phrases_not_asked_are_passed_over(masks, imported):
@@ -194,5 +226,7 @@ def test_an_imported_model_is_an_entrant_of_its_own_name_and_asks_nothing():
     (entry,) = settings.entries()
     assert (entry.entrant.name, entry.entrant.kind, entry.entrant.question) == ("unet", "imported", None)
     assert settings.asked_together() == []
-    with pytest.raises(UserError, match=r"threshold is 0\.4, which needs logits"):
-        configured(MASKS, refinement={"threshold": 0.4}, inference={"save_logits": True})
+    tuned = configured(
+        MASKS, refinement={"threshold": "dice", "smallest_hole": 3}, inference={"save_logits": True}
+    )
+    assert tuned.refinement.of_imports() == Refinement(smallest_hole=3)  # its masks were cut off elsewhere

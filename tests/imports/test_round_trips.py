@@ -109,9 +109,8 @@ def test_masks_of_every_form_are_those_that_were_written(
     }
     assert made_from["imported"]["format"] == source_format
     assert all(len(each["sha256"]) == 64 for each in made_from["imported"]["files"])
-    if source_format in ("coco", "predictions"):
-        cases = native.cases(table, tmp_path / "scores")
-        pd.testing.assert_frame_equal(cases.drop(columns="status"), native_cases.drop(columns="status"))
+    cases = native.cases(table, tmp_path / "scores")
+    pd.testing.assert_frame_equal(cases, native_cases)
 
 
 def one_label_per_pixel(native):

@@ -10,9 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from known_stages import compute_stages_again, stages_computed_once
 
 from refvessel.dataset.tree.expressions import Expression
 from refvessel.rle import empty
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trunk_computed_once() -> Iterator[None]:
+    """All shards of a session share what SAM2's trunk makes of an image; jobs of their own do not."""
+    with stages_computed_once():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +79,7 @@ class ForkedJob:
 def _command_line(arguments: list[str], stderr: int) -> None:
     from refvessel.cli import main
 
+    compute_stages_again()
     os.dup2(stderr, 2)
     sys.stderr, sys.argv = os.fdopen(2, "w", buffering=1), ["refvessel", *arguments]
     main()

@@ -68,6 +68,20 @@ def test_images_come_in_order_from_other_processes(tasks, readers):
     assert len(set(processes)) == min(readers, usable_cores(), 10)
 
 
+def test_the_processes_end_once_the_last_image_has_come(tasks):
+    with read_images(tasks(1, 2, 3), Processor(), readers=2, pinned=False) as images:
+        processes = {process for _, process in (next(images) for _ in range(3))}
+        until = time.monotonic() + 60
+        while living(processes) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not living(processes)
+
+
+def living(processes):
+    """Those that have not been waited for, either."""
+    return {each for each in processes if os.path.exists(f"/proc/{each}")}  # noqa: PTH110
+
+
 def test_a_damaged_image_is_an_error_in_its_place(tasks):
     made = tasks(1, 2, 3)
     made[1].expressions[0].image_path.write_bytes(b"not an image")
@@ -110,6 +124,7 @@ def test_leaving_the_block_ends_the_processes(tasks):
             os.kill(process, 0)
 
 
+@pytest.mark.usefixtures("freezing")
 def test_processes_that_read_free_nothing_they_inherit(tasks, tmp_path):
     """A process forked from one that uses a GPU is aborted when it frees a tensor on it."""
     file = tmp_path / "freed"

@@ -105,7 +105,7 @@ def test_what_a_preempted_job_offloaded_goes_with_it_and_what_a_killed_one_left_
 ):
     output = tmp_path / "shard.jsonl"
     options = ("--device", "cpu", "--device-map", "auto", "--max-memory", f"cpu={SMALL['cpu']}")
-    job = segment_job(output, 1, *options, forked=False)
+    job = segment_job(output, 1, *options)
     assert list(offload_folder(output).iterdir())
     job.send_signal(signal.SIGTERM)
     begin = time.monotonic()

@@ -50,6 +50,17 @@ def test_the_lock_of_a_killed_run_is_taken_away(state, other):
     assert not list(state.glob("locks/*"))
 
 
+def test_what_a_killed_run_left_to_a_scheduler_is_ended_before_its_lock_is_taken(state, other):
+    end(other)
+    cancelled = []
+    assert begin_run(state, lambda folder: cancelled.append(folder) or len(cancelled))
+    assert cancelled == [state.parent]
+
+
+def test_what_a_living_run_has_at_a_scheduler_goes_on(state, other):
+    assert not begin_run(state, pytest.fail)
+
+
 def test_the_lock_of_a_living_run_stays(state, other):
     assert not begin_run(state)
     assert list(state.glob("locks/*"))

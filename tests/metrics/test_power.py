@@ -9,7 +9,12 @@ from scipy import stats
 from statsmodels.stats.power import tt_solve_power
 
 from refvessel.metrics.clustering import design_effect, intraclass_correlation
-from refvessel.metrics.power import detectable_difference, patients_needed, standard_deviation
+from refvessel.metrics.power import (
+    detectable_difference,
+    fewest_patients,
+    patients_needed,
+    standard_deviation,
+)
 from refvessel.metrics.verdicts import Verdict, verdict
 
 
@@ -86,7 +91,16 @@ def test_one_expression_per_patient_has_no_correlation_and_no_design_effect():
 )
 def test_a_verdict_follows_the_test_and_then_the_detectable_difference(row, expected):
     usual = {"n_patients": 12, "difference": 0.01, "sd": 0.02, "detectable_difference": 0.02}
-    assert verdict(usual | {"sign_flip_p_holm": 0.05} | row) is expected
+    assert verdict(usual | {"sign_flip_p_holm": 0.05} | row, tests=1) is expected
+
+
+@pytest.mark.parametrize("tests", [1, 2, 9, 30])
+def test_with_fewer_patients_no_difference_can_be_shown_in_so_many_tests(tests):
+    from refvessel.metrics.comparison import sign_flip_test
+
+    fewest = fewest_patients(tests)
+    smallest = [sign_flip_test(np.arange(1.0, n + 1)[:, None], 1 << n)[0] for n in (fewest - 1, fewest)]
+    assert smallest[0] * tests >= 0.05 > smallest[1] * tests
 
 
 def test_a_difference_as_small_as_is_detectable_is_found_in_four_of_five_simulated_studies():

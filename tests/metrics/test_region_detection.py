@@ -52,12 +52,12 @@ def test_an_iou_of_a_half_is_no_match():
 def test_f1_is_the_mean_over_images_and_pq_is_pooled():
     found = [
         regions([box(0, 0), box(20, 20)], [box(0, 0), box(20, 21)], "a", "P1"),  # F1 1, IoU 1 and 30/42
-        regions([box(0, 0)], [box(0, 0), box(30, 30)], "b", "P2"),  # F1 2/3
+        regions([box(0, 0)], [box(0, 0), box(30, 30)], "b", "P1"),  # F1 2/3
         regions([], [box(10, 10)], "c", "P3"),  # F1 0
         regions([], [], "d", "P4"),  # nothing to find, nothing found: 1
     ]
     summary = region_summary(found, draws=100)
-    assert summary["f1"] == pytest.approx((1 + 2 / 3 + 0 + 1) / 4)
+    assert summary["f1"] == pytest.approx(((1 + 2 / 3) / 2 + 0 + 1) / 3)
     assert summary["pq"] == pytest.approx((1 + 30 / 42 + 1) / (3 + 2 / 2 + 0))
     numbers = ("n_images", "n_truths", "n_predictions", "n_matched")
     assert [summary[name] for name in numbers] == [4, 3, 5, 3]

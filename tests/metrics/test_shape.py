@@ -8,12 +8,14 @@ from scipy import ndimage
 from stages import score_cases
 
 from refvessel import rle
-from refvessel.geometry import vessel_width
+from refvessel.geometry import local_widths, vessel_width
 from refvessel.metrics.betti_matching import BETTI_MATCHING_SCORES, betti_matching_errors
 from refvessel.metrics.boundary_iou import boundary_iou
+from refvessel.metrics.breaks import broken_tree
 from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL
+from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.policy import DISTANCES, EMPTY_POLICY, SCORES, resolve_policy
-from refvessel.metrics.shape import SHAPE_SCORES, shape_scores
+from refvessel.metrics.shape import MISSED_CONNECTIONS, SHAPE_SCORES, shape_scores
 from refvessel.metrics.surface import surface_scores
 from refvessel.metrics.topology import Labels, Topology, skeleton, topology_scores
 
@@ -31,6 +33,7 @@ def shape_of(pairs, threads=1, tolerance=2.0, spacing=(1.0, 1.0)) -> pd.DataFram
         spacings=[spacing] * len(pairs),
         tolerance=tolerance,
         boundary_distance=2,
+        centre_line_tolerance=3,
         threads=threads,
     )
 
@@ -50,8 +53,13 @@ def test_a_row_has_the_scores_of_the_whole_image_though_only_a_part_is_looked_at
         labels = [each.labels for each in topologies]
         matching = betti_matching_errors(*labels, Labels.of(prediction | truth))
         expected |= dict(zip(BETTI_MATCHING_SCORES, matching, strict=True))
+        lines = skeleton(truth)
+        graph = CentreLines.of(lines, local_widths(truth, lines))
+        broken = broken_tree(prediction, truth, graph, tolerance=3)
+        expected |= {"connectivity": broken.connectivity, "breaks": len(broken.breaks)}
         assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-12, nan_ok=True)
         assert set(SHAPE_SCORES) == {*expected, *CALIBRE_RECALL, *CALIBRE_PRECISION}
+        assert row[MISSED_CONNECTIONS] == broken.breaks
 
 
 def test_several_processes_give_the_same_rows_in_the_same_order(pairs):
@@ -88,12 +96,16 @@ def test_the_regions_of_the_truth_are_counted():
     ("prediction", "truth", "expected"),
     [
         # HD95, ASSD, MASD, NSD, boundary IoU; clDice, skeleton precision and recall, Betti errors b0 and b1, CAL,
-        # branch points, end points; Betti matching errors b0 and b1; recall, then precision of each calibre: all
-        # is under 4 pixels wide.
-        (EMPTY, EMPTY, [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, *NO_CALIBRE, *NO_CALIBRE]),
-        (SOME, EMPTY, [*[DIAGONAL] * 3, 0, 0, 0, 0, NAN, 1, 0, 0, 0, 2, 1, 0, *NO_CALIBRE, 0, *NO_OTHER]),
-        (EMPTY, SOME, [*[DIAGONAL] * 3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, *NO_OTHER, *NO_CALIBRE]),
-        (SOME, SOME, [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, *NO_OTHER, 1, *NO_OTHER]),
+        # branch points, end points; connectivity, breaks; Betti matching errors b0 and b1; recall, then precision
+        # of each calibre: all is under 4 pixels wide.
+        (EMPTY, EMPTY, [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, *NO_CALIBRE, *NO_CALIBRE]),
+        (
+            SOME,
+            EMPTY,
+            [*[DIAGONAL] * 3, 0, 0, 0, 0, NAN, 1, 0, 0, 0, 2, NAN, NAN, 1, 0, *NO_CALIBRE, 0, *NO_OTHER],
+        ),
+        (EMPTY, SOME, [*[DIAGONAL] * 3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 1, 1, 0, 0, *NO_OTHER, *NO_CALIBRE]),
+        (SOME, SOME, [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1, *NO_OTHER, 1, *NO_OTHER]),
     ],
     ids=["both empty", "truth empty", "prediction empty", "neither empty"],
 )
@@ -166,3 +178,12 @@ def test_ignoring_equals_monais_ignore_index_in_dice(tables, bent_vessel):
     assert cases["dice"][0] == pytest.approx(float(monai.compute_dice(*pair)), abs=1e-6)
     assert json.loads(cases["ignore_mask"][0]) == rle.encode(ignore)
     assert json.loads(cases["truth_mask"][0]) == rle.encode(truth)
+
+
+def test_breaks_lie_where_they_are_in_the_whole_image():
+    truth = np.zeros((60, 90), bool)
+    truth[40, 20:80] = True
+    prediction = truth.copy()
+    prediction[:, 50] = False
+    ((found,),) = shape_of([(prediction, truth)])[MISSED_CONNECTIONS]
+    assert (found.row, found.column) == (40, pytest.approx(50, abs=1))

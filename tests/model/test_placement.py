@@ -11,7 +11,8 @@ from refvessel.model.decoding import Stopping
 from refvessel.model.image_tokens import ImageTokens
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import pack_prompts
-from refvessel.model.placement import Spreading, bytes_on_disk, place
+from refvessel.model.placement import bytes_on_disk, place
+from refvessel.model.spreading import Spreading
 
 SAM2 = "grounding_encoder"
 

@@ -25,11 +25,11 @@ from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import embedding_name, head_name, to_module, to_official
 from refvessel.model.official_tensors import official_shapes
 from refvessel.model.packing import pack_prompts
-from refvessel.model.placement import Spreading
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.quantisation import QuantisedLinear
 from refvessel.model.qwen_configuration import qwen_family
 from refvessel.model.qwen_inputs import smart_resize
+from refvessel.model.spreading import Spreading
 
 TOKEN = "<|image_pad|>"
 QUESTION = "<image>\n Please segment the vessel in this image."

@@ -1,12 +1,13 @@
 """What the parity tests of every model need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from unittest import mock
 
 import pytest
 import torch
+from known_stages import stages_computed_once
 
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
@@ -16,6 +17,13 @@ from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
 EXPECTED = Inference().draft
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trunk_computed_once() -> Iterator[None]:
+    """All models and batches of a session share what SAM2's trunk makes of an image."""
+    with stages_computed_once():
+        yield
 
 
 @dataclass

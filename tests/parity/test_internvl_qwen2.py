@@ -25,8 +25,8 @@ from refvessel.model.image_tokens import ImageTokens
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.normalisation import normalise
 from refvessel.model.packing import pack_prompts
-from refvessel.model.placement import Spreading
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.model.spreading import Spreading
 from refvessel.settings.inference_section import Inference
 
 EXPECTED = Inference().draft
@@ -60,24 +60,17 @@ class Official:
 
 
 @contextmanager
-def pixels_encoded_once(model):
-    """What sees pixels only, and neither prompt nor draft, computes the same pixels once."""
+def tiles_embedded_once(model):
+    """What sees tiles only, and neither prompt nor draft, computes the same tiles once."""
+    embed, known = model.vision.embed_tiles, {}
 
-    def once(encode):
-        known = {}
+    def embedded(tiles):
+        key = (tiles.dtype, *tiles.shape, hashlib.sha256(tiles.float().numpy().tobytes()).digest())
+        if key not in known:
+            known[key] = embed(tiles)
+        return known[key]
 
-        def encoded(pixels):
-            key = (pixels.dtype, *pixels.shape, hashlib.sha256(pixels.float().numpy().tobytes()).digest())
-            if key not in known:
-                known[key] = encode(pixels)
-            return known[key]
-
-        return encoded
-
-    with (
-        mock.patch.object(model.vision, "embed_tiles", once(model.vision.embed_tiles)),
-        mock.patch.object(model, "encode_images", once(model.encode_images)),
-    ):
+    with mock.patch.object(model.vision, "embed_tiles", embedded):
         yield
 
 
@@ -89,14 +82,14 @@ def official(parity):
 @pytest.fixture(scope="module")
 def model(parity):
     model = Sa2VAModel.load(parity, dtype=torch.float32)
-    with pixels_encoded_once(model):
+    with tiles_embedded_once(model):
         yield model
 
 
 @pytest.fixture(scope="module")
 def rounded_model(parity):
     model = Sa2VAModel.load(parity, dtype=torch.bfloat16)
-    with pixels_encoded_once(model):
+    with tiles_embedded_once(model):
         yield model
 
 

@@ -3,11 +3,9 @@
 Bars: `parity/README.md` there. Few tests, each of many cases: where the folder is absent, each is skipped.
 """
 
-import hashlib
 import json
 import shutil
 from functools import cache
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.segmenter import Batch, Segmenter
-from refvessel.model.grounding import ImageFeatures, upsample_logits
+from refvessel.model.grounding import upsample_logits
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
@@ -55,21 +53,7 @@ def folder(official, parity, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    """SAM2's features, which depend on pixels only, are computed once per image."""
-    model = Sa2VAModel.load(folder, dtype=torch.float32)
-    encode, known = model.encode_images, {}
-
-    def encoded(pixels):
-        keys = [hashlib.sha256(image.numpy().tobytes()).digest() for image in pixels]
-        for key, image in zip(keys, pixels, strict=True):
-            if key not in known:
-                known[key] = encode(image[None])
-        fine, middle = zip(*(known[key].high_resolution for key in keys), strict=True)
-        coarse = torch.cat([known[key].embedding for key in keys])
-        return ImageFeatures(coarse, (torch.cat(fine), torch.cat(middle)))
-
-    with mock.patch.object(model, "encode_images", encoded):
-        yield model
+    return Sa2VAModel.load(folder, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +141,6 @@ def test_in_float16_sam2_stays_exact_and_masks_are_those_of_float32(
     assert (half.dtype, half.grounding_dtype) == (torch.float16, torch.float32)
     for name, tensor in half.grounding_encoder.state_dict().items():
         assert torch.equal(tensor, model.grounding_encoder.state_dict()[name])
-    half.encode_images = model.encode_images
     segmenter = Segmenter(half, processor, Inference().max_new_tokens)
     for case in official[1]:
         ((found,),) = segmenter.segment(Batch([read(case["image"])], [[case["prompt"]]]))

@@ -58,7 +58,7 @@ def test_the_tests_and_the_ranks_stand_in_the_report_and_its_tables(compared):
     ranking = pd.read_csv(compared.root / "report/tables/ranking.csv")
     assert ranking.loc[ranking["score"] == "dice", "model"].tolist() == ["demo", "other"]
     assert set(ranking["dataset"]) == {"demo"}
-    assert "demo and other, Dice: 3 patients cannot show any difference; 6 are the fewest" in html
+    assert "demo and other, Dice: 3 patients cannot show any difference; 7 are the fewest" in html
     assert "demo and other are equally good within the declared margin of 0.9 Dice" in html
     assert "3 patients are fewer than 50: every 95% interval is somewhat too narrow." in html
     assert {"sd", "detectable_difference", "patients_needed", "icc", "design_effect", "verdict"} <= {*tests}

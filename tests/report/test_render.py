@@ -16,7 +16,7 @@ from refvessel.report.tables import GROUPINGS
 
 SHAPE = (
     *("hd95", "assd", "nsd", "cldice", "skeleton_precision", "skeleton_recall", "cal"),
-    *("betti0_error", "betti1_error", "branch_point_error", "end_point_error"),
+    *("betti0_error", "betti1_error", "branch_point_error", "end_point_error", "connectivity", "breaks"),
     *("masd", "boundary_iou", "betti0_matching_error", "betti1_matching_error"),
     *(
         f"{what}_width_{width}"
@@ -27,16 +27,9 @@ SHAPE = (
 BORDER = ("border_brier", "border_nll", "border_ece")
 OF_PROBABILITIES = ("auc", "average_precision", "ece", *BORDER)  # undefined without logits
 ERRORS = (
-    *(
-        "hd95",
-        "assd",
-        "masd",
-        "betti0_error",
-        "betti1_error",
-        "betti0_matching_error",
-        "betti1_matching_error",
-    ),
-    *("branch_point_error", "end_point_error", "ece", *BORDER),
+    *("hd95", "assd", "masd", "betti0_error", "betti1_error"),
+    *("betti0_matching_error", "betti1_matching_error"),
+    *("branch_point_error", "end_point_error", "breaks", "ece", *BORDER),
 )
 OVERLAP = ("dice", "iou", "precision", "recall", "specificity", "accuracy", "mcc")
 SCORES = (*OVERLAP, *SHAPE, *OF_PROBABILITIES)
@@ -148,6 +141,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
     assert files == {
         "index.html",
         "manifest.json",
+        "tables/breaks.csv",
         *(
             f"tables/{name}.{kind}"
             for name in ("overall", "by_patient", *(f"by_{grouping}" for grouping in GROUPINGS))
@@ -288,6 +282,7 @@ def test_the_manifest_names_every_file_with_its_hash_and_its_sources(usual):
     cases_hash = sha256_of_file(scores / "cases.parquet")
     overlays = outputs["figures/demo.demo.test.overlays_1.svg"]["sources"]
     assert overlays.pop("demo.demo.test/cases.parquet") == cases_hash
+    assert overlays.pop("demo.demo.test/breaks.parquet") == sha256_of_file(scores / "breaks.parquet")
     images = usual.datasets["demo"] / "glamm_data/images/coco2014/train2014"
     assert len(overlays) == 3
     for name, sha256 in overlays.items():
@@ -348,6 +343,11 @@ def with_predictions(cases, *predictions):
         (lambda cases: with_predictions(cases, FULL, EMPTY), "full_image", 1),
         (lambda cases: [case | {"status": "no_seg"} for case in cases[:3]] + cases[3:], "no_seg", 4),
         (lambda cases: [case | {"status": "failed"} for case in cases[:4]] + cases[4:], "failures", 4),
+        (
+            lambda cases: with_predictions(cases, *(np.roll(case["truth"], 1, 0) for case in cases)),
+            "altered_truth",
+            9,
+        ),
     ],
 )
 @pytest.mark.usefixtures("without_figures")

@@ -33,7 +33,7 @@ def report(tmp_path_factory, new_workspace, make_cases):
 
 def test_every_figure_is_xml_that_a_browser_shows(report):
     figures = list((report / "figures").iterdir())
-    assert len(figures) == 4
+    assert len(figures) == 5
     for path in figures:
         ElementTree.parse(path)
         assert not NOT_XML.search(path.read_text("utf-8"))

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-SPLIT = "val"  # a few of the ten patients
+SPLIT = "val"  # two of the patients
 
 
 @pytest.fixture(scope="module")

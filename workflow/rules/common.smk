@@ -357,9 +357,15 @@ def scored_predictions():
     return at(artifacts.OF_PREDICTIONS, settings.scored_table())
 
 
+def refinement_of(wildcards):
+    """What becomes of an entrant's masks before they are scored."""
+    imported = wildcards.model in entrants_by("imported")
+    return settings.refinement.of_imports() if imported else settings.refinement
+
+
 def tuned_threshold(wildcards):
     """The file of the tuned threshold, where it is tuned."""
-    tuned = isinstance(settings.refinement.threshold, str)
+    tuned = isinstance(refinement_of(wildcards).threshold, str)
     return {"threshold": at(artifacts.TUNED)} if tuned else {}
 
 

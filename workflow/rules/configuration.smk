@@ -8,6 +8,7 @@ from refvessel.errors import UserError
 from refvessel.files import read_yaml
 from refvessel.jobs.gpus import usable_gpus
 from refvessel.jobs.runs import begin_run
+from refvessel.jobs.slurm import cancel_jobs_of
 from refvessel.preflight import require_sound_run
 from refvessel.predictions.division import MOST_IN_A_QUEUE
 from refvessel.settings.checked import checked_config
@@ -99,5 +100,5 @@ except UserError as error:
 
 WORKERS = share_gpus(found)
 config = settings.canonical()  # what a rule's script sees
-if workflow.is_main_process and begin_run():
+if workflow.is_main_process and begin_run(cancel=cancel_jobs_of):
     logger.info("The lock of a killed run was taken away.")

@@ -1,6 +1,7 @@
 rule generate_demo_angiograms:
     output:
-        directory(at(artifacts.DEMO_ANGIOGRAMS)),
+        angiograms=directory(at(artifacts.DEMO_ANGIOGRAMS)),
+        second=directory(at(artifacts.DEMO_SECOND_ANNOTATION)),
     log:
         "<logs>/demo/angiograms.log",
     benchmark:
@@ -30,3 +31,21 @@ rule generate_demo_films:
         code=code_of("generate_demo_films"),
     script:
         "../scripts/generate_demo_films.py"
+
+
+# Tuned on one split of the tree and shown another's images: what it writes is imported as any model's masks.
+rule segment_by_vesselness:
+    input:
+        dataset=at(artifacts.OF_DATASET, dataset="demo"),
+    output:
+        directory(at(artifacts.DEMO_VESSELNESS)),
+    log:
+        "<logs>/demo/vesselness.log",
+    benchmark:
+        "<benchmarks>/demo/vesselness.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        code=code_of("segment_by_vesselness"),
+    script:
+        "../scripts/segment_by_vesselness.py"

@@ -40,6 +40,17 @@ rule score_cases:
                 "file": "summary",
             },
         ),
+        breaks=report(
+            at(artifacts.OF_SCORES, artifacts.BREAKS),
+            caption="../report/breaks.rst",
+            category="Scores",
+            labels={
+                "model": "{model}",
+                "dataset": "{dataset}",
+                "split": "{split}",
+                "file": "breaks",
+            },
+        ),
         words=report(
             at(artifacts.OF_SCORES, artifacts.WORDS),
             caption="../report/words.rst",
@@ -68,6 +79,9 @@ rule score_cases:
             "nsd_tolerance",
             "boundary_distance",
             "border_distance",
+            "centre_line_tolerance",
+            "ceiling_sample",
+            "annotator_pixel",
             "bootstrap_draws",
         ),
         words=words_settings,
@@ -81,6 +95,7 @@ use rule score_cases as score_imported with:
     output:
         cases=scores_file(artifacts.CASES),
         summary=scores_file(artifacts.SUMMARY),
+        breaks=scores_file(artifacts.BREAKS),
         words=scores_file(artifacts.WORDS),
         coco_results=at(artifacts.OF_SCORES, artifacts.COCO_RESULTS),
         coco_truth=at(artifacts.OF_SCORES, artifacts.COCO_TRUTH),

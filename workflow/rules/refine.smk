@@ -38,7 +38,7 @@ rule refine_predictions:
             lambda wildcards, input: [input.predictions, *input.get("logits", [])],
         ),
     params:
-        settings=settings.refinement.canonical(),
+        settings=lambda wildcards: refinement_of(wildcards).canonical(),
         code=code_of("refine_predictions"),
     script:
         "../scripts/refine_predictions.py"

@@ -20,6 +20,9 @@ rule render_report:
         summaries=of_evaluations(
             at(artifacts.OF_SCORES, artifacts.SUMMARY), settings.scored_entries()
         ),
+        breaks=of_evaluations(
+            at(artifacts.OF_SCORES, artifacts.BREAKS), settings.scored_entries()
+        ),
         masks=of_evaluations(at(artifacts.OF_MASKS), settings.unscored_entries()),
         predictions=of_evaluations(scored_predictions()),
         datasets=[

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from refvessel import artifacts
-from refvessel.inference.run import segment_questions
 from refvessel.inference.sheets import Wanted
+from refvessel.jobs.ending import end_at_once
+from refvessel.model.library import load_by_parts
 from refvessel.predictions.chosen_question import read_chosen_question
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.words_section import Words
@@ -21,7 +22,10 @@ wanted = [Wanted(question, shard) for question, shard in zip(questions, shards, 
 besides = [each for each in zip(questions, snakemake.params.words, strict=False) if each[1]]
 for (question, words), shard in zip(besides, output.get("words", []), strict=True):
     wanted.append(Wanted(question, Path(shard), Words.model_validate(words)))
+load_by_parts()
 with logged(snakemake.log[0]):
+    from refvessel.inference.run import segment_questions  # loads the library
+
     segment_questions(
         model=Path(given.model),
         dataset=Path(given.dataset),
@@ -33,3 +37,4 @@ with logged(snakemake.log[0]):
         answers=results / artifacts.ANSWERS,
         settings=settings,
     )
+end_at_once()

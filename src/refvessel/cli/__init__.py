@@ -14,6 +14,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     gcg_command,
     import_command,
     official_commands,
+    pairs_command,
     power_command,
     predict_command,
     prediction_commands,
@@ -25,13 +26,26 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
 from refvessel.cli.app import app
 from refvessel.errors import UserError
 from refvessel.files import full_disk_is_a_user_error
+from refvessel.jobs.ending import end_at_once
+from refvessel.model.library import load_by_parts
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and status 1."""
+    load_by_parts()
     try:
         with full_disk_is_a_user_error(Path("What this command writes")):
             app()
     except UserError as error:
         print(f"refvessel: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def run() -> None:
+    """As `main`, of a process that has nothing else to do."""
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    end_at_once()

@@ -1,5 +1,5 @@
 """`python -m refvessel.cli`"""
 
-from refvessel.cli import main
+from refvessel.cli import run
 
-main()
+run()

@@ -18,7 +18,10 @@ from refvessel.settings.scores_section import Protocol, Scores
     settings=Options(
         Scores,
         "scores",
-        only=("nsd_tolerance", "boundary_distance", "border_distance", "bootstrap_draws"),
+        only=(
+            *("nsd_tolerance", "boundary_distance", "border_distance", "centre_line_tolerance"),
+            *("ceiling_sample", "annotator_pixel", "bootstrap_draws"),
+        ),
     ),
     inference=Options(Inference, "inference", only=("max_failures",)),
 )

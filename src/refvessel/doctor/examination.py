@@ -57,7 +57,7 @@ def _look_at_configuration(
         sentences = str(error).replace("config: ", "").splitlines()
         return None, [Finding("configuration", "failure", each) for each in sentences]
     evaluated = f"{len(settings.evaluations)} evaluations; what can be known to be wrong is not"
-    return settings, [Finding("configuration", "ok", evaluated)]
+    return settings, [Finding("configuration", "fine", evaluated)]
 
 
 def _layers(settings: Settings | None) -> list[Path]:

@@ -34,7 +34,7 @@ def look_at_versions() -> Finding:
             "versions", "failure", f"{'; '.join(wrong)}; install RefVessel anew, with its constraints.txt"
         )
     told = [f"{name} {metadata.version(name)}" for name in _TOLD]
-    return Finding("versions", "ok", ", ".join([f"refvessel {__version__}", *told]))
+    return Finding("versions", "fine", ", ".join([f"refvessel {__version__}", *told]))
 
 
 def _unmet_requirements() -> Iterator[str]:
@@ -65,7 +65,7 @@ def look_at_gpus(inference: Inference | None) -> Finding:
         told = f"{len(usable)} that models can use ({names})"
         if len(usable) < per_job:
             return Finding("GPUs", "failure", f"{told}, fewer than gpus_per_job, {per_job}; lower it")
-        return Finding("GPUs", "ok", told)
+        return Finding("GPUs", "fine", told)
     if listed:
         stated = os.environ.get("CUDA_VISIBLE_DEVICES")
         why = (
@@ -78,7 +78,7 @@ def look_at_gpus(inference: Inference | None) -> Finding:
         )
     if wanted:
         return Finding("GPUs", "failure", "none, and inference.device is 'cuda'; leave that out, or give cpu")
-    return Finding("GPUs", "ok", "none here: models run on the CPU, slowly")
+    return Finding("GPUs", "fine", "none here: models run on the CPU, slowly")
 
 
 def _gpus_of_the_driver() -> list[str]:
@@ -103,7 +103,7 @@ def look_at_memory(needed_mb: float) -> Finding:
     told = f"{free / _GIGABYTE:.1f} GB free; a job of a model takes about {needed_mb / 1000:.1f} GB"
     if free < needed_mb * 1e6:
         return Finding("memory", "failure", f"{told}; free some, or take a larger machine")
-    return Finding("memory", "ok", told)
+    return Finding("memory", "fine", told)
 
 
 def _limit_of_this_job() -> float:
@@ -128,7 +128,7 @@ def look_at_disk(folder: Path, needed_mb: float) -> Finding:
         told += f"; models and data will take about {needed_mb / 1000:.1f} GB"
     if free < max(needed_mb * 1e6, len(_TRIAL)):
         return Finding("disk", "failure", f"{told}; free some, or change pathvars.results")
-    return Finding("disk", "ok", told)
+    return Finding("disk", "fine", told)
 
 
 def look_at_folders(results: Path) -> Finding:
@@ -141,7 +141,7 @@ def look_at_folders(results: Path) -> Finding:
     wrong = [f"{name}: {why}" for name, place in places.items() if (why := _why_not_writable(place))]
     if wrong:
         return Finding("write access", "failure", "; ".join(wrong))
-    return Finding("write access", "ok", f"{', '.join(places)}")
+    return Finding("write access", "fine", f"{', '.join(places)}")
 
 
 def _why_not_writable(place: Path) -> str | None:

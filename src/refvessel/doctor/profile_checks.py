@@ -38,7 +38,7 @@ def look_at_profile(folder: Path, *, with_gpu: bool) -> list[Finding]:
     profile = _read(found)
     executor = profile.get("executor")
     if executor in _LOCAL:
-        return [Finding("executor", "ok", "jobs run on this machine")]
+        return [Finding("executor", "fine", "jobs run on this machine")]
     findings = [_look_at_plugin(executor)]
     if executor == "slurm":
         findings += _look_at_slurm(profile, with_gpu=with_gpu)
@@ -72,7 +72,7 @@ def _look_at_plugin(executor: str) -> Finding:
         return Finding(
             "executor", "failure", f"{name} {version} is older than {_OLDEST_OF_SLURM}; upgrade it"
         )
-    return Finding("executor", "ok", f"{name} {version}")
+    return Finding("executor", "fine", f"{name} {version}")
 
 
 def _look_at_slurm(profile: Mapping[str, Any], *, with_gpu: bool) -> Iterator[Finding]:
@@ -81,11 +81,11 @@ def _look_at_slurm(profile: Mapping[str, Any], *, with_gpu: bool) -> Iterator[Fi
     except UserError as error:
         yield Finding("Slurm", "failure", str(error).removesuffix("."))
         return
-    yield Finding("Slurm", "ok", f"answers; its partitions are {', '.join(sorted(known))}")
+    yield Finding("Slurm", "fine", f"answers; its partitions are {', '.join(sorted(known))}")
     stated = profile.get(_WHERE_JOBS_GO) or {}
     wrong = [*_wrong_partitions(stated, known, with_gpu=with_gpu)]
     told = "; ".join(wrong) or ", ".join(stated)
-    yield Finding("partitions", "failure" if wrong else "ok", told)
+    yield Finding("partitions", "failure" if wrong else "fine", told)
     yield _look_at_account((profile.get("default-resources") or {}).get("slurm_account"))
 
 
@@ -118,15 +118,15 @@ def _look_at_account(stated: str | None) -> Finding:
         known = accounts()
     except UserError as error:
         told = f"{stated or 'none stated'}; not checked: {error}".removesuffix(".")
-        return Finding("account", "warning" if stated else "ok", told)
+        return Finding("account", "warning" if stated else "fine", told)
     if stated is None:
         told = f"none stated; yours are {', '.join(known)}" if known else "none needed"
-        return Finding("account", "ok", told)
+        return Finding("account", "fine", told)
     if known and str(stated) not in known:
         return Finding(
             "account", "failure", f"{stated!r} is not yours, which are {', '.join(known)}; correct it"
         )
-    return Finding("account", "ok", str(stated))
+    return Finding("account", "fine", str(stated))
 
 
 def _look_at_commands(profile: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
@@ -147,7 +147,7 @@ def _look_at_commands(profile: Mapping[str, Any], folder: Path) -> Iterator[Find
         told = f"{', '.join(absent)} not on the path; log in where jobs are submitted, or correct the profile"
         yield Finding("scheduler", "failure", told)
     else:
-        yield Finding("scheduler", "ok", ", ".join(programs.values()))
+        yield Finding("scheduler", "fine", ", ".join(programs.values()))
     if (folder / _MANIFEST).is_file():
         yield _look_at_kubernetes()
 
@@ -159,4 +159,4 @@ def _look_at_kubernetes() -> Finding:
         return Finding(
             "cluster", "failure", "kubectl reaches no cluster; set KUBECONFIG, and see `kubectl version`"
         )
-    return Finding("cluster", "ok", "kubectl reaches it")
+    return Finding("cluster", "fine", "kubectl reaches it")

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "comparing": ["compare_models"],
         "official_referring": ["score_referring"],
         "official_video": ["score_video"],
+        "preference_pairs": ["export_pairs"],
         "sequence_comparing": ["compare_sequences"],
         "sequence_scoring": ["score_sequences"],
         "split_scoring": ["score_split"],

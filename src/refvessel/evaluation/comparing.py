@@ -9,6 +9,7 @@ import pandas as pd
 
 from refvessel.artifacts import COMPARISON, RANKING, VIDEO_COMPARISON
 from refvessel.errors import UserError
+from refvessel.evaluation.shared_phrases import answered_of_cases, with_shared_phrases
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.cases import EXPRESSION, read_cases
@@ -53,7 +54,7 @@ def compare_models(
         require_known_score(score)
     if unknown := sorted(set(groups or {}) - set(cases)):
         raise UserError(f"The group of {unknown[0]!r} is stated, which is not compared; leave it out.")
-    tables, scored_with = read_same_cases(cases, {*scores, *settings.non_inferiority})
+    tables, scored_with, left_out = read_same_cases(cases, {*scores, *settings.non_inferiority})
     tests = paired_tests(tables, list(scores), draws)
     ranked = pd.concat(
         [ranked_by_all_methods(ranking(tables, score, draws), tables, tests) for score in scores],
@@ -68,6 +69,7 @@ def compare_models(
         "models": list(cases),
         "n_expressions": len(first),
         "n_patients": int(first["patient"].nunique()),
+        "phrases_left_out": left_out,
         "settings": {
             **scored_with,
             "scores": list(scores),
@@ -100,9 +102,11 @@ def require_known_score(score: str) -> None:
 
 def read_same_cases(
     cases: Mapping[str, Path], scores: Collection[str]
-) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """The table of each model, rows of one position being one expression, and the settings they were scored with.
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any], dict[str, list[str]]]:
+    """The tables of models, rows of one position being one expression, and the settings they were scored with.
 
+    Behind these stands each phrase that is left out, with the models that do not answer it: those that do are not
+    looked at there, either.
     Raises UserError for tables of different cases, with every difference, scored with different settings, or
     without one of `scores`.
     """
@@ -110,6 +114,8 @@ def read_same_cases(
     for name, path in cases.items():
         table, made_from[name] = read_cases(path, sorted(scores))
         tables[name] = table.sort_values("sent_id", ignore_index=True)
+    answered = {name: answered_of_cases(each) for name, each in made_from.items()}
+    tables, left_out = with_shared_phrases(tables, answered)
     first, *others = cases
     for other in others:
         _require_same_cases(tables[first], tables[other], cases[first], cases[other])
@@ -118,7 +124,7 @@ def read_same_cases(
                 f"{cases[first]} and {cases[other]} were scored with different settings "
                 f"({made_from[first]['settings']} and {made_from[other]['settings']}); score both alike."
             )
-    return tables, made_from[first]["settings"]
+    return tables, made_from[first]["settings"], left_out
 
 
 def _scored_alike(one: Any, other: Any) -> bool:

@@ -43,7 +43,7 @@ def power_of_cases(
     require_known_score(score)
     if len(cases) not in (1, 2):
         raise UserError(f"{len(cases)} tables of cases were given; name one cases.parquet, or two.")
-    tables, _ = read_same_cases({str(number): path for number, path in enumerate(cases)}, {score})
+    tables, *_ = read_same_cases({str(number): path for number, path in enumerate(cases)}, {score})
     first, *others = tables.values()
     values = first[score] - others[0][score] if others else first[score]
     known = values.notna().to_numpy()

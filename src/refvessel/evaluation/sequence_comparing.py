@@ -8,11 +8,13 @@ import pandas as pd
 
 from refvessel.artifacts import VIDEO_COMPARISON
 from refvessel.errors import UserError
+from refvessel.evaluation.shared_phrases import with_shared_phrases
 from refvessel.files import write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.comparison import paired_tests
 from refvessel.metrics.sequences_summary import COMPARED, FRAMES_SCHEMA, SEQUENCE, score_sequences_of
 from refvessel.parquet_file import read_parquet
+from refvessel.predictions.answered import ANSWERS
 from refvessel.provenance import file_record, versions
 from refvessel.settings.scores_section import Scores
 
@@ -36,7 +38,10 @@ def compare_sequences(*, cases: Mapping[str, Path], output: Path, settings: Scor
     """
     if len(cases) < 2:
         raise UserError("A comparison needs at least two models; name a video_cases.parquet of each.")
-    frames = {name: read_frames(path) for name, path in cases.items()}
+    frames, answered = {}, {}
+    for name, path in cases.items():
+        frames[name], answered[name] = read_frames(path)
+    frames, left_out = with_shared_phrases(frames, answered)
     first, *others = frames
     for other in others:
         if not frames[first][list(_SAME)].equals(frames[other][list(_SAME)]):
@@ -51,6 +56,7 @@ def compare_sequences(*, cases: Mapping[str, Path], output: Path, settings: Scor
         "n_sequences": len(sequences[first]),
         "n_frames": len(frames[first]),
         "n_patients": int(sequences[first]["patient"].nunique()),
+        "phrases_left_out": left_out,
         "settings": {
             "scores": list(COMPARED),
             "bootstrap": {"draws": draws, "seed": SEED, "confidence": CONFIDENCE},
@@ -70,9 +76,13 @@ def _renamed(name: str) -> str:
     return "n_sequences" if name == "n_expressions" else name
 
 
-def read_frames(path: Path) -> pd.DataFrame:
-    """A video_cases.parquet, by sequence and frame; raises UserError where it is another file or missing."""
-    table, _ = read_parquet(path, _REMEDY)
+def read_frames(path: Path) -> tuple[pd.DataFrame, list[str] | None]:
+    """A video_cases.parquet, by sequence and frame, and the phrases that are answered, None where all are.
+
+    Raises UserError where it is another file or missing.
+    """
+    table, made_from = read_parquet(path, _REMEDY)
     if not table.schema.equals(FRAMES_SCHEMA):
         raise UserError(f"{path} has other columns than this version of RefVessel writes; {_REMEDY}.")
-    return table.to_pandas().sort_values([*SEQUENCE, "index"], ignore_index=True)
+    frames = table.to_pandas().sort_values([*SEQUENCE, "index"], ignore_index=True)
+    return frames, (made_from or {}).get(ANSWERS)

@@ -1,7 +1,7 @@
 """Scoring the runs of a split: `video_cases.parquet`, one row per frame, and `video.json`."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from refvessel.dataset.tree.layout import description
 from refvessel.dataset.tree.ref_vos import FRAME_TABLE, TreeFrame, VideoFiles, read_frame_table, read_ref_vos
 from refvessel.dataset.tree.run_folders import folders_of_runs
 from refvessel.errors import UserError
+from refvessel.evaluation.shared_phrases import answered_of_cases
 from refvessel.files import write_json
 from refvessel.image_files import decode_file
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
@@ -27,6 +28,7 @@ from refvessel.metrics.sequences_summary import FRAMES_SCHEMA, score_sequences_o
 from refvessel.metrics.summary import plain
 from refvessel.metrics.temporal import MOTION, consistency, enlarged, motion, reduced
 from refvessel.parquet_file import write_parquet
+from refvessel.predictions.answered import ANSWERS
 from refvessel.provenance import file_record, versions
 from refvessel.settings.scores_section import Scores
 
@@ -71,7 +73,10 @@ def score_sequences(
     table, made_from = read_cases(cases)
     by_sent_id = table.astype(object).where(table.notna(), None).set_index("sent_id", drop=False)
     folders = folders_of_runs(dataset, split)
-    videos = [each for folder in folders for each in _sequences_of_folder(folder, by_sent_id, cases)]
+    answered = answered_of_cases(made_from)
+    videos = [
+        each for folder in folders for each in _sequences_of_folder(folder, by_sent_id, cases, answered)
+    ]
     rows = [row for rows in call_each(_score_video, videos, threads=threads) for row in rows]
     if not rows:
         raise UserError(
@@ -86,7 +91,8 @@ def score_sequences(
         "split": split,
     }
     output = Path(output)
-    made = {**provenance, "settings": {**made_from["settings"], "motion": MOTION}}
+    known = {} if answered is None else {ANSWERS: sorted(answered)}
+    made = {**provenance, **known, "settings": {**made_from["settings"], "motion": MOTION}}
     write_parquet(
         output / VIDEO_CASES, pa.Table.from_pandas(frames, schema=FRAMES_SCHEMA, preserve_index=False), made
     )
@@ -105,15 +111,20 @@ def score_sequences(
     return summary
 
 
-def _sequences_of_folder(folder: Path, cases: pd.DataFrame, path: Path) -> Iterator[list[_Sequence]]:
-    """The scored sequences of each video of a folder in the Ref-VOS layout."""
+def _sequences_of_folder(
+    folder: Path, cases: pd.DataFrame, path: Path, answered: Collection[str] | None
+) -> Iterator[list[_Sequence]]:
+    """The scored sequences of each video of a folder in the Ref-VOS layout; of answered phrases, None: of all."""
     places = read_frame_table(folder / FRAME_TABLE)
     for files in read_ref_vos(folder):
         of_video = places.get(files.video.name, {})
+        silent = {
+            each.id for each in files.video.expressions if answered is not None and each.text not in answered
+        }
         yield [
             _sequence(files, expression, of_frames, cases, path)
             for expression, of_frames in of_video.items()
-            if of_frames
+            if of_frames and expression not in silent
         ]
 
 

@@ -18,11 +18,14 @@ from refvessel.dataset.tree.outlines import read_outlines
 from refvessel.dataset.tree.stated_facts import asks_for_regions, first_look, has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
+from refvessel.evaluation.label_drawings import draw_again
 from refvessel.evaluation.pairing import truth_table
 from refvessel.evaluation.scoring import score
 from refvessel.evaluation.word_check import check_words
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
+from refvessel.predictions.answered import answered_phrases, only_answered
+from refvessel.predictions.origin import origin_of
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
 from refvessel.settings.scores_section import Protocol, Scores
@@ -66,18 +69,22 @@ def score_split(
         words_answers: all shards of the answers to that.
 
     Raises:
-        UserError: unless the predictions are exactly those of the split's expressions, the logits those of the
+        UserError: unless the predictions are exactly those of the split's expressions (of the phrases that are
+            answered, where an imported model answers some only), the logits those of the
             predictions, and the polygons those of the truths.
     """
     if not has_truth(dataset):
         raise UserError(f"{dataset} has no truth, so nothing on it can be scored; look at its masks.")
     table, made_from = read_predictions(predictions)
     tree = read_tree(dataset)
-    own = tree.expressions(split)
-    expressions = own if protocol == Protocol.OWN else _official_expressions(tree, split)
+    answered = answered_phrases(made_from["made_from"] or {})
+    own = only_answered(tree.expressions(split), answered)
+    expressions = (
+        own if protocol == Protocol.OWN else only_answered(_official_expressions(tree, split), answered)
+    )
     reading = OfficialReading(
         split=split,
-        n_expressions=official_count(tree.refs, split),
+        n_expressions=official_count(tree.refs, split, answered),
         truths=official_truths(expressions, tree.refs, tree.annotations),
     )
     truth = _truth(expressions, dataset)
@@ -89,6 +96,7 @@ def score_split(
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
     ids, categories = tree.coco_ids(), tree.category_names()
+    polygons = read_outlines(outlines) if protocol == Protocol.OWN else {}
     checked = check_words(table, expressions, settings, words=words, answers=words_answers)
     summary = score(
         predictions=table,
@@ -96,10 +104,16 @@ def score_split(
         own_truth=None if protocol == Protocol.OWN else _truth(own, dataset),
         output=output,
         logits=logits,
-        redrawn=_redrawn(read_outlines(outlines), own, outlines) if protocol == Protocol.OWN else None,
+        redrawn=_redrawn(polygons, own, outlines) if protocol == Protocol.OWN else None,
+        drawn_again=draw_again(
+            own, polygons, sample=settings.ceiling_sample, annotator_pixel=settings.annotator_pixel
+        )
+        if protocol == Protocol.OWN
+        else None,
         official=reading,
         settings=settings,
         looked_at=first_look(dataset, split),
+        origin=origin_of(made_from["made_from"]),
         of_regions=asks_for_regions(dataset),
         max_failures=max_failures,
         threads=threads,

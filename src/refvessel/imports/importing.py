@@ -13,6 +13,7 @@ from refvessel.dataset.tree.expressions import Sentence, read_tree
 from refvessel.imports.image_names import originals_of
 from refvessel.imports.source import Answer, Reader, Source
 from refvessel.imports.wanted import Wanted, wanted_of
+from refvessel.predictions.answered import ANSWERS, IMPORTED
 from refvessel.predictions.identity import dataset_identity
 from refvessel.predictions.prediction import Prediction
 from refvessel.predictions.table import write_predictions
@@ -50,10 +51,11 @@ def import_predictions(
             their image's, or unclear.
     """
     originals = {} if names is None else originals_of(read_name_table(names))
-    wanted = wanted_of(read_tree(dataset), split, originals)
+    options = settings.options.given()
+    wanted = wanted_of(read_tree(dataset), split, originals, options.get("answers"))
     source = Source(Path(settings.predictions or ""), settings, wanted, originals)
     given = _by_sentence(source)
-    if "missing" not in settings.options.given():
+    if "missing" not in options:
         _tell_missing(source, given)
     source.problems.raise_any()
     records = [_record(each, given.get(each.sent_id)) for each in wanted.sentences]
@@ -63,7 +65,7 @@ def import_predictions(
         "dataset": dataset_identity(dataset),
         "shards": [],
         "answers_as_expected": 0,
-        "imported": imported,
+        IMPORTED: imported,
     }
     write_predictions(output, records, made_from)
     return {**imported, "expressions": len(records)}
@@ -145,6 +147,7 @@ def _provenance(source: Source, *, n_missing: int) -> dict[str, Any]:
     return {
         "format": source.settings.format,
         "identity": digest,
+        **({ANSWERS: sorted(answers)} if (answers := source.settings.options.given().get("answers")) else {}),
         "missing_taken_as_empty": n_missing,
         "images_scaled": source.scaled,
         "files": files,

@@ -46,10 +46,11 @@ def mask_files(source: Source, suffixes: frozenset[str], ending: str) -> Iterato
             continue
         matched = True
         with source.problems.collect():
-            locate(source.root, source.root, name, f"{source.root}: the mask")
             image_id, fields = _image_of(source, path, found)
             if image_id in source.wanted.sizes:
-                yield MaskFile(path, image_id, fields.get(PHRASE))
+                with source.about(image_id):
+                    locate(source.root, source.root, name, f"{source.root}: the mask")
+                    yield MaskFile(path, image_id, fields.get(PHRASE))
     if not matched:
         raise UserError(
             f"{source.root} holds no file that matches the pattern; correct the folder or {_OPTION}."
@@ -71,4 +72,6 @@ def _image_of(source: Source, path: Path, found: Sequence[dict[str, str]]) -> tu
     for fields in found:
         if (image_id := source.wanted.names.find(fields[IMAGE])) is not None:
             return image_id, fields
-    raise source.wanted.no_image(found[-1][IMAGE], str(path))
+    name = found[-1][IMAGE]
+    remedy = f", say in {_OPTION} what the folders in its path are" if "/" in name else ""
+    raise source.wanted.no_image(name, str(path), remedy)

@@ -49,7 +49,28 @@ def plane_of(array: np.ndarray, where: str) -> np.ndarray:
     return plane
 
 
-def foreground(values: np.ndarray, threshold: float | None, where: str) -> np.ndarray:
+class GreyThreshold:
+    """The grey level from which on a pixel is foreground; it remembers the brightest pixel that it saw."""
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+        self._brightest = 0.0
+
+    def foreground(self, values: np.ndarray) -> np.ndarray:
+        """The foreground of whole numbers (height, width), bool; there is none where a model sees nothing."""
+        self._brightest = max(self._brightest, float(values.max()))
+        return np.asarray(values >= self.level)
+
+    def require_reached(self, where: str) -> None:
+        """Raise UserError, opening with `where`, if no mask reached the level and not all of them were black."""
+        if 0 < self._brightest < self.level:
+            raise UserError(
+                f"{where}: the brightest mask reaches only {self._brightest:g}, the threshold is {self.level:g}; "
+                "correct one."
+            )
+
+
+def foreground(values: np.ndarray, threshold: GreyThreshold | None, where: str) -> np.ndarray:
     """The foreground of a mask or map of probabilities, bool (height, width).
 
     Args:
@@ -66,7 +87,7 @@ def foreground(values: np.ndarray, threshold: float | None, where: str) -> np.nd
             raise UserError(f"{where} has fractions that are no probabilities, from 0 to 1; give those.")
         return np.asarray(values > MODEL_THRESHOLD)
     if threshold is not None:
-        return np.asarray(values >= threshold)
+        return threshold.foreground(values)
     levels = np.unique(values[values != 0])
     if len(levels) > 1:
         raise UserError(

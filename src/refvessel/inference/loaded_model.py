@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from transformers import logging as transformers_logging
+from transformers.utils import logging as transformers_logging
 
 from refvessel.inference.devices import choose_dtype, describe_device, memory_for_weights
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, WAITING, Reporter
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.model.placement import Spreading
+from refvessel.model.spreading import Spreading
 from refvessel.settings.inference_section import Inference
 
 

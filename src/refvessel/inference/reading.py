@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from threading import Thread
 from types import FrameType
 from typing import TypeVar
 
@@ -86,7 +87,7 @@ def read_ahead(items: Dataset[T], count: int, *, readers: int, pinned: bool) -> 
         pin_memory=pinned,
     )
     with _kept_by_children():
-        made = _each(iter(loader))
+        made = _each(iter(loader), count)
     try:
         with closing(made):
             yield made
@@ -114,9 +115,23 @@ def _kept_by_children() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _each(items: Iterator[T]) -> Generator[T, None, None]:
-    """The same; closed, it lets go of PyTorch's iterator, which ends the processes."""
-    yield from items
+def _each(items: Iterator[T], count: int) -> Generator[T, None, None]:
+    """The same; closed, it lets go of PyTorch's iterator, which ends the processes.
+
+    That takes seconds beside a GPU's memory, so they are ended once the last of `count` items has come, while a
+    model still computes.
+    """
+    ending = None
+    try:
+        for number in range(1, count + 1):
+            item = next(items)
+            if number == count:
+                ending = Thread(target=next, args=(items, None), daemon=True)
+                ending.start()
+            yield item
+    finally:
+        if ending is not None:
+            ending.join()
 
 
 def _leave_signals_to_the_job(_worker: int) -> None:

@@ -30,10 +30,10 @@ from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.predictions.asked import asked_of
 from refvessel.predictions.identity import (
+    ModelIdentity,
     ModelState,
     hashes_of_files,
-    model_identity,
-    model_state,
+    identify,
     require_unchanged,
 )
 from refvessel.predictions.prediction import failures, read_shard
@@ -160,18 +160,18 @@ def segment_sentences(
     device = choose_device(settings.device)
     settings.weights_memory(device.type)  # refused here, where the device is known
     part = parse_shard(shard)
-    read_official_folder(model)  # the checks of a linked folder, which take no time: hashing does
+    found = identify(model)  # beside the checks: it reads all weights, where nothing states their hash
+    read_official_folder(model)
     processor = Sa2VAProcessor.from_pretrained(model)
     tasks = plan_shard(sentences, *part, processor.layout)
     expressions = [expression for task in tasks for expression in task.expressions]
-    state, identity = model_state(model), model_identity(model)
     images = hashes_of_files(each.image_path for each in expressions)
     name = f"{Path(model).name}.{name}.{shard.replace('/', '-of-')}"
     sheets: list[Sheet] = []
     for each in wanted:
         if any(sheet.is_of(each) for sheet in sheets):
             continue
-        run = _run(settings, device, model=identity, split=split, shard=shard, question=each.question)
+        run = _run(settings, device, found.result(), split=split, shard=shard, question=each.question)
         if each.words is not None:
             run = replace(run, save_logits=False)  # nothing is made of them
         folder = None if answers is None else Path(answers) / run.identity[:_DIGITS]
@@ -183,7 +183,7 @@ def segment_sentences(
     _complete(
         _Job(
             model=model,
-            state=state,
+            state=found.result().state,
             processor=processor,
             sheets=sheets,
             numbering=numbering,
@@ -273,9 +273,11 @@ def _segment(job: _Job, writer: SheetsWriter, reporter: Reporter) -> None:
                 )
 
 
-def _run(settings: Inference, device: torch.device, **of_what: Any) -> Run:
+def _run(settings: Inference, device: torch.device, model: ModelIdentity, **of_what: Any) -> Run:
     return Run(
         **of_what,
+        model=model.sha256,
+        model_from=model.taken_from,
         dtype=str(choose_dtype(settings.dtype, device)).removeprefix("torch."),
         device=device.type,
         language_weights=settings.language_weights,

@@ -48,10 +48,10 @@ from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.video_memory import VideoMemory, require_video
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.identity import (
+    ModelIdentity,
     answer_identity,
     hashes_of_files,
-    model_identity,
-    model_state,
+    identify,
     require_unchanged,
     sequence_identity,
 )
@@ -115,9 +115,10 @@ def segment_sequences(
     settings.weights_memory(device.type)  # refused here, where the device is known
     _require_consistent(model, tasks, sam2, settings, video)
     mine = plan_sequences([task for task in tasks if task.expressions], *parse_shard(shard))
+    found = identify(model)  # beside the checks: it reads all weights, where nothing states their hash
     read_official_folder(model)
-    state = model_state(model)
-    run = _run(settings, video, sam2, device, model=model_identity(model), split=split, shard=shard)
+    identified = found.result()
+    run = _run(settings, video, sam2, device, identified, split=split, shard=shard)
     kept = Path(output)
     if answers is not None:
         called = f"{Path(model).name}.{name}.{shard.replace('/', '-of-')}.sequences"
@@ -143,7 +144,7 @@ def segment_sequences(
             )
         with reported(kept, done=total - left, total=total) as reporter:
             if left:
-                _segment(job, writer, reporter, partial(require_unchanged, Path(model), state))
+                _segment(job, writer, reporter, partial(require_unchanged, Path(model), identified.state))
             writer.finish()
             _require_few_failures(kept, mine, settings.max_failures)
     if answers is not None:
@@ -350,9 +351,18 @@ def _require_consistent(
     require_video(config.memory_encoder_output_channels, config.memory_attention_hidden_size, str(model))
 
 
-def _run(settings: Inference, video: Video, sam2: Path | None, device: torch.device, **of_what: str) -> Run:
+def _run(
+    settings: Inference,
+    video: Video,
+    sam2: Path | None,
+    device: torch.device,
+    model: ModelIdentity,
+    **of_what: str,
+) -> Run:
     return Run(
         **of_what,
+        model=model.sha256,
+        model_from=model.taken_from,
         question=video.phrase_question,
         dtype=str(choose_dtype(settings.dtype, device)).removeprefix("torch."),
         device=device.type,

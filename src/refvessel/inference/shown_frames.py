@@ -14,7 +14,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from refvessel.settings.video_section import Shown
 
@@ -43,6 +42,8 @@ def contrast_frames(signals: Iterable[float], wanted: int) -> list[int]:
 
 def vessel_signal(image: Image.Image) -> float:
     """How dark thin structures are in a frame: 0 for none, to 1; the mean share of light that they take."""
+    from scipy import ndimage  # half a second to load, which other choices do without
+
     grey = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32)
     filled = ndimage.grey_closing(grey, size=(_WIDEST, _WIDEST), mode="nearest")
     return float(np.mean((filled - grey) / (filled + 1)))

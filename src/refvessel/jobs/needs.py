@@ -15,49 +15,49 @@ from pathlib import Path
 _MEGABYTES_AROUND = 500
 _MINUTES_AROUND = 5  # a cold file system, and the imports
 
-_SECONDS_OF_AN_ANSWER = 0.5  # twice the plain loop on an H200, 20 to 40 times what RefVessel takes on one
+_ANSWERS_PER_SECOND = 2  # half of the plain loop's on an H200, a twentieth of RefVessel's and less
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a rule's job takes at most: a basis, and more for each megabyte that it reads.
+    """What a rule's job takes at most: a basis, and more for each gigabyte that it reads.
 
     megabytes, minutes: the basis.
-    megabytes_per_megabyte, minutes_per_megabyte: more of the same for each megabyte (10^6 bytes) of input.
+    megabytes_per_gigabyte, minutes_per_gigabyte: more of the same for each gigabyte (10^9 bytes) of input.
     """
 
     megabytes: float
-    megabytes_per_megabyte: float = 0
+    megabytes_per_gigabyte: float = 0
     minutes: float = 5
-    minutes_per_megabyte: float = 0
+    minutes_per_gigabyte: float = 0
 
 
 NEEDS = {
     # 254 MB with the demo, 540 MB and 57 s with the 19,380 MB of an 8B.
-    "convert_checkpoint": Needs(1_500, 0.1, minutes=10, minutes_per_megabyte=0.001),
+    "convert_checkpoint": Needs(1_500, 100, minutes=10, minutes_per_gigabyte=1),
     # 352 MB with the demo; 10,000 frames of 512x512, 2,000 MB: 213 MB by two processes, 48 s.
-    "convert_dataset": Needs(1_500, 0.1, minutes=10, minutes_per_megabyte=0.005),
+    "convert_dataset": Needs(1_500, 100, minutes=10, minutes_per_gigabyte=5),
     "list_expressions": Needs(1_000, minutes=30),
     "list_sequences": Needs(1_000, minutes=30),
     "generate_demo_angiograms": Needs(500),
     "generate_demo_films": Needs(500),
     # 1,051 MB with the demo's model of 9 MB, all on the CPU; the weights pass through the memory of the host.
-    "segment": Needs(3_000, 1.2, minutes=25, minutes_per_megabyte=0.001),
+    "segment": Needs(3_000, 1_200, minutes=25, minutes_per_gigabyte=1),
     # 10,000 expressions of 512x512 in four shards, 30 MB: 4 s.
-    "gather_predictions": Needs(1_000, 3, minutes_per_megabyte=0.05),
-    "write_video_results": Needs(1_000, 10, minutes_per_megabyte=0.05),
-    "import_predictions": Needs(1_500, 1, minutes=15, minutes_per_megabyte=0.05),
-    "refine_predictions": Needs(1_500, 1, minutes=10, minutes_per_megabyte=0.05),
-    "tune_threshold": Needs(1_500, 1, minutes=10, minutes_per_megabyte=0.05),
+    "gather_predictions": Needs(1_000, 3_000, minutes_per_gigabyte=50),
+    "write_video_results": Needs(1_000, 8_000, minutes_per_gigabyte=50),
+    "import_predictions": Needs(1_500, 1_000, minutes=15, minutes_per_gigabyte=50),
+    "refine_predictions": Needs(1_500, 1_000, minutes=10, minutes_per_gigabyte=50),
+    "tune_threshold": Needs(1_500, 1_000, minutes=10, minutes_per_gigabyte=50),
     # 1,220 masks of 512x512: 380 MB by two processes, 15 s.
-    "score_cases": Needs(1_500, 5, minutes=15, minutes_per_megabyte=1),
-    "score_sequences": Needs(1_500, 5, minutes=15, minutes_per_megabyte=1),
+    "score_cases": Needs(1_500, 5_000, minutes=15, minutes_per_gigabyte=1_000),
+    "score_sequences": Needs(1_500, 5_000, minutes=15, minutes_per_gigabyte=1_000),
     "choose_question": Needs(1_500, minutes=30),
     "compare_models": Needs(1_500, minutes=30),
     "compare_datasets": Needs(1_500, minutes=30),
     "compare_sequences": Needs(1_500, minutes=30),
-    "draw_masks": Needs(1_500, 3, minutes=15, minutes_per_megabyte=1),
-    "render_report": Needs(2_000, 5, minutes=20, minutes_per_megabyte=1),
+    "draw_masks": Needs(1_500, 3_000, minutes=15, minutes_per_gigabyte=1_000),
+    "render_report": Needs(2_000, 5_000, minutes=20, minutes_per_gigabyte=1_000),
 }
 
 
@@ -74,16 +74,15 @@ def memory_mb(rule: str, paths: Iterable[str | Path], attempt: int) -> int:
     """
     needs = NEEDS[rule]
     return ceil(
-        (needs.megabytes + needs.megabytes_per_megabyte * size_mb(paths)) * attempt + _MEGABYTES_AROUND
+        (needs.megabytes + needs.megabytes_per_gigabyte * size_mb(paths) / 1000) * attempt + _MEGABYTES_AROUND
     )
 
 
 def runtime_minutes(rule: str, paths: Iterable[str | Path], attempt: int, *, answers: int = 0) -> int:
     """Minutes that a job asks for; as `memory_mb`, and `answers` is how many a job of a model gives."""
     needs = NEEDS[rule]
-    minutes = (
-        needs.minutes + needs.minutes_per_megabyte * size_mb(paths) + answers * _SECONDS_OF_AN_ANSWER / 60
-    )
+    reading = needs.minutes_per_gigabyte * size_mb(paths) / 1000
+    minutes = needs.minutes + reading + answers / _ANSWERS_PER_SECOND / 60
     return ceil(minutes * attempt + _MINUTES_AROUND)
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from refvessel.errors import UserError
 from refvessel.metrics.artefacts import TRUTH_ARTEFACTS
+from refvessel.metrics.diameters import DIAMETERS
 from refvessel.metrics.overlap import COUNTS
 from refvessel.metrics.policy import SCORES
 from refvessel.parquet_file import read_parquet, write_parquet
@@ -37,6 +38,8 @@ CASES_SCHEMA = pa.schema(
         ("predicted_pixels", pa.int64()),
         ("truth_regions", pa.int64()),  # components
         ("vessel_width", pa.float64()),  # of the truth, pixels; null where it is empty
+        ("diameter_n", pa.int64()),  # cross-sections of vessels on which both diameters are known
+        *((name, pa.float64()) for name in DIAMETERS[1:]),  # pixels and percent; null where there is none
         *((name, pa.int64()) for name in TRUTH_ARTEFACTS),
         ("predicted_iou", pa.float64()),  # the model's own; null where it gave none
         *((score, pa.float64()) for score in SCORES),  # null where undefined

@@ -87,8 +87,9 @@ def paired_tests(models: Mapping[str, pd.DataFrame], scores: list[str], draws: i
         corrected = multipletests([row[f"{test}_p"] for row in tested], method="holm")[1] if tested else []
         for row, p in zip(tested, corrected, strict=True):
             row[f"{test}_p_holm"] = float(p)
+    with_patients = [row for row in rows if row["n_patients"]]
     for row in rows:
-        row["verdict"] = verdict(row) if row["n_patients"] else None
+        row["verdict"] = verdict(row, len(with_patients)) if row["n_patients"] else None
     return rows
 
 

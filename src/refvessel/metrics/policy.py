@@ -61,6 +61,9 @@ EMPTY_POLICY: EmptyPolicy = {
     "cal": _NOTHING_RIGHT,
     "branch_point_error": _COUNTED,
     "end_point_error": _COUNTED,
+    # Without a truth there is no tree to break; of an empty prediction the formulas say that all is lost.
+    "connectivity": {"both_empty": 1.0, "truth_empty": None, "prediction_empty": FORMULA},
+    "breaks": {"both_empty": 0.0, "truth_empty": None, "prediction_empty": FORMULA},
     **dict.fromkeys(CALIBRE_RECALL, _OF_THE_TRUTHS_CALIBRE),
     **dict.fromkeys(CALIBRE_PRECISION, _OF_THE_PREDICTIONS_CALIBRE),
     "auc": _OF_PROBABILITIES,
@@ -78,7 +81,7 @@ DISTANCES = ("hd95", "assd", "masd")
 UNBOUNDED = (
     *DISTANCES,
     *("betti0_error", "betti1_error", "betti0_matching_error", "betti1_matching_error"),
-    *("branch_point_error", "end_point_error", "border_nll"),
+    *("branch_point_error", "end_point_error", "breaks", "border_nll"),
 )
 
 # The best value of these is 0. All scores but the unbounded ones go from 0 to 1, the MCC from -1.

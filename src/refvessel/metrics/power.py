@@ -8,11 +8,11 @@ patients: of ten published pairs with a standard deviation of .0085 it would mak
 sign-flip and the Wilcoxon test have nearly the same power from eight patients on (benchmarks/power_simulation.py).
 With fewer than six no difference reaches 5%: the signs can be flipped in fewer than 40 ways.
 
-All of it is of one test; Holm's correction over several asks for more.
+All of it is of one test; Holm's correction over several asks for more, of nine tests for nine patients.
 """
 
 from functools import cache
-from math import ceil, isnan
+from math import ceil, floor, isnan, log2
 
 import numpy as np
 from scipy import stats
@@ -51,6 +51,14 @@ def patients_needed(difference: float, sd: float) -> int | None:
     while _power(effect, patients) < POWER:
         patients += 1
     return patients
+
+
+def fewest_patients(tests: int) -> int:
+    """The fewest patients of whom one of so many tests can reach the level after Holm's correction.
+
+    Two of their 2^n sign flips are as extreme as differences that are all of one sign: no p is below 2 / 2^n.
+    """
+    return max(FEWEST_PATIENTS, floor(log2(2 * tests / LEVEL)) + 1)
 
 
 def standard_deviation(differences: np.ndarray) -> float:

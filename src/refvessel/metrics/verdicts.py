@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from refvessel.metrics.power import FEWEST_PATIENTS, LEVEL
+from refvessel.metrics.power import LEVEL, fewest_patients
 
 
 class Verdict(StrEnum):
@@ -14,7 +14,7 @@ class Verdict(StrEnum):
     BELOW_DETECTABLE: the difference is smaller than what these patients can show.
     NOT_SHOWN: it is not, and yet the corrected test does not reach the level.
     EQUAL: every patient has the same score.
-    TOO_FEW: no difference could reach the level with so few patients.
+    TOO_FEW: no difference could reach the level with so few patients and so many tests.
     """
 
     SHOWN = "shown"
@@ -24,12 +24,12 @@ class Verdict(StrEnum):
     TOO_FEW = "too_few_patients"
 
 
-def verdict(row: Mapping[str, Any]) -> Verdict:
-    """The verdict of a row of `paired_tests`: that of the sign-flip test, corrected by Holm.
+def verdict(row: Mapping[str, Any], tests: int) -> Verdict:
+    """The verdict of a row of `paired_tests`, of so many: that of the sign-flip test, corrected by Holm.
 
     It tests what is stated, the mean of the patients' differences.
     """
-    if row["n_patients"] < FEWEST_PATIENTS:
+    if row["n_patients"] < fewest_patients(tests):
         return Verdict.TOO_FEW
     if row["sd"] == 0 and row["difference"] == 0:
         return Verdict.EQUAL

@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import (
-    AutoConfig,
-    InternVLConfig,
-    InternVLVisionConfig,
-    LlamaConfig,
-    Phi3Config,
-    PreTrainedConfig,
-    Qwen2Config,
-    Qwen3Config,
-)
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.models.auto.configuration_auto import AutoConfig
+from transformers.models.internvl.configuration_internvl import InternVLConfig, InternVLVisionConfig
+from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.models.phi3.configuration_phi3 import Phi3Config
+from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
+from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
 
 from refvessel.errors import UserError
 from refvessel.files import read_json

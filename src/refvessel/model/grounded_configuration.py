@@ -2,8 +2,9 @@
 
 from typing import Any, cast
 
-from transformers import PreTrainedConfig, Sam2VideoConfig
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.sam2_video.configuration_sam2_video import (
+    Sam2VideoConfig,
     Sam2VideoMaskDecoderConfig,
     Sam2VideoPromptEncoderConfig,
 )

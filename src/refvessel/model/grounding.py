@@ -10,7 +10,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import PreTrainedModel, Sam2VideoConfig, Sam2VideoModel
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from refvessel.model.hiera import ImageEncoder
 from refvessel.model.transfer import to_device

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from transformers import InternVLVisionConfig, InternVLVisionModel
+from transformers.models.internvl.configuration_internvl import InternVLVisionConfig
+from transformers.models.internvl.modeling_internvl import InternVLVisionModel
 
 
 def internvit(config: InternVLVisionConfig) -> InternVLVisionModel:

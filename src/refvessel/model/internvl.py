@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector
 
 from refvessel.model.configuration import Sa2VAConfig

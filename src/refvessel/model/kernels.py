@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from refvessel.model.operators import operator
+
 _MOST_TOKENS = 64  # of a window that is attended as a whole, by one program
 _LEAST_TOKENS = 16  # that query there: fewer rows are not multiplied
 ALIGNED = 8  # numbers of bfloat16 in 16 bytes, as fast matmuls need a row's
@@ -43,17 +45,16 @@ def fuse_gelu(feed_forward: nn.Module, linear: str, activation: str, approximate
     feed_forward.set_submodule(activation, nn.Identity())
 
 
-@torch.library.custom_op("refvessel::linear_gelu", mutates_args=())
+def _like_linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+    return inputs.new_empty(*inputs.shape[:-1], len(weight))
+
+
+@operator("linear_gelu", _like_linear)
 def linear_gelu(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """GELU (tanh form on a GPU) of a linear layer: (..., in), (out, in), (out,) to (..., out)."""
     rows = inputs.reshape(-1, inputs.shape[-1])
     activated = torch._addmm_activation(bias, rows, weight.t(), use_gelu=True)
     return activated.view(*inputs.shape[:-1], len(weight))
-
-
-@linear_gelu.register_fake
-def _(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
-    return inputs.new_empty(*inputs.shape[:-1], len(weight))
 
 
 class TransposedLinear(nn.Module):
@@ -115,7 +116,11 @@ def has_small_windows(query: torch.Tensor, key: torch.Tensor) -> bool:
     return query.is_cuda and query.dtype == torch.bfloat16 and windowed
 
 
-@torch.library.custom_op("refvessel::window_attention", mutates_args=())
+def _like_queries(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: ARG001
+    return query.new_empty(query.shape)
+
+
+@operator("window_attention", _like_queries)
 def window_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
     """Attention of each window's queries to its tokens, as scaled_dot_product_attention computes it.
 
@@ -133,17 +138,22 @@ def window_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     return attend_windows(query, key, value, heads, _MOST_TOKENS)
 
 
-@window_attention.register_fake
-def _(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:  # noqa: ARG001
-    return query.new_empty(query.shape)
-
-
 def has_rotated_windows(qkv: torch.Tensor, sizes: Sequence[int]) -> bool:
     """Whether `rotated_window_attention` takes these windows."""
     return qkv.is_cuda and qkv.dtype == torch.bfloat16 and max(sizes[::2]) <= _MOST_TOKENS
 
 
-@torch.library.custom_op("refvessel::rotated_window_attention", mutates_args=())
+def _like_values(
+    qkv: torch.Tensor,
+    cosine: torch.Tensor,  # noqa: ARG001
+    sine: torch.Tensor,  # noqa: ARG001
+    sizes: list[int],  # noqa: ARG001
+    heads: int,  # noqa: ARG001
+) -> torch.Tensor:
+    return qkv.new_empty(qkv.shape[0], qkv.shape[1] // 3)
+
+
+@operator("rotated_window_attention", _like_values)
 def rotated_window_attention(
     qkv: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, sizes: list[int], heads: int
 ) -> torch.Tensor:
@@ -165,17 +175,6 @@ def rotated_window_attention(
     return attend_rotated_windows(qkv, cosine, sine, sizes, heads, _MOST_TOKENS)
 
 
-@rotated_window_attention.register_fake
-def _(
-    qkv: torch.Tensor,
-    cosine: torch.Tensor,  # noqa: ARG001
-    sine: torch.Tensor,  # noqa: ARG001
-    sizes: list[int],  # noqa: ARG001
-    heads: int,  # noqa: ARG001
-) -> torch.Tensor:
-    return qkv.new_empty(qkv.shape[0], qkv.shape[1] // 3)
-
-
 def add_matmul(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """sums + inputs @ weight.T: (..., out), (..., in), (out, in) to (..., out).
 
@@ -187,7 +186,11 @@ def add_matmul(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -
     return sums
 
 
-@torch.library.custom_op("refvessel::add_matmul_", mutates_args=("sums",))
+def _nothing(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> None:
+    pass
+
+
+@operator("add_matmul_", _nothing, mutates=("sums",))
 def add_matmul_(sums: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> None:
     """The same in the place of `sums`."""
     sums.view(-1, sums.shape[-1]).addmm_(inputs.reshape(-1, inputs.shape[-1]), weight.t())

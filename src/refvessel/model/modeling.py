@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from refvessel.errors import UserError
 from refvessel.files import require_free_space
@@ -26,11 +27,11 @@ from refvessel.model.language import LanguageModel
 from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import IMAGENET, Normalisation, Statistics
 from refvessel.model.packing import PackedPrompts
-from refvessel.model.placement import Spreading, bring_results_back, bytes_on_disk, place
 from refvessel.model.quantisation import LANGUAGE_WEIGHTS, quantise_linear_layers
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
 from refvessel.model.qwen_vision import PatchEncoder
-from refvessel.model.qwen_vl import modules_of as qwen_modules
+from refvessel.model.shapes_alone import shapes_alone
+from refvessel.model.spreading import Spreading
 from refvessel.model.transfer import to_device
 from refvessel.model.weights import made_on_loading, official_names, tensor_problems
 
@@ -53,8 +54,7 @@ class Sa2VAModel(GroundedModel):
 
     def __init__(self, config: Sa2VAConfig | QwenSa2VAConfig, language_weights: str | None = None) -> None:
         super().__init__(config)
-        modules = qwen_modules(config) if isinstance(config, QwenSa2VAConfig) else internvl_modules(config)
-        for name, module in modules.items():
+        for name, module in _modules_of(config).items():
             self.add_module(name, module)
         if language_weights:
             quantise_linear_layers(self.language_model.model.layers, LANGUAGE_WEIGHTS[language_weights])
@@ -95,7 +95,7 @@ class Sa2VAModel(GroundedModel):
         if spreading:
             device_map = cls._spread(config, dtype, spreading, language_weights)
         try:
-            with official_names(config.llm_config, language_weights):
+            with official_names(config.llm_config, language_weights), shapes_alone():
                 loaded: Any = cls.from_pretrained(
                     weights.name,
                     config=config,
@@ -123,6 +123,8 @@ class Sa2VAModel(GroundedModel):
             raise UserError(f"{folder} does not hold the model that its config.json describes: {problems}.")
         model.weights_alone = weights
         if len(device_map) > 1:
+            from refvessel.model.placement import bring_results_back  # loads what few models need
+
             bring_results_back(model, model.vision.called)
         return model.eval()
 
@@ -135,7 +137,9 @@ class Sa2VAModel(GroundedModel):
         language_weights: str | None,
     ) -> dict[str, int | str]:
         """The device map; raises UserError where the memory or the disk has too little room."""
-        with torch.device("meta"):
+        from refvessel.model.placement import bytes_on_disk, place  # as above
+
+        with torch.device("meta"), shapes_alone():
             model = cls(config, language_weights)
         device_map = place(model, dtype, spreading.max_memory)
         names = made_on_loading(model.state_dict(), config.architecture, language_weights)
@@ -211,3 +215,12 @@ class Sa2VAModel(GroundedModel):
     def uncompiled(self) -> AbstractContextManager[object]:
         """Where shapes occur that are too rare to be compiled for."""
         return self.language.uncompiled()
+
+
+def _modules_of(config: Sa2VAConfig | QwenSa2VAConfig) -> dict[str, nn.Module]:
+    """The modules of the configuration's family, by their names in the model."""
+    if isinstance(config, QwenSa2VAConfig):
+        from refvessel.model.qwen_vl import modules_of  # loads the library's models of both of its families
+
+        return modules_of(config)
+    return internvl_modules(config)

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig
+from transformers.configuration_utils import PreTrainedConfig
 
 from refvessel.model.configuration import config_of
 from refvessel.model.grounded_configuration import architecture_of
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.naming import HEAD, INTERNLM2, POINT_EMBED, QKV, SHARED_POSITIONS, WQKV, to_official
 from refvessel.model.projections import join_groups
+from refvessel.model.shapes_alone import shapes_alone
 
 
 def official_state_dict(
@@ -70,7 +71,8 @@ def official_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
     Raises UserError where the configuration describes a model that is not supported.
     """
-    with torch.device("meta"):
-        model = Sa2VAModel(config_of(config))
-    tensors = official_state_dict(model.state_dict(), model.config.llm_config)
+    with shapes_alone():
+        with torch.device("meta"):
+            model = Sa2VAModel(config_of(config))
+        tensors = official_state_dict(model.state_dict(), model.config.llm_config)
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from refvessel.errors import UserError
 from refvessel.model.naming import POINT_EMBED, to_module

@@ -8,8 +8,6 @@ on the main device, which its weights visit for that time.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -21,7 +19,7 @@ from accelerate.utils import (
     send_to_device,
 )
 from torch import nn
-from transformers import PreTrainedModel
+from transformers.modeling_utils import PreTrainedModel
 
 from refvessel.errors import UserError
 
@@ -37,19 +35,6 @@ _CALLED = (  # what computes the results that are used outside of modules, besid
 )
 _MOST_BESIDE = 2 * 4096  # bytes of a file beside its tensor: its header, and the rest of its last block
 _STAYS_WITH_ITS_LAYER = "past_key_values"
-
-
-@dataclass(frozen=True)
-class Spreading:
-    """What a model is spread over.
-
-    max_memory: bytes that weights may take, of each GPU by its number, then of the host ("cpu"); the first is
-        the main device. What finds no room goes to the disk.
-    offload_folder: where weights lie on the disk that the model's own files do not hold as they are needed.
-    """
-
-    max_memory: Mapping[int | str, int]
-    offload_folder: Path
 
 
 def place(model: PreTrainedModel, dtype: torch.dtype, max_memory: Mapping[int | str, int]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Protocol, cast
 
 import torch
 from PIL import Image
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2Tokenizer
+from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
 from refvessel.errors import UserError
 from refvessel.model.configuration import Sa2VAConfig, read_config

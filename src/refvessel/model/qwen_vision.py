@@ -14,6 +14,7 @@ from torch.nn import functional
 from refvessel.model import kernels
 from refvessel.model.image_tokens import Grid, ImageTokens, ImageView, tokens_of
 from refvessel.model.kernels import ALIGNED, fuse_gelu
+from refvessel.model.operators import operator
 from refvessel.model.segments import PatchPlan, Segments, plan_patches
 
 _THETA = 10_000.0  # of the rotary positions
@@ -176,7 +177,18 @@ class SegmentAttention(nn.Module):
         return attend_segments(query, key, value, sizes, segments.order, segments.back)
 
 
-@torch.library.custom_op("refvessel::attend_segments", mutates_args=())
+def _like_mixed(
+    query: torch.Tensor,
+    key: torch.Tensor,  # noqa: ARG001
+    value: torch.Tensor,  # noqa: ARG001
+    sizes: list[int],  # noqa: ARG001
+    order: torch.Tensor | None,  # noqa: ARG001
+    back: torch.Tensor | None,  # noqa: ARG001
+) -> torch.Tensor:
+    return query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
+
+
+@operator("attend_segments", _like_mixed)
 def attend_segments(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -218,18 +230,6 @@ def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torc
         query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
     )
     return mixed.transpose(1, 2).flatten(2)
-
-
-@attend_segments.register_fake
-def _(
-    query: torch.Tensor,
-    key: torch.Tensor,  # noqa: ARG001
-    value: torch.Tensor,  # noqa: ARG001
-    sizes: list[int],  # noqa: ARG001
-    order: torch.Tensor | None,  # noqa: ARG001
-    back: torch.Tensor | None,  # noqa: ARG001
-) -> torch.Tensor:
-    return query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
 
 
 def run_block(

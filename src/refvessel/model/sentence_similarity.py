@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 from torch.nn import functional
-from transformers import BertConfig, BertModel
+from transformers.models.bert.configuration_bert import BertConfig
+from transformers.models.bert.modeling_bert import BertModel
 
 from refvessel.errors import UserError
 from refvessel.files import read_json

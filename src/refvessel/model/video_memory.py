@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import torch
 from torch.nn import functional
-from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
 from refvessel.errors import UserError
 from refvessel.model.hiera import ImageEncoder

@@ -4,21 +4,25 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from refvessel.artifacts import CONVERSION
+from refvessel.cores import usable_cores
 from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
 from refvessel.provenance import identity_of_tensors
 
 _LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
-_READ_AT_ONCE = 1 << 24
+_READ_AT_ONCE = 1 << 20
+_BLOCK = 1 << 26  # bytes of a weight file that one thread hashes at a time
 _INPUTS = ("preprocessor_config.json", "processor_config.json", "chat_template.jinja", "chat_template.json")
+_THE_FILES = "the files"
 _FILES_PER_TASK = 64  # handing a task to a thread takes as long as hashing a small file
 
 # name, size in bytes, times of change of the content and of the file itself
@@ -55,22 +59,46 @@ def hashes_of_files(paths: Iterable[Path]) -> dict[Path, str]:
         return dict(zip(distinct, chain.from_iterable(hashes), strict=True))
 
 
-def model_identity(folder: Path) -> str:
-    """SHA-256 that names a model: its conversion's own, else over its configuration, its weight files, and what
-    says how the Qwen-VL families prepare images and questions.
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What names a model, whatever its folder is called.
+
+    sha256: its conversion's own, else over its configuration, its weight files, and what says how the Qwen-VL
+        families prepare images and questions.
+    taken_from: the file that states it, `conversion.json`, where the files are of the sizes and times that they
+        had when they were hashed for it; else the files themselves.
+    state: what the files were just before.
+    """
+
+    sha256: str
+    taken_from: str
+    state: ModelState
+
+
+def identify(folder: Path) -> "Future[ModelIdentity]":
+    """The identity of a model, found by threads while the caller does something else."""
+    pool = ThreadPoolExecutor(1)
+    found = pool.submit(model_identity, folder)
+    pool.shutdown(wait=False)
+    return found
+
+
+def model_identity(folder: Path) -> ModelIdentity:
+    """What names a model.
 
     Raises UserError where the folder holds no safetensors, and where a file is not the one that the conversion
     describes.
     """
     folder = Path(folder)
     if (folder / CONVERSION).exists():
-        report = require_as_converted(folder)
-        return report["identity"]
+        state = model_state(folder)
+        return ModelIdentity(require_as_converted(folder)["identity"], CONVERSION, state)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise UserError(f"{folder} holds no *.safetensors; give a Sa2VA Hugging Face folder.")
     inputs = [path for path in (folder / name for name in _INPUTS) if path.is_file()]
-    return _hash_of_files([folder / "config.json", *inputs, *weights])
+    state = model_state(folder)
+    return ModelIdentity(_hash_of_blocks([folder / "config.json", *inputs, *weights]), _THE_FILES, state)
 
 
 def require_as_converted(folder: Path) -> dict[str, Any]:
@@ -187,10 +215,29 @@ def _hash_of_range(place: tuple[Path, int, int]) -> str:
     return digest.hexdigest()
 
 
+def _hash_of_blocks(paths: list[Path]) -> str:
+    """SHA-256 over the names, sizes and blocks of files, which as many threads hash as there are cores."""
+    sizes = {path: _required(path).stat().st_size for path in paths}
+    blocks = [
+        (path, start, min(start + _BLOCK, size))
+        for path, size in sizes.items()
+        for start in range(0, size, _BLOCK)
+    ]
+    digest = hashlib.sha256("".join(f"{path.name} {size}\n" for path, size in sizes.items()).encode())
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        for block in threads.map(_hash_of_range, blocks):
+            digest.update(f"{block}\n".encode())
+    return digest.hexdigest()
+
+
 def _hash_of_files(paths: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path} does not exist; give a complete folder.")
-        digest.update(f"{path.name} {sha256_of_file(path)}\n".encode())
+        digest.update(f"{path.name} {sha256_of_file(_required(path))}\n".encode())
     return digest.hexdigest()
+
+
+def _required(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give a complete folder.")
+    return path

@@ -26,7 +26,8 @@ TUNED_FOR = ("model", "question", "flips")
 class Run:
     """How a shard was segmented.
 
-    model: identity of the weights, see `model_identity`.
+    model: identity of the weights, see `ModelIdentity`.
+    model_from: what it was taken from, see there.
     code: hash of the modules that answer.
     versions: of the libraries that compute answers.
     video: of sequences that were segmented with SAM2's memory, the settings of the section `video` that change
@@ -50,6 +51,7 @@ class Run:
     code: str
     versions: dict[str, str]
     video: dict[str, Any] | None = None
+    model_from: str | None = None
 
     @property
     def identity(self) -> str:

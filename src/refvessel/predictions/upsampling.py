@@ -40,6 +40,16 @@ def logit(probability: np.ndarray | float) -> np.ndarray:
     return (np.log(probability) - np.log1p(-np.asarray(probability))).astype(np.float32)
 
 
+def places(before: int, after: int) -> np.ndarray:
+    """Where the centres of `after` pixels lie among those of `before` values along a line, float32 (after,).
+
+    They are rounded to float32 once, as by the fused multiply-add that torch has: a second rounding moves a weight
+    by up to 1e-4, and with it, now and then, a pixel of a mask.
+    """
+    scale = np.float64(np.float32(before / after))
+    return np.maximum(scale * (np.arange(after) + 0.5) - 0.5, 0).astype(np.float32)
+
+
 @lru_cache(maxsize=64)
 def _to_image(side: int, length: int) -> csr_array:
     """From `side` logits along an axis to the `length` pixels of an image, by way of SAM2's input."""
@@ -50,14 +60,11 @@ def _interpolation(before: int, after: int) -> csr_array:
     """Linear interpolation of `before` values at the centres of `after` pixels, float32 (after, before).
 
     As torch's `interpolate` with `align_corners=False`: beyond the outermost centres the values go on as they are.
-    Places are rounded to float32 once, as by the fused multiply-add that torch has: a second rounding
-    moves a weight by up to 1e-4, and with it, now and then, a pixel of a mask.
     """
-    scale = np.float64(np.float32(before / after))
-    places = np.maximum(scale * (np.arange(after) + 0.5) - 0.5, 0).astype(np.float32)
-    first = np.minimum(places.astype(int), before - 1)
+    where = places(before, after)
+    first = np.minimum(where.astype(int), before - 1)
     second = np.minimum(first + 1, before - 1)
-    share = places - first.astype(np.float32)
+    share = where - first.astype(np.float32)
     weights = np.concatenate([1 - share, share]).astype(np.float32)
     cells = np.tile(np.arange(after), 2), np.concatenate([first, second])
     return csr_array((weights, cells), shape=(after, before))  # what falls on one cell is added up

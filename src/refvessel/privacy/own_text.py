@@ -20,6 +20,7 @@ _TEMPLATES = _PACKAGE / "report" / "templates"
 _SPEAKING = (
     "checkpoint",
     "dataset",
+    "evaluation",
     "inference",
     "metrics",
     "report",

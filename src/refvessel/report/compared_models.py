@@ -58,7 +58,7 @@ def read_comparison(path: Path, evaluations: Sequence[Artifacts]) -> Comparison:
         ranking_hash = made_from["ranking"]["sha256"]
     except (KeyError, TypeError):
         raise UserError(f"{path} does not say what it was made from; compare the models again.") from None
-    if missing := {"agreement", "non_inferiority", "groups"} - content.keys():
+    if missing := {"agreement", "non_inferiority", "groups", "phrases_left_out"} - content.keys():
         raise UserError(
             f"{path} has no {sorted(missing)[0]}, as an earlier version wrote it; compare the models again."
         )

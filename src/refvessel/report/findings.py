@@ -1,10 +1,12 @@
 """What a reader must know before the numbers: the first lines of the report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK
 from refvessel.metrics.bootstrap import FEW_PATIENTS
+from refvessel.predictions.answered import ANSWERS
 from refvessel.report.compared_models import Comparison
 from refvessel.report.plain_words import non_inferiority_sentences, verdict_sentences
 from refvessel.report.scored_runs import Runs
@@ -59,6 +61,7 @@ def comparison_findings(one: Comparison) -> list[Finding]:
     looked_at = one.content["settings"].get(FIRST_LOOK)
     return [
         *_of_first_look(looked_at),
+        *_of_left_out(one.content["phrases_left_out"]),
         *(Finding("note", text) for text in verdict_sentences(one.content)),
         *(Finding("note", text) for text in non_inferiority_sentences(one.content["non_inferiority"])),
         *_of_few_patients(one.content["n_patients"]),
@@ -101,11 +104,27 @@ def _of_import(imported: dict[str, Any]) -> Finding:
         f"Imported: {len(imported['files'])} files of the form {imported['format']}; RefVessel did not run what "
         "made them, and knows of them what their SHA-256 say."
     )
+    if answers := imported.get(ANSWERS):
+        text += f" It answers {_listed(answers)} alone; what else the data set asks is not in its scores."
     if missing:
         text += f" {missing} masks were missing and taken as empty."
     if scaled:
         text += f" Outlines of {scaled} images referred to another size and were scaled."
     return Finding("warning" if missing else "note", text)
+
+
+def _of_left_out(phrases: dict[str, list[str]]) -> list[Finding]:
+    """Phrases on which not all models can be compared."""
+    return [
+        Finding("note", f"Not compared on {phrase!r}, to which {_listed(models)} had no answer to give.")
+        for phrase, models in phrases.items()
+    ]
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Words in a row, `and` before the last."""
+    *some, last = words
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:

@@ -17,6 +17,7 @@ from refvessel.errors import UserError
 from refvessel.image_files import decode_file
 from refvessel.report.drawing import PREDICTION, TRUTH, svg_figure
 from refvessel.report.printing import shortened
+from refvessel.report.shown_breaks import break_handles, mark_breaks
 
 _PANEL = 3.1  # inches
 _LABEL = 48  # characters that fit below a panel
@@ -44,8 +45,14 @@ def ranked_cases(cases: pd.DataFrame) -> pd.DataFrame:
     return defined[with_foreground] if with_foreground.any() else defined
 
 
-def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> None:
-    """A panel a case of `typical_cases`: its image, the truth's outline and the prediction's.
+def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path, breaks: pd.DataFrame) -> None:
+    """A panel a case of `typical_cases`: its image, the truth's outline and the prediction's, and its breaks.
+
+    Args:
+        cases: of `typical_cases`.
+        images: the file of each by its image_id.
+        path: SVG to write.
+        breaks: of BREAKS_SCHEMA, of these cases and of others.
 
     Raises UserError where an image is missing, does not open or has another size than its masks.
     """
@@ -53,9 +60,13 @@ def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path) -> N
         panels = figure.subplots(1, len(cases), squeeze=False)[0]
         for axes, case in zip(panels, cases.to_dict("records"), strict=True):
             draw_panel(axes, case, read_image(images, case))
+            mark_breaks(axes, breaks[breaks["sent_id"] == case["sent_id"]])
             axes.set_title(f"{case['rank']}: Dice {case['dice']:.3f}", weight="bold")
             axes.set_xlabel(shortened(case["image_id"], _LABEL), fontsize=7)
-        figure.legend(handles=outline_handles(), loc="outside lower center", ncols=2)
+        drawn = breaks[breaks["sent_id"].isin(cases["sent_id"])]
+        figure.legend(
+            handles=[*outline_handles(), *break_handles(drawn)], loc="outside lower center", ncols=4
+        )
 
 
 def draw_panel(axes: Axes, case: Mapping[Any, Any], image: Image.Image) -> None:

@@ -14,6 +14,7 @@ from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.comparison import RANK_SHARE
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
+from refvessel.report.ceiling_words import SHOWN, ceiling_rows, ceiling_sentences
 from refvessel.report.compared_models import Comparison
 from refvessel.report.external_table import External
 from refvessel.report.facts import facts
@@ -23,6 +24,7 @@ from refvessel.report.score_titles import TITLES, best_value
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
+from refvessel.report.shown_breaks import listed_breaks
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, is_official
 from refvessel.report.unscored import COLUMNS, Unscored
 
@@ -74,6 +76,7 @@ def render_page(
             unscored=unscored,
             external=external,
             bad_end=bad_end,
+            ceiling_scores=SHOWN,
             unscored_headings=COLUMNS,
             figures=figures,
             headings=HEADINGS,
@@ -111,10 +114,15 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": format_number,
+        "percent": format_percent,
+        "signed_pixels": format_wider_or_narrower,
         "stated": stated,
         "p_value": format_p_value,
         "best": best_value,
         "facts": facts,
+        "ceiling_rows": ceiling_rows,
+        "ceiling_sentences": ceiling_sentences,
+        "listed_breaks": listed_breaks,
         "findings": findings,
         "unscored_findings": unscored_findings,
         "comparison_findings": comparison_findings,
@@ -135,6 +143,16 @@ def format_number(value: Any) -> str:
     if value is None or value != value:  # NaN differs from itself
         return "\N{EN DASH}"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def format_percent(share: float | None) -> str:
+    """A share in percent, one decimal; a dash for what is undefined."""
+    return "\N{EN DASH}" if share is None else f"{100 * share:.1f}%"
+
+
+def format_wider_or_narrower(pixels: float) -> str:
+    """A difference of diameters in words."""
+    return f"{abs(pixels):.2f} px {'narrower' if pixels < 0 else 'wider'}"
 
 
 def stated(summary: Mapping[str, Any], name: str) -> str:

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refvessel.metrics.policy import ERRORS
-from refvessel.metrics.power import FEWEST_PATIENTS, LEVEL
+from refvessel.metrics.power import LEVEL, fewest_patients
 from refvessel.metrics.verdicts import Verdict
 from refvessel.report.score_titles import TITLES
 
 
 def verdict_sentences(comparison: Mapping[str, Any]) -> list[str]:
     """One sentence or more for each paired test of a comparison.json that has patients."""
-    tests = comparison["tests"]
-    return [verdict_sentence(row, len(tests)) for row in tests if row["verdict"] is not None]
+    tests = [row for row in comparison["tests"] if row["verdict"] is not None]
+    return [verdict_sentence(row, len(tests)) for row in tests]
 
 
 def verdict_sentence(row: Mapping[str, Any], tests: int) -> str:
@@ -23,7 +23,7 @@ def verdict_sentence(row: Mapping[str, Any], tests: int) -> str:
     if row["verdict"] == Verdict.TOO_FEW:
         return (
             f"{pair}, {title}: {n} {'patient' if n == 1 else 'patients'} cannot show any difference; "
-            f"{FEWEST_PATIENTS} are the fewest with which a test can reach {LEVEL:.0%}."
+            f"{fewest_patients(tests)} are the fewest with which {_one_of(tests)} can reach {LEVEL:.0%}."
         )
     if row["verdict"] == Verdict.EQUAL:
         return f"{pair} have the same {title} in each of these {n} patients."
@@ -75,6 +75,10 @@ def amount(value: float) -> str:
     size = abs(value)
     decimals = 3 if size >= 0.01 or size == 0 else min(12, 1 - math.floor(math.log10(size)))
     return f"{size:.{decimals}f}"
+
+
+def _one_of(tests: int) -> str:
+    return "a test" if tests == 1 else f"one of {tests} tests"
 
 
 def _signed(value: float) -> str:

@@ -8,7 +8,17 @@ from typing import Any
 import pandas as pd
 
 from refvessel.answer_status import Status
-from refvessel.artifacts import CASES, FIGURES, MANIFEST, PAGE, SUMMARY, TABLES, THRESHOLDS, VIDEO_CASES
+from refvessel.artifacts import (
+    BREAKS,
+    CASES,
+    FIGURES,
+    MANIFEST,
+    PAGE,
+    SUMMARY,
+    TABLES,
+    THRESHOLDS,
+    VIDEO_CASES,
+)
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
@@ -31,10 +41,12 @@ from refvessel.report.sequence_figures import (
     typical_sequences,
     write_animation,
 )
+from refvessel.report.shown_breaks import told_breaks
 from refvessel.report.tables import EXTERNAL_TABLE, OF_COMPARISONS, UNSCORED, write_tables
 from refvessel.report.unscored import Unscored, draw_examples, read_unscored
 from refvessel.settings.privacy_section import Privacy
 
+_MARKS = " Rings: gaps in the predicted vessel; squares: where a vessel is lost."
 _MOST_OF_A_PHRASE = 200  # characters in a caption
 _CONTENTS = (FIGURES, PAGE, MANIFEST, TABLES)
 
@@ -134,6 +146,7 @@ def _check_replaceable(output: Path) -> None:
 def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
     name, stem = one.evaluation.name, one.evaluation.file_stem
     cases_source = {f"{name}/{CASES}": one.sources["cases"]["sha256"]}
+    breaks_source = {f"{name}/{BREAKS}": one.sources["breaks"]["sha256"]}
     drawn = [
         ShownFigure(
             folder / f"{stem}.dice_by_phrase.svg",
@@ -178,15 +191,15 @@ def _draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         shown = typical_cases(group)
         if shown.empty:
             continue
-        described = " ".join(_describe(case) for case in shown.to_dict("records"))
+        described = " ".join(_describe(case, one.breaks) for case in shown.to_dict("records"))
         files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
         figure = ShownFigure(
             folder / f"{stem}.overlays_{number}.svg",
             f"“{shortened(str(phrase), _MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over "
-            f"the image{_among(group)}. {described}",
-            cases_source | _hashes_of_images(one.evaluation.dataset, files),
+            f"the image{_among(group)}. {described}{_MARKS}",
+            cases_source | breaks_source | _hashes_of_images(one.evaluation.dataset, files),
         )
-        draw_overlays(shown, one.images, figure.path)
+        draw_overlays(shown, one.images, figure.path, one.breaks)
         drawn.append(figure)
     return drawn + (_draw_sequences(one, one.runs, folder) if one.runs else [])
 
@@ -264,11 +277,11 @@ def _hashes_of_images(dataset: str, files: Sequence[Path]) -> dict[str, str]:
     }
 
 
-def _describe(case: Mapping[Any, Any]) -> str:
+def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
     unanswered = "" if case["status"] == Status.OK else f" ({case['status']})"
     return (
         f"{case['rank'].capitalize()}: image {printable(case['image_id'])}, patient {printable(case['patient'])}, "
-        f"Dice {case['dice']:.3f}{unanswered}."
+        f"Dice {case['dice']:.3f}{unanswered}.{told_breaks(breaks[breaks['sent_id'] == case['sent_id']])}"
     )
 
 

@@ -33,6 +33,8 @@ TITLES = {
     "cal": "CAL",
     "branch_point_error": "Branch points",
     "end_point_error": "End points",
+    "connectivity": "Connectivity",
+    "breaks": "Breaks",
     **{name: _by_width("Recall", name) for name in CALIBRE_RECALL},
     **{name: _by_width("Precision", name) for name in CALIBRE_PRECISION},
     "auc": "AUC",

@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from refvessel.artifacts import CASES, CONVERSION, SUMMARY, THRESHOLDS, WORDS
+from refvessel.artifacts import BREAKS, CASES, CONVERSION, SUMMARY, THRESHOLDS, WORDS
 from refvessel.dataset.tree.image_places import image_places
 from refvessel.dataset.tree.layout import DATASET, INSTANCES
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.metrics.breaks_table import read_breaks
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
 from refvessel.report.scored_runs import Runs, read_runs
@@ -74,16 +75,17 @@ class Evaluation:
 class Artifacts:
     """What an evaluation's files say.
 
-    `cases` has the columns of CASES_SCHEMA; `thresholds` is thresholds.csv, None without logits. `images` maps an
-    image_id to its file. `dataset` is dataset.json and `conversion` is conversion.json, None where a foreign tree
-    or HF folder has none; `words` is words.json, None where only cases were scored; `choice` says how the question
-    was chosen, None where it was stated. `sources` has the record (name, bytes, sha256) of each file by its role:
-    cases, summary, predictions, dataset, thresholds, conversion, words, choice, video, video_cases. `runs` are
-    None where the data set has none.
+    `cases` has the columns of CASES_SCHEMA, `breaks` those of BREAKS_SCHEMA; `thresholds` is thresholds.csv, None
+    without logits. `images` maps an image_id to its file. `dataset` is dataset.json and `conversion` is
+    conversion.json, None where a foreign tree or HF folder has none; `words` is words.json, None where only cases
+    were scored; `choice` says how the question was chosen, None where it was stated. `sources` has the record
+    (name, bytes, sha256) of each file by its role: cases, breaks, summary, predictions, dataset, thresholds,
+    conversion, words, choice, video, video_cases. `runs` are None where the data set has none.
     """
 
     evaluation: Evaluation
     cases: pd.DataFrame
+    breaks: pd.DataFrame
     thresholds: pd.DataFrame | None
     summary: dict[str, Any]
     images: dict[str, Path]
@@ -124,6 +126,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path | None, dataset: 
     instances = Path(dataset) / INSTANCES
     files = {
         "cases": scores / CASES,
+        "breaks": scores / BREAKS,
         "summary": scores / SUMMARY,
         "predictions": Path(evaluation.predictions),
         "dataset": description if description.is_file() else instances,
@@ -149,6 +152,7 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path | None, dataset: 
     artifacts = Artifacts(
         evaluation=evaluation,
         cases=cases,
+        breaks=read_breaks(files["breaks"]),
         thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
         summary=summary,
         images=image_places(Path(dataset), set(cases["ref_id"])),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from refvessel.metrics.breaks_table import BREAKS_SCHEMA
 from refvessel.report.compared_models import (
     Comparison,
     agreement_table,
@@ -23,6 +24,7 @@ from refvessel.report.printing import shortened
 from refvessel.report.score_titles import TITLES
 from refvessel.report.scored_runs import sequences_table
 from refvessel.report.sections import Artifacts
+from refvessel.report.shown_breaks import worst_first
 from refvessel.report.unscored import Unscored, unscored_table
 from refvessel.settings.scores_section import Protocol
 from refvessel.spreadsheets import write_csv
@@ -163,6 +165,9 @@ def write_tables(
         in_print = f"{caption}; cIoU and gIoU are not the official evaluator's" if differs else caption
         (folder / f"{name}.tex").write_text(_latex(table, in_print, name), "utf-8")
         captions |= {f"{name}.csv": caption, f"{name}.tex": caption}
+    broken = pd.concat([worst_first(one.breaks).assign(**_identity(one)) for one in evaluations])
+    write_csv(broken[[*_KEYS, *BREAKS_SCHEMA.names]], folder / "breaks.csv")
+    captions["breaks.csv"] = "Where predictions break the truth's vessels, the greatest loss first"
     if runs := [(_identity(one), one.runs) for one in evaluations if one.runs]:
         write_csv(sequences_table(runs), folder / "sequences.csv")
         captions["sequences.csv"] = "Scores of every sequence"

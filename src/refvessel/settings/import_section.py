@@ -1,9 +1,11 @@
 """How the masks of another model, or of another annotator, are read."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Strict
 
 from refvessel.mask_logits import MODEL_THRESHOLD
-from refvessel.settings.section import Location, Number, Stated, setting
+from refvessel.settings.section import Distinct, Location, Number, Stated, setting
 
 ImportFormat = Literal["coco", "labelme", "masks", "nnunet", "predictions", "results"]
 
@@ -25,6 +27,12 @@ class ImportOptions(Stated):
     missing: Literal["empty"] = setting(
         None,
         "empty takes a phrase of which an image has no mask as answered with an empty one; else it is an error.",
+    )
+    answers: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
+        None,
+        "The phrases that it answers at all, e.g. [blood vessel] of a network that knows no catheter: others are "
+        "left out of its scores, and of comparisons with it. Without it, it answers all that the data set asks.",
+        min_length=1,
     )
     threshold: Number = setting(
         None, "Of masks, the grey level from which on a pixel is foreground.", unit="grey level"

@@ -39,6 +39,29 @@ class Scores(Section):
         unit="pixels",
         ge=1,
     )
+    centre_line_tolerance: int = setting(
+        3,
+        "How far from the truth's centre line a prediction still follows it, for breaks and diameters; stretches "
+        "that are not twice as long are no branches.",
+        unit="pixels",
+        ge=1,
+        le=20,
+    )
+    ceiling_sample: int = setting(
+        40,
+        "How many truths are drawn again in other ways, to find the best scores that any model can be expected "
+        "to reach on them; 0 for none.",
+        unit="expressions",
+        ge=0,
+    )
+    annotator_pixel: Number = setting(
+        1,
+        "By how much each corner of an outline may miss where the annotator aimed, in x and in y: how truths are "
+        "drawn again for that.",
+        unit="pixels",
+        gt=0,
+        le=20,
+    )
     bootstrap_draws: int = setting(10_000, "Draws of patients for the 95% intervals.", ge=100)
     compared: Annotated[tuple[str, ...], Strict(False), Distinct] = setting(
         ("dice", "cldice", "nsd"),

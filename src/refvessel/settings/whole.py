@@ -248,11 +248,6 @@ class Settings(Section):
                         f"evaluations.{number}.{key} asks a model, but {name} is imported and answers nothing; "
                         "leave it out"
                     )
-            if self.refinement.threshold != MODEL_THRESHOLD:
-                raise ValueError(
-                    f"refinement.threshold is {self.refinement.threshold!r}, which needs logits, and {name} is "
-                    "imported without any; leave it out"
-                )
         return self
 
     @model_validator(mode="after")

@@ -28,15 +28,24 @@ def official_splits(split: str, names: Collection[str]) -> set[str] | None:
     return {split} & set(names) if split in _BY_NAME else None
 
 
-def official_count(refs: Sequence[Mapping[str, Any]], split: str) -> int | None:
-    """How many expressions the official loader takes for `split`; None where it knows no such name."""
+def official_count(
+    refs: Sequence[Mapping[str, Any]], split: str, phrases: Collection[str] | None = None
+) -> int | None:
+    """How many expressions the official loader takes for `split`; None where it knows no such name.
+
+    Args:
+        refs: those of the tree.
+        split: its name.
+        phrases: those that are counted; None: all.
+    """
     splits = [entries.split_of(ref, f"ref {number}") for number, ref in enumerate(refs)]
     selected = official_splits(split, set(splits))
     if selected is None:
         return None
-    return sum(
-        entries.count_sentences(ref) for ref, of_ref in zip(refs, splits, strict=True) if of_ref in selected
-    )
+    taken = [ref for ref, of_ref in zip(refs, splits, strict=True) if of_ref in selected]
+    if phrases is None:
+        return sum(map(entries.count_sentences, taken))
+    return sum(phrase in phrases for ref in taken for _, phrase in entries.sentences_of(ref, "a ref"))
 
 
 def official_truths(

@@ -1,0 +1,122 @@
+"""Masks that the stated model did not draw: altered truths, and what no logits give."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from refvessel import rle
+from refvessel.metrics.altered_truth import Alteration, alteration_of
+from refvessel.metrics.parallel import call_each
+from refvessel.metrics.sanity_checks import SanityCheck
+from refvessel.predictions.drawable import LOGITS_SIDE, could_be_drawn, impossible_lines
+from refvessel.predictions.origin import Origin
+
+_EXPRESSIONS_PER_TASK = 16
+_MOST_CASES = 50  # of the evidence
+_MOST_NAMED = 5
+
+
+def forgery_checks(
+    paired: pd.DataFrame, predictions: pd.DataFrame, origin: Origin, *, threads: int = 1
+) -> dict[str, dict[str, Any]]:
+    """Two sanity checks by name, as plain data, each with its evidence: `cases`, the first that it counts.
+
+    altered_truth   predictions that are their truth with noise, shifted, dilated or eroded
+    undrawable      predictions that no logits of a Sa2VA give
+
+    Imported masks raise neither: their makers may know why, and the counts are there to be seen. Of refined and
+    imported ones nobody asks whether a model could have drawn them.
+
+    Args:
+        paired: of `pair_expressions`.
+        predictions: the table that it paired, with the masks of each [SEG].
+        origin: who drew them.
+        threads: processes that share the work.
+    """
+    parts = dict(zip(predictions["sent_id"], predictions["masks"], strict=True))
+    columns = (paired[name] for name in ("mask_predicted", "mask", "ignore_mask"))
+    found = call_each(
+        _look_at,
+        *columns,
+        paired["sent_id"].map(parts),
+        [origin == Origin.MODEL] * len(paired),
+        threads=threads,
+        calls_per_task=_EXPRESSIONS_PER_TASK,
+    )
+    ids = zip(paired["sent_id"].tolist(), paired["image_id"], strict=True)
+    names = [{"sent_id": sent_id, "image_id": image_id} for sent_id, image_id in ids]
+    altered = [{**name, **asdict(change)} for name, (change, _) in zip(names, found, strict=True) if change]
+    undrawable = [
+        {**name, "impossible_lines": lines} for name, (_, lines) in zip(names, found, strict=True) if lines
+    ]
+    informative = int((paired[["height", "width"]].max(axis="columns") > LOGITS_SIDE).sum())
+    return {
+        "altered_truth": _check(
+            altered, origin != Origin.IMPORTED, _told_of_alterations(altered, len(paired), origin)
+        ),
+        "undrawable": _check(undrawable, True, _told_of_undrawable(undrawable, informative, origin)),
+    }
+
+
+def _look_at(
+    predicted: rle.RLE,
+    truth: rle.RLE,
+    ignored: rle.RLE | None,
+    parts: Sequence[rle.RLE],
+    by_model: bool,
+) -> tuple[Alteration | None, int]:
+    """How a prediction follows from its truth, and its number of impossible lines; 0 where it is drawable."""
+    if not rle.area(predicted):
+        return None, 0
+    mask = _decoded(predicted)
+    change = alteration_of(mask, _decoded(truth), None if ignored is None else _decoded(ignored))
+    if not by_model:
+        return change, 0
+    # A union of drawable masks need not be one; a mask that is not the union of its parts stands for itself.
+    drawn = [mask]
+    if len(parts) > 1 and rle.union(parts) == predicted:
+        drawn = [_decoded(part) for part in parts]
+    return change, sum(impossible_lines(each) for each in drawn if not could_be_drawn(each))
+
+
+def _decoded(mask: rle.RLE) -> np.ndarray:
+    return rle.decode(mask).view(bool)
+
+
+def _check(cases: Sequence[dict[str, Any]], may_alarm: bool, text: str) -> dict[str, Any]:
+    check = asdict(SanityCheck(may_alarm and len(cases) > 0, len(cases), text))
+    return {**check, "cases": list(cases[:_MOST_CASES])}
+
+
+def _told_of_alterations(cases: Sequence[dict[str, Any]], n: int, origin: Origin) -> str:
+    text = f"{len(cases)} of {n} predictions are their truth with noise, shifted, dilated or eroded"
+    if not cases:
+        return f"{text}."
+    changes = Counter(each["change"] for each in cases).most_common()
+    told = ", ".join(f"{change}: {number}" for change, number in changes[:_MOST_NAMED])
+    who = " The masks were imported." if origin == Origin.IMPORTED else ""
+    return f"{text} ({told}; {_named(cases)}).{who}"
+
+
+def _told_of_undrawable(cases: Sequence[dict[str, Any]], informative: int, origin: Origin) -> str:
+    if origin != Origin.MODEL:
+        return f"Whether a Sa2VA could have drawn the masks was not asked: they were {origin}."
+    if not informative:
+        return f"No image has more than {LOGITS_SIDE} pixels on a side: a Sa2VA could have drawn any mask."
+    text = (
+        f"{len(cases)} of {informative} predictions on images of more than {LOGITS_SIDE} pixels on a side could "
+        f"not be drawn by a Sa2VA, which upsamples {LOGITS_SIDE}x{LOGITS_SIDE} logits"
+    )
+    if not cases:
+        return f"{text}."
+    lines = [each["impossible_lines"] for each in cases]
+    return f"{text}: {min(lines)} to {max(lines)} of their rows and columns are impossible ({_named(cases)})."
+
+
+def _named(cases: Sequence[dict[str, Any]]) -> str:
+    more = ", ..." if len(cases) > _MOST_NAMED else ""
+    return f"sent_id {', '.join(str(each['sent_id']) for each in cases[:_MOST_NAMED])}{more}"

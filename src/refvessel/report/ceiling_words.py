@@ -1,0 +1,54 @@
+"""The ceiling of the labels, in sentences for readers who are no statisticians."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from refvessel.metrics.label_ceiling import CEILING_SCORES, JITTERED
+from refvessel.report.score_titles import TITLES
+from refvessel.settings.scores_section import Scores
+
+TOLD = Scores().compared  # what models are compared on unless something else is stated
+SHOWN = tuple(score for score in TITLES if score in CEILING_SCORES)
+
+
+def ceiling_sentences(summary: Mapping[str, Any]) -> list[str]:
+    """What the ceiling of a summary means, and how near the predictions came to it."""
+    ceiling = summary["ceiling"]
+    n = ceiling["n_expressions"]
+    if ceiling["basis"] == JITTERED:
+        pixel = summary["settings"]["annotator_pixel"]
+        drawn = f"with every corner of the outlines within {pixel:g} px of where it is,"
+    else:
+        drawn = "one pixel wider or one pixel thinner (these truths have no corners that could be moved),"
+    agreed = ", ".join(
+        f"{TITLES[score]} {ceiling['scores'][score]:.3f}" for score in TOLD if _told(ceiling, score)
+    )
+    sentences = [
+        f"Drawn again as carefully, {drawn} {n} of these truths agree with themselves to {agreed}. No model can "
+        "be expected to agree with them better than that: it is the ceiling.",
+    ]
+    reached = [
+        f"{100 * ceiling['share'][score]:.0f}% of the {TITLES[score]}"
+        for score in TOLD
+        if _reached(ceiling, score)
+    ]
+    if reached:
+        sentences.append(f"The predictions reach {', '.join(reached)} that can be reached.")
+    return sentences
+
+
+def ceiling_rows(ceiling: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rows of the table: the ceiling, that of each vessel width, and each way of drawing."""
+    return [
+        (f"ceiling: {ceiling['basis']}", ceiling),
+        *((f"vessels of {width}", drawn) for width, drawn in ceiling["by_vessel_width"].items()),
+        *ceiling["drawings"].items(),
+    ]
+
+
+def _told(ceiling: Mapping[str, Any], score: str) -> bool:
+    return ceiling["scores"][score] is not None
+
+
+def _reached(ceiling: Mapping[str, Any], score: str) -> bool:
+    return ceiling["share"][score] is not None

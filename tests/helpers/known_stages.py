@@ -1,0 +1,52 @@
+"""SAM2's trunk is most of what a small model computes, and sees weights and pixels only: once is enough.
+
+Whatever splits images, joins and projects their features or decodes masks of them computes as ever.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import torch
+
+from refvessel.model.hiera import ImageEncoder, Windows, block_tokens
+
+_MOST = 32  # images; the features of one have some 10 MB
+_compute = ImageEncoder._stages
+
+
+@contextmanager
+def stages_computed_once() -> Iterator[None]:
+    """Within the block, the trunk computes the features of the same pixels with the same weights once.
+
+    Not what is compiled or on a GPU: there, how it is computed is what tests ask.
+    """
+    known: OrderedDict[tuple[bytes, bytes], list[Windows]] = OrderedDict()
+
+    def stages(encoder: ImageEncoder, images: torch.Tensor, positions: torch.Tensor) -> list[Windows]:
+        if not images.is_cpu or encoder._block_tokens is not block_tokens:
+            return _compute(encoder, images, positions)
+        key = _digest(*encoder._encoder.state_dict().values()), _digest(images, positions)
+        if key not in known:
+            known[key] = _compute(encoder, images, positions)
+            if len(known) > _MOST:
+                known.popitem(last=False)
+        return known[key]
+
+    with mock.patch.object(ImageEncoder, "_stages", stages):
+        yield
+
+
+def compute_stages_again() -> None:
+    """In a fork of a process within such a block: what is to be interrupted takes its time."""
+    ImageEncoder._stages = _compute
+
+
+def _digest(*tensors: torch.Tensor) -> bytes:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(repr((tensor.dtype, tensor.shape)).encode())
+        digest.update(tensor.detach().contiguous().view(torch.uint8).numpy())
+    return digest.digest()
