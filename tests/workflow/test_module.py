@@ -61,12 +61,17 @@ def config(tmp_path):
     }
 
 
-def planned(folder: Path, *arguments: str) -> dict[str, str]:
-    """Rule -> number of its jobs."""
+def plan(folder: Path, *arguments: str) -> str:
+    """What a dry run tells."""
     done = run_snakemake([*arguments, "--dry-run", "--cores", "1"], folder)
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     assert "not present in the Snakefile" not in told
+    return told
+
+
+def numbers_of_jobs(told: str) -> dict[str, str]:
+    """Rule -> how many of its jobs a dry run tells."""
     return dict(re.findall(r"^(\w+) +(\d+)$", told, re.MULTILINE))
 
 
@@ -75,9 +80,10 @@ def test_a_workflow_imports_it_renames_its_rules_and_goes_on_after_it_in_any_fol
     (tmp_path / "outer.smk").write_text(WITH_A_RULE_AFTER_IT)
     inner = config | {"pathvars": {"results": "of_refvessel"}, "inference": {"shards": 2}}
     (tmp_path / "work/config.yaml").write_text(yaml.safe_dump({"other": 1, "refvessel": inner}))
-    jobs = planned(
+    told = plan(
         tmp_path, "words.txt", "--snakefile", "outer.smk", "--directory", "work", "--config", "other=null"
     )
+    jobs = numbers_of_jobs(told)
     assert jobs["refvessel_segment_shard"] == "2"
     assert jobs["refvessel_render_report"] == jobs["count_words"] == "1"
     assert not (tmp_path / ".snakemake").exists()
@@ -104,17 +110,31 @@ def repository(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.fixture
+def apptainer(tmp_path, monkeypatch):
+    """A program of that name, which tells its version and can do nothing else."""
+    program = tmp_path / "bin/apptainer"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo apptainer version 1.3.4\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+
 def test_as_snakedeploy_writes_it_it_runs_from_a_repository_and_takes_values_of_the_command_line(
-    config, repository, tmp_path
+    config, repository, apptainer, tmp_path
 ):
+    """And its jobs run in the image that is named there."""
     work = tmp_path / "work"
     for folder in ("config", "workflow"):
         (work / folder).mkdir()
     (work / "config/config.yaml").write_text(yaml.safe_dump(config))
     (work / "workflow/Snakefile").write_text(DEPLOYED)
-    jobs = planned(work, "--config", "inference={flips: true, shards: 3}")
+    values = ["inference={flips: true, shards: 3}", "pathvars={image: docker://somebody/refvessel:1}"]
+    told = plan(work, "--software-deployment-method", "apptainer", "--config", *values)
+    jobs = numbers_of_jobs(told)
     assert jobs["segment_shard"] == "3"
     assert jobs["convert_dataset"] == jobs["all"] == "1"
+    assert "Singularity image docker://somebody/refvessel:1 will be pulled." in told
 
 
 def test_a_prefix_under_which_it_would_not_find_the_data_is_refused(config, tmp_path):
