@@ -57,9 +57,13 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# The schema, the comments of config.yaml and docs/configuration.md, from the settings.
+# What docs/developing.md lists: each file that is made from the sources.
 generate: $(READY)
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/commands.py
+	$(BIN)/python tools/errors.py
+	$(BIN)/python tools/reruns.py
+	$(BIN)/python tools/environments.py
 
 clean:
 	rm -rf results site .snakemake

@@ -143,6 +143,13 @@ def test_a_configuration_that_is_not_there_is_told_before_anything_starts(my):
         app(["run", "--config", "other.yaml"], standalone_mode=False)
 
 
+def test_a_profile_of_the_workflow_is_found_by_its_name_and_one_of_the_user_before_it(my):
+    assert run_command.profile_folder(Path("slurm")).samefile(ROOT / "profiles/slurm")
+    Path("slurm").mkdir()
+    assert run_command.profile_folder(Path("slurm")) == Path("slurm")
+    assert run_command.profile_folder(Path("nowhere")) == Path("nowhere")
+
+
 def test_a_package_without_its_workflow_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(refvessel, "__file__", str(tmp_path / "refvessel/__init__.py"))
     with pytest.raises(UserError, match="install refvessel anew"):

@@ -60,6 +60,12 @@ def workflow() -> None:
     print(workflow_folder())
 
 
+def profile_folder(profile: Path) -> Path:
+    """A profile as Snakemake finds it: the path, or the workflow's own profile of that name."""
+    own = workflow_folder() / "profiles" / profile
+    return own if own.exists() and not profile.exists() else profile
+
+
 def workflow_folder() -> Path:
     """The folder of the Snakefile, of an installed package or of the project.
 
