@@ -6,10 +6,12 @@ READY := $(VENV)/.ready
 CORES ?= 2
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
+# What drives a browser, found by the tests of pages alone.
+DRIVER := $(VENV)/browser
 # What one job or worker compiled, the others and later runs need not, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-slurm lint types docs format generate clean
+.PHONY: demo run test test-slurm test-browser lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -27,6 +29,11 @@ test: $(READY)
 test-slurm: $(READY) $(PLUGINS)/.ready
 	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
 	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest tests/cluster
+
+# The report's pages in a real Chromium; where it cannot be installed, the tests say why and skip.
+test-browser: $(READY) $(DRIVER)/.ready
+	command -v chromium > /dev/null || tests/report/browser/install_chromium.sh
+	PYTHONPATH=$(abspath $(DRIVER)) $(BIN)/python -m pytest tests/report/browser
 
 lint: types
 	$(BIN)/ruff check .
@@ -66,4 +73,9 @@ $(PLUGINS)/.ready: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(PLUGINS) \
 		snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep throttler \
 		snakemake-executor-plugin-cluster-generic
+	touch $@
+
+$(DRIVER)/.ready: $(READY)
+	rm -rf $(DRIVER)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --target $(DRIVER) playwright axe-playwright-python
 	touch $@

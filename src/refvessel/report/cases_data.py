@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from refvessel.metrics.breaks import GAP
-from refvessel.metrics.policy import SCORES
+from refvessel.metrics.policy import DISTANCES, SCORES
 from refvessel.parquet_file import read_parquet
 from refvessel.report.printing import printable
 from refvessel.report.score_titles import TITLES
 from refvessel.report.sections import Artifacts
+from refvessel.report.unscored import Unscored
 
-TEXTS = ("image_id", "patient", "phrase", "status")  # columns whose distinct values are listed once
-PREDICTED_IOU = "predicted_iou"
+_TEXTS = ("image_id", "patient", "phrase", "status")  # columns whose distinct values are listed once
+_PREDICTED_IOU = "predicted_iou"
 _MASKS = {"truth_mask": "truth", "predicted_mask": "prediction", "ignore_mask": "ignored"}
 _CHUNK = 200  # masks or cases that the page parses at once
 _DECIMALS = 4  # of a score
@@ -50,51 +51,67 @@ class _Distinct:
         return [self.number(value) for value in values]
 
 
-def cases_data(evaluations: Sequence[Artifacts]) -> CasesData:
+def cases_data(evaluations: Sequence[Artifacts | Unscored]) -> CasesData:
     """The cases of all evaluations, in their order; a truth that several models share is held once."""
-    texts = {name: _Distinct() for name in TEXTS}
+    texts = {name: _Distinct() for name in _TEXTS}
     masks, pictures = _Distinct(), _Distinct()
     columns: dict[str, list[Any]] = {}
     details: list[dict[str, Any]] = []
     for place, one in enumerate(evaluations):
+        cases = shown_cases(one)
         rows: dict[str, list[Any]] = {
-            "evaluation": [place] * len(one.cases),
-            "sent_id": one.cases["sent_id"].tolist(),
-            "height": one.cases["height"].tolist(),
-            "width": one.cases["width"].tolist(),
-            "picture": pictures.of((one.evaluation.dataset, image) for image in one.cases["image_id"]),
+            "evaluation": [place] * len(cases),
+            **{name: cases[name].tolist() for name in ("sent_id", "height", "width")},
+            "picture": pictures.of((one.evaluation.dataset, image) for image in cases["image_id"]),
         }
         for name, distinct in texts.items():
-            rows[name] = distinct.of(printable(str(text)) for text in one.cases[name])
+            rows[f"{name}_place"] = distinct.of(printable(str(text)) for text in cases[name])
         for name, shown in _MASKS.items():
-            rows[shown] = [-1 if mask is None else masks.number(mask) for mask in map(_counts, one.cases[name])]
-        for name in (PREDICTED_IOU, *SCORES):
-            rows[name] = _rounded(one.cases[name])
+            rows[shown] = [-1 if mask is None else masks.number(mask) for mask in map(_counts, cases[name])]
+        for name in (_PREDICTED_IOU, *SCORES):
+            rows[name] = _rounded(cases[name]) if name in cases else [None] * len(cases)
         for name, values in rows.items():
             columns.setdefault(name, []).extend(values)
-        details += _details(one)
-    scores = {PREDICTED_IOU: "Predicted IoU", **TITLES}
-    known = {name: title for name, title in scores.items() if any(v is not None for v in columns[name])}
-    for name in scores.keys() - known.keys():
-        del columns[name]
+        details += _details(one, cases)
+    titles = _titles(evaluations)
+    known = {name: title for name, title in titles.items() if set(columns[name]) != {None}}
     table = {
         "evaluations": [
-            {
-                "name": one.evaluation.name,
-                "model": one.evaluation.model,
-                "dataset": one.evaluation.dataset,
-                "split": one.evaluation.split,
-                "unit": one.summary["settings"]["distance_unit"],
-            }
+            {name: getattr(one.evaluation, name) for name in ("name", "model", "dataset", "split")}
             for one in evaluations
         ],
         "chunk": _CHUNK,
         "scores": known,
         "texts": {name: list(distinct.numbers) for name, distinct in texts.items()},
-        "columns": columns,
+        "columns": {name: values for name, values in columns.items() if name in known or name not in titles},
     }
     listed = [{"counts": counts} for counts in masks.numbers]
     return CasesData(table, _chunks(listed), _chunks(details), list(pictures.numbers))
+
+
+def shown_cases(one: Artifacts | Unscored) -> pd.DataFrame:
+    """The cases of an evaluation; those without truth have neither scores nor patients."""
+    if isinstance(one, Artifacts):
+        return one.cases
+    sizes = [mask["size"] for mask in one.predictions["mask"]]
+    return one.predictions.assign(
+        height=[height for height, _ in sizes],
+        width=[width for _, width in sizes],
+        patient="",
+        truth_mask=None,
+        predicted_mask=one.predictions["mask"],
+        ignore_mask=None,
+        predicted_iou=one.predictions["score"],
+    )
+
+
+def _titles(evaluations: Sequence[Artifacts | Unscored]) -> dict[str, str]:
+    """What the page calls each score; distances with their unit, where all evaluations have the same."""
+    scored = [one for one in evaluations if isinstance(one, Artifacts)]
+    units = {one.summary["settings"]["distance_unit"] for one in scored}
+    unit = f" ({units.pop()})" if len(units) == 1 else ""
+    titles = {name: f"{title}{unit}" if name in DISTANCES else title for name, title in TITLES.items()}
+    return {_PREDICTED_IOU: "Predicted IoU", **titles}
 
 
 def _counts(mask: Any) -> str | None:
@@ -108,14 +125,17 @@ def _rounded(values: pd.Series) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in rounded]
 
 
-def _details(one: Artifacts) -> list[dict[str, Any]]:
+def _details(one: Artifacts | Unscored, cases: pd.DataFrame) -> list[dict[str, Any]]:
     """Answer, error and breaks of each case of an evaluation, what is absent left out."""
-    table, _ = read_parquet(one.evaluation.predictions, "gather the predictions again")
-    said = dict(zip(table["sent_id"].to_pylist(), table["answer"].to_pylist(), strict=True))
-    breaks = {key: _told(group) for key, group in one.breaks.groupby("sent_id", sort=False)}
+    if isinstance(one, Artifacts):
+        table, _ = read_parquet(one.evaluation.predictions, "gather the predictions again")
+        answers = dict(zip(table["sent_id"].to_pylist(), table["answer"].to_pylist(), strict=True))
+        breaks = {key: _told(group) for key, group in one.breaks.groupby("sent_id", sort=False)}
+    else:
+        answers, breaks = dict(zip(cases["sent_id"], cases["answer"], strict=True)), {}
     details = []
-    for sent_id, error in zip(one.cases["sent_id"], one.cases["error"], strict=True):
-        texts = {"answer": said.get(sent_id), "error": error}
+    for sent_id, error in zip(cases["sent_id"], cases["error"], strict=True):
+        texts = {"answer": answers.get(sent_id), "error": error}
         told = {name: printable(text) for name, text in texts.items() if isinstance(text, str) and text}
         details.append(told | ({"breaks": breaks[sent_id]} if sent_id in breaks else {}))
     return details

@@ -14,22 +14,31 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refvessel.artifacts import CASES_PAGE, PAGE, PICTURES
-from refvessel.report.cases_data import CasesData, cases_data
+from refvessel.report.cases_data import CasesData, cases_data, shown_cases
 from refvessel.report.overlays import image_path, read_image
 from refvessel.report.sections import Artifacts
+from refvessel.report.unscored import Unscored
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("cases_masks.js", "cases_table.js", "cases_viewer.js", "cases.js")  # in the order in which they run
+_SCRIPTS = (
+    "cases_masks.js",
+    "cases_table.js",
+    "cases_viewer.js",
+    "cases.js",
+)  # in the order in which they run
 _STYLE = "cases.css"
 _MOST_INLINED = 64  # pictures
 _LONGEST_SIDE = 1024  # pixels of a picture
 _JPEG_QUALITY = 88
 _THREADS = 2
+_CONSONANTS = str.maketrans("0123456789", "bcdfghjklm")
 # What would end or hide a script element, whatever its type.
 _MARKUP = re.compile(r"<(?=[/!sS?])")
 
 
-def write_cases_page(evaluations: Sequence[Artifacts], folder: Path) -> dict[str, list[tuple[str, Path]]]:
+def write_cases_page(
+    evaluations: Sequence[Artifacts | Unscored], folder: Path
+) -> dict[str, list[tuple[str, Path]]]:
     """Write cases.html and its pictures below `folder`; by each file's path there the images that it holds.
 
     An image is its data set's key and its file.
@@ -48,7 +57,7 @@ def write_cases_page(evaluations: Sequence[Artifacts], folder: Path) -> dict[str
         places = [f"data:image/jpeg;base64,{base64.b64encode(each).decode('ascii')}" for each in pictures]
         written = {CASES_PAGE: images}
     else:
-        places = [f"{PICTURES}/{number:06d}.jpg" for number in range(len(pictures))]
+        places = [f"{PICTURES}/{_letters(number)}.jpg" for number in range(len(pictures))]
         for place, content in zip(places, pictures, strict=True):
             (folder / place).write_bytes(content)
         written = {CASES_PAGE: []} | {place: [image] for place, image in zip(places, images, strict=True)}
@@ -57,12 +66,12 @@ def write_cases_page(evaluations: Sequence[Artifacts], folder: Path) -> dict[str
 
 
 def _shown_images(
-    evaluations: Sequence[Artifacts],
+    evaluations: Sequence[Artifacts | Unscored],
 ) -> dict[tuple[str, str], tuple[dict[str, Path], dict[Any, Any]]]:
     """By data set and image_id: the files of its evaluation, and a case of it."""
     shown: dict[tuple[str, str], tuple[dict[str, Path], dict[Any, Any]]] = {}
     for one in evaluations:
-        sizes = one.cases[["image_id", "height", "width"]].drop_duplicates("image_id")
+        sizes = shown_cases(one)[["image_id", "height", "width"]].drop_duplicates("image_id")
         for case in sizes.to_dict("records"):
             shown.setdefault((one.evaluation.dataset, case["image_id"]), (one.images, case))
     return shown
@@ -72,6 +81,11 @@ def _jpeg(images: dict[str, Path], case: dict[Any, Any]) -> bytes:
     content = io.BytesIO()
     read_image(images, case, _LONGEST_SIDE).save(content, "JPEG", quality=_JPEG_QUALITY)
     return content.getvalue()
+
+
+def _letters(number: int) -> str:
+    """A number as letters that make no word: digits could be somebody's number, and the search would find them."""
+    return f"{number:06d}".translate(_CONSONANTS)
 
 
 def _render(data: CasesData, places: Sequence[str]) -> str:
@@ -86,9 +100,6 @@ def _render(data: CasesData, places: Sequence[str]) -> str:
         style=style,
         script_hash=_source_hash(script),
         style_hash=_source_hash(style),
-        evaluations=data.table["evaluations"],
-        texts=data.table["texts"],
-        scores=data.table["scores"],
         blocks={name: _as_json(block) for name, block in blocks.items()},
     )
 

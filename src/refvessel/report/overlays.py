@@ -100,9 +100,7 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
     return path
 
 
-def read_image(
-    images: dict[str, Path], case: Mapping[Any, Any], max_side: int = _MAX_SIDE
-) -> Image.Image:
+def read_image(images: dict[str, Path], case: Mapping[Any, Any], max_side: int = _MAX_SIDE) -> Image.Image:
     """A case's image as RGB, its longer side at most `max_side` pixels; raises UserError as `draw_overlays` does."""
     path = image_path(images, case["image_id"])
     image = decode_file(path).convert("RGB")

@@ -101,7 +101,8 @@ def render_report(
         (folder / PAGE).write_text(
             render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
         )
-        shown_cases = _describe_cases(artifacts, write_cases_page(artifacts, folder))
+        of_all = [*artifacts, *unscored]
+        shown_cases = _describe_cases(of_all, write_cases_page(of_all, folder))
         manifest = _manifest(
             folder, [*artifacts, *unscored], compared, captions, figures, used, away, shown_cases
         )
@@ -292,13 +293,14 @@ def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
 
 
 def _describe_cases(
-    artifacts: Sequence[Artifacts], written: Mapping[str, Sequence[tuple[str, Path]]]
+    artifacts: Sequence[Artifacts | Unscored], written: Mapping[str, Sequence[tuple[str, Path]]]
 ) -> dict[str, tuple[str, dict[str, str]]]:
     """Caption and sources of the cases page and of the pictures beside it, by their paths."""
     tables = {
         f"{one.evaluation.name}/{one.sources[role]['name']}": one.sources[role]["sha256"]
         for one in artifacts
         for role in ("cases", "breaks", "predictions")
+        if role in one.sources
     }
     described = {}
     for path, images in written.items():

@@ -24,7 +24,7 @@ function valueOf(name, row) {
     const evaluation = table.evaluations[columns.evaluation[row]];
     return `${evaluation.dataset} \u00b7 ${evaluation.split}`;
   }
-  return name in table.texts ? table.texts[name][columns[name][row]] : columns[name][row];
+  return name in table.texts ? table.texts[name][columns[`${name}_place`][row]] : columns[name][row];
 }
 
 /** A score with three decimals, a dash for what is undefined. */
@@ -98,13 +98,13 @@ class CasesTable {
     const [least, most] = [numbers(given.least), numbers(given.most)];
     const contains = ["phrase", "patient"].map((name) => {
       const asked = given[name].toLowerCase();
-      return [columns[name], table.texts[name].map((text) => text.toLowerCase().includes(asked))];
+      return [columns[`${name}_place`], table.texts[name].map((text) => text.toLowerCase().includes(asked))];
     });
     const equals = ["model", "data", "status"].filter((name) => given[name] !== "");
     const score = columns[given.score];
     this.rows = [];
     for (let row = 0; row < columns.sent_id.length; row++) {
-      if (contains.some(([numbersOf, passes]) => !passes[numbersOf[row]])) continue;
+      if (contains.some(([places, passes]) => !passes[places[row]])) continue;
       if (equals.some((name) => valueOf(name, row) !== given[name])) continue;
       if ((least !== null || most !== null) && score[row] === null) continue;
       if ((least !== null && score[row] < least) || (most !== null && score[row] > most)) continue;

@@ -132,7 +132,8 @@ class Viewer {
     const difference = second !== undefined && way.value === "difference";
     shown.disabled = difference;
     const rows = second === undefined ? [row] : [row, second];
-    const drawn = WAYS[difference ? "difference" : shown.value];
+    const comparable = shown.value === "image" || columns.truth[row] >= 0;
+    const drawn = WAYS[difference ? "difference" : comparable ? shown.value : "prediction"];
     const panels = difference
       ? [this.panel(row, drawn, `${valueOf("model", row)} and ${valueOf("model", second)}`, second)]
       : rows.map((each) => this.panel(each, drawn, valueOf("model", each)));
