@@ -1,4 +1,4 @@
-"""Every case of a report in the form that its cases page reads: columns of numbers, distinct texts, run lengths."""
+"""Every case of a report in the form that its cases page reads: columns of numbers, texts, run lengths."""
 
 import json
 from collections.abc import Iterable, Sequence
