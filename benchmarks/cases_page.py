@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from PIL import Image
-from score_speed import SIDE, vessel_pair
+from scipy import ndimage
 
 from refvessel import rle
 from refvessel.metrics.breaks_table import BREAKS_SCHEMA
@@ -30,8 +30,21 @@ from refvessel.privacy.name_tables import Name, write_name_table
 from refvessel.report.cases_page import write_cases_page
 from refvessel.report.sections import Artifacts, Evaluation
 
+SIDE = 512  # pixels
 PAIRS = 50  # different pairs of masks
-AFTER_A_FRAME = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+ACTS = {
+    "filter by phrase": "f.phrase.value = 'catheter'; f.phrase.dispatchEvent(new Event('input', {bubbles: true}))",
+    "sort": "document.querySelector('#list thead button[data-column=dice]').click()",
+    "open a case": "document.querySelector('#list button[data-place]').click()",
+    "next case": "document.querySelector('button[name=next]').click()",
+}
+TIMED = """async () => {{
+    const f = document.forms.filters;
+    const start = performance.now();
+    {act};
+    await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+    return performance.now() - start;
+}}"""
 
 
 def made_up(cases: int, images: int, folder: Path) -> Artifacts:
@@ -76,11 +89,23 @@ def made_up(cases: int, images: int, folder: Path) -> Artifacts:
     )
 
 
-def varied(mask: dict, number: int) -> dict:
-    """A mask that no other case has: its last runs are its number, in bits, in the last column."""
-    bits = [0, *(int(bit) for bit in f"{number:016b}")]
-    pixels = rle.decode(mask)
-    pixels[: len(bits), -1] = bits
+def vessel_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A branching tree and a prediction that is shifted and of another width; bool, (SIDE, SIDE)."""
+    random = np.random.default_rng(seed)
+    lines = np.ones((SIDE, SIDE), bool)
+    for _ in range(6):
+        angles = random.uniform(0, 2 * np.pi) + random.normal(0, 0.08, 300).cumsum()
+        steps = np.stack([np.sin(angles), np.cos(angles)]).cumsum(axis=1)
+        row, column = (random.uniform(60, SIDE - 60, (2, 1)) + steps).clip(0, SIDE - 1).astype(int)
+        lines[row, column] = False
+    distance = ndimage.distance_transform_edt(lines)
+    return distance < 4, np.roll(distance < 5, (2, -1), axis=(0, 1))
+
+
+def varied(mask: np.ndarray, number: int) -> rle.RLE:
+    """A mask that no other case has: its last column holds its number in bits."""
+    pixels = mask.copy()
+    pixels[:16, -1] = [int(bit) for bit in f"{number:016b}"]
     return rle.encode(pixels)
 
 
@@ -96,14 +121,8 @@ def browsed(page_file: Path) -> dict[str, float]:
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         ready = page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart")
         seconds = {"first paint": paint / 1000, "page ready": ready / 1000}
-        for name, act in {
-            "filter by phrase": "f.phrase.value = 'catheter'; f.phrase.dispatchEvent(new Event('input', {bubbles: true}))",
-            "sort": "document.querySelector('#list thead button[data-column=dice]').click()",
-            "open a case": "document.querySelector('#list button[data-place]').click()",
-            "next case": "document.querySelector('button[name=next]').click()",
-        }.items():
-            took = f"async () => {{ const f = document.forms.filters; const t = performance.now(); {act}; await {AFTER_A_FRAME}; return performance.now() - t; }}"
-            seconds[name] = page.evaluate(took) / 1000
+        for name, act in ACTS.items():
+            seconds[name] = page.evaluate(TIMED.format(act=act)) / 1000
         browser.close()
     return seconds
 
@@ -134,9 +153,8 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file()) / 1e6
         page = (output / "cases.html").stat().st_size / 1e6
-        print(
-            f"{options.cases} cases, {options.images} images: page {page:.1f} MB, with pictures {size:.1f} MB, peak {peak:.0f} MB\n"
-        )
+        print(f"{options.cases} cases, {options.images} images, peak {peak:.0f} MB:")
+        print(f"the page has {page:.1f} MB, with its pictures {size:.1f} MB\n")
         rows |= browsed(output / "cases.html")
         print("| | seconds |\n| --- | ---: |")
         for name, seconds in rows.items():

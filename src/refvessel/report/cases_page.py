@@ -91,7 +91,7 @@ def _letters(number: int) -> str:
 def _render(data: CasesData, places: Sequence[str]) -> str:
     script = "".join((_TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
     style = (_TEMPLATES / _STYLE).read_text("utf-8")
-    blocks = {"table": data.table | {"pictures": places}}
+    blocks: dict[str, Any] = {"table": data.table | {"pictures": places}}
     blocks |= {f"masks-{number}": chunk for number, chunk in enumerate(data.masks)}
     blocks |= {f"details-{number}": chunk for number, chunk in enumerate(data.details)}
     return _template().render(

@@ -101,7 +101,10 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
 
 
 def read_image(images: dict[str, Path], case: Mapping[Any, Any], max_side: int = _MAX_SIDE) -> Image.Image:
-    """A case's image as RGB, its longer side at most `max_side` pixels; raises UserError as `draw_overlays` does."""
+    """A case's image as RGB, its longer side at most `max_side` pixels.
+
+    Raises UserError as `draw_overlays` does.
+    """
     path = image_path(images, case["image_id"])
     image = decode_file(path).convert("RGB")
     if image.size != (case["width"], case["height"]):

@@ -66,7 +66,7 @@ def render_report(
     settings: Privacy,
     private_log: Path | None = None,
 ) -> None:
-    """Write index.html, cases.html, tables/*.csv|tex, figures/*.svg, manifest.json; `output` appears whole or not at all.
+    """Write the pages, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of the model of each entrant that is run, `datasets` the tree of each dataset;
     `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of
@@ -101,7 +101,7 @@ def render_report(
         (folder / PAGE).write_text(
             render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
         )
-        of_all = [*artifacts, *unscored]
+        of_all: list[Artifacts | Unscored] = [*artifacts, *unscored]
         shown_cases = _describe_cases(of_all, write_cases_page(of_all, folder))
         manifest = _manifest(
             folder, [*artifacts, *unscored], compared, captions, figures, used, away, shown_cases

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from stages import render_report
 
-HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">=1+1 \u2028 \u202egnp"
+HOSTILE = (
+    "</script><script>document.title = 'taken'</script>"
+    "<img src=x onerror=\"document.title = 'taken'\">=1+1 \u2028 \u202egnp"
+)
 LONG = "vessel " * 1500  # 10,000 characters
 
 

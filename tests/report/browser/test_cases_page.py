@@ -155,11 +155,8 @@ def test_scores_answer_and_error_stand_beside_the_masks(open_page, report):
     page.keyboard.press("ArrowRight")
     assert "Sure, [SEG]." in page.inner_text("#said")
     cases = pd.read_parquet(report.root / "scores/demo/demo/test/cases.parquet").set_index("sent_id")
-    shown = dict(
-        page.locator("#scores tbody tr").evaluate_all(
-            "rows => rows.map(r => [r.cells[0].textContent, r.cells[1].textContent])"
-        )
-    )
+    cells = "rows => rows.map(row => [row.cells[0].textContent, row.cells[1].textContent])"
+    shown = dict(page.locator("#scores tbody tr").evaluate_all(cells))
     assert shown["HD95 (px)"] == f"{cases.loc[4, 'hd95']:.3f}"
     assert shown["Dice"] == f"{cases.loc[4, 'dice']:.3f}"
 
