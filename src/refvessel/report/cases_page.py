@@ -29,7 +29,7 @@ _SCRIPTS = (
 _STYLE = "cases.css"
 _MOST_INLINED = 64  # pictures
 _LONGEST_SIDE = 1024  # pixels of a picture
-_JPEG_QUALITY = 88
+_JPEG_QUALITY = 80
 _THREADS = 2
 _CONSONANTS = str.maketrans("0123456789", "bcdfghjklm")
 # What would end or hide a script element, whatever its type.
@@ -79,7 +79,11 @@ def _shown_images(
 
 def _jpeg(images: dict[str, Path], case: dict[Any, Any]) -> bytes:
     content = io.BytesIO()
-    read_image(images, case, _LONGEST_SIDE).save(content, "JPEG", quality=_JPEG_QUALITY)
+    image = read_image(images, case, _LONGEST_SIDE)
+    red, green, blue = (band.tobytes() for band in image.split())
+    if red == green == blue:
+        image = image.getchannel(0)
+    image.save(content, "JPEG", quality=_JPEG_QUALITY)
     return content.getvalue()
 
 
