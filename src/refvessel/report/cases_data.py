@@ -10,6 +10,7 @@ import pandas as pd
 
 from refvessel.metrics.breaks import GAP
 from refvessel.metrics.policy import DISTANCES, SCORES
+from refvessel.metrics.sequences_summary import SEQUENCE
 from refvessel.parquet_file import read_parquet
 from refvessel.report.printing import printable
 from refvessel.report.score_titles import TITLES
@@ -54,7 +55,7 @@ class _Distinct:
 def cases_data(evaluations: Sequence[Artifacts | Unscored]) -> CasesData:
     """The cases of all evaluations, in their order; a truth that several models share is held once."""
     texts = {name: _Distinct() for name in _TEXTS}
-    masks, pictures = _Distinct(), _Distinct()
+    masks, pictures, runs = _Distinct(), _Distinct(), _Distinct()
     columns: dict[str, list[Any]] = {}
     details: list[dict[str, Any]] = []
     for place, one in enumerate(evaluations):
@@ -64,6 +65,7 @@ def cases_data(evaluations: Sequence[Artifacts | Unscored]) -> CasesData:
             **{name: cases[name].tolist() for name in ("sent_id", "height", "width")},
             "picture": pictures.of((one.evaluation.dataset, image) for image in cases["image_id"]),
         }
+        rows |= _frames(one, place, cases, runs)
         for name, distinct in texts.items():
             rows[f"{name}_place"] = distinct.of(printable(str(text)) for text in cases[name])
         for name, shown in _MASKS.items():
@@ -103,6 +105,19 @@ def shown_cases(one: Artifacts | Unscored) -> pd.DataFrame:
         ignore_mask=None,
         predicted_iou=one.predictions["score"],
     )
+
+
+def _frames(
+    one: Artifacts | Unscored, place: int, cases: pd.DataFrame, runs: _Distinct
+) -> dict[str, list[Any]]:
+    """The number of each case's run and its place in it; -1 of cases that are in none."""
+    numbers: dict[Any, tuple[int, int]] = {}
+    if isinstance(one, Artifacts) and one.runs is not None:
+        frames = one.runs.frames
+        keys = zip([place] * len(frames), *(frames[name] for name in SEQUENCE), strict=True)
+        numbers = dict(zip(frames["sent_id"], zip(runs.of(keys), frames["index"], strict=True), strict=True))
+    placed = [numbers.get(sent_id, (-1, -1)) for sent_id in cases["sent_id"]]
+    return {"run": [run for run, _ in placed], "frame": [int(index) for _, index in placed]}
 
 
 def _titles(evaluations: Sequence[Artifacts | Unscored]) -> dict[str, str]:

@@ -23,6 +23,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = (
     "cases_masks.js",
     "cases_table.js",
+    "cases_sequence.js",
     "cases_viewer.js",
     "cases.js",
 )  # in the order in which they run

@@ -1,11 +1,16 @@
 """The cases page as a person uses it, with the mouse and without."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from pycocotools import mask as coco
+
+from refvessel.report.cases_page import write_cases_page
+from refvessel.report.scored_runs import Runs
+from refvessel.report.sections import read_artifacts
 
 NARROW = {"width": 400, "height": 800}
 COLOURS = {"agreement": (86, 180, 233), "missed": (240, 228, 66), "false": (213, 94, 0)}
@@ -195,3 +200,22 @@ def test_axe_finds_nothing(open_page, address, scheme):
     page = open_page(address, color_scheme=scheme)
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_run_plays_and_its_strip_leads_to_each_frame(open_page, report):
+    evaluation = report.evaluations[0]
+    given = {"checkpoint": report.checkpoints["demo"], "dataset": report.datasets["demo"]}
+    artifacts = read_artifacts(evaluation, **given)
+    frames = pd.DataFrame({"sent_id": [7, 1, 9], "index": [2, 0, 1], "video": "r", "expression": "0"})
+    (report.root / "report/runs").mkdir()
+    write_cases_page([replace(artifacts, runs=Runs({}, frames, {}))], report.root / "report/runs")
+    page = open_page("runs/cases.html#case=demo.demo.test.9")
+    assert page.inner_text("#moment").startswith("frame 2 of 3")
+    page.click("#strip button >> nth=0")
+    assert page.evaluate("location.hash") == "#case=demo.demo.test.1"
+    page.click("text=Play")
+    page.wait_for_url("**/*#case=demo.demo.test.7")
+    page.click("text=Pause")
+    assert page.locator("#sequence").is_visible()
+    page.goto(page.url.partition("#")[0] + "#case=demo.demo.test.2")
+    assert not page.locator("#sequence").is_visible()

@@ -61,6 +61,7 @@ class Viewer {
     this.dialog = document.getElementById("viewer");
     this.looks = document.getElementById("looks");
     this.order = [];
+    this.sequence = new Sequence((frames, place) => this.open(frames, place));
     const button = (name) => this.dialog.querySelector(`button[name=${name}]`);
     button("close").addEventListener("click", () => this.dialog.close());
     button("previous").addEventListener("click", () => this.step(-1));
@@ -68,6 +69,7 @@ class Viewer {
     this.dialog.addEventListener("keydown", (event) => this.key(event));
     this.dialog.addEventListener("close", () => {
       history.replaceState(null, "", "#");
+      this.sequence.pause();
       this.closed?.(this.place);
     });
     this.looks.addEventListener("submit", (event) => event.preventDefault());
@@ -141,6 +143,7 @@ class Viewer {
     this.drawLegend(drawn.legend, row, breaks.checked && !difference);
     this.drawSaid(rows);
     this.drawScores(rows);
+    this.sequence.draw(row);
     this.adjust();
   }
 
