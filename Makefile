@@ -7,11 +7,13 @@ CORES ?= 2
 EXTRAS ?= [test,lint,docs]
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
+# What drives a browser, found by the tests of pages alone.
+DRIVER := $(VENV)/browser
 WHEEL := build/wheel
 # What one job or worker compiled, the others and later runs need not, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-slurm test-wheel lint types docs format generate clean
+.PHONY: demo run test test-slurm test-wheel test-browser lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -38,6 +40,11 @@ test-wheel:
 	$(WHEEL)/bare/bin/python -m pip install --quiet --constraint constraints.txt $(WHEEL)/refvessel-*.whl
 	mkdir $(WHEEL)/run
 	cd $(WHEEL)/run && ../bare/bin/refvessel --version && ../bare/bin/refvessel run --cores $(CORES)
+
+# The report's pages in a real Chromium; where it cannot be installed, the tests say why and skip.
+test-browser: $(READY) $(DRIVER)/.ready
+	command -v chromium > /dev/null || tests/report/browser/install_chromium.sh
+	PYTHONPATH=$(abspath $(DRIVER)) $(BIN)/python -m pytest tests/report/browser
 
 lint: types
 	$(BIN)/ruff check .
@@ -81,4 +88,9 @@ $(PLUGINS)/.ready: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(PLUGINS) \
 		snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep throttler \
 		snakemake-executor-plugin-cluster-generic
+	touch $@
+
+$(DRIVER)/.ready: $(READY)
+	rm -rf $(DRIVER)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --target $(DRIVER) playwright axe-playwright-python
 	touch $@

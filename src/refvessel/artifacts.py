@@ -58,6 +58,8 @@ DEMO_VESSELNESS = "demo/vesselness"  # masks of the baseline
 
 # What a report's folder holds.
 PAGE = "index.html"
+CASES_PAGE = "cases.html"
+PICTURES = "pictures"  # images of the cases page, where they are too many to stand in it
 MANIFEST = "manifest.json"
 TABLES = "tables"
 FIGURES = "figures"

@@ -139,6 +139,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
         path.relative_to(usual.root / "report").as_posix() for path in (usual.root / "report").rglob("*.*")
     }
     assert files == {
+        "cases.html",
         "index.html",
         "manifest.json",
         "tables/breaks.csv",
@@ -158,7 +159,8 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
 def test_the_page_loads_nothing_and_runs_nothing(usual):
     page = page_of(usual)
     assert page.addresses
-    assert all(address.startswith(("#", "data:image/svg+xml;base64,")) for address in page.addresses)
+    inside = ("#", "data:image/svg+xml;base64,", "cases.html")
+    assert all(address.startswith(inside) for address in page.addresses)
     assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
     html = (usual.root / "report/index.html").read_text("utf-8")
     assert "@import" not in html

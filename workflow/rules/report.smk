@@ -59,6 +59,8 @@ rule render_report:
             category="Figures",
             labels={"figure": "{figure}"},
         ),
+        cases_page=at(artifacts.OF_REPORT, artifacts.CASES_PAGE),
+        pictures=directory(at(artifacts.OF_REPORT, artifacts.PICTURES)),
         manifest=at(artifacts.OF_REPORT, artifacts.MANIFEST),
     log:
         "<logs>/report/report.log",

@@ -8,6 +8,10 @@ from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from refvessel.image_files import identify
 from refvessel.privacy.pieces import Unsearchable
 
+_OF_JFIF = frozenset(
+    {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+)  # numbers that every JPEG file has
+
 
 def texts_of_image(content: bytes) -> list[str] | None:
     """The texts of an image's metadata; None where the bytes are no image, Unsearchable where it is damaged."""
@@ -28,6 +32,8 @@ def texts_of_image(content: bytes) -> list[str] | None:
 def _metadata(image: Image.Image) -> Iterator[str]:
     """The texts of an image, or of one page of it."""
     for key, value in image.info.items():
+        if key in _OF_JFIF:
+            continue
         yield from (str(key), *_plain(value))
     exif = image.getexif()
     for tags in (exif, *(exif.get_ifd(directory) for directory in ExifTags.IFD)):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from refvessel.privacy.pieces import COUNT, HEADER, Piece
+from refvessel.privacy.values import pieces_of_json
 
 # Elements within a line of text: a name may run through them. All others end a text node.
 _INLINE = frozenset(
@@ -49,6 +50,7 @@ class _Parser(HTMLParser):
         self._term = ""  # the last <dt>: the name of the next <dd>
         self._in_figure = False
         self._in_style = False
+        self._in_json = False  # data of a page's scripts
         self._in_term = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -58,6 +60,7 @@ class _Parser(HTMLParser):
         self.end_of_text()
         self._in_figure |= tag == "svg"
         self._in_style = tag == "style"
+        self._in_json = tag == "script" and (dict(attrs).get("type") or "").endswith("json")
         self._in_term = tag == "dt"
         if tag in _CELLS:
             self._field = self._name_of_cell(tag, dict(attrs))
@@ -71,7 +74,7 @@ class _Parser(HTMLParser):
         if _is_inline(tag):
             return
         self.end_of_text()
-        self._in_style = self._in_term = False
+        self._in_style = self._in_json = self._in_term = False
         if tag in _CELLS:
             self._field = None
         if tag == "svg":
@@ -100,6 +103,9 @@ class _Parser(HTMLParser):
         """Close the text node that is open."""
         text = "".join(self._text)
         self._text.clear()
+        if self._in_json and (found := pieces_of_json(text, self._where)) is not None:
+            self.pieces += found
+            return
         if self._in_term:
             self._term = text.strip()
         self._add(text, self._field)

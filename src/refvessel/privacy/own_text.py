@@ -164,8 +164,10 @@ def _templates() -> Iterator[str]:
             yield from (piece.text for piece in pieces_of_markup(filled, ""))
         for code in (*_EXPRESSION.findall(source), *_STATEMENT.findall(source)):
             yield from (f"{_HOLE}{text}{_HOLE}" for text in _QUOTED.findall(code))
-    style = (_TEMPLATES / "style.css").read_text("utf-8")
-    yield from (piece.text for piece in pieces_of_markup(f"<style>{style}</style>", ""))
+    for element, suffix in (("style", "css"), ("script", "js")):
+        for path in sorted(_TEMPLATES.glob(f"*.{suffix}")):
+            text = f"<{element}>{path.read_text('utf-8')}</{element}>"
+            yield from (piece.text for piece in pieces_of_markup(text, ""))
 
 
 def _literals(path: Path) -> "_Literals":

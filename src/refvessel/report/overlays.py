@@ -100,8 +100,11 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
     return path
 
 
-def read_image(images: dict[str, Path], case: Mapping[Any, Any]) -> Image.Image:
-    """A case's image as RGB, its longer side at most 512 pixels; raises UserError as `draw_overlays` does."""
+def read_image(images: dict[str, Path], case: Mapping[Any, Any], max_side: int = _MAX_SIDE) -> Image.Image:
+    """A case's image as RGB, its longer side at most `max_side` pixels.
+
+    Raises UserError as `draw_overlays` does.
+    """
     path = image_path(images, case["image_id"])
     image = decode_file(path).convert("RGB")
     if image.size != (case["width"], case["height"]):
@@ -109,7 +112,7 @@ def read_image(images: dict[str, Path], case: Mapping[Any, Any]) -> Image.Image:
             f"{path} has {image.width}x{image.height} pixels (width x height) but was scored with "
             f"{case['width']}x{case['height']}; convert the dataset and score again."
         )
-    image.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    image.thumbnail((max_side, max_side))
     return image
 
 

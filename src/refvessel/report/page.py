@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refvessel.answer_status import Status
+from refvessel.artifacts import CASES_PAGE
 from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.comparison import RANK_SHARE
 from refvessel.metrics.referring import PR_THRESHOLDS
@@ -93,6 +94,7 @@ def render_page(
             groupings=GROUPINGS,
             official=_OFFICIAL,
             policies=_policies(evaluations),
+            cases_page=CASES_PAGE,
             versions=versions,
             accepted=accepted,
             failed_status=Status.FAILED,

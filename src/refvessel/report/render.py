@@ -11,9 +11,11 @@ from refvessel.answer_status import Status
 from refvessel.artifacts import (
     BREAKS,
     CASES,
+    CASES_PAGE,
     FIGURES,
     MANIFEST,
     PAGE,
+    PICTURES,
     SUMMARY,
     TABLES,
     THRESHOLDS,
@@ -25,6 +27,7 @@ from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.privacy.check import check_privacy
 from refvessel.provenance import versions
+from refvessel.report.cases_page import write_cases_page
 from refvessel.report.compared_models import Comparison, read_comparison
 from refvessel.report.curves import draw_confidence, draw_threshold_curves
 from refvessel.report.external_table import External, read_external
@@ -48,7 +51,7 @@ from refvessel.settings.privacy_section import Privacy
 
 _MARKS = " Rings: gaps in the predicted vessel; squares: where a vessel is lost."
 _MOST_OF_A_PHRASE = 200  # characters in a caption
-_CONTENTS = (FIGURES, PAGE, MANIFEST, TABLES)
+_CONTENTS = (CASES_PAGE, FIGURES, PAGE, MANIFEST, PICTURES, TABLES)
 
 
 def render_report(
@@ -63,7 +66,7 @@ def render_report(
     settings: Privacy,
     private_log: Path | None = None,
 ) -> None:
-    """Write index.html, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
+    """Write the pages, tables/*.csv|tex, figures/*.svg and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of the model of each entrant that is run, `datasets` the tree of each dataset;
     `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of
@@ -98,7 +101,11 @@ def render_report(
         (folder / PAGE).write_text(
             render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
         )
-        manifest = _manifest(folder, [*artifacts, *unscored], compared, captions, figures, used, away)
+        of_all: list[Artifacts | Unscored] = [*artifacts, *unscored]
+        shown_cases = _describe_cases(of_all, write_cases_page(of_all, folder))
+        manifest = _manifest(
+            folder, [*artifacts, *unscored], compared, captions, figures, used, away, shown_cases
+        )
         write_json(folder / MANIFEST, manifest | _searched_for([*artifacts, *unscored], accepted))
         if name_tables:
             check_privacy(
@@ -285,6 +292,26 @@ def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
     )
 
 
+def _describe_cases(
+    artifacts: Sequence[Artifacts | Unscored], written: Mapping[str, Sequence[tuple[str, Path]]]
+) -> dict[str, tuple[str, dict[str, str]]]:
+    """Caption and sources of the cases page and of the pictures beside it, by their paths."""
+    tables = {
+        f"{one.evaluation.name}/{one.sources[role]['name']}": one.sources[role]["sha256"]
+        for one in artifacts
+        for role in ("cases", "breaks", "predictions")
+        if role in one.sources
+    }
+    described = {}
+    for path, images in written.items():
+        sources = dict(tables) if path == CASES_PAGE else {}
+        for dataset, file in images:
+            sources |= _hashes_of_images(dataset, [file])
+        caption = "Every case with its masks, scores and answer" if path == CASES_PAGE else "A case's image"
+        described[path] = (caption, sources)
+    return described
+
+
 def _manifest(
     folder: Path,
     artifacts: Sequence[Artifacts | Unscored],
@@ -293,6 +320,7 @@ def _manifest(
     figures: dict[str, list[ShownFigure]],
     used: dict[str, str],
     external: External | None,
+    shown_cases: Mapping[str, tuple[str, dict[str, str]]],
 ) -> dict[str, Any]:
     """Each file of the report with its SHA-256, its caption, and the SHA-256 of what it was made from."""
     files = {
@@ -321,6 +349,7 @@ def _manifest(
     for figure in (figure for drawn in figures.values() for figure in drawn):
         described[f"{FIGURES}/{figure.path.name}"] = (figure.caption, figure.sources)
         files |= figure.sources
+    described |= shown_cases
     described[PAGE] = ("The report's page", files | compared_files | external_files)
     return {
         "versions": used,

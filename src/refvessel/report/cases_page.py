@@ -1,0 +1,133 @@
+"""The cases page: every case in a table, each in a viewer; one file that loads nothing but its pictures."""
+
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from refvessel.artifacts import CASES_PAGE, PAGE, PICTURES
+from refvessel.report.cases_data import CasesData, cases_data, shown_cases
+from refvessel.report.overlays import image_path, read_image
+from refvessel.report.sections import Artifacts
+from refvessel.report.unscored import Unscored
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SCRIPTS = (
+    "cases_masks.js",
+    "cases_table.js",
+    "cases_sequence.js",
+    "cases_viewer.js",
+    "cases.js",
+)  # in the order in which they run
+_STYLE = "cases.css"
+_MOST_INLINED = 64  # pictures
+_LONGEST_SIDE = 1024  # pixels of a picture
+_JPEG_QUALITY = 80
+_THREADS = 2
+_CONSONANTS = str.maketrans("0123456789", "bcdfghjklm")
+# What would end or hide a script element, whatever its type.
+_MARKUP = re.compile(r"<(?=[/!sS?])")
+
+
+def write_cases_page(
+    evaluations: Sequence[Artifacts | Unscored], folder: Path
+) -> dict[str, list[tuple[str, Path]]]:
+    """Write cases.html and its pictures below `folder`; by each file's path there the images that it holds.
+
+    An image is its data set's key and its file.
+
+    Up to 64 pictures stand in the page itself, more lie beside it in `pictures/`, reduced to at most 1024 pixels.
+    The same artifacts give the same bytes. Raises UserError where an image is missing, does not open or has
+    another size than its masks.
+    """
+    (folder / PICTURES).mkdir()
+    data = cases_data(evaluations)
+    shown = _shown_images(evaluations)
+    images = [(dataset, image_path(shown[dataset, name][0], name)) for dataset, name in data.images]
+    with ThreadPoolExecutor(_THREADS) as threads:  # decoding and encoding leave the interpreter
+        pictures = list(threads.map(lambda key: _jpeg(*shown[key]), data.images))
+    if len(pictures) <= _MOST_INLINED:
+        places = [f"data:image/jpeg;base64,{base64.b64encode(each).decode('ascii')}" for each in pictures]
+        written = {CASES_PAGE: images}
+    else:
+        places = [f"{PICTURES}/{_letters(number)}.jpg" for number in range(len(pictures))]
+        for place, content in zip(places, pictures, strict=True):
+            (folder / place).write_bytes(content)
+        written = {CASES_PAGE: []} | {place: [image] for place, image in zip(places, images, strict=True)}
+    (folder / CASES_PAGE).write_text(_render(data, places), "utf-8")
+    return written
+
+
+def _shown_images(
+    evaluations: Sequence[Artifacts | Unscored],
+) -> dict[tuple[str, str], tuple[dict[str, Path], dict[Any, Any]]]:
+    """By data set and image_id: the files of its evaluation, and a case of it."""
+    shown: dict[tuple[str, str], tuple[dict[str, Path], dict[Any, Any]]] = {}
+    for one in evaluations:
+        sizes = shown_cases(one)[["image_id", "height", "width"]].drop_duplicates("image_id")
+        for case in sizes.to_dict("records"):
+            shown.setdefault((one.evaluation.dataset, case["image_id"]), (one.images, case))
+    return shown
+
+
+def _jpeg(images: dict[str, Path], case: dict[Any, Any]) -> bytes:
+    content = io.BytesIO()
+    image = read_image(images, case, _LONGEST_SIDE)
+    red, green, blue = (band.tobytes() for band in image.split())
+    if red == green == blue:
+        image = image.getchannel(0)
+    image.save(content, "JPEG", quality=_JPEG_QUALITY)
+    return content.getvalue()
+
+
+def _letters(number: int) -> str:
+    """A number as letters that make no word: digits could be somebody's number, and the search would find them."""
+    return f"{number:06d}".translate(_CONSONANTS)
+
+
+def _render(data: CasesData, places: Sequence[str]) -> str:
+    script = "".join((_TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
+    style = (_TEMPLATES / _STYLE).read_text("utf-8")
+    blocks: dict[str, Any] = {"table": data.table | {"pictures": places}}
+    blocks |= {f"masks-{number}": chunk for number, chunk in enumerate(data.masks)}
+    blocks |= {f"details-{number}": chunk for number, chunk in enumerate(data.details)}
+    return _template().render(
+        page=PAGE,
+        script=script,
+        style=style,
+        script_hash=_source_hash(script),
+        style_hash=_source_hash(style),
+        blocks={name: _as_json(block) for name, block in blocks.items()},
+    )
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("cases_page.html")
+
+
+def _source_hash(text: str) -> str:
+    """What a content security policy calls an element's text."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
+
+
+def _as_json(value: Any) -> str:
+    """JSON that no text in it can leave the script element by; run lengths stay as they are."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _MARKUP.sub(r"\\u003c", text)
