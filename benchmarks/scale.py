@@ -54,15 +54,11 @@ def cost_of(command: Sequence[str | Path], folder: Path) -> Cost:
     """Run a command in a folder and measure it; its output goes to `log.txt` there."""
     begin = time.perf_counter()
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            list(map(str, command)), cwd=folder, stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(list(map(str, command)), cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(process.pid, 0)
     if status:
         sys.exit((folder / "log.txt").read_text())
-    return Cost(
-        used.ru_utime + used.ru_stime, time.perf_counter() - begin, used.ru_maxrss * 1024 / 1e9
-    )
+    return Cost(used.ru_utime + used.ru_stime, time.perf_counter() - begin, used.ru_maxrss * 1024 / 1e9)
 
 
 def write_split(folder: Path, expressions: int, side: int) -> None:
@@ -163,7 +159,9 @@ def print_dry_run(shards: int, models: int, datasets: int) -> None:
     config["models"] = {f"m{number}": model for number in range(models)}
     config["datasets"] = {f"d{number}": dataset for number in range(datasets)}
     config["evaluations"] = [
-        {"model": one, "dataset": other, "split": "test"} for one in config["models"] for other in config["datasets"]
+        {"model": one, "dataset": other, "split": "test"}
+        for one in config["models"]
+        for other in config["datasets"]
     ]
     config["inference"] |= {"shards": shards, "device": "cpu"}
     with tempfile.TemporaryDirectory() as name:

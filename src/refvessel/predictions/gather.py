@@ -38,7 +38,9 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
     with ThreadPoolExecutor(1) as beside:  # images are hashed while shards are parsed
         hashing = beside.submit(hashes_of_files, [each.image_path for each in expressions])
         lines = _Lines.of([_existing(shard) for shard in shards])
-    _require_each_once(np.array([each.sent_id for each in expressions], dtype=np.int64), lines.sent_ids, split)
+    _require_each_once(
+        np.array([each.sent_id for each in expressions], dtype=np.int64), lines.sent_ids, split
+    )
     run = common_run(shards)
     known: Mapping[int, str] | None = None
     if run is not None and (video := run.get("video")) is not None:

@@ -85,8 +85,12 @@ def read_predictions(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     """
     table, made_from = _read(path)
     predictions = table.to_pandas()
+    texts = {name: predictions[name] for name in _JSON_COLUMNS}
     for name in _JSON_COLUMNS:
-        predictions[name] = _parsed(predictions[name], path, name)
+        predictions[name] = _parsed(texts[name], path, name)
+    # Mostly there is one mask, which is its own union: it need not be in memory twice.
+    rows = zip(texts["mask"], texts["masks"], predictions["mask"], predictions["masks"], strict=True)
+    predictions["masks"] = [[mask] if masks == f"[{text}]" else parsed for text, masks, mask, parsed in rows]
     return predictions, {**file_record(path), "made_from": made_from}
 
 
