@@ -5,7 +5,7 @@
     python benchmarks/scale.py simulate
 
 `stages` makes up a split: ten expressions per image, the images copies of 20 synthetic angiograms, truths and
-predictions vessel-like masks, and prints the CPU seconds and the peak memory of each stage as a process of its own.
+predictions vessel-like masks, and prints CPU seconds and peak memory of each stage, a process of its own.
 `dag` prints those of a dry run of the whole workflow. `simulate` takes the costs of RESULTS.md and prints how long
 segmenting takes on many GPUs, see `scale_simulation.py`.
 """

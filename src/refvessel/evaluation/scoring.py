@@ -154,7 +154,7 @@ def score(
     judged: list[Judged] = []  # without masks
     groups = _judged_groups(paired, policy, measure, probability, between_pixels, judged)
     write_case_groups(groups, output / CASES, {**provenance, "settings": conventions})
-    cases = pd.concat([each.cases for each in judged])
+    cases = pd.concat([each.cases for each in judged], ignore_index=True)
     rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
     drawings = _drawings(truth, drawn_again or {}, policy, measure)
     for of_earlier_cases in (VIDEO, VIDEO_CASES):
@@ -321,9 +321,13 @@ def _judged_groups(
     `judged` gets the same without the masks; of the predicted ones it has a hash, which tells equal ones.
     """
     for first in range(0, len(paired), _CASES_PER_GROUP):
-        some = paired.iloc[first : first + _CASES_PER_GROUP]
-        theirs = None if probability is None else probability.iloc[first : first + _CASES_PER_GROUP]
-        part = judge_pairs(some, policy, measure, theirs, between_pixels)
+        rows = paired.index[first : first + _CASES_PER_GROUP]
+        some, *theirs = (
+            None if table is None else table.reindex(rows).reset_index(drop=True)
+            for table in (paired, probability, between_pixels)
+        )
+        assert some is not None
+        part = judge_pairs(some, policy, measure, *theirs)
         yield part.cases
         hashes = part.cases["predicted_mask"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
         without = part.cases.assign(truth_mask=None, predicted_mask=hashes, ignore_mask=None)
