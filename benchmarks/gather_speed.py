@@ -24,7 +24,7 @@ from refvessel.dataset.tree.layout import IMAGES
 from refvessel.dataset.tree.writing import tree_writer
 from refvessel.demo.angiogram import angiogram
 from refvessel.files import write_json
-from refvessel.predictions.asked import asked_of
+from refvessel.predictions.asked import Asked, asked_of
 from refvessel.predictions.prediction import Prediction
 from refvessel.predictions.run_file import Run, run_file
 from refvessel.rle import RLE
@@ -72,12 +72,13 @@ def write_split(folder: Path, expressions: int, shards: int) -> None:
     asked = asked_of(read_expressions(tree, "test"), RUN.identity, RUN.question)
     for shard in range(shards):
         path = folder / f"{shard + 1}-of-{shards}.jsonl"
-        lines = [_prediction(each, masks[each.sent_id % MASK_KINDS][0]) for each in asked[shard::shards]]
+        lines = [prediction_line(each, masks[each.sent_id % MASK_KINDS][0]) for each in asked[shard::shards]]
         path.write_text("".join(lines), "utf-8")
         write_json(run_file(path), asdict(RUN))
 
 
-def _prediction(asked, mask: RLE) -> str:
+def prediction_line(asked: Asked, mask: RLE) -> str:
+    """The line of a shard that answers with this mask."""
     return Prediction(
         image_id=asked.image_id,
         ref_id=asked.ref_id,

@@ -25,7 +25,7 @@ from refvessel import rle
 from refvessel.geometry import vessel_width
 from refvessel.metrics.overlap import overlap_scores, pixel_counts
 from refvessel.metrics.policy import resolve_policy
-from refvessel.metrics.shape import cropped, shape_scores
+from refvessel.metrics.shape import box_around, shape_scores
 from refvessel.metrics.surface import surface_scores
 from refvessel.metrics.topology import Topology, topology_scores
 
@@ -66,7 +66,9 @@ def first_floor(pairs: list) -> None:
     """What the libraries compute, too, in one process: nothing of the second floor."""
     refvessel_overlap(pairs)
     for prediction, truth in pairs:
-        predicted, true = cropped(*(rle.decode(mask).astype(bool) for mask in (prediction, truth)))
+        predicted, true = (rle.decode(mask).astype(bool) for mask in (prediction, truth))
+        box = box_around(predicted | true)
+        predicted, true = predicted[box], true[box]
         topologies = Topology.of(predicted), Topology.of(true)
         surface_scores(predicted, true, spacing=(1.0, 1.0), tolerance=2.0)
         topology_scores(*topologies)

@@ -1,7 +1,7 @@
 """Parquet tables that say in their metadata what they were made from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,25 @@ _METADATA_KEY = b"refvessel"
 
 def write_parquet(path: Path, table: pa.Table, made_from: Mapping[str, Any]) -> None:
     """Write a table, atomically, and with it, as JSON, what it was made from."""
+    write_row_groups(path, [table], table.schema, made_from)
+
+
+def write_row_groups(
+    path: Path, tables: Iterable[pa.Table], schema: pa.Schema, made_from: Mapping[str, Any]
+) -> None:
+    """Write tables below each other into one file, atomically; only one of them is in memory at a time.
+
+    Args:
+        path: of the file.
+        tables: each becomes a row group; there is at least one.
+        schema: of all of them.
+        made_from: what the file says, as JSON, that it was made from.
+    """
     text = json.dumps(made_from, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    with atomic_file(path) as temporary:
-        parquet.write_table(table.replace_schema_metadata({_METADATA_KEY: text}), temporary)
+    described = schema.with_metadata({_METADATA_KEY: text})
+    with atomic_file(path) as temporary, parquet.ParquetWriter(temporary, described) as writer:
+        for table in tables:
+            writer.write_table(table.cast(described))
 
 
 def read_parquet(path: Path, remedy: str) -> tuple[pa.Table, Any]:

@@ -1,12 +1,14 @@
 """A split is gathered whole or not at all."""
 
 import json
+import math
 
 import pytest
 from pyarrow import parquet
 
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
+from refvessel.predictions import gather as gathering
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.prediction import COLUMNS
 from refvessel.rle import empty
@@ -42,6 +44,20 @@ def test_the_table_says_what_it_was_made_from(shard, tree, tmp_path):
     assert metadata["run"]["model"] == run["model"]
     assert metadata["shards"][0]["sha256"] == sha256_of_file(shard)
     assert metadata["answers_as_expected"] == shard.read_text().count('"drafted": true') > 0
+
+
+def test_a_split_of_many_row_groups_reads_as_one_of_a_single_one(shard, tree, tmp_path, monkeypatch):
+    gather(tree, tmp_path / "one.parquet", shard)
+    lines = shard.read_text().splitlines(keepends=True)
+    other = tmp_path / "other.jsonl"  # two shards, neither in the order of sent_ids
+    other.write_text("".join(lines[1::2][::-1]))
+    shard.write_text("".join(lines[::2][::-1]))
+    other.with_suffix(".run.json").write_bytes(shard.with_suffix(".run.json").read_bytes())
+    monkeypatch.setattr(gathering, "_EXPRESSIONS_PER_GROUP", 2)
+    gather(tree, tmp_path / "many.parquet", shard, other)
+    one, many = (parquet.ParquetFile(tmp_path / f"{name}.parquet") for name in ("one", "many"))
+    assert (one.num_row_groups, many.num_row_groups) == (1, math.ceil(len(lines) / 2))
+    assert many.read().equals(one.read())
 
 
 def edit(shard, change):

@@ -52,6 +52,11 @@ ASKED_TOGETHER = {
 }
 
 
+# By name; looked at for each job, of which there may be many thousands.
+ENTRANTS = settings.entrants()
+
+
+@cache
 def code_of(rule):
     """The hash of a rule's script and of all that it imports of the package."""
     return code_hash(Path(workflow.source_path(f"../scripts/{rule}.py")))
@@ -136,20 +141,21 @@ def model_layers(wildcards):
 
 def checkpoint_of_entrant(wildcards):
     """The folder of the model that an entrant asks; `{model}` is the entrant's name."""
-    return at(artifacts.OF_CHECKPOINT, model=settings.entrants()[wildcards.model].model)
+    return at(artifacts.OF_CHECKPOINT, model=ENTRANTS[wildcards.model].model)
 
 
 def questions_of_entrants(places):
     """What each of the entrants that a job asks is asked, or the only one; None where a file says it."""
     names = [each["model"] for each in places if each]
     return lambda wildcards: [
-        settings.entrants()[name].question for name in names or [wildcards.model]
+        ENTRANTS[name].question for name in names or [wildcards.model]
     ]
 
 
+@cache
 def entrants_by(kind):
     """The names of the entrants that see each image alone, or the frames of runs as a video."""
-    known = settings.entrants().values()
+    known = ENTRANTS.values()
     return [each.name for each in known if each.kind == kind]
 
 
@@ -159,7 +165,7 @@ def is_run(entry):
 
 
 def imported_settings(wildcards):
-    return settings.models[settings.entrants()[wildcards.model].model]
+    return settings.models[ENTRANTS[wildcards.model].model]
 
 
 def imports_made_by_the_workflow(wildcards):
@@ -178,7 +184,7 @@ def imports_state(wildcards):
 
 def sam2_of_entrant(wildcards):
     """SAM2's own checkpoint, where that propagates."""
-    sam2 = settings.models[settings.entrants()[wildcards.model].model].sam2
+    sam2 = settings.models[ENTRANTS[wildcards.model].model].sam2
     return {"sam2": str(sam2)} if settings.video.propagation == "sa2va-i" else {}
 
 
@@ -195,7 +201,7 @@ def any_of(names):
 
 def candidates_of(wildcards):
     """The names of the entrants among whose questions an entrant's is chosen; mostly none."""
-    return [each.name for each in settings.entrants()[wildcards.model].candidates]
+    return [each.name for each in ENTRANTS[wildcards.model].candidates]
 
 
 def chosen_question(wildcards):

@@ -43,7 +43,7 @@ rule segment_sequences:
     resources:
         **needs_of_model("sequences"),
     params:
-        question=lambda wildcards: settings.entrants()[wildcards.model].question,
+        question=lambda wildcards: ENTRANTS[wildcards.model].question,
         settings=answer_settings(),
         video=settings.video.result_settings(),
         code=code_of("segment_sequences"),

@@ -1,7 +1,8 @@
 """Scoring predictions against the truth: `cases.parquet`, `summary.json` and, of logits, `thresholds.csv`."""
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from refvessel.metrics.artefacts import artefacts_summary
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.breaks_table import breaks_table, write_breaks
-from refvessel.metrics.cases import CASES_SCHEMA, EXPRESSION, write_cases
+from refvessel.metrics.cases import CASES_SCHEMA, EXPRESSION, write_case_groups
 from refvessel.metrics.confidence import confidence_summary
 from refvessel.metrics.diameter_summary import summarise_diameters
 from refvessel.metrics.diameters import DIAMETERS
@@ -44,6 +45,7 @@ from refvessel.settings.scores_section import Protocol, Scores
 from refvessel.spreadsheets import write_csv
 
 TRUTHS_RASTERISER = "coco"
+_CASES_PER_GROUP = 8192
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,6 @@ def score(
     between_pixels = logit_diameters(
         paired, logits, tolerance=settings.centre_line_tolerance, threads=threads
     )
-    judged = judge_pairs(paired, policy, measure, probability, between_pixels)
-    cases = judged.cases
-    rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
-    drawings = _drawings(truth, drawn_again or {}, policy, measure)
     conventions = {
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
@@ -153,11 +151,17 @@ def score(
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
-    write_cases(cases, output / CASES, {**provenance, "settings": conventions})
+    judged: list[Judged] = []  # without masks
+    groups = _judged_groups(paired, policy, measure, probability, between_pixels, judged)
+    write_case_groups(groups, output / CASES, {**provenance, "settings": conventions})
+    cases = pd.concat([each.cases for each in judged], ignore_index=True)
+    rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
+    drawings = _drawings(truth, drawn_again or {}, policy, measure)
     for of_earlier_cases in (VIDEO, VIDEO_CASES):
         (output / of_earlier_cases).unlink(missing_ok=True)
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
-    write_breaks(judged.breaks, output / BREAKS, {"cases": files["cases"], "settings": conventions})
+    breaks = pd.concat([each.breaks for each in judged])
+    write_breaks(breaks, output / BREAKS, {"cases": files["cases"], "settings": conventions})
     files["breaks"] = file_record(output / BREAKS)
     if counts is None:
         (output / THRESHOLDS).unlink(missing_ok=True)  # of an earlier scoring, with logits
@@ -302,6 +306,32 @@ def judge_pairs(
     }
     cases = paired.assign(**columns)[CASES_SCHEMA.names]
     return Judged(cases, breaks_table(cases, shape[MISSED_CONNECTIONS].tolist()))
+
+
+def _judged_groups(
+    paired: pd.DataFrame,
+    policy: EmptyPolicy,
+    measure: Measure,
+    probability: pd.DataFrame | None,
+    between_pixels: pd.DataFrame | None,
+    judged: list[Judged],
+) -> Iterator[pd.DataFrame]:
+    """The table of cases, in parts, so that few masks are in memory as text; arguments as of `judge_pairs`.
+
+    `judged` gets the same without the masks; of the predicted ones it has a hash, which tells equal ones.
+    """
+    for first in range(0, len(paired), _CASES_PER_GROUP):
+        rows = paired.index[first : first + _CASES_PER_GROUP]
+        some, *theirs = (
+            None if table is None else table.reindex(rows).reset_index(drop=True)
+            for table in (paired, probability, between_pixels)
+        )
+        assert some is not None
+        part = judge_pairs(some, policy, measure, *theirs)
+        yield part.cases
+        hashes = part.cases["predicted_mask"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
+        without = part.cases.assign(truth_mask=None, predicted_mask=hashes, ignore_mask=None)
+        judged.append(Judged(without, part.breaks))
 
 
 def _by_rasteriser(

@@ -1,6 +1,6 @@
 """The table of cases, `cases.parquet`: one row per expression, from which every table and figure derives."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from refvessel.metrics.artefacts import TRUTH_ARTEFACTS
 from refvessel.metrics.diameters import DIAMETERS
 from refvessel.metrics.overlap import COUNTS
 from refvessel.metrics.policy import SCORES
-from refvessel.parquet_file import read_parquet, write_parquet
+from refvessel.parquet_file import read_parquet, write_row_groups
 
 # What an expression is called in the tree and in predictions; `sent_id` alone tells it from all others.
 _EXPRESSION = {
@@ -54,7 +54,13 @@ _KNOWN_LATER = (*SCORES, *TRUTH_ARTEFACTS, "predicted_iou")  # what tables of an
 
 def write_cases(cases: pd.DataFrame, path: Path, made_from: Mapping[str, Any]) -> None:
     """Write the table, its provenance and settings in its metadata, atomically."""
-    write_parquet(path, pa.Table.from_pandas(cases, schema=CASES_SCHEMA, preserve_index=False), made_from)
+    write_case_groups([cases], path, made_from)
+
+
+def write_case_groups(groups: Iterable[pd.DataFrame], path: Path, made_from: Mapping[str, Any]) -> None:
+    """The same of parts of the table below each other, each a row group; one at a time is in memory."""
+    tables = (pa.Table.from_pandas(each, schema=CASES_SCHEMA, preserve_index=False) for each in groups)
+    write_row_groups(path, tables, CASES_SCHEMA, made_from)
 
 
 def read_cases(path: Path, needed: Collection[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:

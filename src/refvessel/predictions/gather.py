@@ -1,22 +1,27 @@
 """All shards of a split into one table, every expression exactly once."""
 
-from collections import Counter
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from refvessel.dataset.tree.expressions import Sentence, read_sentences
 from refvessel.errors import UserError
-from refvessel.predictions.asked import Asked, asked_of
+from refvessel.predictions.asked import asked_of
 from refvessel.predictions.asked_sequences import asked_in_sequences
 from refvessel.predictions.identity import dataset_identity, hashes_of_files
-from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.predictions.prediction import Prediction, places_of_records
 from refvessel.predictions.run_file import common_run, run_identity, without_sam2
-from refvessel.predictions.table import write_predictions
+from refvessel.predictions.table import write_prediction_groups
 from refvessel.provenance import file_record
 from refvessel.settings.video_section import Video
 
 _MOST_NAMED = 5
+_EXPRESSIONS_PER_GROUP = 8192  # in memory at once, with their masks: some 100 MB of 512x512
 
 
 def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, output: Path) -> None:
@@ -24,6 +29,7 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
 
     `mask` and `masks` are JSON text. The table's metadata under the key `refvessel` says which model, data set
     and settings made it, how many answers were as expected, and carries the SHA-256 of every shard.
+    Shards are read twice, first for their sent_ids and then in their order, so that few masks are in memory.
 
     Raises:
         UserError: where an expression is missing or there twice, a prediction is of another expression, image or
@@ -32,54 +38,104 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
     expressions = read_sentences(dataset, split)
     with ThreadPoolExecutor(1) as beside:  # images are hashed while shards are parsed
         hashing = beside.submit(hashes_of_files, [each.image_path for each in expressions])
-        found = [prediction for shard in shards for prediction in read_shard(_existing(shard))]
-    predictions = [each for each in found if each.sent_id >= 0]  # the others are of frames without a truth
-    _require_each_once(expressions, predictions, split)
-    _require_same_expressions(expressions, predictions)
+        lines = _Lines.of([_existing(shard) for shard in shards])
+    _require_each_once(
+        np.array([each.sent_id for each in expressions], dtype=np.int64), lines.sent_ids, split
+    )
     run = common_run(shards)
-    if run is not None:
-        identity, video = run_identity(run), run.get("video")
-        asked = (
-            asked_of(expressions, identity, run["question"], hashing.result())
-            if video is None
-            else asked_in_sequences(dataset, split, identity, Video.model_validate(without_sam2(video)))
+    known: Mapping[int, str] | None = None
+    if run is not None and (video := run.get("video")) is not None:
+        asked = asked_in_sequences(
+            dataset, split, run_identity(run), Video.model_validate(without_sam2(video))
         )
-        _require_same_images(asked, predictions)
+        known = {each.sent_id: each.identity for each in asked}
+
+    def identities(some: Sequence[Sentence]) -> Mapping[int, str]:
+        if run is None or known is not None:
+            return known or {}
+        asked = asked_of(some, run_identity(run), run["question"], hashing.result())
+        return {each.sent_id: each.identity for each in asked}
+
+    def groups() -> Iterator[list[Prediction]]:
+        for first in range(0, len(expressions), _EXPRESSIONS_PER_GROUP):
+            some = expressions[first : first + _EXPRESSIONS_PER_GROUP]
+            predictions = lines.read(first, len(some))
+            _require_same_expressions(some, predictions)
+            _require_same_images(identities(some), predictions)
+            yield predictions
+
     provenance = {
         "run": run,
         "dataset": dataset_identity(dataset),
         "shards": [file_record(shard) for shard in shards],
-        "answers_as_expected": sum(each.drafted for each in predictions),
+        "answers_as_expected": lines.drafted,
     }
-    write_predictions(output, sorted(predictions, key=lambda each: each.sent_id), provenance)
+    write_prediction_groups(output, groups(), provenance)
+
+
+class _Lines(NamedTuple):
+    """Where the lines of shards stand, by sent_id; frames without a truth have none.
+
+    sent_ids, shard, place: int64 (lines,); the shard's number and the byte at which the line begins.
+    drafted: how many answers were as expected.
+    """
+
+    shards: Sequence[Path]
+    sent_ids: np.ndarray
+    shard: np.ndarray
+    place: np.ndarray
+    drafted: int
+
+    @classmethod
+    def of(cls, shards: Sequence[Path]) -> "_Lines":
+        found: list[np.ndarray] = [np.empty((0, 4), dtype=np.int64)]
+        for number, shard in enumerate(shards):
+            rows = [
+                (each.sent_id, number, place, each.drafted)
+                for place, each in places_of_records(shard)
+                if each.sent_id >= 0
+            ]
+            found.append(np.array(rows, dtype=np.int64).reshape(-1, 4))
+        lines = np.concatenate(found)
+        sent_ids, number, place, drafted = lines[lines[:, 0].argsort(kind="stable")].T
+        return cls(shards, sent_ids, number, place, int(drafted.sum()))
+
+    def read(self, first: int, count: int) -> list[Prediction]:
+        """The records of some lines that follow each other by sent_id."""
+        predictions = []
+        here = slice(first, first + count)
+        with ExitStack() as held:
+            files = {
+                number: held.enter_context(self.shards[number].open("rb"))
+                for number in np.unique(self.shard[here]).tolist()
+            }
+            for number, place in zip(self.shard[here].tolist(), self.place[here].tolist(), strict=True):
+                files[number].seek(place)
+                line = files[number].readline()  # found to be a record when it was read first
+                predictions.append(Prediction(**json.loads(line)))
+        return predictions
 
 
 def _existing(shard: Path) -> Path:
     if not Path(shard).is_file():
         raise UserError(f"the shard {shard} does not exist; run refvessel segment for it first.")
-    return shard
+    return Path(shard)
 
 
-def _require_each_once(expressions: list[Sentence], predictions: list[Prediction], split: str) -> None:
-    wanted = {each.sent_id for each in expressions}
-    found = Counter(each.sent_id for each in predictions)
+def _require_each_once(wanted: np.ndarray, found: np.ndarray, split: str) -> None:
+    """`wanted` and `found` are sent_ids, int64, the latter sorted."""
     for problem, sent_ids in (
-        ("have no prediction; segment the missing shard", wanted - found.keys()),
-        (
-            "have several predictions; give each shard once",
-            {each for each, count in found.items() if count > 1},
-        ),
-        ("are not of this split; give the shards of one split", found.keys() - wanted),
+        ("have no prediction; segment the missing shard", np.setdiff1d(wanted, found)),
+        ("have several predictions; give each shard once", np.unique(found[1:][found[1:] == found[:-1]])),
+        ("are not of this split; give the shards of one split", np.setdiff1d(found, wanted)),
     ):
-        if sent_ids:
-            named = ", ".join(map(str, sorted(sent_ids)[:_MOST_NAMED]))
+        if len(sent_ids):
+            named = ", ".join(map(str, sent_ids[:_MOST_NAMED]))
             raise UserError(f"split {split}: {len(sent_ids)} expressions (sent_id {named}) {problem}.")
 
 
-def _require_same_expressions(expressions: list[Sentence], predictions: list[Prediction]) -> None:
-    by_sent_id = {each.sent_id: each for each in expressions}
-    for prediction in predictions:
-        expression = by_sent_id[prediction.sent_id]
+def _require_same_expressions(expressions: Sequence[Sentence], predictions: Sequence[Prediction]) -> None:
+    for expression, prediction in zip(expressions, predictions, strict=True):
         for field, found, wanted in (
             ("image_id", prediction.image_id, expression.image_id),
             ("ref_id", prediction.ref_id, expression.ref_id),
@@ -93,11 +149,10 @@ def _require_same_expressions(expressions: list[Sentence], predictions: list[Pre
                 )
 
 
-def _require_same_images(asked: list[Asked], predictions: list[Prediction]) -> None:
-    """Each answer must be to the image that the tree holds now."""
-    found = {each.sent_id: each for each in predictions}
-    for each in asked:
-        if found[each.sent_id].identity != each.identity:
+def _require_same_images(identities: Mapping[int, str], predictions: Sequence[Prediction]) -> None:
+    """Each answer must be to the image that the tree holds now; `identities` are empty where none is known."""
+    for each in predictions:
+        if each.identity != identities.get(each.sent_id, each.identity):
             raise UserError(
                 f"sent_id {each.sent_id}: the prediction answers another image or question than the tree holds "
                 f"for {each.image_id}; segment this data set again."

@@ -1,7 +1,7 @@
 """The record of a prediction: one JSON object per expression, one line each, in a shard."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -61,8 +61,17 @@ def read_shard(path: Path) -> list[Prediction]:
 
     Raises UserError for a whole line that is not a record.
     """
-    lines = Path(path).read_bytes().split(b"\n")
-    return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
+    return [record for _, record in places_of_records(path)]
+
+
+def places_of_records(path: Path) -> Iterator[tuple[int, Prediction]]:
+    """The same, one after another, each with the byte at which its line begins."""
+    place = 0
+    with Path(path).open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):
+                yield place, _parse(line, f"{path}, line {number}")
+            place += len(line)
 
 
 def failures(predictions: Iterable[Prediction]) -> list[Prediction]:

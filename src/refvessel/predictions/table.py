@@ -4,7 +4,7 @@ Its columns are the fields of `Prediction`. One that has a default may be absent
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from refvessel.answer_status import Status
 from refvessel.errors import UserError
-from refvessel.parquet_file import read_parquet, write_parquet
+from refvessel.parquet_file import read_parquet, write_parquet, write_row_groups
 from refvessel.predictions.prediction import COLUMNS, Prediction
 from refvessel.provenance import file_record
 
@@ -45,10 +45,21 @@ _REMEDY = "gather the predictions again"
 
 def write_predictions(path: Path, predictions: Sequence[Prediction], made_from: Mapping[str, Any]) -> None:
     """Write predictions in their order, atomically, with what they were made from in the table's metadata."""
+    write_parquet(path, _table(predictions), made_from)
+
+
+def write_prediction_groups(
+    path: Path, groups: Iterable[Sequence[Prediction]], made_from: Mapping[str, Any]
+) -> None:
+    """The same of more than fit into memory: group by group, each a row group of the file."""
+    write_row_groups(path, map(_table, groups), SCHEMA, made_from)
+
+
+def _table(predictions: Sequence[Prediction]) -> pa.Table:
     columns = {name: [getattr(each, name) for each in predictions] for name in COLUMNS}
     for name in _JSON_COLUMNS:
         columns[name] = list(map(json.dumps, columns[name]))
-    write_parquet(path, pa.Table.from_pydict(columns, SCHEMA), made_from)
+    return pa.Table.from_pydict(columns, SCHEMA)
 
 
 def read_records(path: Path) -> tuple[list[Prediction], dict[str, Any]]:
@@ -74,8 +85,12 @@ def read_predictions(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     """
     table, made_from = _read(path)
     predictions = table.to_pandas()
+    texts = {name: predictions[name] for name in _JSON_COLUMNS}
     for name in _JSON_COLUMNS:
-        predictions[name] = _parsed(predictions[name], path, name)
+        predictions[name] = _parsed(texts[name], path, name)
+    # Mostly there is one mask, which is its own union: it need not be in memory twice.
+    rows = zip(texts["mask"], texts["masks"], predictions["mask"], predictions["masks"], strict=True)
+    predictions["masks"] = [[mask] if masks == f"[{text}]" else parsed for text, masks, mask, parsed in rows]
     return predictions, {**file_record(path), "made_from": made_from}
 
 
