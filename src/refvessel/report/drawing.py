@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -13,10 +14,16 @@ from matplotlib.figure import Figure
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#444444")
 INK, FAINT, ALARM = "#1f2933", "#cbd2d9", "#b3261e"
+AGREEMENT, MISSED, FALSE = "#56B4E9", "#F0E442", "#D55E00"  # of pixels; apart in lightness, too
+COLUMN, TWO_COLUMNS = 3.5, 7.2  # inches: the widths of a figure in print
+FOR_PRINT = ".pdf"
+MOST_POINTS = 1000  # of more the points are drawn as pixels, so that a file stays small
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",  # looks the same wherever it is opened
     "svg.hashsalt": "refvessel",  # element ids repeat from run to run
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,  # of what is drawn as pixels
     "text.parse_math": False,  # a phrase may hold a dollar sign
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -40,3 +47,14 @@ def svg_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None, "Creator": None})
+
+
+@contextmanager
+def printed_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """As `svg_figure`, and beside the SVG the same as PDF, for papers."""
+    with svg_figure(path, width, height) as figure:
+        yield figure
+    with mpl.rc_context(_STYLE):
+        figure.set_layout_engine("none")  # everything is in its place by now
+        nothing = {"CreationDate": None, "Creator": None, "Producer": None}
+        FigureCanvasPdf(figure).print_pdf(path.with_suffix(FOR_PRINT), metadata=nothing)
