@@ -9,7 +9,7 @@ from refvessel.report.compared_models import Comparison
 from refvessel.report.difference_figures import MOST_PAIRS, draw_differences, draw_external, shown_tests
 from refvessel.report.evaluation_figures import draw_figures, intervals
 from refvessel.report.external_table import External
-from refvessel.report.first_screen import Split, splits
+from refvessel.report.first_screen import Split, evaluated_on, splits
 from refvessel.report.overlays import image_path, typical_cases
 from refvessel.report.printing import printable, shortened
 from refvessel.report.score_titles import TITLES
@@ -69,9 +69,9 @@ def _of_task(split: Split, folder: Path) -> list[ShownFigure]:
     sources = {f"{one.evaluation.name}/{CASES}": one.sources["cases"]["sha256"] for one in shown}
     figure = ShownFigure(
         folder / f"{split.file_stem}.task.svg",
-        f"The task: given this image and the words “{shortened(phrase, MOST_OF_A_PHRASE)}”, mark its pixels. Image "
-        f"{printable(case['image_id'])}, patient {printable(case['patient'])}: of {first.evaluation.model} the case "
-        "with the median Dice.",
+        f"The task: given this image and the words “{shortened(phrase, MOST_OF_A_PHRASE)}”, mark its pixels. "
+        f"Image {printable(case['image_id'])}, patient {printable(case['patient'])}: the case of the median "
+        f"Dice of {first.evaluation.model}.",
         sources | hashes_of_images(split.dataset, [image_path(first.images, case["image_id"])]),
     )
     draw_task(cases, first.images, figure.path)
@@ -82,16 +82,13 @@ def _of_comparison(one: Comparison, evaluations: Sequence[Artifacts], folder: Pa
     rows = shown_tests(one)
     if not rows:
         return []
-    compared = [
-        each
-        for each in evaluations
-        if (each.evaluation.dataset, each.evaluation.split) == (one.dataset, one.split)
-    ]
+    compared = evaluated_on(evaluations, one.dataset, one.split)
     figure = ShownFigure(
         folder / f"compared.{one.name}.differences.svg",
-        f"{TITLES[rows[0]['score']]} of every patient, the first model's mean minus the second's, in ascending order; "
-        f"line and band: the mean over {rows[0]['n_patients']} patients ({rows[0]['n_expressions']} expressions) with "
-        f"its interval. {intervals(one.content['settings'])} At most {MOST_PAIRS} pairs are drawn.",
+        f"{TITLES[rows[0]['score']]} of every patient, the first model's mean minus the second's, in ascending "
+        f"order; line and band: the mean over {rows[0]['n_patients']} patients "
+        f"({rows[0]['n_expressions']} expressions) with its interval. {intervals(one.content['settings'])} At "
+        f"most {MOST_PAIRS} pairs are drawn.",
         one.hashes
         | {f"{each.evaluation.name}/{CASES}": each.sources["cases"]["sha256"] for each in compared},
     )
@@ -103,8 +100,8 @@ def _of_external(external: External, folder: Path) -> list[ShownFigure]:
     score = next(iter(external.cells))[0]
     figure = ShownFigure(
         folder / "external.svg",
-        f"{TITLES[score]} of every model on every data set: the mean over its patients, in brackets its 95% interval "
-        "(BCa bootstrap over patients).",
+        f"{TITLES[score]} of every model on every data set: the mean over its patients, in brackets its 95% "
+        "interval (BCa bootstrap over patients).",
         external.hashes,
     )
     draw_external(external, figure.path)

@@ -47,8 +47,16 @@ def failures(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {kind: some.head(MOST_OF_A_KIND) for kind, some in found.items() if len(some)}
 
 
-def draw_gallery(shown: Mapping[str, pd.DataFrame], images: dict[str, Path], path: Path) -> None:
+def draw_gallery(
+    shown: Mapping[str, pd.DataFrame], images: dict[str, Path], distance_unit: str, path: Path
+) -> None:
     """A row of pictures for each kind of `failures`.
+
+    Args:
+        shown: of `failures`.
+        images: the file of each by its image_id.
+        distance_unit: of HD95.
+        path: SVG to write.
 
     Raises UserError where an image is missing, does not open or has another size than its masks.
     """
@@ -59,7 +67,7 @@ def draw_gallery(shown: Mapping[str, pd.DataFrame], images: dict[str, Path], pat
             axes.set_axis_off()
         for line, (kind, cases) in zip(panels, shown.items(), strict=True):
             for axes, case in zip(line, cases.to_dict("records"), strict=False):
-                _show(axes, coloured(case, images, _GALLERY_SIDE), _told(kind, case))
+                _show(axes, coloured(case, images, _GALLERY_SIDE), _told(kind, case, distance_unit))
         figure.legend(handles=_handles(), loc="outside lower center", ncols=3)
 
 
@@ -115,10 +123,10 @@ def _show(axes: Axes, picture: Image.Image, title: str) -> None:
     axes.set_title(title, fontsize=8)
 
 
-def _told(kind: str, case: Mapping[Any, Any]) -> str:
+def _told(kind: str, case: Mapping[Any, Any], distance_unit: str) -> str:
     said = {
         "cldice": f"clDice {_number(case['cldice'])}",
-        "hd95": f"HD95 {_number(case['hd95'], 1)}",
+        "hd95": f"HD95 {_number(case['hd95'], 1)} {distance_unit}",
         "false": f"{case['predicted_pixels']} px",
         "failed": "failed",
     }

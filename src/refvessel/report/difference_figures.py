@@ -12,6 +12,7 @@ from refvessel.metrics.comparison import patient_scores
 from refvessel.report.compared_models import Comparison
 from refvessel.report.drawing import FAINT, INK, MOST_POINTS, PALETTE, TWO_COLUMNS, printed_figure
 from refvessel.report.external_table import External
+from refvessel.report.first_screen import evaluated_on
 from refvessel.report.printing import shortened
 from refvessel.report.score_titles import TITLES
 from refvessel.report.sections import Artifacts
@@ -35,8 +36,7 @@ def patient_differences(
     """First minus second of each patient of a row of the tests, ascending, float64."""
     cases = {
         each.evaluation.model: _compared(each.cases, one)
-        for each in evaluations
-        if (each.evaluation.dataset, each.evaluation.split) == (one.dataset, one.split)
+        for each in evaluated_on(evaluations, one.dataset, one.split)
     }
     values = patient_scores({name: cases[name] for name in (row["first"], row["second"])}, row["score"])
     return np.sort((values[row["first"]] - values[row["second"]]).to_numpy())

@@ -59,15 +59,16 @@ def _of_scores(one: Artifacts, folder: Path) -> list[ShownFigure]:
         ShownFigure(
             folder / f"{stem}.subgroups.svg",
             f"Dice of subgroups, the mean over their patients. {intervals(summary['settings'])} At the right the "
-            f"number of expressions and, in brackets, of patients; dotted, the mean of all. Of each grouping at most "
-            f"the {MOST_GROUPS} groups with the most expressions; widths in pixels, shares of the scored pixels.",
+            f"number of expressions and, in brackets, of patients; dotted, the mean of all. Of each grouping at "
+            f"most the {MOST_GROUPS} groups with the most expressions; widths in pixels, shares of the scored "
+            "pixels.",
             summary_source,
         ),
         ShownFigure(
             folder / f"{stem}.calibre.svg",
-            f"Left and right: Dice of every expression over the mean width of its vessels and over the size of its "
-            f"image. {n} Middle: recall of the truth's skeleton and precision of the prediction's by the local width "
-            f"of the vessel. {intervals(summary['settings'])}",
+            "Left and right: Dice of every expression over the mean width of its vessels and over the size of "
+            f"its image. {n} Middle: recall of the truth's skeleton and precision of the prediction's by the "
+            f"local width of the vessel. {intervals(summary['settings'])}",
             cases_source | summary_source,
         ),
         ShownFigure(folder / f"{stem}.agreement.svg", _agreement(one), cases_source | summary_source),
@@ -101,18 +102,18 @@ def _agreement(one: Artifacts) -> str:
     mean = patient_mean(differences, one.cases["patient"], draws)
     told = (
         f"Left: difference of the areas of {len(one.cases)} expressions over their mean; lines at the bias "
-        f"{areas['bias']:.0f} px and at the limits of agreement {areas['limit_low']:.0f} to {areas['limit_high']:.0f} px "
-        "(bias and 1.96 standard deviations to each side, over expressions)."
+        f"{areas['bias']:.0f} px and at the limits of agreement {areas['limit_low']:.0f} to "
+        f"{areas['limit_high']:.0f} px (bias and 1.96 standard deviations to each side, over expressions)."
     )
     if mean["low"] is not None:
         told += (
-            f" Mean over {mean['n_patients']} patients {mean['mean']:.0f} px ({mean['low']:.0f} to {mean['high']:.0f}). "
-            f"{intervals(summary['settings'])}"
+            f" Mean over {mean['n_patients']} patients {mean['mean']:.0f} px ({mean['low']:.0f} to "
+            f"{mean['high']:.0f}). {intervals(summary['settings'])}"
         )
     diameters = summary["diameters"]
     told += (
-        f" Middle: mean difference of the diameters of {diameters['n_expressions']} expressions over the true width, "
-        f"with bias and limits over {diameters['n']} cross-sections."
+        f" Middle: mean difference of the diameters of {diameters['n_expressions']} expressions over the true "
+        f"width, with bias and limits over {diameters['n']} cross-sections."
     )
     hd95 = one.cases["hd95"].count()
     return f"{told} Right: HD95 of {hd95} expressions; line: the median, dashed: the 95th percentile."
@@ -138,8 +139,8 @@ def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
             ShownFigure(
                 folder / f"{stem}.confidence.svg",
                 "Left: the mean 1 \N{MINUS SIGN} Dice of the cases with the highest predicted IoU, by their "
-                "share; dotted, of all cases. Right: the mean IoU of each tenth of the predicted IoU, with the number "
-                "of its cases; "
+                "share; dotted, of all cases. Right: the mean IoU of each tenth of the predicted IoU, with the "
+                "number of its cases; "
                 f"on the dotted line the model knows how good it is. {confidence['n']} cases of "
                 f"{confidence['n_patients']} patients, {confidence['n_without']} without a predicted IoU.",
                 _source(one, "summary", SUMMARY),
@@ -163,7 +164,7 @@ def _of_failures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         f"Where it goes wrong, at most {MOST_OF_A_KIND} cases of a kind, the worst first. {named}.",
         _source(one, "cases", CASES) | hashes_of_images(one.evaluation.dataset, files),
     )
-    draw_gallery(shown, one.images, figure.path)
+    draw_gallery(shown, one.images, one.summary["settings"]["distance_unit"], figure.path)
     return [figure]
 
 

@@ -18,7 +18,7 @@ _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tun
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence; a `warning` is something that weakens the numbers, what `passed` a check in order, a `note` neither."""
+    """One sentence; a `warning` weakens the numbers, what has `passed` was checked and is in order."""
 
     level: Literal["note", "warning", "passed"]
     text: str

@@ -136,15 +136,13 @@ class Split:
         return told
 
 
+def evaluated_on(evaluations: Sequence[Artifacts], dataset: str, split: str) -> list[Artifacts]:
+    """The evaluations of a split."""
+    return [one for one in evaluations if (one.evaluation.dataset, one.evaluation.split) == (dataset, split)]
+
+
 def splits(evaluations: Sequence[Artifacts], comparisons: Sequence[Comparison]) -> list[Split]:
     """The splits in the order in which evaluations name them."""
     compared = {(one.dataset, one.split): one for one in comparisons}
     places = dict.fromkeys((one.evaluation.dataset, one.evaluation.split) for one in evaluations)
-    return [
-        Split(
-            *place,
-            [one for one in evaluations if (one.evaluation.dataset, one.evaluation.split) == place],
-            compared.get(place),
-        )
-        for place in places
-    ]
+    return [Split(*place, evaluated_on(evaluations, *place), compared.get(place)) for place in places]

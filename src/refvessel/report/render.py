@@ -35,7 +35,7 @@ def render_report(
     settings: Privacy,
     private_log: Path | None = None,
 ) -> None:
-    """Write index.html, tables/*.csv|tex, figures/*.svg|pdf and manifest.json; `output` appears whole or not at all.
+    """Write index.html, tables/*.csv|tex, figures/*.svg|pdf and manifest.json; `output` appears whole or not.
 
     `checkpoints` has the HF folder of the model of each entrant that is run, `datasets` the tree of each dataset;
     `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of

@@ -87,7 +87,7 @@ def draw_by_calibre(cases: pd.DataFrame, summary: Mapping[str, Any], path: Path)
         for number, (label, (names, marker)) in enumerate(_CALIBRES.items()):
             _draw_calibres(calibres, summary, names, label, number, marker)
         calibres.set_xticks(
-            range(len(CALIBRE_RECALL)), [_calibre(name) for name in CALIBRE_RECALL], rotation=40
+            range(len(CALIBRE_RECALL)), [_calibre(name) for name in CALIBRE_RECALL], rotation=40, ha="right"
         )
         calibres.set_xlabel("Local width of the vessel, px")
         calibres.set_ylabel("Score, mean over patients")
