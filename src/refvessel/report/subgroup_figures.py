@@ -31,7 +31,7 @@ def draw_subgroups(summary: Mapping[str, Any], path: Path) -> None:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_yticks(range(len(rows)), [label for label, _ in rows])
         for tick, (_, group) in zip(axes.get_yticklabels(), rows, strict=True):
-            tick.set_weight("bold" if group is None else "normal")
+            tick.set_fontweight("bold" if group is None else "normal")
         numbers = axes.twinx()
         numbers.set_ylim(axes.get_ylim())
         numbers.set_yticks(
@@ -79,7 +79,7 @@ def draw_by_calibre(cases: pd.DataFrame, summary: Mapping[str, Any], path: Path)
     with printed_figure(path, TWO_COLUMNS, 2.9) as figure:
         widths, calibres, sizes = figure.subplots(1, 3, sharey=True)
         _draw_points(widths, cases["vessel_width"], cases["dice"], "Mean vessel width, px")
-        sides = np.sqrt(cases["height"] * cases["width"])
+        sides = (cases["height"] * cases["width"]) ** 0.5
         _draw_points(
             sizes, sides, cases["dice"], "Image, \N{SQUARE ROOT}(height \N{MULTIPLICATION SIGN} width), px"
         )
