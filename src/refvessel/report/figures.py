@@ -120,16 +120,11 @@ def _draw_many_patients(cases: pd.DataFrame, means: pd.Series, path: Path) -> No
         axes.scatter(
             places, means, s=min(14, 4000 / len(means)), color=PALETTE[0], rasterized=len(means) > MOST_POINTS
         )
-        for number, (patient, mean) in enumerate(means.head(_WORST_NAMED).items()):
-            place = (0.12, 0.32 - 0.06 * number)
-            axes.annotate(
-                f"{_shorten(str(patient))}: {mean:.3f}",
-                (places[number], mean),
-                place,
-                textcoords="axes fraction",
-                fontsize=7,
-                arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.5},
-            )
+        worst = [
+            f"{_shorten(str(patient))}: {mean:.3f}" for patient, mean in means.head(_WORST_NAMED).items()
+        ]
+        named = "\n".join(["Worst means", *worst])
+        axes.text(0.02, 0.98, named, transform=axes.transAxes, va="top", fontsize=7)
         axes.set_xlim(0, len(means) + 1)
         axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel(f"{len(means)} patients, by their mean")
