@@ -27,7 +27,7 @@ def test_failures_are_the_worst_of_each_kind():
         "cldice": [2, 1],
         "hd95": [3, 1, 2],
         "false": [5, 4],
-        "failed": [7],
+        "unanswered": [7],
     }
 
 

@@ -26,7 +26,7 @@ KINDS = {
     "cldice": "worst clDice",
     "hd95": "worst HD95",
     "false": "vessel where the truth has none",
-    "failed": "failed",
+    "unanswered": "failed expressions",
 }
 
 
@@ -42,7 +42,7 @@ def failures(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "cldice": answered.dropna(subset="cldice").sort_values(["cldice", "sent_id"]),
         "hd95": answered.dropna(subset="hd95").sort_values(["hd95", "sent_id"], ascending=[False, True]),
         "false": empty.sort_values(["predicted_pixels", "sent_id"], ascending=[False, True]),
-        "failed": cases[cases["status"] == Status.FAILED].sort_values("sent_id"),
+        "unanswered": cases[cases["status"] == Status.FAILED].sort_values("sent_id"),
     }
     return {kind: some.head(MOST_OF_A_KIND) for kind, some in found.items() if len(some)}
 
@@ -128,7 +128,7 @@ def _told(kind: str, case: Mapping[Any, Any], distance_unit: str) -> str:
         "cldice": f"clDice {_number(case['cldice'])}",
         "hd95": f"HD95 {_number(case['hd95'], 1)} {distance_unit}",
         "false": f"{case['predicted_pixels']} px",
-        "failed": "failed",
+        "unanswered": "failed expression",
     }
     return f"{said[kind]}\n{shortened(case['image_id'], _LABEL)}"
 
