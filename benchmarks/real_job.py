@@ -245,10 +245,15 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
     if arguments.cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.cache)
         os.environ["TRITON_CACHE_DIR"] = str(arguments.cache / "triton")
+    size = 0
     for number in range(arguments.runs):
         with tempfile.TemporaryDirectory() as output:
             shard = Path(output) / "shard.jsonl"
             row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
+            size = shard.stat().st_size
+    print(
+        f"\na shard of {size / 1e6:.1f} MB: masks of random weights are noise, which takes more than a mask"
+    )
     if arguments.plain:
         begin = time.time()
         told = subprocess.run(

@@ -35,7 +35,6 @@ OTHER_NUMBERS = {
     (0.5, "jobs/signals.py"): "seconds",
     (0.5, "metrics/bootstrap.py"): "half a draw",
     (0.5, "metrics/connections.py"): "half a pixel",
-    (0.5, "metrics/region_detection.py"): "the IoU above which two regions are one",
     (0.5, "metrics/stenosis.py"): "pixels",
     (0.5, "metrics/cross_sections.py"): "pixels, and a weight",
     (0.5, "metrics/grounded_captions.py"): "the IoU and the similarity from which on a pair counts",

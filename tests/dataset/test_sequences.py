@@ -124,6 +124,23 @@ def test_no_name_is_published(converted):
     assert all(re.fullmatch(r"p[0-9a-f]{10}_[0-9a-f]{10}", video) for video in summary["runs"])
 
 
+def test_without_pseudonyms_runs_of_one_name_of_two_patients_stay_two(two_runs, convert, tmp_path):
+    convert(sequences=RUNS, patient_pattern=PATTERN, pseudonymise=False)
+    videos = read_ref_vos(layout(tmp_path / "tree"))
+    assert {files.video.name: len(files.paths) for files in videos} == {"wang__r1": 12, "li__r1": 3}
+
+
+def test_runs_that_would_be_published_under_one_name_are_refused(source, convert):
+    for name in ("wang_r 1_f0.png", "wang_r?1_f0.png"):
+        source.labelme(name)
+    with pytest.raises(UserError, match="both be published as wang__r_1; rename one"):
+        convert(
+            sequences=r"_(?P<sequence>r.1)_f(?P<frame>\d+)$",
+            patient_pattern=PATTERN,
+            pseudonymise=False,
+        )
+
+
 def test_patients_are_not_split(two_runs, convert, tmp_path):
     for run in range(2, 6):
         for frame in range(2):

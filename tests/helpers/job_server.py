@@ -100,7 +100,6 @@ def _run(launcher: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -109,4 +108,3 @@ def _run(launcher: socket.socket) -> None:
         runpy.run_path(script, run_name="__main__")
     finally:
         atexit._run_exitfuncs()  # which multiprocessing leaves out before Python 3.13
-        sys.stdout.flush()

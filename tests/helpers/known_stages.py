@@ -19,16 +19,17 @@ _compute = ImageEncoder._stages
 
 @contextmanager
 def stages_computed_once() -> Iterator[None]:
-    """Within the block, the trunk computes the features of the same pixels with the same weights once.
+    """Within the block, the trunk of one configuration and weights computes the features of the same pixels once.
 
     Not what is compiled or on a GPU: there, how it is computed is what tests ask.
     """
-    known: OrderedDict[tuple[bytes, bytes], list[Windows]] = OrderedDict()
+    known: OrderedDict[tuple[str, bytes, bytes], list[Windows]] = OrderedDict()
 
     def stages(encoder: ImageEncoder, images: torch.Tensor, positions: torch.Tensor) -> list[Windows]:
         if not images.is_cpu or encoder._block_tokens is not block_tokens:
             return _compute(encoder, images, positions)
-        key = _digest(*encoder._encoder.state_dict().values()), _digest(images, positions)
+        config, weights = encoder._encoder.config.to_json_string(), encoder._encoder.state_dict().values()
+        key = config, _digest(*weights), _digest(images, positions)
         if key not in known:
             known[key] = _compute(encoder, images, positions)
             if len(known) > _MOST:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 
 import psutil
 
@@ -23,11 +24,12 @@ PLACE = Path("/etc/slurm")
 GPUS = 2
 PREFIX = "slurm-toy-"  # of the folder of its files
 
+_CLUSTER = "toy"
 _FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
 _LOCK = Path(tempfile.gettempdir()) / "refvessel-toy-slurm.lock"
 
 _SLURM_CONF = """
-ClusterName=toy
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -128,11 +130,12 @@ def _toy_slurm(root: Path) -> Iterator[Slurm]:
     for number in range(GPUS):
         (root / f"gpu/toy{number}").symlink_to("/dev/null")
     files = {
-        "slurm.conf": _SLURM_CONF.format(host=host, root=root, gpus=GPUS),
+        "slurm.conf": _SLURM_CONF.format(cluster=_CLUSTER, host=host, root=root, gpus=GPUS),
         "gres.conf": f"NodeName={host} Name=gpu Type=toy File={root}/gpu/toy[0-{GPUS - 1}]\n",
         "cgroup.conf": "CgroupPlugin=cgroup/v1\n",
     }
-    began_munge = False
+    began_munge, ended = False, Event()
+    Thread(target=_end_orphans, args=(ended,), daemon=True).start()
     try:
         for name, text in files.items():
             (root / name).write_text(text)
@@ -145,8 +148,22 @@ def _toy_slurm(root: Path) -> Iterator[Slurm]:
         yield slurm
     finally:
         _put_away(root)
+        ended.set()
         if began_munge:
             _end(Path("/run/munge/munged.pid"))
+
+
+def _end_orphans(ended: Event) -> None:
+    """End what is left of a job whose parents Slurm ended: without cgroups it loses sight of such a process.
+
+    An inner Snakemake that gets SIGTERM while it ends may hang for ever.
+    """
+    while not ended.wait(1):
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                orphan = process.ppid() == 1 and process.name().startswith("python")
+                if orphan and process.environ().get("SLURM_CLUSTER_NAME") == _CLUSTER:
+                    process.kill()
 
 
 def _put_away(root: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refvessel.inference.batches import fitting_batch_size, form_batches
+from refvessel.inference.batches import bytes_of_image, fitting_batch_size, form_batches
 from refvessel.inference.plan import ImageTask
 from refvessel.model.internvl_inputs import tile_grid
 
@@ -48,4 +48,4 @@ def test_images_of_as_many_tiles_keep_their_order(task):
 
 
 def test_the_cpu_is_not_asked_for_its_memory(task):
-    assert fitting_batch_size([task(0, 512, 512)], lambda batch: 1 / 0, torch.device("cpu")) == 4
+    assert fitting_batch_size([task(0, 512, 512)], lambda batch: 1 / 0, torch.device("cpu"), flips=False) == 4

@@ -45,6 +45,8 @@ rule segment_by_vesselness:
         "<benchmarks>/demo/vesselness.tsv"
     conda:
         "../../envs/refvessel.yaml"
+    resources:
+        **needs("segment_by_vesselness"),
     params:
         code=code_of("segment_by_vesselness"),
     script:

@@ -36,7 +36,7 @@ from refvessel.predictions.identity import (
     identify,
     require_unchanged,
 )
-from refvessel.predictions.prediction import failures, read_shard
+from refvessel.predictions.prediction import Prediction, failures
 from refvessel.predictions.run_file import Run
 from refvessel.predictions.shard import publish_shard
 from refvessel.predictions.word_cases import word_cases
@@ -247,9 +247,8 @@ def _complete(job: _Job) -> None:
         with reported(job.shard, done=done, total=total) as reporter:
             if done < total:
                 _segment(job, writer, reporter)
-            writer.finish()
-            for sheet in job.sheets:
-                _require_few_failures(sheet.shard, job.settings.max_failures)
+            for sheet, records in zip(job.sheets, writer.finish(), strict=True):
+                _require_few_failures(sheet.shard, failures(records), job.settings.max_failures)
 
 
 def _segment(job: _Job, writer: SheetsWriter, reporter: Reporter) -> None:
@@ -302,7 +301,7 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
         segmenter = Segmenter(model, processor, settings.max_new_tokens, drafts)
         predictor = Predictor(segmenter, processor, job.numbering.questions, flips=settings.flips)
         predictor.batch_size = settings.batch_size or fitting_batch_size(
-            job.tasks, predictor.rehearse, device
+            job.tasks, predictor.rehearse, device, flips=settings.flips
         )
         if settings.compiled:
             compile_blocks(model)
@@ -349,8 +348,7 @@ def _unfinished(batch: Sequence[ImageTask], writer: SheetsWriter) -> set[int]:
     return {each.sent_id for task in batch for each in task.expressions} - writer.finished
 
 
-def _require_few_failures(output: Path, allowed: int) -> None:
-    failed = failures(read_shard(output))
+def _require_few_failures(output: Path, failed: Sequence[Prediction], allowed: int) -> None:
     if len(failed) > allowed:
         first = failed[0]
         raise UserError(

@@ -55,7 +55,7 @@ from refvessel.predictions.identity import (
     require_unchanged,
     sequence_identity,
 )
-from refvessel.predictions.prediction import failures, read_shard
+from refvessel.predictions.prediction import Prediction, failures
 from refvessel.predictions.run_file import Run
 from refvessel.predictions.shard import ShardWriter, open_shard, publish_shard
 from refvessel.prompts import prompt_of
@@ -145,8 +145,8 @@ def segment_sequences(
         with reported(kept, done=total - left, total=total) as reporter:
             if left:
                 _segment(job, writer, reporter, partial(require_unchanged, Path(model), identified.state))
-            writer.finish()
-            _require_few_failures(kept, mine, settings.max_failures)
+            failed = failures(writer.finish())
+            _require_few_failures(kept, failed, mine, settings.max_failures)
     if answers is not None:
         publish_shard(kept, Path(output))
 
@@ -379,9 +379,11 @@ def _run(
     )
 
 
-def _require_few_failures(output: Path, tasks: Sequence[SequenceTask], allowed: int) -> None:
+def _require_few_failures(
+    output: Path, failed_records: Sequence[Prediction], tasks: Sequence[SequenceTask], allowed: int
+) -> None:
     """Raise UserError where more expressions failed than are allowed, each in all frames of its sequence."""
-    failed = {each.sent_id: each for each in failures(read_shard(output))}
+    failed = {each.sent_id: each for each in failed_records}
     of_expressions = [
         (task.name, next(iter(failed[each.sent_id] for each in of_frames.values() if each.sent_id in failed)))
         for task in tasks

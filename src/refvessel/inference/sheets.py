@@ -123,10 +123,9 @@ class SheetsWriter:
             if mine:
                 writer.append(mine)
 
-    def finish(self) -> None:
-        """Put the lines of each shard into the order asked for."""
-        for writer in self._writers:
-            writer.finish()
+    def finish(self) -> list[list[Prediction]]:
+        """Put the lines of each shard into the order asked for; the records of each."""
+        return [writer.finish() for writer in self._writers]
 
 
 @contextmanager

@@ -41,6 +41,7 @@ NEEDS = {
     "list_sequences": Needs(1_000, minutes=30),
     "generate_demo_angiograms": Needs(500),
     "generate_demo_films": Needs(500),
+    "segment_by_vesselness": Needs(1_000, minutes=15),
     # 1,051 MB with the demo's model of 9 MB, all on the CPU; the weights pass through the memory of the host.
     "segment": Needs(3_000, 1_200, minutes=25, minutes_per_gigabyte=1),
     # 10,000 expressions of 512x512 in four shards, 30 MB: 4 s.

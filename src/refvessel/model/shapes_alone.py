@@ -35,7 +35,7 @@ class _ShapesAlone(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: object,  # noqa: ARG002
+        types: object,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
@@ -43,6 +43,8 @@ class _ShapesAlone(TorchFunctionMode):
         name, kwargs = func.__name__, kwargs or {}
         if name in _FILLED and (filled := args[0] if args else kwargs["tensor"]).is_meta:
             return filled
+        if name == "empty_like" and args[0].is_meta:
+            return torch.empty(args[0].shape, **{"dtype": args[0].dtype, "device": "meta"} | kwargs)
         if name == "cat" and all(each.is_meta for each in args[0]):
             return _joined(*args, **kwargs)
         if name in _COUNTED | _DRAWN and torch.device(kwargs.get("device") or "cpu").type == "meta":

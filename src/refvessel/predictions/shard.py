@@ -65,13 +65,19 @@ class ShardWriter:
                     "what is finished is kept."
                 ) from error
 
-    def finish(self) -> None:
-        """Put the lines into the order asked for, which does not tell how the shard came about."""
-        records = {each.sent_id: each for each in read_shard(self._path)}
+    def finish(self) -> list[Prediction]:
+        """Put the lines into the order asked for, which does not tell how the shard came about; its records."""
+        before = self._path.read_bytes()
+        lines = before.split(b"\n")[:-1]
+        records = {
+            each.sent_id: (each, line) for each, line in zip(read_shard(self._path), lines, strict=True)
+        }
         in_order = [records[sent_id] for sent_id in self._asked if sent_id in records]
-        _write_lines(self._path, in_order)
+        _replace_content(self._path, before, b"".join(line + b"\n" for _, line in in_order))
+        finished = [each for each, _ in in_order]
         if self._logits:
-            self._logits.finish([each for each in in_order if each.masks])
+            self._logits.finish([each for each in finished if each.masks])
+        return finished
 
 
 @contextmanager
@@ -169,10 +175,13 @@ def _with_logits(
 
 def _write_lines(path: Path, records: Sequence[Prediction]) -> None:
     """Write these lines; a file that has them is left alone."""
-    lines = "".join(each.to_line() for each in records).encode()
-    if lines != path.read_bytes():
+    _replace_content(path, path.read_bytes(), "".join(each.to_line() for each in records).encode())
+
+
+def _replace_content(path: Path, before: bytes, after: bytes) -> None:
+    if after != before:
         with atomic_file(path) as temporary:
-            temporary.write_bytes(lines)
+            temporary.write_bytes(after)
 
 
 def _require_same_run(path: Path, run: Run) -> None:

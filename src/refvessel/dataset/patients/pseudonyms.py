@@ -66,6 +66,10 @@ class Pseudonyms:
         """The patient's pseudonym, `_` and ten hexadecimal digits of the image's name."""
         return f"{self.patient(patient)}_{self._digits('image', name)}"
 
+    def sequence(self, name: str, patient: str) -> str:
+        """As of an image that is called as the run is."""
+        return self.image(f"{name}/", patient)
+
     def name_table(self, content: str) -> str:
         """Ten hexadecimal digits that tell a table of names from others, and nothing of the names."""
         return self._digits("name table", content)
@@ -84,5 +88,12 @@ class OriginalNames:
 
     def image(self, name: str, patient: str) -> str:  # noqa: ARG002 (the signature of Pseudonyms)
         """The relative path without suffix, `__` for `/`, `_` for what is neither letter, digit, `.` nor `-`."""
-        path = PurePosixPath(name).with_suffix("").as_posix()
-        return re.sub(r"[^\w.-]", "_", path.replace("/", "__"))
+        return _safe(PurePosixPath(name).with_suffix("").as_posix())
+
+    def sequence(self, name: str, patient: str) -> str:
+        """Patient and run, since several patients may have a run of one name; made safe as an image's name is."""
+        return _safe(f"{patient}/{name}")
+
+
+def _safe(path: str) -> str:
+    return re.sub(r"[^\w.-]", "_", path.replace("/", "__"))

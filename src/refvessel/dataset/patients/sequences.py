@@ -78,18 +78,25 @@ def in_sequences(
     """Each image with its place in its patient's run; frames of runs without an annotated one are left out.
 
     Frames are in the order of their numbers or, where a run has none, in the natural order of their names. Reports
-    frames of one number, and runs with numbers on some frames only.
+    frames of one number, runs with numbers on some frames only, and two runs that would be published as one.
     """
     runs: dict[tuple[str, str], list[Identified]] = defaultdict(list)
     for each in identified:
         runs[each.origin.patient, each.record.sequence or ""].append(each)
     placed: list[Identified] = []
+    published: dict[str, Record] = {}
     for (patient, sequence), frames in runs.items():
         if not any(each.record.annotation is not None for each in frames):
             continue
         with problems.collect():
-            video = names.image(f"{sequence}/", patient)
+            video = names.sequence(sequence, patient)
             ordered = _in_order(frames, sequence)
+            if other := published.get(video):
+                raise UserError(
+                    f"{other.name} and {ordered[0].record.name} are of two runs that would both be published as "
+                    f"{video}; rename one."
+                )
+            published[video] = ordered[0].record
             for index, each in enumerate(ordered):
                 placed.append(replace(each, place=FramePlace(video, index, _gap(ordered, index))))
     return placed
