@@ -55,7 +55,7 @@ def _of_task(split: Split, folder: Path) -> list[ShownFigure]:
     """The median case of the first model's most frequent phrase, with the predictions of all models."""
     shown = split.evaluations[:_MOST_MODELS]
     first = shown[0]
-    phrase = first.cases["phrase"].value_counts().sort_index().idxmax()
+    phrase = str(first.cases["phrase"].value_counts().sort_index().idxmax())
     typical = typical_cases(first.cases[first.cases["phrase"] == phrase])
     if typical.empty:
         return []

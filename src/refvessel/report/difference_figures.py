@@ -100,7 +100,7 @@ def draw_external(external: External, path: Path) -> None:
         axes.tick_params(length=0)
         for (line, column), mean in np.ndenumerate(means):
             if not np.isnan(mean):
-                ink = INK if shown.norm(mean) > _DARK else "white"
+                ink = INK if mean - np.nanmin(means) > _DARK * np.ptp(means[~np.isnan(means)]) else "white"
                 axes.text(
                     column,
                     line,
