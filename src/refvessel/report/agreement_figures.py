@@ -46,7 +46,7 @@ def draw_agreement(cases: pd.DataFrame, summary: Mapping[str, Any], path: Path) 
             distances.axvline(hd95.median(), color=INK, linewidth=1)
             distances.axvline(np.percentile(hd95, 95), color=ALARM, linewidth=1, linestyle="--")
         distances.set_xlabel(f"HD95, {unit}")
-        distances.set_ylabel("Expressions")
+        distances.set_ylabel("Number of expressions")
         for axes in (areas, diameters, distances):
             axes.ticklabel_format(style="sci", scilimits=(-3, 4), axis="both")
             axes.grid(axis="y")

@@ -12,8 +12,6 @@ import matplotlib as mpl
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.patheffects import Normal
-from matplotlib.text import Text
 
 from refvessel.image_files import OPAQUE, decode, opacity_of
 
@@ -61,16 +59,11 @@ def svg_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
 
 @contextmanager
 def printed_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """As `svg_figure`, and beside the SVG the same as PDF, for papers.
-
-    Only the SVG says its words in letters, so that the search for names reads them there.
-    """
+    """As `svg_figure`, and beside the SVG the same as PDF, for papers."""
     with svg_figure(path, width, height) as figure:
         yield figure
     with mpl.rc_context(_STYLE):
         figure.set_layout_engine("none")  # everything is in its place by now
-        for text in figure.findobj(Text):
-            text.set_path_effects([Normal()])  # as outlines: no font that a journal could refuse
         nothing = {"CreationDate": None, "Creator": None, "Producer": None}
         FigureCanvasPdf(figure).print_pdf(path.with_suffix(FOR_PRINT), metadata=nothing)
 

@@ -58,7 +58,7 @@ def _rows(summary: Mapping[str, Any]) -> Sequence[tuple[str, Mapping[str, Any] |
     for name, heading in GROUPINGS.items():
         groups = summary[f"by_{name}"]
         most = sorted(groups, key=lambda label: -groups[label]["n_expressions"])[:MOST_GROUPS]
-        rows.append((heading, None))
+        rows.append((f"By {heading.lower()}", None))
         rows += [(shortened(label, _LABEL), groups[label]) for label in groups if label in most]
     return rows
 
