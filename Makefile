@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
+EXTRAS ?= [test,lint,docs]
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
+WHEEL := build/wheel
 # What one job or worker compiled, the others and later runs need not, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-slurm lint types docs format generate clean
+.PHONY: demo run test test-slurm test-wheel lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -27,6 +29,15 @@ test: $(READY)
 test-slurm: $(READY) $(PLUGINS)/.ready
 	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
 	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest tests/cluster
+
+# The wheel, installed into an environment of its own: the demo from another folder, as users without a checkout have it.
+test-wheel:
+	rm -rf $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/bare
+	$(WHEEL)/bare/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
+	$(WHEEL)/bare/bin/python -m pip install --quiet --constraint constraints.txt $(WHEEL)/refvessel-*.whl
+	mkdir $(WHEEL)/run
+	cd $(WHEEL)/run && ../bare/bin/refvessel --version && ../bare/bin/refvessel run --cores $(CORES)
 
 lint: types
 	$(BIN)/ruff check .
@@ -46,9 +57,13 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# The schema, the comments of config.yaml and docs/configuration.md, from the settings.
+# What docs/developing.md lists: each file that is made from the sources.
 generate: $(READY)
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/commands.py
+	$(BIN)/python tools/errors.py
+	$(BIN)/python tools/reruns.py
+	$(BIN)/python tools/environments.py
 
 clean:
 	rm -rf results site .snakemake
@@ -58,7 +73,7 @@ $(READY): pyproject.toml constraints.txt
 	rm -f $(READY)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,lint,docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(EXTRAS)"
 	touch $(READY)
 
 $(PLUGINS)/.ready: $(READY)

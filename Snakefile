@@ -9,7 +9,10 @@ from refvessel.settings.whole import PathVariables
 min_version("9.19")
 
 
-DEMO_CONFIG = os.path.join(workflow.basedir, "config.yaml")
+# Beside this file, of whichever workflow it is a module; a module in a repository has no demo.
+DEMO_CONFIG = workflow.current_basedir.join("config.yaml").get_path_or_uri(
+    secret_free=True
+)
 
 
 # A configuration is complete in itself: the working directory's own is read only where none is given, and the
@@ -23,6 +26,7 @@ pathvars:
     logs=PathVariables().logs,
     benchmarks=PathVariables().benchmarks,
     private_logs=PathVariables().private_logs,
+    image=PathVariables().image,
 
 
 include: "workflow/rules/configuration.smk"
@@ -31,6 +35,10 @@ include: "workflow/rules/console.smk"
 
 
 report: "workflow/report/workflow.rst"
+
+
+# What the project's Dockerfile and refvessel.def make; only --software-deployment-method apptainer looks at it.
+container: workflow.pathvars.apply("<image>")
 
 
 wildcard_constraints:
@@ -53,17 +61,6 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-# What takes seconds on the machine where the run is started: in a queue it would wait longer.
-localrules:
-    all,
-    list_expressions,
-    list_sequences,
-    choose_question,
-    compare_models,
-    compare_datasets,
-    compare_sequences,
-
-
 rule all:
     default_target: True
     input:
@@ -76,3 +73,4 @@ rule all:
             for entry in filter(is_run, settings.entries())
             for shard in shard_files(artifacts.SHARD_SUFFIX, **entry.places)
         ],
+    localrule: True

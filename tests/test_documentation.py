@@ -326,7 +326,7 @@ def test_a_page_made_from_the_code_is_not_stale(page, made):
 def test_the_version_stands_in_one_place():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert project["project"]["dynamic"] == ["version"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "refvessel.__version__"}
+    assert project["tool"]["hatch"]["version"] == {"path": "src/refvessel/__init__.py"}
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["version"] == refvessel.__version__
     versions = re.findall(r"^## (\d\S*) \(\d{4}-\d\d-\d\d\)$", prose(ROOT / "CHANGELOG.md"), re.MULTILINE)
     assert versions[0] == refvessel.__version__

@@ -28,6 +28,8 @@ COMMANDS = [
     "report",
     "status",
     "doctor",
+    "run",
+    "workflow",
 ]
 
 

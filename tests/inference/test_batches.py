@@ -49,3 +49,15 @@ def test_images_of_as_many_tiles_keep_their_order(task):
 
 def test_the_cpu_is_not_asked_for_its_memory(task):
     assert fitting_batch_size([task(0, 512, 512)], lambda batch: 1 / 0, torch.device("cpu"), flips=False) == 4
+
+
+def test_an_image_takes_more_memory_the_more_is_asked_of_it(task, expression):
+    small, large = task(0, 512, 512), task(1, 1600, 1600)
+    asked = tuple(expression(sent_id=number, image_path=Path("image.png")) for number in range(4))
+    several = ImageTask(asked, small.tiles)
+    weights = 16_000_000_000
+    least = bytes_of_image(small, weights)
+    assert least > 491 << 20  # what was seen
+    assert bytes_of_image(several, weights) > least
+    assert bytes_of_image(large, weights) > least
+    assert bytes_of_image(small, 4 * weights) > 3 * least

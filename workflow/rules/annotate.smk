@@ -8,7 +8,7 @@ rule convert_dataset:
     benchmark:
         "<benchmarks>/annotate/{dataset}.tsv"
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     threads: 2
     resources:
         **needs(

@@ -15,8 +15,9 @@ rule choose_question:
         at(artifacts.CHOSEN),
     log:
         "<logs>/choose/{model}/{dataset}.log",
+    localrule: True
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("choose_question"),
     params:

@@ -14,8 +14,15 @@ from refvessel.predictions.division import (
 from refvessel.provenance import folder_state, state_of_data, state_of_files
 from refvessel.settings.refinement_section import TUNING_SPLIT
 
+# Where models are run; all else needs no GPU. They differ in the build of PyTorch.
+ENVIRONMENT_OF_MODELS = (
+    f"../../envs/{'cpu' if settings.inference.device == 'cpu' else 'cuda'}.yaml"
+)
+# As they are here: elsewhere in a workflow of which this is a module, others hold.
+PATHVARS = workflow.pathvars
+
 # Of what sees original names: beside the key and the names, outside everything that is published.
-PRIVATE_LOGS = workflow.pathvars.apply("<private_logs>")
+PRIVATE_LOGS = PATHVARS.apply("<private_logs>")
 
 
 def at(*parts, **names):
@@ -47,7 +54,7 @@ ASKED_TOGETHER = {
 
 def code_of(rule):
     """The hash of a rule's script and of all that it imports of the package."""
-    return code_hash(Path(workflow.basedir) / f"workflow/scripts/{rule}.py")
+    return code_hash(Path(workflow.source_path(f"../scripts/{rule}.py")))
 
 
 def needs(
@@ -258,8 +265,10 @@ def shard_files(suffix, **places):
     count = number_of_shards(
         RESULTS / artifacts.OF_SHARDS.format(**together[0]), wanted_shards(**places)
     )
+    # Whatever rule asks for them, in a workflow of which this is a module, too.
     return [
-        at(folder, f"{number}-of-{count}{suffix}") for number in range(1, count + 1)
+        PATHVARS.apply(at(folder, f"{number}-of-{count}{suffix}"))
+        for number in range(1, count + 1)
     ]
 
 

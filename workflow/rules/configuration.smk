@@ -15,6 +15,11 @@ from refvessel.settings.checked import checked_config
 from refvessel.settings.whole import Settings
 
 RESULTS = Path(workflow.pathvars.apply("<results>"))
+if workflow.modifier.path_modifier.replace_prefix(str(RESULTS)) != str(RESULTS):
+    raise WorkflowError(
+        "config: a module of RefVessel takes no prefix, under which it would look for your data, too; "
+        "set pathvars.results of its config instead."
+    )
 
 # Jobs that Snakemake starts elsewhere read this file again: there, nothing is looked at a second time. Where
 # jobs are submitted, their number is limited (--jobs), and they see the GPUs that the scheduler gives them.
@@ -28,7 +33,11 @@ HERE = (
 
 def demo_path(path):
     """A path of the demo's configuration, which is seen from the folder of the workflow."""
-    return path if os.path.exists(path) else os.path.join(workflow.basedir, path)
+    return (
+        path
+        if os.path.exists(path)
+        else os.path.join(os.path.dirname(DEMO_CONFIG), path)
+    )
 
 
 def read_settings():

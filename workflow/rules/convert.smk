@@ -8,7 +8,7 @@ rule convert_checkpoint:
     benchmark:
         "<benchmarks>/convert/{model}.tsv"
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("convert_checkpoint", lambda wildcards, input: input),
     params:

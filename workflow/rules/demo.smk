@@ -7,7 +7,7 @@ rule generate_demo_angiograms:
     benchmark:
         "<benchmarks>/demo/angiograms.tsv"
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("generate_demo_angiograms"),
     params:
@@ -24,7 +24,7 @@ rule generate_demo_films:
     benchmark:
         "<benchmarks>/demo/films.tsv"
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("generate_demo_films"),
     params:
@@ -44,7 +44,7 @@ rule segment_by_vesselness:
     benchmark:
         "<benchmarks>/demo/vesselness.tsv"
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("segment_by_vesselness"),
     params:

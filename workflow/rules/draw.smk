@@ -8,7 +8,7 @@ rule draw_masks:
     log:
         "<logs>/draw/{model}/{dataset}/{split}.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("draw_masks", lambda wildcards, input: [input.predictions]),
     params:

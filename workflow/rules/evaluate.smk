@@ -69,7 +69,7 @@ rule score_cases:
     wildcard_constraints:
         model=any_of([*entrants_by("image"), *entrants_by("video")]),
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     threads: 2
     resources:
         **needs("score_cases", lambda wildcards, input: [input.predictions]),
@@ -130,8 +130,9 @@ rule compare_models:
         ),
     log:
         "<logs>/compare/{dataset}/{split}.log",
+    localrule: True
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("compare_models"),
     params:
@@ -159,8 +160,9 @@ rule compare_datasets:
         ),
     log:
         "<logs>/compare/external.log",
+    localrule: True
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("compare_datasets"),
     params:
@@ -192,7 +194,7 @@ rule score_sequences:
     log:
         "<logs>/evaluate/{model}/{dataset}/{split}.video.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     threads: 2
     resources:
         **needs("score_sequences", lambda wildcards, input: [input.cases]),
@@ -226,8 +228,9 @@ rule compare_sequences:
         ),
     log:
         "<logs>/compare/{dataset}/{split}.video.log",
+    localrule: True
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("compare_sequences"),
     params:

@@ -10,7 +10,7 @@ rule import_predictions:
     wildcard_constraints:
         model=any_of(entrants_by("imported")),
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs(
             "import_predictions",

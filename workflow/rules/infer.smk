@@ -7,8 +7,9 @@ checkpoint list_expressions:
         at(artifacts.EXPRESSIONS),
     log:
         "<logs>/infer/{dataset}/{split}.log",
+    localrule: True
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("list_expressions"),
     params:
@@ -47,7 +48,7 @@ for number, together in enumerate([None, *settings.asked_together()]):
             model=any_of(entrants_by("image")),
         retries: TRIES_ON_ANOTHER_GPU
         conda:
-            "../../envs/refvessel.yaml"
+            ENVIRONMENT_OF_MODELS
         threads: settings.inference.threads
         resources:
             **needs_of_model("expressions", len(places)),
@@ -75,7 +76,7 @@ rule gather_predictions:
     wildcard_constraints:
         model=any_of([*entrants_by("image"), *entrants_by("video")]),
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("gather_predictions", lambda wildcards, input: input.shards),
     params:

@@ -10,7 +10,7 @@ rule tune_threshold:
     log:
         "<logs>/tune/{model}/{dataset}.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("tune_threshold", lambda wildcards, input: input.logits),
     params:
@@ -31,7 +31,7 @@ rule refine_predictions:
     log:
         "<logs>/refine/{model}/{dataset}/{split}.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs(
             "refine_predictions",

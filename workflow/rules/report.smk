@@ -63,7 +63,7 @@ rule render_report:
     log:
         "<logs>/report/report.log",
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs(
             "render_report",

@@ -6,8 +6,9 @@ checkpoint list_sequences:
         at(artifacts.SEQUENCES),
     log:
         "<logs>/infer/{dataset}/{split}.sequences.log",
+    localrule: True
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("list_sequences"),
     params:
@@ -37,7 +38,7 @@ rule segment_sequences:
         model=any_of(entrants_by("video")),
     retries: TRIES_ON_ANOTHER_GPU
     conda:
-        "../../envs/refvessel.yaml"
+        ENVIRONMENT_OF_MODELS
     threads: settings.inference.threads
     resources:
         **needs_of_model("sequences"),
@@ -61,7 +62,7 @@ rule write_video_results:
     wildcard_constraints:
         model=any_of(entrants_by("video")),
     conda:
-        "../../envs/refvessel.yaml"
+        "../../envs/cpu.yaml"
     resources:
         **needs("write_video_results", lambda wildcards, input: input.shards),
     params:

@@ -19,6 +19,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     predict_command,
     prediction_commands,
     report_command,
+    run_command,
     score_commands,
     video_commands,
 )

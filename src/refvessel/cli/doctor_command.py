@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refvessel.cli.app import app
+from refvessel.cli.run_command import profile_folder
 
 
 @app.command()
@@ -16,7 +17,7 @@ def doctor(
     profile: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a Snakemake profile, e.g. profiles/slurm: its partitions, account, commands."
+            help="A Snakemake profile, slurm or a folder of yours: its partitions, account, commands."
         ),
     ] = None,
     results: Annotated[
@@ -27,7 +28,8 @@ def doctor(
     from refvessel.doctor.examination import examine
     from refvessel.doctor.finding import table
 
-    findings = examine(config=config, profile=profile, results=results)
+    found = profile_folder(profile) if profile else None
+    findings = examine(config=config, profile=found, results=results)
     print(table(findings))
     if any(each.state == "failure" for each in findings):
         raise typer.Exit(1)

@@ -24,6 +24,7 @@ from refvessel.model.internvl import TileEncoder
 from refvessel.model.internvl import modules_of as internvl_modules
 from refvessel.model.isolation import weights_alone
 from refvessel.model.language import LanguageModel
+from refvessel.model.library import load_spreading
 from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import IMAGENET, Normalisation, Statistics
 from refvessel.model.packing import PackedPrompts
@@ -139,6 +140,7 @@ class Sa2VAModel(GroundedModel):
         """The device map; raises UserError where the memory or the disk has too little room."""
         from refvessel.model.placement import bytes_on_disk, place  # as above
 
+        load_spreading()
         with torch.device("meta"), shapes_alone():
             model = cls(config, language_weights)
         device_map = place(model, dtype, spreading.max_memory)

@@ -91,7 +91,8 @@ def checked_section(
 
 def _typed(kind: type[Section], values: dict[str, Any], command_line: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with the texts of the command line read as YAML, where a text is not what is asked for."""
-    texts = dict(_texts(command_line, ()))
+    # What belongs to a workflow of which this one is a module stands in other places.
+    texts = {path: text for path, text in _texts(command_line, ()) if _within(values, path) == path}
     for path, text in texts.items():
         if text in ("null", "~"):
             _set(values, path, None)

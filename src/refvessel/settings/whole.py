@@ -35,6 +35,11 @@ class PathVariables(Stated):
     private_logs: str = setting(
         ".refvessel/logs", "Folder of the logs that may name somebody; nothing publishes it.", min_length=1
     )
+    image: str = setting(
+        "refvessel.sif",
+        "Image in which jobs run with `--software-deployment-method apptainer`: a file, or an address as docker://….",
+        min_length=1,
+    )
 
     def apply(self, text: str) -> str:
         """A path with the folders that its variables stand for, as Snakemake has it."""
