@@ -221,7 +221,7 @@ def workspace(tmp_path) -> Workspace:
 @pytest.fixture
 def without_figures(monkeypatch):
     """Reports of which only the text is looked at: drawing takes half of their time."""
-    monkeypatch.setattr(render, "_draw_figures", lambda *_: [])
+    monkeypatch.setattr(render, "draw_all", lambda *_: {})
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,11 @@ from refvessel.evaluation.external_comparing import compare_datasets
 from refvessel.files import sha256_of_file
 from refvessel.metrics.external_validation import Place
 from refvessel.metrics.verdicts import Verdict
+from refvessel.report.compared_models import read_comparison
+from refvessel.report.difference_figures import patient_differences, shown_tests
+from refvessel.report.first_screen import splits
 from refvessel.report.plain_words import verdict_sentence
+from refvessel.report.sections import read_artifacts
 from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import read_csv
 
@@ -82,6 +86,28 @@ def test_the_tests_and_the_ranks_stand_in_the_report_and_its_tables(compared):
         f"demo.test/{name}": sha256_of_file(compared.comparisons[0].parent / name)
         for name in ("comparison.json", "ranking.csv")
     }
+
+
+def test_the_differences_that_are_drawn_have_the_mean_that_is_stated(compared_once):
+    tree = compared_once.datasets["demo"]
+    artifacts = [
+        read_artifacts(one, checkpoint=compared_once.checkpoints[one.model], dataset=tree)
+        for one in compared_once.evaluations
+    ]
+    comparison = read_comparison(compared_once.comparisons[0], artifacts)
+    (row,) = shown_tests(comparison)
+    differences = patient_differences(comparison, row, artifacts)
+    assert row["score"] == "dice"
+    assert differences.tolist() == sorted(differences)
+    assert differences.mean() == pytest.approx(row["difference"])
+    (split,) = splits(artifacts, [comparison])
+    assert split.verdict == verdict_sentence(row, len(comparison.content["tests"]))
+    one, other = (
+        (finding.text for finding in split.warnings if "equal their truth" in finding.text),
+        split.notes,
+    )
+    assert [text.partition(":")[0] for text in one] == ["demo"]
+    assert split.verdict not in [finding.text for finding in other]
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -44,7 +44,7 @@ def test_what_the_gates_compared_is_told(artifacts):
         "40 or less would count as the same image.",
         "None of 32 images outside train, and none of their patients, is in the list of 900 training images.",
     ):
-        assert texts[text] == "note"
+        assert texts[text] == "passed"
 
 
 def test_what_was_not_compared_is_told(artifacts):
@@ -81,7 +81,7 @@ def test_warnings_of_the_data_set_stand_as_warnings_before_the_first_score(artif
     warned = ("3 regions end without a pixel.", "Nobody says who is who: 40 images, 40 patients <b>.")
     described = replace(artifacts, dataset=artifacts.dataset | {"warnings": list(warned)})
     page = render_page([described], [], {artifacts.evaluation.name: []}, {"refvessel": "0"})
-    before_the_scores = page[page.index('<section id="findings">') : page.index('class="value"')]
+    before_the_scores = page[page.index('<section id="findings">') : page.index('class="number value"')]
     for text in warned:
         shown = text.replace("<", "&lt;").replace(">", "&gt;")
         assert f'<li class="warning"><span class="level">Warning</span> From the dataset: {shown}' in (

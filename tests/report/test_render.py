@@ -148,9 +148,20 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
             for name in ("overall", "by_patient", *(f"by_{grouping}" for grouping in GROUPINGS))
             for kind in ("csv", "tex")
         ),
-        "figures/demo.demo.test.dice_by_phrase.svg",
-        "figures/demo.demo.test.dice_by_patient.svg",
-        "figures/demo.demo.test.confidence.svg",
+        *(
+            f"figures/demo.demo.test.{name}.{kind}"
+            for name in (
+                "dice_by_phrase",
+                "dice_by_patient",
+                "subgroups",
+                "calibre",
+                "agreement",
+                "confidence",
+            )
+            for kind in ("svg", "pdf")
+        ),
+        "figures/demo.test.task.svg",
+        "figures/demo.demo.test.failures.svg",
         "figures/demo.demo.test.overlays_1.svg",
         "figures/demo.demo.test.overlays_2.svg",
     }
@@ -159,8 +170,9 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
 def test_the_page_loads_nothing_and_runs_nothing(usual):
     page = page_of(usual)
     assert page.addresses
-    inside = ("#", "data:image/svg+xml;base64,", "cases.html")
-    assert all(address.startswith(inside) for address in page.addresses)
+    for address in page.addresses:
+        own = address.startswith("figures/") and (usual.root / "report" / address).is_file()
+        assert own or address.startswith(("#", "data:image/svg+xml;base64,", "cases.html"))
     assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
     html = (usual.root / "report/index.html").read_text("utf-8")
     assert "@import" not in html
@@ -168,11 +180,11 @@ def test_the_page_loads_nothing_and_runs_nothing(usual):
 
 
 def test_figures_load_nothing(usual):
-    for path in (usual.root / "report/figures").iterdir():
+    for path in (usual.root / "report/figures").glob("*.svg"):
         for element in ElementTree.parse(path).iter():
             for name, value in element.attrib.items():
                 if name.endswith(("href", "src")):
-                    assert value.startswith(("#", "data:image/png;base64,")), path
+                    assert value.startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,")), path
 
 
 def test_every_number_of_the_tables_follows_from_the_cases(usual):
@@ -236,11 +248,10 @@ def test_the_page_and_latex_show_the_same_numbers_with_three_decimals(usual):
         assert shown.loc[score, "patient mean"] == f"{overall[f'{name}_patient_mean']:.3f}"
         assert shown.loc[score, "pooled"] == f"{overall[f'{name}_pooled']:.3f}"
     for phrase, group in cases.groupby("phrase"):  # the headline
-        assert re.search(
-            rf"{phrase}\s+{recomputed(group)['dice_patient_mean']:.3f}\s+Dice, patient mean", page.text
-        )
+        assert re.search(rf"{phrase}\s+demo\s+{recomputed(group)['dice_patient_mean']:.3f} \(0", page.text)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_special_characters_of_phrases_and_errors_are_escaped(workspace, make_cases):
     html, latex = '<script>alert("1 & 2")</script>', r"a_b & 50% of $x$ \input{y} #1 {z} ~^"
     cases = make_cases(phrases=(html, latex))
@@ -255,6 +266,7 @@ def test_special_characters_of_phrases_and_errors_are_escaped(workspace, make_ca
     assert {html, latex} == set(pd.read_csv(workspace.root / "report/tables/by_phrase.csv")["phrase"])
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_phrase_with_unicode_is_shown(workspace, make_cases):
     phrase = "Koronargefäß „RCA“ → distal"
     workspace.add(make_cases(phrases=(phrase, "cathéter")))
@@ -302,11 +314,15 @@ def test_every_figure_of_the_folder_is_in_the_page_with_its_caption_and_source(u
         for address in page.addresses
         if address.startswith("data:")
     }
-    figures = list((usual.root / "report/figures").iterdir())
+    figures = list((usual.root / "report/figures").glob("*.svg"))
     assert embedded == {path.read_bytes() for path in figures}
     for path in figures:
-        source = "summary.json" if "confidence" in path.name else "cases.parquet"
-        assert f"figures/{path.name}, from demo.demo.test/{source}" in page.text
+        source = (
+            "summary.json" if {"confidence", "subgroups"} & set(path.name.split(".")) else "cases.parquet"
+        )
+        in_print = path.with_suffix(".pdf")
+        files = f"figures/{path.name}, " + (f"figures/{in_print.name}, " if in_print.is_file() else "")
+        assert f"{files}from demo.demo.test/{source}" in page.text.replace(" ,", ",")
     assert sha256_of_file(scores / "cases.parquet")[:12] in page.text
 
 
@@ -316,7 +332,7 @@ def test_the_first_page_says_what_was_evaluated_and_what_went_wrong(usual):
     assert "Warning 1 of 10 expressions failed" in text
     assert "Warning 1 of 10 answers (10.0%) contained no [SEG]" in text
     assert "Warning 2 of 10 predictions equal their truth. (equal_to_truth)" in text
-    assert "Note 0 of 10 predictions cover the whole image. (full_image)" in text
+    assert "Passed 0 of 10 predictions cover the whole image. (full_image)" in text
     assert "Note 1 of 10 expressions have an empty truth" in text
     assert "Images and patients are shown under pseudonyms." in text
     assert "Model weights " + "ab" * 32 in text
@@ -436,6 +452,7 @@ def test_stored_logits_have_their_scores_and_their_curve(workspace, make_cases):
     assert "no threshold may be chosen for them from this curve" in page.text
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_curve_of_other_scores_is_refused(workspace, make_cases):
     cases = make_cases()
     scores = workspace.add(cases, logits=stored_logits(cases, workspace.root / "predictions/logits.npz"))
@@ -485,7 +502,7 @@ def test_several_evaluations_stand_side_by_side(workspace, make_cases):
     assert compared.index.tolist() == ["demo", "other", "demo"]
     assert compared["Dataset"].tolist() == ["demo", "demo", "retina"]
     assert len(pd.read_csv(workspace.root / "report/tables/overall.csv")) == 3
-    assert len(list((workspace.root / "report/figures").iterdir())) == 15
+    assert len(list((workspace.root / "report/figures").iterdir())) == 3 * 15 + 2
 
 
 def test_an_evaluation_of_one_case_is_rendered(workspace, vessel):

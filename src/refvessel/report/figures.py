@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from refvessel.answer_status import Status
-from refvessel.report.drawing import ALARM, INK, PALETTE, svg_figure
+from refvessel.report.drawing import ALARM, FAINT, INK, MOST_POINTS, PALETTE, TWO_COLUMNS, printed_figure
 from refvessel.report.printing import printable, shortened
 
 _MARKERS = "os^Dv"
-_WIDTH = 7.2  # inches
 _MAX_HEIGHT = 16.0
-_MAX_LABELS = 60  # more patients than that are drawn without their names
+MOST_NAMED = 60  # of more patients each has a column without its name
+_WORST_NAMED = 5  # of these
 _SHORT_LABEL = 16  # characters; four of them fit side by side in the legend
 _GOLDEN = 0.6180339887498949  # its multiples modulo 1 spread points evenly without chance
 
@@ -32,7 +32,7 @@ class _Look(NamedTuple):
 def draw_dice_by_phrase(cases: pd.DataFrame, path: Path) -> None:
     """One row per phrase, in their order: every expression's Dice, quartiles as a box, the mean as a diamond."""
     groups = [(str(phrase), group) for phrase, group in cases.groupby("phrase", sort=True)]
-    with svg_figure(path, _WIDTH, _height(len(groups), 0.75)) as figure:
+    with printed_figure(path, TWO_COLUMNS, _height(len(groups), 0.75)) as figure:
         axes = _dice_axes(figure.subplots(), len(groups), [_label(phrase, group) for phrase, group in groups])
         axes.invert_yaxis()
         for row, (_, group) in enumerate(groups):
@@ -66,8 +66,14 @@ def draw_dice_by_phrase(cases: pd.DataFrame, path: Path) -> None:
 
 
 def draw_dice_by_patient(cases: pd.DataFrame, path: Path) -> None:
-    """One row per patient, the worst mean below: expressions' Dice, coloured by phrase, the mean as a bar."""
+    """One row per patient, the worst mean below: expressions' Dice, coloured by phrase, the mean as a bar.
+
+    More than MOST_NAMED are columns of one panel: the mean as a point, a line from the worst to the best.
+    """
     means = cases.groupby("patient")["dice"].mean().sort_index().sort_values(kind="stable")
+    if len(means) > MOST_NAMED:
+        _draw_many_patients(cases, means.dropna(), path)
+        return
     rows = {patient: row for row, patient in enumerate(means.index)}
     looks = {
         phrase: _Look(
@@ -94,9 +100,8 @@ def draw_dice_by_patient(cases: pd.DataFrame, path: Path) -> None:
     ]
     legend_columns = 4 if max(map(len, looks)) <= _SHORT_LABEL else 2
     legend_height = 0.2 * math.ceil(len(handles) / legend_columns)
-    with svg_figure(path, _WIDTH, _height(len(means), 0.32) + legend_height) as figure:
-        labels = list(map(_shorten, means.index)) if len(means) <= _MAX_LABELS else []
-        axes = _dice_axes(figure.subplots(), len(means), labels)
+    with printed_figure(path, TWO_COLUMNS, _height(len(means), 0.32) + legend_height) as figure:
+        axes = _dice_axes(figure.subplots(), len(means), list(map(_shorten, means.index)))
         for (patient, phrase), group in cases.groupby(["patient", "phrase"]):
             _draw_points(axes, group, rows[patient], spread=0.3, look=looks[phrase])
         axes.plot(means, range(len(means)), zorder=5, **bar)
@@ -105,11 +110,33 @@ def draw_dice_by_patient(cases: pd.DataFrame, path: Path) -> None:
         figure.legend(handles=handles, loc="outside lower right", ncols=legend_columns)
 
 
+def _draw_many_patients(cases: pd.DataFrame, means: pd.Series, path: Path) -> None:
+    """`means` are those of the patients, ascending."""
+    ends = cases.groupby("patient")["dice"].agg(["min", "max"]).loc[means.index]
+    places = np.arange(1, len(means) + 1)
+    with printed_figure(path, TWO_COLUMNS, 3.6) as figure:
+        axes = figure.subplots()
+        axes.vlines(places, ends["min"], ends["max"], color=FAINT, linewidth=min(1.5, 300 / len(means)))
+        axes.scatter(
+            places, means, s=min(14, 4000 / len(means)), color=PALETTE[0], rasterized=len(means) > MOST_POINTS
+        )
+        worst = [
+            f"{_shorten(str(patient))}: {mean:.3f}" for patient, mean in means.head(_WORST_NAMED).items()
+        ]
+        named = "\n".join(["Worst means", *worst])
+        axes.text(0.02, 0.98, named, transform=axes.transAxes, va="top", fontsize=7)
+        axes.set_xlim(0, len(means) + 1)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_xlabel(f"{len(means)} patients, by their mean")
+        axes.set_ylabel("Dice of a patient's expressions")
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+
+
 def _dice_axes(axes: Axes, rows: int, labels: list[str]) -> Axes:
-    """`labels` is empty where rows have no names."""
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.6, rows - 0.4)
-    axes.set_yticks(range(rows) if labels else [], labels)
+    axes.set_yticks(range(rows), labels)
     axes.tick_params(length=0)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
@@ -124,7 +151,14 @@ def _draw_points(axes: Axes, group: pd.DataFrame, row: int, spread: float, look:
     answered = (group["status"] == Status.OK).to_numpy()
     dice = group["dice"].to_numpy()
     axes.scatter(
-        dice[answered], heights[answered], s=16, marker=look.marker, color=look.color, alpha=0.6, linewidths=0
+        dice[answered],
+        heights[answered],
+        s=16,
+        marker=look.marker,
+        color=look.color,
+        alpha=0.6,
+        linewidths=0,
+        rasterized=len(dice) > MOST_POINTS,
     )
     axes.scatter(dice[~answered], heights[~answered], s=26, marker="x", color=ALARM, linewidths=1.2, zorder=4)
 

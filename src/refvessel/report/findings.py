@@ -18,9 +18,9 @@ _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tun
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence; a `warning` is something that weakens the numbers, a `note` is not."""
+    """One sentence; a `warning` weakens the numbers, what has `passed` was checked and is in order."""
 
-    level: Literal["note", "warning"]
+    level: Literal["note", "warning", "passed"]
     text: str
 
 
@@ -97,6 +97,15 @@ def identities(one: Artifacts) -> list[tuple[str, str]]:
     ]
 
 
+def checkpoint(one: Artifacts) -> str:
+    """What the masks come from, in a few words."""
+    if one.imported is not None:
+        return f"imported masks, {one.imported['format']}"
+    inputs = one.conversion["inputs"] if one.conversion else []
+    trained = [str(record["name"]) for record in inputs if record["layer"] == _TRAINED_LAYER]
+    return f"checkpoint {', '.join(trained)}" if trained else "a model folder"
+
+
 def _of_import(imported: dict[str, Any]) -> Finding:
     """Masks that nothing here made: how they came about is for others to say."""
     missing, scaled = imported["missing_taken_as_empty"], imported["images_scaled"]
@@ -159,7 +168,7 @@ def _of_few_patients(patients: int) -> list[Finding]:
 
 def _of_sanity_checks(checks: dict[str, Any]) -> list[Finding]:
     return [
-        Finding("warning" if check["raised"] else "note", f"{check['text']} ({name})")
+        Finding("warning" if check["raised"] else "passed", f"{check['text']} ({name})")
         for name, check in checks.items()
     ]
 
@@ -173,7 +182,7 @@ def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
         f"No patient is in two splits ({gates['patients']['compared']} compared), and no image "
         f"({gates['identical_pixels']['compared']} compared by their pixels)."
     )
-    found = [Finding("note", text)]
+    found = [Finding("passed", text)]
     if near is None:
         found.append(Finding("warning", "Near-duplicates across splits were not looked for."))
     elif near["nearest"] is not None:
@@ -181,18 +190,19 @@ def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
             f"The two most similar images of different splits differ in {near['nearest']} of {near['bits']} bits "
             f"of their perceptual hashes; {near['threshold']} or less would count as the same image."
         )
-        found.append(Finding("note", text))
+        found.append(Finding("passed", text))
         if apart := near.get("told_apart_by_vessels"):
             text = f"{apart} pairs of images of different splits are as near as that and differ in their vessels."
             found.append(Finding("note", text))
     if trained_on is None:
         text = "No list of training images was given, so none was compared with the images evaluated."
+        found.append(Finding("note", text))
     else:
         text = (
             f"None of {trained_on['compared']} images outside train, and none of their patients, is in the list "
             f"of {trained_on['listed']} training images."
         )
-    found.append(Finding("note", text))
+        found.append(Finding("passed", text))
     return found
 
 
@@ -215,7 +225,7 @@ def _pseudonyms(one: Artifacts | Unscored) -> Finding:
             "warning", "The dataset has no dataset.json: whether its names are pseudonyms is unknown."
         )
     if one.dataset.get("pseudonymised") is True:
-        return Finding("note", "Images and patients are shown under pseudonyms.")
+        return Finding("passed", "Images and patients are shown under pseudonyms.")
     return Finding(
         "warning", "The dataset was not pseudonymised: image and patient names are the original ones."
     )

@@ -1,8 +1,6 @@
 """The report's page: one HTML file that loads nothing."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,18 @@ from refvessel.report.ceiling_words import SHOWN, ceiling_rows, ceiling_sentence
 from refvessel.report.compared_models import Comparison
 from refvessel.report.external_table import External
 from refvessel.report.facts import facts
-from refvessel.report.findings import comparison_findings, findings, identities, unscored_findings
+from refvessel.report.findings import checkpoint, identities, unscored_findings
+from refvessel.report.first_screen import ALL_PHRASES, splits
 from refvessel.report.printing import printable
 from refvessel.report.score_titles import TITLES, best_value
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
-from refvessel.report.sequence_figures import ANIMATION_SUFFIX
 from refvessel.report.shown_breaks import listed_breaks
+from refvessel.report.shown_figure import ShownFigure
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, is_official
 from refvessel.report.unscored import COLUMNS, Unscored
+
+MOST_ROWS = 20  # of a table that grows with patients or phrases; all are in tables/*.csv
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
@@ -37,21 +38,6 @@ _OFFICIAL = {
     "n_acc": "N-acc",
     "t_acc": "T-acc",
 }
-
-
-@dataclass(frozen=True)
-class ShownFigure:
-    """A figure's file, what it shows in plain sentences, and the SHA-256 of its sources by their names."""
-
-    path: Path
-    caption: str
-    sources: dict[str, str]
-
-    @property
-    def data_uri(self) -> str:
-        """The file itself, as an address that needs no network."""
-        kind = "webp" if self.path.suffix == ANIMATION_SUFFIX else "svg+xml"
-        return f"data:image/{kind};base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
 
 
 def render_page(
@@ -74,6 +60,9 @@ def render_page(
         .render(
             evaluations=evaluations,
             comparisons=comparisons,
+            splits=splits(evaluations, comparisons),
+            all_phrases=ALL_PHRASES,
+            most_rows=MOST_ROWS,
             unscored=unscored,
             external=external,
             bad_end=bad_end,
@@ -116,6 +105,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": format_number,
+        "estimate": format_estimate,
         "percent": format_percent,
         "signed_pixels": format_wider_or_narrower,
         "stated": stated,
@@ -125,9 +115,8 @@ def _environment() -> Environment:
         "ceiling_rows": ceiling_rows,
         "ceiling_sentences": ceiling_sentences,
         "listed_breaks": listed_breaks,
-        "findings": findings,
         "unscored_findings": unscored_findings,
-        "comparison_findings": comparison_findings,
+        "checkpoint": checkpoint,
         "identities": identities,
         "is_official": is_official,
         "rank_shares": format_rank_shares,
@@ -145,6 +134,15 @@ def format_number(value: Any) -> str:
     if value is None or value != value:  # NaN differs from itself
         return "\N{EN DASH}"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def format_estimate(summary: Mapping[str, Any], name: str) -> str:
+    """A number of a summary with its interval in brackets, where it has one."""
+    value, low, high = (summary.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    shown = format_number(value)
+    return (
+        shown if low is None or high is None else f"{shown} ({format_number(low)} to {format_number(high)})"
+    )
 
 
 def format_percent(share: float | None) -> str:

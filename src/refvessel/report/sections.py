@@ -61,14 +61,19 @@ class Evaluation:
     @property
     def file_stem(self) -> str:
         """What the names of its figures begin with: its name, cut where file systems would refuse it."""
-        if len(self.name) <= _LONGEST_STEM:
-            return self.name
-        return f"{self.name[:_LONGEST_STEM]}.{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
+        return file_stem(self.name)
 
     @property
     def title(self) -> str:
         """What a heading says."""
         return f"Model {self.model}, dataset {self.dataset}, split {self.split}"
+
+
+def file_stem(name: str) -> str:
+    """The name, or where file systems would refuse it its beginning and its hash."""
+    if len(name) <= _LONGEST_STEM:
+        return name
+    return f"{name[:_LONGEST_STEM]}.{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)

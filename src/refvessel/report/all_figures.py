@@ -1,0 +1,125 @@
+"""All figures of a report: of each evaluation, and of several together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from refvessel.artifacts import CASES
+from refvessel.report.case_gallery import draw_task
+from refvessel.report.compared_models import Comparison
+from refvessel.report.difference_figures import MOST_PAIRS, draw_differences, draw_external, shown_tests
+from refvessel.report.evaluation_figures import draw_figures, intervals
+from refvessel.report.external_table import External
+from refvessel.report.first_screen import Split, evaluated_on, splits
+from refvessel.report.overlays import image_path, typical_cases
+from refvessel.report.printing import printable, shortened
+from refvessel.report.score_titles import TITLES
+from refvessel.report.sections import Artifacts
+from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
+from refvessel.report.unscored import Unscored, draw_examples
+
+EXTERNAL_FIGURE = "external"
+Figures = dict[str, list[ShownFigure]]
+
+_MOST_MODELS = 4  # whose predictions stand in the row that shows the task
+
+
+def draw_all(
+    evaluations: Sequence[Artifacts],
+    unscored: Sequence[Unscored],
+    comparisons: Sequence[Comparison],
+    external: External | None,
+    folder: Path,
+) -> Figures:
+    """Draw every figure of the report into the folder.
+
+    Args:
+        evaluations, unscored, comparisons, external: what the report shows.
+        folder: exists.
+
+    Returns:
+        The figures in the order shown, of an evaluation by its name, of a comparison and of the row that shows the
+        task by the name of their split, `compared NAME` and `task NAME`; of other data sets by EXTERNAL_FIGURE.
+
+    Raises UserError where an image is missing, does not open or has another size than its masks.
+    """
+    figures = {one.evaluation.name: draw_figures(one, folder) for one in evaluations}
+    figures |= {one.evaluation.name: _of_unscored(one, folder) for one in unscored}
+    figures |= {f"task {one.name}": _of_task(one, folder) for one in splits(evaluations, comparisons)}
+    figures |= {f"compared {one.name}": _of_comparison(one, evaluations, folder) for one in comparisons}
+    if external is not None:
+        figures[EXTERNAL_FIGURE] = _of_external(external, folder)
+    return figures
+
+
+def _of_task(split: Split, folder: Path) -> list[ShownFigure]:
+    """The median case of the first model's most frequent phrase, with the predictions of all models."""
+    shown = split.evaluations[:_MOST_MODELS]
+    first = shown[0]
+    phrase = str(first.cases["phrase"].value_counts().sort_index().idxmax())
+    typical = typical_cases(first.cases[first.cases["phrase"] == phrase])
+    if typical.empty:
+        return []
+    sent_id = typical.iloc[min(1, len(typical) - 1)]["sent_id"]
+    cases = {
+        one.evaluation.model: row
+        for one in shown
+        for row in one.cases[one.cases["sent_id"] == sent_id].to_dict("records")
+    }
+    case = cases[first.evaluation.model]
+    sources = {f"{one.evaluation.name}/{CASES}": one.sources["cases"]["sha256"] for one in shown}
+    figure = ShownFigure(
+        folder / f"{split.file_stem}.task.svg",
+        f"The task: given this image and the words “{shortened(phrase, MOST_OF_A_PHRASE)}”, mark its pixels. "
+        f"Image {printable(case['image_id'])}, patient {printable(case['patient'])}: the case of the median "
+        f"Dice of {first.evaluation.model}.",
+        sources | hashes_of_images(split.dataset, [image_path(first.images, case["image_id"])]),
+    )
+    draw_task(cases, first.images, figure.path)
+    return [figure]
+
+
+def _of_comparison(one: Comparison, evaluations: Sequence[Artifacts], folder: Path) -> list[ShownFigure]:
+    rows = shown_tests(one)
+    if not rows:
+        return []
+    compared = evaluated_on(evaluations, one.dataset, one.split)
+    figure = ShownFigure(
+        folder / f"compared.{one.name}.differences.svg",
+        f"{TITLES[rows[0]['score']]} of every patient, the first model's mean minus the second's, in ascending "
+        f"order; line and band: the mean over {rows[0]['n_patients']} patients "
+        f"({rows[0]['n_expressions']} expressions) with its interval. {intervals(one.content['settings'])} At "
+        f"most {MOST_PAIRS} pairs are drawn.",
+        one.hashes
+        | {f"{each.evaluation.name}/{CASES}": each.sources["cases"]["sha256"] for each in compared},
+    )
+    draw_differences(one, evaluations, figure.path)
+    return [figure]
+
+
+def _of_external(external: External, folder: Path) -> list[ShownFigure]:
+    score = next(iter(external.cells))[0]
+    figure = ShownFigure(
+        folder / "external.svg",
+        f"{TITLES[score]} of every model on every data set: the mean over its patients, in brackets its 95% "
+        "interval (BCa bootstrap over patients).",
+        external.hashes,
+    )
+    draw_external(external, figure.path)
+    return [figure]
+
+
+def _of_unscored(one: Unscored, folder: Path) -> list[ShownFigure]:
+    """Some images of each phrase; nothing says which are the best."""
+    name, record = one.evaluation.name, one.sources["predictions"]
+    drawn = []
+    for number, phrase in enumerate(one.by_phrase, start=1):
+        path = folder / f"{one.evaluation.file_stem}.examples_{number}.svg"
+        shown = draw_examples(one, phrase, path)
+        files = [image_path(one.images, image_id) for image_id in shown]
+        caption = (
+            f"“{shortened(phrase, MOST_OF_A_PHRASE)}”: outlines of the prediction, on images spread evenly over "
+            f"all {one.by_phrase[phrase]['n_expressions']}: {printable(', '.join(shown))}. No truth: not scored."
+        )
+        sources = {f"{name}/{record['name']}": record["sha256"]}
+        drawn.append(ShownFigure(path, caption, sources | hashes_of_images(one.evaluation.dataset, files)))
+    return drawn

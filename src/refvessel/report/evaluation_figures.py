@@ -1,0 +1,217 @@
+"""The figures of an evaluation, each with what it shows and what it was made from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from refvessel.answer_status import Status
+from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS
+from refvessel.mask_logits import MODEL_THRESHOLD
+from refvessel.metrics.patient_means import patient_mean
+from refvessel.report.agreement_figures import area_agreement, draw_agreement
+from refvessel.report.case_gallery import KINDS, MOST_OF_A_KIND, draw_gallery, failures
+from refvessel.report.curves import draw_confidence, draw_threshold_curves
+from refvessel.report.figures import MOST_NAMED, draw_dice_by_patient, draw_dice_by_phrase
+from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
+from refvessel.report.printing import printable, shortened
+from refvessel.report.sections import Artifacts
+from refvessel.report.shown_breaks import told_breaks
+from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
+from refvessel.report.shown_runs import draw_sequences
+from refvessel.report.subgroup_figures import MOST_GROUPS, draw_by_calibre, draw_subgroups
+
+_MARKS = " Rings: gaps in the predicted vessel; squares: where a vessel is lost."
+_MOST_PHRASES = 6  # of which typical cases are drawn
+
+
+def draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    """Draw all figures of an evaluation into the folder; in the order of the page."""
+    drawn = [*_of_scores(one, folder), *_of_probabilities(one, folder), *_of_failures(one, folder)]
+    drawn += _of_phrases(one, folder)
+    return drawn + (draw_sequences(one, one.runs, folder) if one.runs else [])
+
+
+def _source(one: Artifacts, role: str, name: str) -> dict[str, str]:
+    return {f"{one.evaluation.name}/{name}": one.sources[role]["sha256"]}
+
+
+def intervals(settings: Mapping[str, Any]) -> str:
+    """How the intervals of a figure were made, for its caption."""
+    draws = settings["bootstrap"]["draws"]
+    return f"95% intervals: BCa bootstrap, {draws:,} draws of patients."
+
+
+def _of_scores(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    """Figures of all scores: by phrase, by patient, by subgroup and calibre, and the agreement of sizes."""
+    stem, summary = one.evaluation.file_stem, one.summary
+    cases_source, summary_source = _source(one, "cases", CASES), _source(one, "summary", SUMMARY)
+    n = f"{summary['dice_n']} expressions of {summary['dice_n_patients']} patients."
+    drawn = [
+        ShownFigure(
+            folder / f"{stem}.dice_by_phrase.svg",
+            "Dice of every expression by phrase. The box spans the quartiles, its line is the median, its "
+            f"whiskers reach the last expression within 1.5 times the box, the diamond is the mean. {n}",
+            cases_source,
+        ),
+        ShownFigure(folder / f"{stem}.dice_by_patient.svg", f"{_by_patient(summary)} {n}", cases_source),
+        ShownFigure(
+            folder / f"{stem}.subgroups.svg",
+            f"Dice of subgroups, the mean over their patients. {intervals(summary['settings'])} At the right the "
+            f"number of expressions and, in brackets, of patients; dotted, the mean of all. Of each grouping at "
+            f"most the {MOST_GROUPS} groups with the most expressions; widths in pixels, shares of the scored "
+            "pixels.",
+            summary_source,
+        ),
+        ShownFigure(
+            folder / f"{stem}.calibre.svg",
+            "Left and right: Dice of every expression over the mean width of its vessels and over the size of "
+            f"its image. {n} Middle: recall of the truth's skeleton and precision of the prediction's by the "
+            f"local width of the vessel. {intervals(summary['settings'])}",
+            cases_source | summary_source,
+        ),
+        ShownFigure(folder / f"{stem}.agreement.svg", _agreement(one), cases_source | summary_source),
+    ]
+    draw_dice_by_phrase(one.cases, drawn[0].path)
+    draw_dice_by_patient(one.cases, drawn[1].path)
+    draw_subgroups(summary, drawn[2].path)
+    draw_by_calibre(one.cases, summary, drawn[3].path)
+    draw_agreement(one.cases, summary, drawn[4].path)
+    return drawn
+
+
+def _by_patient(summary: Mapping[str, Any]) -> str:
+    if summary["n_patients"] <= MOST_NAMED:
+        return (
+            "Dice of every expression by patient, patients ordered by their mean (the bar). "
+            "Frames of one patient are not independent samples."
+        )
+    return (
+        "Dice by patient, patients ordered by their mean (the point); the line reaches from the worst to the best "
+        "expression of each. Named are the worst; all are in tables/by_patient.csv. Frames of one patient are not "
+        "independent samples."
+    )
+
+
+def _agreement(one: Artifacts) -> str:
+    """What the figure of agreement shows, in numbers."""
+    summary, areas = one.summary, area_agreement(one.cases)
+    differences = (one.cases["predicted_pixels"] - one.cases["truth_pixels"]).astype(float)
+    draws = summary["settings"]["bootstrap"]["draws"]
+    mean = patient_mean(differences, one.cases["patient"], draws)
+    told = (
+        f"Left: difference of the areas of {len(one.cases)} expressions over their mean; lines at the bias "
+        f"{areas['bias']:.0f} px and at the limits of agreement {areas['limit_low']:.0f} to "
+        f"{areas['limit_high']:.0f} px (bias and 1.96 standard deviations to each side, over expressions)."
+    )
+    if mean["low"] is not None:
+        told += (
+            f" Mean over {mean['n_patients']} patients {mean['mean']:.0f} px ({mean['low']:.0f} to "
+            f"{mean['high']:.0f}). {intervals(summary['settings'])}"
+        )
+    diameters = summary["diameters"]
+    told += (
+        f" Middle: mean difference of the diameters of {diameters['n_expressions']} expressions over the true "
+        f"width, with bias and limits over {diameters['n']} cross-sections."
+    )
+    hd95 = one.cases["hd95"].count()
+    return f"{told} Right: HD95 of {hd95} expressions; line: the median, dashed: the 95th percentile."
+
+
+def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    """Curves over thresholds where logits are stored, and whether the model knows how good its masks are."""
+    stem, drawn = one.evaluation.file_stem, []
+    if one.thresholds is not None:
+        drawn.append(
+            ShownFigure(
+                folder / f"{stem}.thresholds.svg",
+                "Scores of the stored probabilities cut at every threshold, and precision over recall at the same "
+                f"thresholds; line and point: the model's own, {MODEL_THRESHOLD}. "
+                "These expressions are the evaluated ones: no threshold may be chosen for them from this curve."
+                f"{_fewer(one.thresholds)}",
+                _source(one, "thresholds", THRESHOLDS),
+            )
+        )
+        draw_threshold_curves(one.thresholds, drawn[-1].path)
+    if confidence := one.summary.get("confidence"):
+        drawn.append(
+            ShownFigure(
+                folder / f"{stem}.confidence.svg",
+                "Left: the mean 1 \N{MINUS SIGN} Dice of the cases with the highest predicted IoU, by their "
+                "share; dotted, of all cases. Right: the mean IoU of each tenth of the predicted IoU, with the "
+                "number of its cases; "
+                f"on the dotted line the model knows how good it is. {confidence['n']} cases of "
+                f"{confidence['n_patients']} patients, {confidence['n_without']} without a predicted IoU.",
+                _source(one, "summary", SUMMARY),
+            )
+        )
+        draw_confidence(confidence, drawn[-1].path)
+    return drawn
+
+
+def _of_failures(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    """The worst cases of each kind, if there are any."""
+    shown = failures(one.cases)
+    if not shown:
+        return []
+    files = [image_path(one.images, each) for some in shown.values() for each in some["image_id"]]
+    named = "; ".join(
+        f"{KINDS[kind]}: {', '.join(map(printable, some['image_id']))}" for kind, some in shown.items()
+    )
+    figure = ShownFigure(
+        folder / f"{one.evaluation.file_stem}.failures.svg",
+        f"Where it goes wrong, at most {MOST_OF_A_KIND} cases of a kind, the worst first. {named}.",
+        _source(one, "cases", CASES) | hashes_of_images(one.evaluation.dataset, files),
+    )
+    draw_gallery(shown, one.images, one.summary["settings"]["distance_unit"], figure.path)
+    return [figure]
+
+
+def _of_phrases(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    """The best, the median and the worst case of the phrases that are asked most often."""
+    drawn = []
+    asked = one.cases["phrase"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    shown_phrases = sorted(asked.index[:_MOST_PHRASES])
+    for number, phrase in enumerate(shown_phrases, start=1):
+        group = one.cases[one.cases["phrase"] == phrase]
+        shown = typical_cases(group)
+        if shown.empty:
+            continue
+        described = " ".join(_describe(case, one.breaks) for case in shown.to_dict("records"))
+        files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
+        figure = ShownFigure(
+            folder / f"{one.evaluation.file_stem}.overlays_{number}.svg",
+            f"“{shortened(str(phrase), MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over "
+            f"the image{_among(group)}. {described}{_MARKS}",
+            _source(one, "cases", CASES)
+            | _source(one, "breaks", BREAKS)
+            | hashes_of_images(one.evaluation.dataset, files),
+        )
+        draw_overlays(shown, one.images, figure.path, one.breaks)
+        drawn.append(figure)
+    return drawn
+
+
+def _among(cases: pd.DataFrame) -> str:
+    """Of which cases the overlays are the best, the median and the worst, where not of all."""
+    ranked = len(ranked_cases(cases))
+    return "" if ranked == len(cases) else f", of the {ranked} of {len(cases)} expressions with a vessel"
+
+
+def _fewer(thresholds: pd.DataFrame) -> str:
+    """Which of the curves are means over fewer than all expressions, for the caption."""
+    drawn = {"Dice": "dice_n", "IoU": "iou_n", "precision": "precision_n", "recall": "recall_n"}
+    fewest = {label: thresholds[column].min() for label, column in drawn.items()}
+    n = thresholds["n_expressions"].iloc[0]
+    told = ", ".join(f"{label} {count}" for label, count in fewest.items() if count < n)
+    over = f" Means are over {n} expressions"
+    return f"{over}; where a score is undefined for some, over at least: {told}." if told else f"{over}."
+
+
+def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
+    unanswered = "" if case["status"] == Status.OK else f" ({case['status']})"
+    return (
+        f"{case['rank'].capitalize()}: image {printable(case['image_id'])}, patient {printable(case['patient'])}, "
+        f"Dice {case['dice']:.3f}{unanswered}.{told_breaks(breaks[breaks['sent_id'] == case['sent_id']])}"
+    )

@@ -1,0 +1,50 @@
+"""The sequences that the page shows, each with what it is and what it was made from."""
+
+from pathlib import Path
+
+from refvessel.artifacts import VIDEO_CASES
+from refvessel.report.overlays import image_path
+from refvessel.report.printing import printable, shortened
+from refvessel.report.scored_runs import Runs
+from refvessel.report.sections import Artifacts
+from refvessel.report.sequence_figures import (
+    ANIMATION_SUFFIX,
+    draw_over_time,
+    draw_strip,
+    typical_sequences,
+    write_animation,
+)
+from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
+
+
+def draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure]:
+    """The best, the median and the worst sequence: as a strip, moving, and over time."""
+    name, drawn = one.evaluation.name, []
+    table = {f"{name}/{VIDEO_CASES}": runs.sources["video_cases"]["sha256"]}
+    for number, sequence in enumerate(typical_sequences(runs.sequences).to_dict("records"), start=1):
+        frames = runs.frames_of(sequence, one.cases)
+        files = [image_path(one.images, image_id) for image_id in frames["image_id"]]
+        images = hashes_of_images(one.evaluation.dataset, files)
+        told = (
+            f"{str(sequence['rank']).capitalize()} sequence: run {printable(sequence['video'])}, "
+            f"“{shortened(sequence['phrase'], MOST_OF_A_PHRASE)}”, patient {printable(sequence['patient'])}, "
+            f"J&F {sequence['J&F']:.3f} over {len(frames)} frames"
+        )
+        stem = folder / f"{one.evaluation.file_stem}.sequence_{number}"
+        strip, film, curve = (
+            stem.with_name(stem.name + end) for end in (".svg", ANIMATION_SUFFIX, ".time.svg")
+        )
+        draw_strip(frames, one.images, strip)
+        write_animation(frames, one.images, film)
+        draw_over_time(frames, curve)
+        drawn += [
+            ShownFigure(strip, f"{told}: outlines of the truth and of the prediction.", table | images),
+            ShownFigure(film, f"{told}: the same, moving.", table | images),
+            ShownFigure(
+                curve,
+                f"{told}: scores of its frames, IoU of each mask with the one before after their motion "
+                "(consistency), and areas.",
+                table,
+            ),
+        ]
+    return drawn
