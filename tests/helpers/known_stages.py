@@ -14,7 +14,7 @@ import torch
 from refvessel.model.hiera import ImageEncoder, Windows, block_tokens
 
 _MOST = 32  # images; the features of one have some 10 MB
-_compute = ImageEncoder._stages
+compute_stages = ImageEncoder._stages
 
 
 @contextmanager
@@ -27,11 +27,11 @@ def stages_computed_once() -> Iterator[None]:
 
     def stages(encoder: ImageEncoder, images: torch.Tensor, positions: torch.Tensor) -> list[Windows]:
         if not images.is_cpu or encoder._block_tokens is not block_tokens:
-            return _compute(encoder, images, positions)
+            return compute_stages(encoder, images, positions)
         config, weights = encoder._encoder.config.to_json_string(), encoder._encoder.state_dict().values()
         key = config, _digest(*weights), _digest(images, positions)
         if key not in known:
-            known[key] = _compute(encoder, images, positions)
+            known[key] = compute_stages(encoder, images, positions)
             if len(known) > _MOST:
                 known.popitem(last=False)
         return known[key]
@@ -42,7 +42,7 @@ def stages_computed_once() -> Iterator[None]:
 
 def compute_stages_again() -> None:
     """In a fork of a process within such a block: what is to be interrupted takes its time."""
-    ImageEncoder._stages = _compute
+    ImageEncoder._stages = compute_stages
 
 
 def _digest(*tensors: torch.Tensor) -> bytes:

@@ -9,15 +9,24 @@ import numpy as np
 import pytest
 import torch
 from accelerate import dispatch_model
+from known_stages import compute_stages
 from torch.overrides import TorchFunctionMode
 
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.loader import open_image
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.segmenter import Batch, Segmenter
+from refvessel.model.hiera import ImageEncoder
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.placement import bring_results_back
 from refvessel.model.processing import Sa2VAProcessor
+
+
+@pytest.fixture(autouse=True)
+def every_image_is_computed(monkeypatch):
+    """Known features would lie where another model had them."""
+    monkeypatch.setattr(ImageEncoder, "_stages", compute_stages)
+
 
 CPU, ONE, OTHER = map(torch.device, ("cpu", "privateuseone:0", "privateuseone:1"))
 _INDEXING = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
