@@ -21,13 +21,6 @@ from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.placement import bring_results_back
 from refvessel.model.processing import Sa2VAProcessor
 
-
-@pytest.fixture(autouse=True)
-def every_image_is_computed(monkeypatch):
-    """Known features would lie where another model had them."""
-    monkeypatch.setattr(ImageEncoder, "_stages", compute_stages)
-
-
 CPU, ONE, OTHER = map(torch.device, ("cpu", "privateuseone:0", "privateuseone:1"))
 _INDEXING = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
 
@@ -54,6 +47,12 @@ DEVICES = {
     "text_hidden_fcs.2": ONE,
     "grounding_encoder": ONE,
 }
+
+
+@pytest.fixture(autouse=True)
+def every_image_is_computed(monkeypatch):
+    """Known features would lie where another model had them."""
+    monkeypatch.setattr(ImageEncoder, "_stages", compute_stages)
 
 
 class FakeDevices(TorchFunctionMode):
