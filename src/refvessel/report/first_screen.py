@@ -8,6 +8,7 @@ from refvessel.report.compared_models import Comparison
 from refvessel.report.findings import Finding, comparison_findings, findings
 from refvessel.report.plain_words import verdict_sentence
 from refvessel.report.sections import Artifacts, file_stem
+from refvessel.report.tables import is_official
 
 ALL_PHRASES = "all phrases"
 MOST_PHRASES = 8  # of the headline; all stand in the tables
@@ -15,11 +16,20 @@ MOST_PHRASES = 8  # of the headline; all stand in the tables
 
 @dataclass(frozen=True)
 class Headline:
-    """The scores of a model on a phrase; `summary` is that of the phrase."""
+    """The scores of a model on a phrase; `summary` is that of the phrase.
+
+    is_official: whether cIoU is what the official evaluator gives.
+    """
 
     phrase: str
     model: str
     summary: Mapping[str, Any]
+    is_official: bool
+
+    @classmethod
+    def of(cls, one: Artifacts, phrase: str, summary: Mapping[str, Any]) -> "Headline":
+        """A model's scores on a phrase."""
+        return cls(phrase, one.evaluation.model, summary, is_official(one.summary))
 
 
 @dataclass(frozen=True)
@@ -69,9 +79,9 @@ class Split:
         """The scores of each model on all phrases together and on each of those that are asked most often."""
         asked = self._phrases
         most = sorted(asked, key=lambda phrase: (-asked[phrase], phrase))[:MOST_PHRASES]
-        together = [Headline(ALL_PHRASES, one.evaluation.model, one.summary) for one in self.evaluations]
+        together = [Headline.of(one, ALL_PHRASES, one.summary) for one in self.evaluations]
         of_phrases = [
-            Headline(phrase, one.evaluation.model, one.summary["by_phrase"][phrase])
+            Headline.of(one, phrase, one.summary["by_phrase"][phrase])
             for phrase in sorted(most)
             for one in self.evaluations
             if phrase in one.summary["by_phrase"]
