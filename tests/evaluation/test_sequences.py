@@ -79,7 +79,7 @@ def make_cases(tree, tmp_path_factory):
             unscored = {"ignore_mask": None if ignore is None else rle.encode(ignore), "spacing": None}
             rows.append({**ids, "patient": each.patient, **sizes, "mask": each.truth, **unscored})
             mask = rle.encode(predict(each))
-            answered = {"status": "ok", "error": None, "num_seg": 1, "mask": mask}
+            answered = {"status": "ok", "error": None, "num_seg": 1, "mask": mask, "masks": [mask]}
             predictions.append({**ids, **answered})
         score(
             predictions=pd.DataFrame(predictions),
