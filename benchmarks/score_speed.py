@@ -59,7 +59,15 @@ def refvessel_scores(pairs: list, threads: int) -> None:
     predictions, truths = zip(*pairs, strict=True)
     refvessel_overlap(pairs)
     spacings = [(1.0, 1.0)] * len(pairs)
-    shape_scores(predictions, truths, spacings=spacings, tolerance=2.0, boundary_distance=2, threads=threads)
+    shape_scores(
+        predictions,
+        truths,
+        spacings=spacings,
+        tolerance=2.0,
+        boundary_distance=2,
+        centre_line_tolerance=3,
+        threads=threads,
+    )
 
 
 def first_floor(pairs: list) -> None:
