@@ -11,15 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from refvessel.artifacts import CASES_PAGE, PAGE, PICTURES
 from refvessel.report.cases_data import CasesData, cases_data, shown_cases
 from refvessel.report.overlays import image_path, read_image
 from refvessel.report.sections import Artifacts
+from refvessel.report.templating import TEMPLATES, templates
 from refvessel.report.unscored import Unscored
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = (
     "cases_masks.js",
     "cases_table.js",
@@ -94,8 +92,8 @@ def _letters(number: int) -> str:
 
 
 def _render(data: CasesData, places: Sequence[str]) -> str:
-    script = "".join((_TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
-    style = (_TEMPLATES / _STYLE).read_text("utf-8")
+    script = "".join((TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
+    style = (TEMPLATES / _STYLE).read_text("utf-8")
     blocks: dict[str, Any] = {"table": data.table | {"pictures": places}}
     blocks |= {f"masks-{number}": chunk for number, chunk in enumerate(data.masks)}
     blocks |= {f"details-{number}": chunk for number, chunk in enumerate(data.details)}
@@ -111,15 +109,7 @@ def _render(data: CasesData, places: Sequence[str]) -> str:
 
 @cache
 def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("cases_page.html")
+    return templates().get_template("cases_page.html")
 
 
 def _source_hash(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from refvessel.answer_status import Status
 from refvessel.artifacts import CASES_PAGE
@@ -26,11 +25,11 @@ from refvessel.report.sections import Artifacts
 from refvessel.report.shown_breaks import listed_breaks
 from refvessel.report.shown_figure import ShownFigure
 from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, is_official
+from refvessel.report.templating import templates
 from refvessel.report.unscored import COLUMNS, Unscored
 
 MOST_ROWS = 20  # of a table that grows with patients or phrases; all are in tables/*.csv
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _OFFICIAL = {
     "ciou": "cIoU",
     "giou": "gIoU",
@@ -94,15 +93,7 @@ def render_page(
 @cache
 def _environment() -> Environment:
     """The templates and what they call; each is compiled once."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_shown,
-    )
+    environment = templates(finalize=_shown)
     environment.filters |= {
         "number": format_number,
         "estimate": format_estimate,
