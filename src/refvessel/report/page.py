@@ -1,4 +1,4 @@
-"""The report's page: one HTML file that loads nothing."""
+"""The report's page: HTML that loads nothing but the figures beside it."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
