@@ -66,6 +66,7 @@ rule render_report:
         "<logs>/report/report.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
     resources:
         **needs(
             "render_report",

@@ -26,13 +26,6 @@ _MARKS = " Rings: gaps in the predicted vessel; squares: where a vessel is lost.
 _MOST_PHRASES = 6  # of which typical cases are drawn
 
 
-def draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
-    """Draw all figures of an evaluation into the folder; in the order of the page."""
-    drawn = [*_of_scores(one, folder), *_of_probabilities(one, folder), *_of_failures(one, folder)]
-    drawn += _of_phrases(one, folder)
-    return drawn + (draw_sequences(one, one.runs, folder) if one.runs else [])
-
-
 def _source(one: Artifacts, role: str, name: str) -> dict[str, str]:
     return {f"{one.evaluation.name}/{name}": one.sources[role]["sha256"]}
 
@@ -215,3 +208,11 @@ def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
         f"{case['rank'].capitalize()}: image {printable(case['image_id'])}, patient {printable(case['patient'])}, "
         f"Dice {case['dice']:.3f}{unanswered}.{told_breaks(breaks[breaks['sent_id'] == case['sent_id']])}"
     )
+
+
+def _of_sequences(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    return draw_sequences(one, one.runs, folder) if one.runs else []
+
+
+# What draws the figures of an evaluation into a folder, in the order of the page.
+DRAWN = (_of_scores, _of_probabilities, _of_failures, _of_phrases, _of_sequences)

@@ -35,6 +35,7 @@ def render_report(
     name_tables: Sequence[Path] = (),
     settings: Privacy,
     private_log: Path | None = None,
+    threads: int = 1,
 ) -> None:
     """Write the pages, tables, figures and manifest.json; `output` appears whole or not at all.
 
@@ -65,7 +66,7 @@ def render_report(
         for name in (TABLES, FIGURES):
             (folder / name).mkdir()
         captions = write_tables(artifacts, compared, folder / TABLES, unscored, away)
-        figures = draw_all(artifacts, unscored, compared, away, folder / FIGURES)
+        figures = draw_all(artifacts, unscored, compared, away, folder / FIGURES, threads)
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
         (folder / PAGE).write_text(
             render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
