@@ -11,7 +11,6 @@ together, looked at every 50 ms. Prints Markdown tables.
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -27,12 +26,10 @@ import pyarrow as pa
 from cases_page import SIDE, varied, vessel_pair
 from PIL import Image
 
-from refvessel import rle
 from refvessel.dataset.tree.layout import DATASET, IMAGES, INSTANCES
 from refvessel.evaluation import scoring
 from refvessel.evaluation.comparing import compare_models
 from refvessel.files import write_json
-from refvessel.metrics.policy import SCORES, resolve_policy
 from refvessel.parquet_file import write_parquet
 from refvessel.predictions.table import read_predictions
 from refvessel.privacy.name_tables import Name, write_name_table

@@ -12,7 +12,6 @@ from refvessel import rle
 from refvessel.errors import UserError
 from refvessel.metrics.border_calibration import FROM_LOGITS, border_scores
 from refvessel.metrics.overlap import COUNTS, overlap_scores
-from refvessel.metrics.parallel import call_each
 from refvessel.metrics.policy import EmptyPolicy
 from refvessel.metrics.probability import (
     THRESHOLDS,
@@ -21,6 +20,7 @@ from refvessel.metrics.probability import (
     scores_of_no_answer,
     threshold_counts,
 )
+from refvessel.parallel import call_each
 from refvessel.predictions.logits_file import read_logits, stored_sent_ids
 from refvessel.predictions.upsampling import image_logits
 

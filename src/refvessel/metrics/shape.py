@@ -17,9 +17,9 @@ from refvessel.metrics.breaks import BREAK_SCORES, Break, broken_tree
 from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL, found_by_calibre
 from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.diameters import DIAMETERS, diameter_agreement
-from refvessel.metrics.parallel import call_each
 from refvessel.metrics.surface import SURFACE_SCORES, surface_scores
 from refvessel.metrics.topology import TOPOLOGY_SCORES, Labels, Topology, topology_scores
+from refvessel.parallel import call_each
 from refvessel.rle import RLE
 
 SHAPE_SCORES = (

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from refvessel.artifacts import CASES
-from refvessel.metrics.parallel import call_each
+from refvessel.parallel import call_each
 from refvessel.report.case_gallery import draw_task
 from refvessel.report.compared_models import Comparison
 from refvessel.report.difference_figures import MOST_PAIRS, draw_differences, draw_external, shown_tests
