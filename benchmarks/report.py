@@ -2,11 +2,11 @@
 
     .venv/bin/python benchmarks/report.py [--cases 3000] [--images 3000] [--models 1] [--keep FOLDER]
 
-Makes vessel-like masks of 512x512 of some pairs, scores these, and repeats them, each mask a little different and on
-an image of its own, as files of a run: tree, predictions, scores with their intervals, and of several models their
-comparison. Then renders the whole report in a process of its own, on two cores, with the search for a hundred names.
-Seconds are the processor's, of that process and its workers, and those on the clock; memory is the peak of both
-together, looked at every 50 ms. Prints Markdown tables.
+Makes vessel-like masks of 512x512 of some pairs, scores these, and repeats them, each mask a little different, as
+files of a run: tree, predictions, scores with intervals, and of several models their comparison. Then renders
+the whole report in a process of its own, by two processes, with the search for a hundred names. Seconds are the
+processor's, of that process and its workers, and those on the clock; memory is the peak of all of them together,
+looked at every 50 ms. Prints Markdown tables.
 """
 
 import argparse
@@ -98,13 +98,13 @@ def tables(names: list[str], cases: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def write_run(root: Path, model: str, predictions: pd.DataFrame, truth: pd.DataFrame) -> None:
-    """The files of one evaluation; only the first PAIRS cases are judged, the others have the same scores, shaken."""
+    """The files of one evaluation; the first PAIRS cases are judged, the others have their scores, shaken."""
     path = predictions_of(root, model)
     made_from = {"run": {"model": "ab" * 32, "split": "test"}}
     write_parquet(path, pa.Table.from_pandas(predictions, preserve_index=False), made_from)
     judged: list[scoring.Judged] = []
 
-    def judge_some(paired, policy, measure, *others):
+    def judge_some(paired, policy, measure, *_):
         if not judged:
             judged.append(judge(paired.iloc[:PAIRS], policy, measure))
         random = np.random.default_rng(len(model))
@@ -136,10 +136,12 @@ def write_run(root: Path, model: str, predictions: pd.DataFrame, truth: pd.DataF
 
 
 def predictions_of(root: Path, model: str) -> Path:
+    """Where a model's predictions lie."""
     return root / "predictions" / model / "predictions.parquet"
 
 
 def scores_of(root: Path, model: str) -> Path:
+    """Where a model's scores lie."""
     return root / "scores" / model
 
 
@@ -162,11 +164,18 @@ def make(root: Path, cases: int, images: int, models: list[str]) -> None:
 
 def render(root: Path, models: list[str]) -> None:
     """The report of the files of `make`, below `root`."""
+    evaluations = [
+        Evaluation(
+            model,
+            "data",
+            "test",
+            scores_dir=scores_of(root, model),
+            predictions=predictions_of(root, model),
+        )
+        for model in models
+    ]
     render_report(
-        evaluations=[
-            Evaluation(model, "data", "test", scores_dir=scores_of(root, model), predictions=predictions_of(root, model))
-            for model in models
-        ],
+        evaluations=evaluations,
         output=root / "report",
         checkpoints={model: root / "checkpoints" / model for model in models},
         datasets={"data": root / "tree"},
@@ -180,7 +189,9 @@ def render(root: Path, models: list[str]) -> None:
 def measured(root: Path, models: list[str]) -> dict[str, float]:
     """Seconds and peak memory of rendering, in a process of its own."""
     before, start, peak = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), 0
-    process = subprocess.Popen([sys.executable, __file__, "--render", str(root), "--models", str(len(models))])
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--render", str(root), "--models", str(len(models))]
+    )
     watched = psutil.Process(process.pid)
     while process.poll() is None:
         peak = max(peak, memory_of(watched))

@@ -50,15 +50,13 @@ def draw_all(
         *((one.evaluation.name, partial(draw, one, folder)) for one in evaluations for draw in DRAWN),
         *((one.evaluation.name, partial(_of_unscored, one, folder)) for one in unscored),
         *((f"task {one.name}", partial(_of_task, one, folder)) for one in splits(evaluations, comparisons)),
-        *(
-            (f"compared {one.name}", partial(_of_comparison, one, evaluations, folder))
-            for one in comparisons
-        ),
+        *((f"compared {one.name}", partial(_of_comparison, one, evaluations, folder)) for one in comparisons),
     ]
     if external is not None:
         tasks.append((EXTERNAL_FIGURE, partial(_of_external, external, folder)))
     figures: Figures = {}
-    for (name, _), drawn in zip(tasks, call_each(_called, [draw for _, draw in tasks], threads=threads), strict=True):
+    parts = call_each(_called, [draw for _, draw in tasks], threads=threads)
+    for (name, _), drawn in zip(tasks, parts, strict=True):
         figures.setdefault(name, []).extend(drawn)
     return figures
 

@@ -59,7 +59,10 @@ def draw_gallery(
     Raises UserError where an image is missing, does not open or has another size than its masks.
     """
     rows = [
-        [_panel(case, coloured(case, images, _GALLERY_SIDE), _told(kind, case, distance_unit)) for case in some]
+        [
+            _panel(case, coloured(case, images, _GALLERY_SIDE), _told(kind, case, distance_unit))
+            for case in some
+        ]
         for kind, some in ((kind, cases.to_dict("records")) for kind, cases in shown.items())
     ]
     write_panels(rows, _keys(), path, columns=MOST_OF_A_KIND)

@@ -91,12 +91,13 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
 
 
 def read_image(images: dict[str, Path], case: Mapping[Any, Any], max_side: int = _MAX_SIDE) -> Image.Image:
-    """A case's image as RGB, its longer side at most `max_side` pixels.
+    """A case's image, RGB or 8-bit grey, its longer side at most `max_side` pixels.
 
     Raises UserError as `draw_overlays` does.
     """
     path = image_path(images, case["image_id"])
-    image = decode_file(path).convert("RGB")
+    image: Image.Image = decode_file(path)
+    image = image if image.mode == "L" else image.convert("RGB")
     if image.size != (case["width"], case["height"]):
         raise UserError(
             f"{path} has {image.width}x{image.height} pixels (width x height) but was scored with "

@@ -51,9 +51,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: RGB or grey, in any resolution; `size` is the (width, height) in which outlines and marks count.
+    """One picture, RGB or grey, in any resolution.
 
-    `title` has lines above it, `label` one below.
+    `size` is the (width, height) in which outlines and marks count; `title` has lines above, `label` one below.
     """
 
     picture: Image.Image
@@ -128,9 +128,10 @@ def _picture(panel: Panel, x: float, y: float, scale: float) -> str:
     """The picture at a place, `scale` points per pixel of its case, with all that lies over it."""
     width, height = panel.size
     over = [_outline(each, scale) for each in panel.outlines] + [_mark(each, scale) for each in panel.marks]
+    picture = _embedded(panel.picture)
     return (
         f'<g transform="translate({x:.2f} {y:.2f}) scale({scale:.6g})" fill="none">\n'
-        f'<image width="{width}" height="{height}" preserveAspectRatio="none" xlink:href="{_embedded(panel.picture)}"/>\n'
+        f'<image width="{width}" height="{height}" preserveAspectRatio="none" xlink:href="{picture}"/>\n'
         + "".join(f"{each}\n" for each in over)
         + "</g>"
     )
@@ -167,16 +168,18 @@ def _mark(mark: Mark, scale: float) -> str:
     x, y = mark.column + 0.5, mark.row + 0.5  # from centres of pixels to corners
     if mark.shape == "ring":
         return f'<circle cx="{x:g}" cy="{y:g}" r="{size:.3g}" {line}/>'
-    return f'<rect x="{x - size:.4g}" y="{y - size:.4g}" width="{2 * size:.3g}" height="{2 * size:.3g}" {line}/>'
+    return (
+        f'<rect x="{x - size:.4g}" y="{y - size:.4g}" width="{2 * size:.3g}" height="{2 * size:.3g}" {line}/>'
+    )
 
 
 def _key(key: Key, x: float, y: float) -> str:
-    middle, stroke = y - 3, f'stroke="{key.color}"'
+    middle = y - 3
+    stroke, thin = f'stroke="{key.color}"', 'fill="none" stroke-width="1.1"'
     signs = {
         "line": f'<path d="M{x:.2f} {middle:.2f}h14" {stroke} stroke-width="2.5"/>',
-        "ring": f'<circle cx="{x + 7:.2f}" cy="{middle:.2f}" r="{_MARK:g}" fill="none" {stroke} stroke-width="1.1"/>',
-        "square": f'<rect x="{x + 4:.2f}" y="{middle - 3:.2f}" width="6" height="6" fill="none" {stroke} '
-        'stroke-width="1.1"/>',
+        "ring": f'<circle cx="{x + 7:.2f}" cy="{middle:.2f}" r="{_MARK:g}" {thin} {stroke}/>',
+        "square": f'<rect x="{x + 4:.2f}" y="{middle - 3:.2f}" width="6" height="6" {thin} {stroke}/>',
         "patch": f'<rect x="{x:.2f}" y="{middle - 3.5:.2f}" width="14" height="7" fill="{key.color}"/>',
     }
     return signs[key.shape] + _text(key.label, x + _KEY, y, _WIDTH, _TEXT, anchor="start")

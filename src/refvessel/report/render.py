@@ -85,6 +85,7 @@ def render_report(
                 published=_names_of_the_user([*artifacts, *unscored]),
                 private_log=private_log,
                 shown_as=output,
+                threads=threads,
             )
 
 

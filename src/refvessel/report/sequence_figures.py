@@ -115,7 +115,7 @@ def _small_image(images: dict[str, Path], case: Mapping[Any, Any]) -> Image.Imag
 
 def _with_outlines(case: Mapping[Any, Any], images: dict[str, Path]) -> Image.Image:
     """A frame, reduced, with the outlines of its masks."""
-    image = _small_image(images, case)
+    image = _small_image(images, case).convert("RGB")
     drawing, scale = ImageDraw.Draw(image), image.width / case["width"]
     for column, color in (("truth_mask", TRUTH), ("predicted_mask", PREDICTION)):
         padded = np.pad(rle.decode(case[column]), 1)
