@@ -10,7 +10,7 @@ from refvessel.answer_status import Status
 from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.metrics.patient_means import patient_mean
-from refvessel.report.agreement_figures import area_agreement, draw_agreement
+from refvessel.report.agreement_figures import agreement, draw_agreement, known_lengths
 from refvessel.report.case_gallery import KINDS, MOST_OF_A_KIND, draw_gallery, failures
 from refvessel.report.curves import draw_confidence, draw_threshold_curves
 from refvessel.report.figures import MOST_NAMED, draw_dice_by_patient, draw_dice_by_phrase
@@ -89,27 +89,34 @@ def _by_patient(summary: Mapping[str, Any]) -> str:
 
 def _agreement(one: Artifacts) -> str:
     """What the figure of agreement shows, in numbers."""
-    summary, areas = one.summary, area_agreement(one.cases)
-    differences = (one.cases["predicted_pixels"] - one.cases["truth_pixels"]).astype(float)
-    draws = summary["settings"]["bootstrap"]["draws"]
-    mean = patient_mean(differences, one.cases["patient"], draws)
+    summary, with_lengths = one.summary, known_lengths(one.cases)
     told = (
-        f"Left: difference of the areas of {len(one.cases)} expressions over their mean; lines at the bias "
-        f"{areas['bias']:.0f} px and at the limits of agreement {areas['limit_low']:.0f} to "
-        f"{areas['limit_high']:.0f} px (bias and 1.96 standard deviations to each side, over expressions)."
+        "Lines at the bias and at the limits of agreement (bias and 1.96 standard deviations to each side). Areas "
+        f"of {len(one.cases)} expressions: {_limits(agreement(one.cases, 'pixels'))}."
     )
+    differences = (one.cases["predicted_pixels"] - one.cases["truth_pixels"]).astype(float)
+    mean = patient_mean(differences, one.cases["patient"], summary["settings"]["bootstrap"]["draws"])
     if mean["low"] is not None:
         told += (
             f" Mean over {mean['n_patients']} patients {mean['mean']:.0f} px ({mean['low']:.0f} to "
             f"{mean['high']:.0f}). {intervals(summary['settings'])}"
         )
+    if len(with_lengths):
+        told += (
+            f" Lengths of the centre lines of {len(with_lengths)} expressions: "
+            f"{_limits(agreement(with_lengths, 'length'))}."
+        )
     diameters = summary["diameters"]
     told += (
-        f" Middle: mean difference of the diameters of {diameters['n_expressions']} expressions over the true "
-        f"width, with bias and limits over {diameters['n']} cross-sections."
+        f" Mean difference of the diameters of {diameters['n_expressions']} expressions over the true width, with "
+        f"bias and limits over {diameters['n']} cross-sections. HD95 of {one.cases['hd95'].count()} expressions; "
+        "line: the median, dashed: the 95th percentile."
     )
-    hd95 = one.cases["hd95"].count()
-    return f"{told} Right: HD95 of {hd95} expressions; line: the median, dashed: the 95th percentile."
+    return told
+
+
+def _limits(of: Mapping[str, float]) -> str:
+    return f"bias {of['bias']:.0f} px, limits {of['limit_low']:.0f} to {of['limit_high']:.0f} px"
 
 
 def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
