@@ -51,7 +51,12 @@ CASES_SCHEMA = pa.schema(
     ]
 )
 
-_KNOWN_LATER = (*SCORES, *TRUTH_ARTEFACTS, *LENGTHS, "predicted_iou")  # what tables of an earlier version may lack
+_KNOWN_LATER = (
+    *SCORES,
+    *TRUTH_ARTEFACTS,
+    *LENGTHS,
+    "predicted_iou",
+)  # what tables of an earlier version may lack
 
 
 def write_cases(cases: pd.DataFrame, path: Path, made_from: Mapping[str, Any]) -> None:

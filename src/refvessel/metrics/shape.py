@@ -55,8 +55,8 @@ def shape_scores(
 
     A score is NaN where its formula is undefined. `truth_regions` counts the truth's 8-connected components;
     `vessel_width` is twice the mean distance, in pixels, from the truth's skeleton to the nearest background
-    (NaN for an empty truth); LENGTHS are those of the centre lines, in pixels along their steps; for the others see
-    `artefacts`.
+    (NaN for an empty truth); LENGTHS are those of the centre lines, in pixels along their steps; for the others
+    see `artefacts`.
 
     Args:
         predictions, truths: of each pair.

@@ -54,7 +54,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def printed_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty figure of `width` x `height` inches; it becomes the SVG `path` and beside it, for papers, a PDF.
+    """Yield an empty figure of `width` x `height` inches; it becomes the SVG `path` and a PDF beside it, for papers.
 
     Neither bears a date.
     """

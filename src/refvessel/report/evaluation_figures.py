@@ -12,7 +12,7 @@ from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.metrics.patient_means import patient_mean
 from refvessel.report.agreement_figures import agreement, draw_agreement, known_lengths
 from refvessel.report.case_gallery import KINDS, MOST_OF_A_KIND, draw_gallery, failures
-from refvessel.report.curves import draw_confidence, draw_threshold_curves
+from refvessel.report.curves import draw_border_reliability, draw_confidence, draw_threshold_curves
 from refvessel.report.figures import MOST_NAMED, draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.printing import printable, shortened
@@ -134,6 +134,21 @@ def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
             )
         )
         draw_threshold_curves(one.thresholds, drawn[-1].path)
+    border = one.summary.get("border_reliability")
+    if border and border["n"]:
+        drawn.append(
+            ShownFigure(
+                folder / f"{stem}.border.svg",
+                "Reliability of the probabilities of pixels at most "
+                f"{one.summary['settings']['border_distance']} px from the truth's boundary: the share that is "
+                "vessel, in 15 equal bins of the probability, pooled over "
+                f"{sum(each['n_pixels'] for each in border['bins']):,} pixels of {border['n']} expressions of "
+                f"{border['n_patients']} patients; on the dotted line probabilities mean what they say. "
+                f"{intervals(one.summary['settings'])}",
+                _source(one, "summary", SUMMARY),
+            )
+        )
+        draw_border_reliability(border, drawn[-1].path)
     if confidence := one.summary.get("confidence"):
         drawn.append(
             ShownFigure(
