@@ -54,9 +54,9 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def printed_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty figure of `width` x `height` inches; it becomes the SVG `path` and a PDF beside it, for papers.
+    """Yield an empty figure of `width` x `height` inches, which is written as SVG and, for papers, as PDF.
 
-    Neither bears a date.
+    `path` is the SVG; the PDF lies beside it. Neither bears a date.
     """
     nothing = {"CreationDate": None, "Creator": None, "Producer": None}
     know_small_fonts()
