@@ -33,5 +33,6 @@ with logged(snakemake.log[0]):
         settings=Privacy.model_validate(params.settings),
         private_log=Path(params.private_log),
         datasets=datasets,
+        benchmarks=Path(params.benchmarks),
         threads=snakemake.threads,
     )

@@ -14,7 +14,7 @@ from refvessel.report.panels import Key, Mark, Outline, Panel, write_panels
 from refvessel.report.shown_breaks import break_keys, break_marks
 
 _MOST_SHOWN = 3  # of `typical_cases`
-_MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced to keep the page small
+_MAX_SIDE = 400  # pixels of an embedded image, twice those of a screen; larger ones are reduced
 
 
 def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
 from refvessel.report.ceiling_words import SHOWN, ceiling_rows, ceiling_sentences
 from refvessel.report.compared_models import Comparison
+from refvessel.report.costs import Cost
 from refvessel.report.external_table import External
 from refvessel.report.facts import facts
 from refvessel.report.findings import checkpoint, identities, unscored_findings
@@ -47,11 +48,13 @@ def render_page(
     accepted: Sequence[str] = (),
     unscored: Sequence[Unscored] = (),
     external: External | None = None,
+    costs: Sequence[Cost] = (),
 ) -> str:
     """The page's HTML. All text from artifacts is escaped.
 
     `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
-    `unscored` the evaluations without truth, `external` the models on other data sets than their own.
+    `unscored` the evaluations without truth, `external` the models on other data sets than their own, `costs` what
+    the jobs took.
     """
     return (
         _environment()
@@ -85,6 +88,7 @@ def render_page(
             cases_page=CASES_PAGE,
             versions=versions,
             accepted=accepted,
+            costs=costs,
             failed_status=Status.FAILED,
         )
     )

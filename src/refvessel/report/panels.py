@@ -27,7 +27,7 @@ _GAP, _TEXT, _SMALL, _LINE = 6.0, 8.0, 6.5, 10.5  # points: between panels, size
 _LETTER = 0.6  # of its size, the width of a letter
 _MARK = 3.0  # points: radius of a ring, half the side of a square
 _KEY = 18.0  # points that a legend's sign takes
-_QUALITY = 85  # of JPEG
+_QUALITY = 80  # of JPEG
 
 
 @dataclass(frozen=True)
