@@ -35,15 +35,14 @@ def draw_agreement(cases: pd.DataFrame, summary: Mapping[str, Any], path: Path) 
     unit = summary["settings"]["distance_unit"]
     with printed_figure(path, TWO_COLUMNS, 5.2) as figure:
         (areas, lengths), (diameters, distances) = figure.subplots(2, 2)
-        for axes, some, measure, name in (
-            (areas, cases, "pixels", "area"),
-            (lengths, known_lengths(cases), "length", "length"),
-        ):
+        for axes, some, measure in ((areas, cases, "pixels"), (lengths, known_lengths(cases), "length")):
             mean = (some[f"predicted_{measure}"] + some[f"truth_{measure}"]) / 2
             if len(some):
                 _draw_differences(axes, mean, _difference(some, measure), agreement(some, measure))
-            axes.set_xlabel(f"Mean of both {name}s, px")
-            axes.set_ylabel(f"Predicted \N{MINUS SIGN} true {name}, px")
+        areas.set_xlabel("Mean of both areas, px")
+        areas.set_ylabel("Predicted \N{MINUS SIGN} true area, px")
+        lengths.set_xlabel("Mean of both lengths, px")
+        lengths.set_ylabel("Predicted \N{MINUS SIGN} true length, px")
         measured = cases[cases["diameter_n"] > 0]
         _draw_differences(
             diameters, measured["vessel_width"], measured["diameter_bias"], summary["diameters"]
