@@ -26,6 +26,7 @@ _SPEAKING = (
     "report",
 )  # subpackages whose sentences reach the page
 _HOLE = "\ue000"  # stands for data within a sentence
+_PLACEHOLDER = re.compile(r"%\(\w+\)[^A-Za-z%]*[A-Za-z]")  # of a message
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{[%#].*?[%#]\}", re.DOTALL)
 _QUOTED = re.compile(r'"([^"]*)"')
@@ -163,7 +164,8 @@ def _templates() -> Iterator[str]:
             filled = _STATEMENT.sub(gap, _EXPRESSION.sub(_HOLE, source))
             yield from (piece.text for piece in pieces_of_markup(filled, ""))
         for code in (*_EXPRESSION.findall(source), *_STATEMENT.findall(source)):
-            yield from (f"{_HOLE}{text}{_HOLE}" for text in _QUOTED.findall(code))
+            said = (_PLACEHOLDER.sub(_HOLE, text) for text in _QUOTED.findall(code))
+            yield from (f"{_HOLE}{text}{_HOLE}" for text in said)
     for element, suffix in (("style", "css"), ("script", "js")):
         for path in sorted(_TEMPLATES.glob(f"*.{suffix}")):
             text = f"<{element}>{path.read_text('utf-8')}</{element}>"
@@ -210,7 +212,7 @@ class _Literals(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self.constants.append(node.value)
+            self.constants.append(_PLACEHOLDER.sub(_HOLE, node.value))
 
 
 def _last(text: str) -> str:
