@@ -26,7 +26,16 @@ KEYWORDS = {
 }
 METHODS = {".html": "jinja2", ".js": "javascript", ".py": "python"}
 _SPEAKING = (b"refvessel.report.wording", b"refvessel.sentences")  # modules that import one of these say something
-_HEADER = "# The report's texts; docs/developing.md says how they are made (Languages)."
+_HEADER = """\
+# The report's texts; docs/developing.md says how they are made (Languages).
+msgid ""
+msgstr ""
+"Language: {language}\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
+
+"""
 _WIDTH = 110
 _OPTIONS = {"newstyle_gettext": "true", "silent": "false", "trim_blocks": "true", "lstrip_blocks": "true"}
 
@@ -52,14 +61,14 @@ def updated(language: str) -> bytes:
     """The catalogue of a language as the sources are: known translations stay, what nobody says any more goes."""
     with (TRANSLATIONS / f"{language}.po").open("rb") as file:
         known = read_po(file, locale=language)
-    catalogue = Catalog(language, header_comment=_HEADER, fuzzy=False)
+    catalogue = Catalog(language, fuzzy=False)
     for message in extracted():
         if message.id:
             translated = known.get(message.id if isinstance(message.id, str) else message.id[0])
             catalogue.add(message.id, translated.string if translated else "", locations=message.locations)
     written = BytesIO()
-    write_po(written, catalogue, width=_WIDTH, include_lineno=False, omit_header=False, sort_by_file=True)
-    return written.getvalue()
+    write_po(written, catalogue, width=_WIDTH, include_lineno=False, omit_header=True, sort_by_file=True)
+    return _HEADER.format(language=language).encode() + written.getvalue()
 
 
 if __name__ == "__main__":

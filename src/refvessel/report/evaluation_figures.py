@@ -40,8 +40,8 @@ def _source(one: Artifacts, role: str, name: str) -> dict[str, str]:
 
 def intervals(settings: Mapping[str, Any]) -> str:
     """How the intervals of a figure were made, for its caption."""
-    draws = settings["bootstrap"]["draws"]
-    return worded("95%% intervals: BCa bootstrap, %(draws)s draws of patients.", draws=f"{draws:,}")
+    draws = f"{settings['bootstrap']['draws']:,}"
+    return worded("95%% intervals: BCa bootstrap, %(draws)s draws of patients.", draws=draws)
 
 
 def _of_scores(one: Artifacts, folder: Path) -> list[ShownFigure]:

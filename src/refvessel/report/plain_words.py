@@ -81,7 +81,8 @@ def verdict_sentence(row: Mapping[str, Any], tests: int) -> str:
     needed = row["patients_needed"]
     if needed is None:
         return text
-    return text + " " + worded("To show it would take about %(n)s patients.", n=f"{needed:,}")
+    many = f"{needed:,}"
+    return text + " " + worded("To show it would take about %(n)s patients.", n=many)
 
 
 def non_inferiority_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
