@@ -19,7 +19,7 @@ from refvessel.report.printing import printable, shortened
 from refvessel.report.score_titles import worded_title
 from refvessel.report.sections import Artifacts
 from refvessel.report.shown_breaks import told_breaks
-from refvessel.report.shown_figure import MOST_OF_A_PHRASE, RANKS, ShownFigure, hashes_of_images
+from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
 from refvessel.report.shown_runs import draw_sequences
 from refvessel.report.subgroup_figures import MOST_GROUPS, draw_by_calibre, draw_subgroups
 from refvessel.report.wording import worded
@@ -269,7 +269,7 @@ def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
     unanswered = "" if case["status"] == Status.OK else f" ({case['status']})"
     told = worded(
         "%(rank)s: image %(image)s, patient %(patient)s, Dice %(dice).3f%(status)s.",
-        rank=worded(RANKS[case["rank"]]),
+        rank=worded(case["rank"]).capitalize(),
         image=printable(case["image_id"]),
         patient=printable(case["patient"]),
         dice=case["dice"],

@@ -19,7 +19,8 @@ from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.shown_figure import ShownFigure, hashes_of_images
 from refvessel.report.tables import EXTERNAL_TABLE, OF_COMPARISONS, UNSCORED, write_tables
 from refvessel.report.unscored import Unscored, read_unscored
-from refvessel.report.wording import written_in
+from refvessel.report.wording import worded, written_in
+from refvessel.sentences import marked
 from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.report_section import ENGLISH
 
@@ -137,8 +138,12 @@ def _describe_cases(
         sources = dict(tables) if path == CASES_PAGE else {}
         for dataset, file in images:
             sources |= hashes_of_images(dataset, [file])
-        caption = "Every case with its masks, scores and answer" if path == CASES_PAGE else "A case's image"
-        described[path] = (caption, sources)
+        caption = (
+            marked("Every case with its masks, scores and answer")
+            if path == CASES_PAGE
+            else marked("A case's image")
+        )
+        described[path] = (worded(caption), sources)
     return described
 
 
@@ -181,7 +186,7 @@ def _manifest(
             described[f"{FIGURES}/{path.name}"] = (figure.caption, figure.sources)
         files |= figure.sources
     described |= shown_cases
-    described[PAGE] = ("The report's page", files | compared_files | external_files)
+    described[PAGE] = (worded("The report's page"), files | compared_files | external_files)
     return {
         "versions": used,
         "outputs": {

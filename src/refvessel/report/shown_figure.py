@@ -9,10 +9,8 @@ from refvessel.dataset.tree.layout import IMAGES
 from refvessel.files import sha256_of_file
 from refvessel.report.drawing import FOR_PRINT
 from refvessel.report.sequence_figures import ANIMATION_SUFFIX
-from refvessel.sentences import marked
 
 MOST_OF_A_PHRASE = 200  # characters in a caption
-RANKS = {"best": marked("Best"), "median": marked("Median"), "worst": marked("Worst")}  # of typical cases
 
 
 @dataclass(frozen=True)

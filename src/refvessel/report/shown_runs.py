@@ -14,7 +14,7 @@ from refvessel.report.sequence_figures import (
     typical_sequences,
     write_animation,
 )
-from refvessel.report.shown_figure import MOST_OF_A_PHRASE, RANKS, ShownFigure, hashes_of_images
+from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
 from refvessel.report.wording import worded
 
 
@@ -29,7 +29,7 @@ def draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure
         told = worded(
             "%(rank)s sequence: run %(run)s, “%(phrase)s”, patient %(patient)s, J&F %(score).3f over %(frames)s "
             "frames",
-            rank=worded(RANKS[str(sequence["rank"])]),
+            rank=worded(str(sequence["rank"])).capitalize(),
             run=printable(sequence["video"]),
             phrase=shortened(sequence["phrase"], MOST_OF_A_PHRASE),
             patient=printable(sequence["patient"]),
