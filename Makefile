@@ -71,6 +71,7 @@ generate: $(READY)
 	$(BIN)/python tools/errors.py
 	$(BIN)/python tools/reruns.py
 	$(BIN)/python tools/environments.py
+	$(BIN)/python tools/translations.py
 
 clean:
 	rm -rf results site .snakemake
