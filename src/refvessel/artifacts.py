@@ -59,6 +59,7 @@ DEMO_VESSELNESS = "demo/vesselness"  # masks of the baseline
 # What a report's folder holds.
 PAGE = "index.html"
 CASES_PAGE = "cases.html"
+METHODS = "methods.md"  # paragraphs for a paper
 PICTURES = "pictures"  # images of the cases page, where they are too many to stand in it
 MANIFEST = "manifest.json"
 TABLES = "tables"

@@ -142,6 +142,7 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
         "cases.html",
         "index.html",
         "manifest.json",
+        "methods.md",
         "tables/breaks.csv",
         "tables/referring.tex",
         *(
