@@ -68,6 +68,7 @@ REPORT = f"{OF_REPORT}/{PAGE}"
 
 # Logs that may name somebody, below the folder of private logs.
 PRIVATE_LOG_OF_REPORT = "report.log"
+PRIVATE_LOG_OF_CRATE = "crate.log"
 PRIVATE_LOG_OF_DATASET = "annotate/{dataset}.log"
 PRIVATE_LOG_OF_IMPORT = "import/{model}.{dataset}.{split}.log"
 
