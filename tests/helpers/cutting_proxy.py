@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Thread
 
+SEGMENT = 1448  # bytes that arrive together or not at all, with TCP on Ethernet
+
 
 @dataclass
 class Proxy:
@@ -19,7 +21,7 @@ class Proxy:
 
 @contextmanager
 def cutting_proxy(server: int, every: int) -> Iterator[Proxy]:
-    """A proxy of a server of this machine, which loses half of every so many pieces and the connection with it."""
+    """A proxy of a server of this machine, which cuts every so many pieces short, and the connection with them."""
     proxy, loop = Proxy(), asyncio.new_event_loop()
 
     async def take(reader: StreamReader, writer: StreamWriter) -> None:
@@ -50,7 +52,7 @@ async def _pass_or_cut(reader: StreamReader, writer: StreamWriter, proxy: Proxy,
         while piece := await reader.read(1 << 16):
             proxy.passed += 1
             cut = proxy.passed % every == 0
-            writer.write(piece[: len(piece) // 2] if cut else piece)
+            writer.write(piece[: len(piece) // 2 // SEGMENT * SEGMENT] if cut else piece)
             await writer.drain()
             if cut:
                 proxy.cut += 1
