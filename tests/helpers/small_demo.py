@@ -7,15 +7,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SNAKEMAKE = [
-    sys.executable,
-    "-m",
-    "snakemake",
-    "--snakefile",
-    str(ROOT / "Snakefile"),
-    "--configfile",
-    "my.yaml",
-]
+# It does not outlive a test that is killed.
+SNAKEMAKE = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake"]
+SNAKEMAKE += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", "my.yaml"]
 
 _DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
 

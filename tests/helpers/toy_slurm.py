@@ -183,7 +183,9 @@ def _put_away_what_was_left() -> None:
     """Of a test that was killed; nothing where the link is none of a toy's."""
     link = PLACE / "slurm.conf"
     if link.is_symlink() and link.readlink().parent.name.startswith(PREFIX):
-        _put_away(link.readlink().parent)
+        root = link.readlink().parent
+        _put_away(root)
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _begin_munge() -> bool:
