@@ -135,13 +135,13 @@ def _toy_slurm(root: Path) -> Iterator[Slurm]:
         "gres.conf": f"NodeName={host} Name=gpu Type=toy File={root}/gpu/toy[0-{GPUS - 1}]\n",
         "cgroup.conf": "CgroupPlugin=cgroup/v1\n",
     }
-    began_munge, ended = False, Event()
+    ended = Event()
     Thread(target=_end_orphans, args=(ended,), daemon=True).start()
     try:
         for name, text in files.items():
             (root / name).write_text(text)
             (PLACE / name).symlink_to(root / name)
-        began_munge = _begin_munge()
+        _begin_munge(root)
         for command in (["slurmctld", "-c", "-i"], ["slurmd"]):
             subprocess.run(command, check=True, env=_without_slurm(), timeout=_SECONDS)
         slurm = Slurm(root)
@@ -150,8 +150,6 @@ def _toy_slurm(root: Path) -> Iterator[Slurm]:
     finally:
         _put_away(root)
         ended.set()
-        if began_munge:
-            _end(Path("/run/munge/munged.pid"))
 
 
 def _end_orphans(ended: Event) -> None:
@@ -172,7 +170,7 @@ def _put_away(root: Path) -> None:
     with suppress(subprocess.SubprocessError, OSError):
         Slurm(root).answer("scancel", "--user=root")
         _wait_until(lambda: not Slurm(root).answer("squeue", "--noheader"))
-    for daemon in ("slurmd", "slurmctld"):
+    for daemon in ("slurmd", "slurmctld", "munged"):
         _end(root / f"run/{daemon}.pid")
     for name in _FILES:
         if (PLACE / name).is_symlink() and (PLACE / name).readlink().parent == root:
@@ -188,15 +186,15 @@ def _put_away_what_was_left() -> None:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _begin_munge() -> bool:
-    """Start munged where none runs; returns whether it was started here."""
+def _begin_munge(root: Path) -> None:
+    """Start munged where none runs; it then ends with this Slurm."""
     if any(process.name() == "munged" for process in psutil.process_iter(["name"])):
-        return False
+        return
     for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         shutil.chown(folder, "munge", "munge")
     subprocess.run(["runuser", "-u", "munge", "--", "/usr/sbin/munged"], check=True, timeout=_SECONDS)
-    return True
+    (root / "run/munged.pid").symlink_to("/run/munge/munged.pid")
 
 
 def _without_slurm() -> dict[str, str]:
