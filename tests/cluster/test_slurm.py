@@ -91,12 +91,13 @@ class Run:
         while not (found := what()):
             assert self.process.poll() is None, self.told()
             assert time.monotonic() < deadline, self.told()
-            time.sleep(0.05)
+            time.sleep(0.1)
         return found
 
     def script_of(self, rule: str, part: str = "") -> psutil.Process | None:
         """The process of a job's script; `part` is one of a split's shards."""
-        for process in psutil.process_iter():
+        pythons = (each for each in psutil.process_iter(["name"]) if each.info["name"].startswith("python"))
+        for process in pythons:
             with suppress(psutil.Error, IndexError):
                 ours = Path(process.cwd()) == self.folder and process.cmdline()[-1].endswith(f".{rule}.py")
                 if ours and part in " ".join(process.parent().cmdline()):
