@@ -45,8 +45,8 @@ def run(folder: Path, proxy: Proxy) -> str:
     """Run the workflow; returns what its console says."""
     command = [*SNAKEMAKE, "--cores", "1", "--default-storage-provider", "s3"]
     command += ["--default-storage-prefix", f"s3://{BUCKET}/{PREFIX}"]
-    command += ["--storage-s3-endpoint-url", f"http://127.0.0.1:{proxy.port}"]
-    environment = os.environ | {f"SNAKEMAKE_STORAGE_S3_{name}": key for name, key in KEYS.items()}
+    settings = KEYS | {"ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
+    environment = os.environ | {f"SNAKEMAKE_STORAGE_S3_{name}": told for name, told in settings.items()}
     environment["PYTHONPATH"] = os.pathsep.join([str(PLACE), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
