@@ -3,15 +3,15 @@
     python benchmarks/diameters.py [--seeds 0 1 2 ...] [--patients 3]
 
 Whole trees of the generator are drawn as masks, without noise, as truths of data sets are: as they are, and with
-70% of their vessels narrowed at a random place by 20 to 80% over a bell of 6 to 12 pixels. What is measured on each
-cross-section is compared with the diameter of the tube there, and what is measured on each vessel (a stretch between
-branch points, of 24 cross-sections or more) with the greatest known narrowing of its cross-sections, 0 in
-a tree as it is. `told apart` is a narrowing whose lumen stays 1.5 pixels wide and that leaves half of the stretch as
-it was: a thinner one breaks the mask, and of a longer one the stretch does not show what it was narrowed from.
+70% of their vessels narrowed at a random place by 20 to 80% over a bell of 6 to 12 pixels. What is measured on
+each cross-section is compared with the diameter of the tube there, and what is measured on each vessel (a stretch
+between branch points, of 24 cross-sections or more) with the greatest known narrowing of its cross-sections, which
+is 0 in a tree as it is. `told apart` is a narrowing whose lumen stays 1.5 pixels wide and that leaves half of the
+stretch as it was: a thinner one breaks the mask, and of a longer one the stretch does not show what was narrowed.
+Then the widest long vessel of each tree is drawn alone, narrowed in its middle over a bell of 8 pixels.
 
-The last table is of columns of `cases.parquet`: each tree as truth, and as prediction the same outlines drawn
-somewhere else between the pixels, and moved back by whole pixels only; or the narrowed tree. Of the first all errors
-are known to be 0, of the second from the tubes.
+The last table is of columns of `cases.parquet`: a tree as truth, and as prediction the same outlines drawn up to
+half a pixel away, so that all errors are known to be 0; or the narrowed tree.
 """
 
 import argparse
@@ -76,14 +76,22 @@ def drawn(tubes: list[Tube], healthy: list[np.ndarray], moved: np.ndarray | floa
 
 def narrowed(tree: list[Tube], random: np.random.Generator) -> list[Tube]:
     """The tree with narrowed vessels."""
-    tubes = []
-    for tube in tree:
-        along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(tube.points, axis=0), axis=1))])
-        degree = random.uniform(0.2, 0.8) * (random.random() < NARROWED)
-        place, width = random.uniform(0.2, 0.8) * along[-1], random.uniform(6, 12)
-        bell = np.exp(-((along - place) ** 2) / (2 * width**2))
-        tubes.append(Tube(tube.points, tube.radius * (1 - degree * bell), tube.path))
-    return tubes
+    return [
+        narrow(
+            tube,
+            degree=random.uniform(0.2, 0.8) * (random.random() < NARROWED),
+            share=random.uniform(0.2, 0.8),
+            width=random.uniform(6, 12),
+        )
+        for tube in tree
+    ]
+
+
+def narrow(tube: Tube, *, degree: float, share: float, width: float) -> Tube:
+    """A tube narrowed by a degree (0 to 1) at a share of its length, over a bell of `width` pixels."""
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(tube.points, axis=0), axis=1))])
+    bell = np.exp(-((along - share * along[-1]) ** 2) / (2 * width**2))
+    return Tube(tube.points, tube.radius * (1 - degree * bell), tube.path)
 
 
 def sections_of(mask: rle.RLE) -> CrossSections:
@@ -146,11 +154,57 @@ def known_stenosis_error(truth: Drawn, prediction: Drawn) -> float:
 
 def row(name: str, errors: np.ndarray) -> str:
     """Of stenoses, as a line of a table."""
-    if not len(errors):
-        return f"| {name} | 0 | | | | | |"
     off = np.abs(errors)
     figures = (errors.mean(), off.mean(), np.percentile(off, 95), off.max())
     return f"| {name} | {len(off)} | {' | '.join(f'{each:.1f}' for each in figures)} | {(off > 5).sum()} |"
+
+
+def print_diameters(found: list[Vessel]) -> None:
+    """The table of diameters."""
+    print("| known diameter | cross-sections | bias, px | sd, px | vessels | greatest bias, px |")
+    print("|---|---:|---:|---:|---:|---:|")
+    errors = np.concatenate([each.measured - each.known for each in found])
+    at = np.concatenate([each.known for each in found])
+    for low, high in [(0, np.inf), *pairwise(EDGES)]:
+        some = errors[(at >= low) & (at < high)]
+        of_vessels = [(v.measured - v.known).mean() for v in found if low <= v.known.mean() < high]
+        name = f"{low} to {high} px" if low else "all"
+        figures = f"{len(some)} | {some.mean():+.3f} | {some.std():.3f} | {len(of_vessels)}"
+        print(f"| {name} | {figures} | {np.abs(of_vessels).max():.2f} |")
+
+
+def print_stenoses(named: dict[str, list[Vessel]]) -> None:
+    """The table of stenoses, by healthy diameter."""
+    print("\n| stenosis, points | vessels | bias | mean error | 95th percentile | greatest | above 5 |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name, found in named.items():
+        for low, high in pairwise(EDGES):
+            some = [each for each in found if low <= each.healthy.mean() < high]
+            for told in (True, False):
+                errors = [each.error() for each in some if each.told_apart() == told]
+                if errors:
+                    how = "" if told else ", not told apart"
+                    print(row(f"{name}{how}, {low} to {high} px", np.array(errors)))
+
+
+def print_columns(
+    name: str, truths: list[Drawn], predictions: list[Drawn], known_errors: dict[str, np.ndarray]
+) -> None:
+    """Lines of the table of columns; `known_errors` has what each column would be, tree by tree."""
+    table = shape_scores(
+        [each.mask for each in predictions],
+        [each.mask for each in truths],
+        spacings=[(1.0, 1.0)] * len(truths),
+        tolerance=2,
+        boundary_distance=2,
+        centre_line_tolerance=REACH,
+        threads=2,
+    )
+    for column, values in known_errors.items():
+        measured = table[column].to_numpy()
+        off = np.abs(measured - values)
+        figures = (values.mean(), measured.mean(), off.mean(), off.max())
+        print(f"| {name} | {len(off)} | {column} | {' | '.join(f'{each:.2f}' for each in figures)} |")
 
 
 def main() -> None:
@@ -163,50 +217,26 @@ def main() -> None:
     trees = [scene_of(seed, patient).tree for seed in options.seeds for patient in range(options.patients)]
     healthy = [[tube.radius for tube in tree] for tree in trees]
     whole = [drawn(*each) for each in zip(trees, healthy, strict=True)]
-    narrow = [drawn(narrowed(tree, random), radii) for tree, radii in zip(trees, healthy, strict=True)]
-    groups = [(0, np.inf), *pairwise(EDGES)]
-    print(f"| known diameter, {len(trees)} trees | cross-sections | bias, px | sd, px | vessels | greatest bias |")
-    print("|---|---:|---:|---:|---:|---:|")
-    found = [vessel for each in (*whole, *narrow) for vessel in vessels(each)]
-    errors = np.concatenate([each.measured - each.known for each in found])
-    at = np.concatenate([each.known for each in found])
-    for low, high in groups:
-        some = errors[(at >= low) & (at < high)]
-        bias = [
-            abs((each.measured - each.known).mean()) for each in found if low <= each.known.mean() < high
-        ]
-        name = "all" if low == 0 else f"{low} to {high} px"
-        print(f"| {name} | {len(some)} | {some.mean():+.3f} | {some.std():.3f} | {len(bias)} | {max(bias):.2f} |")
-    print("\n| stenosis, diameter | vessels | bias | mean error | 95th percentile | greatest | above 5 |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for tag, drawings in (("as generated", whole), ("narrowed", narrow)):
-        found = [vessel for each in drawings for vessel in vessels(each)]
-        for low, high in groups[1:]:
-            some = [each for each in found if low <= each.healthy.mean() < high]
-            told = [each.error() for each in some if each.told_apart()]
-            print(row(f"{tag}, {low} to {high} px", np.array(told)))
-            if rest := [each.error() for each in some if not each.told_apart()]:
-                print(row(f"the same, not told apart, {low} to {high} px", np.array(rest)))
+    narrow_trees = [drawn(narrowed(tree, random), radii) for tree, radii in zip(trees, healthy, strict=True)]
     shifts = random.uniform(-0.5, 0.5, (len(trees), 2))
-    moved = [drawn(tree, radii, by) for tree, radii, by in zip(trees, healthy, shifts, strict=True)]
-    print("\n| cases.parquet | trees | column | known | measured | mean error | greatest |")
+    named = {
+        "as generated": [vessel for each in whole for vessel in vessels(each)],
+        "narrowed": [vessel for each in narrow_trees for vessel in vessels(each)],
+    }
+    print_diameters([vessel for found in named.values() for vessel in found])
+    widest = [max(tree, key=lambda each: (len(each.points) > 40) * each.radius.mean()) for tree in trees]
+    for degree in (0.3, 0.5, 0.7):
+        alone = [drawn([narrow(tube, degree=degree, share=0.5, width=8)], [tube.radius]) for tube in widest]
+        named[f"alone, {degree:.0%}"] = [vessel for each in alone for vessel in vessels(each)]
+    print_stenoses(named)
+    print("\n| prediction | trees | column | known | measured | mean error | greatest |")
     print("|---|---:|---|---:|---:|---:|---:|")
-    for tag, truths, predictions in (
-        ("moved within a pixel", whole, moved),
-        ("narrowed, moved within a pixel", narrow, [drawn(*each[:2], by) for each, by in zip(narrow, shifts, strict=True)]),
-        ("narrowed in the prediction only", whole, narrow),
-    ):
-        masks = [each.mask for each in predictions], [each.mask for each in truths]
-        ones = [(1.0, 1.0)] * len(trees)
-        table = shape_scores(*masks, spacings=ones, tolerance=2, boundary_distance=2, centre_line_tolerance=REACH, threads=2)
-        wanted = {"stenosis_error": np.zeros(len(trees)), "diameter_bias": np.zeros(len(trees))}
-        if predictions is narrow:
-            wanted = {"stenosis_error": np.array([known_stenosis_error(*each) for each in zip(truths, predictions, strict=True)])}
-        for column, values in wanted.items():
-            measured = table[column].to_numpy()
-            off = abs(measured - values)
-            figures = (values.mean(), measured.mean(), off.mean(), off.max())
-            print(f"| {tag} | {len(off)} | {column} | {' | '.join(f'{each:.2f}' for each in figures)} |")
+    none = {"diameter_bias": np.zeros(len(trees)), "stenosis_error": np.zeros(len(trees))}
+    for name, truths in (("as generated", whole), ("narrowed", narrow_trees)):
+        moved = [drawn(*each[:2], by) for each, by in zip(truths, shifts, strict=True)]
+        print_columns(f"{name}, moved within a pixel", truths, moved, none)
+    errors = np.array([known_stenosis_error(*each) for each in zip(whole, narrow_trees, strict=True)])
+    print_columns("narrowed, the truth is not", whole, narrow_trees, {"stenosis_error": errors})
 
 
 if __name__ == "__main__":

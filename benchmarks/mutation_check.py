@@ -911,6 +911,24 @@ MUTANTS = (
         ("    return first / (first - beyond)", "    return 0 * first + 0.5"),
     ),
     mutant(
+        "walls are straight lines",
+        "metrics/smooth_walls",
+        "metrics/smooth_walls",
+        ("_BENDING = 0.3 ", "_BENDING = 3e7 "),
+    ),
+    mutant(
+        "walls follow every step of the raster",
+        "metrics/smooth_walls",
+        "metrics/smooth_walls",
+        ("_MARGIN = 0.02 ", "_MARGIN = 0.5 "),
+    ),
+    mutant(
+        "the walls of one vessel bend those of the next",
+        "metrics/smooth_walls",
+        "metrics/smooth_walls",
+        ("(joined[1:] & joined[:-1])", "np.ones(len(joined) - 1)"),
+    ),
+    mutant(
         "the reference of a stenosis is the mean diameter",
         "metrics/stenosis",
         "metrics/diameters",
