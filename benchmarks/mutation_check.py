@@ -656,6 +656,12 @@ MUTANTS = (
         ("is_away = ~_others(_around(truth, places, 1)).any(axis=1)", "is_away = places >= 0"),
     ),
     mutant(
+        "errors along a boundary are noise",
+        "metrics/altered_truth",
+        "metrics/altered_truth",
+        ("standing_out.mean() < _LEAST_STANDING_OUT", "standing_out.mean() < 0"),
+    ),
+    mutant(
         "ignored pixels tell of the truth",
         "metrics/altered_truth",
         "metrics/altered_truth",

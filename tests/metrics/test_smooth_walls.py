@@ -36,8 +36,8 @@ def measured(mask: np.ndarray) -> tuple[CrossSections, np.ndarray]:
 def test_steps_of_the_raster_are_no_narrowings(slope, radius):
     """One step takes up to 48 columns here: rows of pixels across the vessel are off by 0.4 pixels, and so are
     means over fewer columns."""
-    sections, widths = measured(drawn([straight(100.3, slope, radius)]))
-    assert np.abs(widths - 2 * radius).std() < 0.15
+    _, widths = measured(drawn([straight(100.3, slope, radius)]))
+    assert widths.std() < 0.16
     assert abs(widths.mean() - 2 * radius) < 0.3
     assert stenosis(widths[20:-20]).percent < 6
 
