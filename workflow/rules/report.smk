@@ -62,6 +62,7 @@ rule render_report:
             labels={"page": "every case"},
         ),
         pictures=directory(at(artifacts.OF_REPORT, artifacts.PICTURES)),
+        methods=at(artifacts.OF_REPORT, artifacts.METHODS),
         manifest=at(artifacts.OF_REPORT, artifacts.MANIFEST),
     log:
         "<logs>/report/report.log",
@@ -81,6 +82,7 @@ rule render_report:
         dataset_names=settings.evaluated("dataset"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
+        language=settings.report.language,
         benchmarks=workflow.pathvars.apply("<benchmarks>"),
         private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",
         code=code_of("render_report"),

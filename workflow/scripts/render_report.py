@@ -33,6 +33,7 @@ with logged(snakemake.log[0]):
         settings=Privacy.model_validate(params.settings),
         private_log=Path(params.private_log),
         datasets=datasets,
+        language=params.language,
         benchmarks=Path(params.benchmarks),
         threads=snakemake.threads,
     )

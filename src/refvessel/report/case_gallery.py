@@ -14,6 +14,7 @@ from refvessel.report.drawing import AGREEMENT, FALSE, MISSED
 from refvessel.report.overlays import read_image
 from refvessel.report.panels import Key, Panel, write_panels
 from refvessel.report.printing import printable
+from refvessel.sentences import marked
 
 MOST_OF_A_KIND = 4  # cases
 
@@ -21,10 +22,10 @@ _GALLERY_SIDE, _ROW_SIDE = 192, 320  # pixels of a picture's longer side
 _OPACITY = 0.6
 _FEWEST = 4  # pictures that share the width of the row of the task
 KINDS = {
-    "cldice": "worst clDice",
-    "hd95": "worst HD95",
-    "false": "vessel where the truth has none",
-    "unanswered": "failed expressions",
+    "cldice": marked("worst clDice"),
+    "hd95": marked("worst HD95"),
+    "false": marked("vessel where the truth has none"),
+    "unanswered": marked("failed expressions"),
 }
 
 

@@ -12,6 +12,7 @@ from refvessel.image_files import decode_file
 from refvessel.report.drawing import PREDICTION, TRUTH
 from refvessel.report.panels import Key, Mark, Outline, Panel, write_panels
 from refvessel.report.shown_breaks import break_keys, break_marks
+from refvessel.sentences import marked
 
 _MOST_SHOWN = 3  # of `typical_cases`
 _MAX_SIDE = 400  # pixels of an embedded image, twice those of a screen; larger ones are reduced
@@ -25,7 +26,8 @@ def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:
     shown = ranked_cases(cases).sort_values(["dice", "sent_id"], ascending=[False, True])
     n = len(shown)
     ranks: dict[int, str] = {}
-    for position, rank in ((0, "best"), ((n - 1) // 2, "median"), (n - 1, "worst")):
+    places = ((0, marked("best")), ((n - 1) // 2, marked("median")), (n - 1, marked("worst")))
+    for position, rank in places:
         if n:
             ranks.setdefault(position, rank)
     return shown.iloc[list(ranks)].assign(rank=list(ranks.values()))

@@ -20,15 +20,16 @@ from refvessel.report.drawing import PREDICTION
 from refvessel.report.overlays import case_panel, read_image
 from refvessel.report.panels import Key, write_panels
 from refvessel.report.sections import Evaluation
+from refvessel.sentences import marked
 
 _MOST_SHOWN = 3  # images of a phrase
 COLUMNS = {
     "n_expressions": "n",
-    "n_failed": "Failed",
-    "n_no_seg": "No [SEG]",
-    "n_empty_prediction": "Empty answers",
-    "foreground_mean": "Foreground share",
-    "predicted_iou_mean": "Predicted IoU",
+    "n_failed": marked("Failed"),
+    "n_no_seg": marked("No [SEG]"),
+    "n_empty_prediction": marked("Empty answers"),
+    "foreground_mean": marked("Foreground share"),
+    "predicted_iou_mean": marked("Predicted IoU"),
 }
 
 
