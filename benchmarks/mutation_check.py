@@ -157,8 +157,8 @@ MUTANTS = (
         "metrics/summary",
         "metrics/summary",
         (
-            "for score in SCORES], sums, ns)",
-            "for score in SCORES], sums / np.maximum(ns, 1), (ns > 0) * 1.0)",
+            "for score in scores], sums, ns)",
+            "for score in scores], sums / np.maximum(ns, 1), (ns > 0) * 1.0)",
         ),
     ),
     mutant(
@@ -193,7 +193,7 @@ MUTANTS = (
     ),
     mutant(
         "failed expressions left out of the table of cases",
-        "evaluation/scoring",
+        "evaluation/judging",
         "metrics/summary",
         (
             "judge_pairs(pair_expressions(predictions, truth)",
@@ -202,7 +202,7 @@ MUTANTS = (
     ),
     mutant(
         "ignored pixels count in TN",
-        "evaluation/scoring",
+        "evaluation/judging",
         "metrics/shape",
         ('paired["scored_pixels"]', 'paired["height"] * paired["width"]'),
     ),
@@ -754,13 +754,13 @@ MUTANTS = (
     ),
     mutant(
         "other rasterisers score the truth itself",
-        "evaluation/scoring",
+        "evaluation/redrawn_scores",
         "evaluation/scoring",
         ('drawn.assign(mask=drawn["sent_id"].map(by_sent_id))', "drawn"),
     ),
     mutant(
         "rasterisers on other expressions than the truth",
-        "evaluation/scoring",
+        "evaluation/redrawn_scores",
         "evaluation/scoring",
         ('cases[cases["sent_id"].isin(by_sent_id)]', "cases"),
     ),
@@ -950,7 +950,13 @@ MUTANTS = (
         "the ceiling is one pixel off although there are corners",
         "metrics/label_ceiling",
         "evaluation/label_ceiling",
-        ("cases = drawn[JITTERED] if JITTERED in drawn else", "cases ="),
+        ("return (JITTERED,) if JITTERED in drawn else", "return"),
+    ),
+    mutant(
+        "the ceiling rests on outlines alone",
+        "evaluation/redrawn_scores",
+        "evaluation/label_ceiling",
+        ("if whole else", "if not whole else"),
     ),
     mutant(
         "the share is of the difference",

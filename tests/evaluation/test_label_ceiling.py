@@ -19,10 +19,19 @@ from refvessel.dataset.tree.expressions import Expression, read_expressions
 from refvessel.dataset.tree.layout import OUTLINES
 from refvessel.dataset.tree.outlines import read_outlines
 from refvessel.evaluation import label_drawings
-from refvessel.evaluation.label_drawings import draw_again
+from refvessel.evaluation.label_drawings import PolygonTruths, draw_again
 from refvessel.evaluation.pairing import truth_table
-from refvessel.metrics.label_ceiling import JITTERED, ONE_PIXEL_OFF, THINNER, WIDER, label_ceiling
+from refvessel.metrics.label_ceiling import (
+    CEILING_SCORES,
+    JITTERED,
+    ONE_PIXEL_OFF,
+    THINNER,
+    WIDER,
+    label_ceiling,
+)
+from refvessel.metrics.overlap import OVERLAP_SCORES
 from refvessel.metrics.policy import ERRORS, resolve_policy
+from refvessel.metrics.shape import OUTLINE_SCORES
 from refvessel.metrics.summary import summarise
 from refvessel.report.ceiling_words import ceiling_sentences
 
@@ -71,7 +80,7 @@ def expressions(tree) -> list[Expression]:
 
 @pytest.fixture(scope="module")
 def drawn(tree, expressions):
-    return draw_again(expressions, read_outlines(tree / OUTLINES), sample=9, annotator_pixel=1)
+    return draw_again(expressions, PolygonTruths(read_outlines(tree / OUTLINES)), sample=9, annotator_pixel=1)
 
 
 def truth_of(expressions, sent_id: int) -> np.ndarray:
@@ -103,11 +112,11 @@ def test_a_vessel_goes_on_beyond_the_image():
 
 def drawn_of(mask: np.ndarray):
     one = SimpleNamespace(image_id="a", sent_id=1, ref_id=1, truth=rle.encode(mask), height=20, width=20)
-    return draw_again([one], {}, sample=1, annotator_pixel=1)
+    return draw_again([one], PolygonTruths({}), sample=1, annotator_pixel=1)
 
 
 def test_moved_corners_change_only_what_is_near_the_outline(tree, expressions):
-    outlines = read_outlines(tree / OUTLINES)
+    outlines = PolygonTruths(read_outlines(tree / OUTLINES))
     again = {
         pixel: draw_again(expressions, outlines, sample=9, annotator_pixel=pixel) for pixel in (1e-9, 1, 3)
     }
@@ -127,14 +136,16 @@ def test_corners_move_evenly_within_the_annotators_pixel(monkeypatch, expression
     monkeypatch.setattr(
         label_drawings, "rasterise", lambda polygon, *size: moved.append(polygon) or rle.empty(*size)
     )
-    draw_again(expressions[:1], {expressions[0].ref_id: [corners]}, sample=1, annotator_pixel=2)
+    draw_again(
+        expressions[:1], PolygonTruths({expressions[0].ref_id: [corners]}), sample=1, annotator_pixel=2
+    )
     offsets = (moved[0] - corners) / 2  # in pixels of the annotator
     assert kstest(offsets.ravel(), uniform(-1, 2).cdf).pvalue > 0.001
     assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.06
 
 
 def test_the_same_truths_are_drawn_the_same_and_a_sample_is_a_part(tree, expressions, drawn):
-    outlines = read_outlines(tree / OUTLINES)
+    outlines = PolygonTruths(read_outlines(tree / OUTLINES))
     again = draw_again(expressions[::-1], outlines, sample=9, annotator_pixel=1)
     assert again == drawn
     some = draw_again(expressions, outlines, sample=2, annotator_pixel=1)
@@ -180,6 +191,17 @@ def test_the_ceiling_is_what_the_moved_outlines_score_against_the_truths(summary
         assert ceiling["drawings"][name]["scores"]["dice"] == pytest.approx(np.mean(of_all))
 
 
+def test_the_ceiling_has_every_score_and_the_other_drawings_those_of_outlines(summary, expressions, drawn):
+    ceiling = summary["ceiling"]
+    moved = scored_as_predictions(expressions, drawn[JITTERED])
+    assert {score for score in CEILING_SCORES if moved[score].notna().any()} == {
+        score for score, value in ceiling["scores"].items() if value is not None
+    }
+    assert ceiling["scores"]["breaks"] == moved["breaks"].mean()
+    known = {score for score, value in ceiling["drawings"][WIDER]["scores"].items() if value is not None}
+    assert known == {*OVERLAP_SCORES, *OUTLINE_SCORES}
+
+
 def test_each_mean_score_is_a_share_of_its_ceiling_and_errors_have_none(summary):
     ceiling = summary["ceiling"]
     assert ceiling["share"]["dice"] == pytest.approx(summary["dice_mean"] / ceiling["scores"]["dice"])
@@ -208,7 +230,9 @@ def test_the_report_says_it_in_words(summary):
 def test_truths_without_corners_are_drawn_a_pixel_wider_and_thinner(tree, tmp_path, expressions):
     (tree_without := tmp_path / "tree").mkdir()
     shutil.copytree(tree, tree_without, dirs_exist_ok=True, ignore=shutil.ignore_patterns(OUTLINES))
-    drawn = draw_again(expressions, read_outlines(tree_without / OUTLINES), sample=9, annotator_pixel=1)
+    drawn = draw_again(
+        expressions, PolygonTruths(read_outlines(tree_without / OUTLINES)), sample=9, annotator_pixel=1
+    )
     assert set(drawn) == {WIDER, THINNER}
     cases = {name: scored_as_predictions(expressions, masks) for name, masks in drawn.items()}
     means = summarise(cases[WIDER], resolve_policy())

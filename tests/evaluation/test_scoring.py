@@ -9,7 +9,7 @@ from stages import score as score_with_intervals
 
 from refvessel import rle
 from refvessel.errors import UserError
-from refvessel.evaluation import scoring
+from refvessel.evaluation import judging
 from refvessel.files import sha256_of_file
 from refvessel.metrics.cases import CASES_SCHEMA
 
@@ -57,7 +57,7 @@ def test_the_same_input_gives_the_same_bytes(tables, vessel_cases, tmp_path):
 def test_cases_in_many_row_groups_read_as_those_in_one(tables, vessel_cases, tmp_path, monkeypatch):
     predictions, truth = tables(vessel_cases)
     summary = score(predictions=predictions, truth=truth, output=tmp_path / "one")
-    monkeypatch.setattr(scoring, "_CASES_PER_GROUP", 4)
+    monkeypatch.setattr(judging, "_CASES_PER_GROUP", 4)
     in_groups = score(predictions=predictions, truth=truth, output=tmp_path / "many")
     assert pq.ParquetFile(tmp_path / "many/cases.parquet").num_row_groups == 2
     for name in ("cases.parquet", "breaks.parquet"):

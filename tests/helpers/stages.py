@@ -35,11 +35,11 @@ tune_threshold = _stage("evaluation.tuning", "tune_threshold", Scores, "scores")
 
 def score_cases(*arguments: Any, **options: Any) -> Any:
     """With the distances that the settings have."""
-    from refvessel.evaluation import scoring
+    from refvessel.evaluation import judging
 
     names = ("nsd_tolerance", "boundary_distance", "centre_line_tolerance")
     own = {name: getattr(Scores(), name) for name in names}
-    return scoring.score_cases(*arguments, **(own | options))
+    return judging.score_cases(*arguments, **(own | options))
 
 
 score = _stage("evaluation.scoring", "score", Scores, "scores")

@@ -17,8 +17,8 @@ from refvessel.dataset.tree.expressions import Expression, Tree, read_tree
 from refvessel.dataset.tree.layout import IMAGES, description
 from refvessel.dataset.tree.stated_facts import has_truth
 from refvessel.errors import UserError
+from refvessel.evaluation.judging import Measure, judge_pairs
 from refvessel.evaluation.pairing import pair_expressions, truth_table
-from refvessel.evaluation.scoring import Measure, judge_pairs
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.policy import ERRORS, SCORES, resolve_policy
 from refvessel.metrics.summary import plain

@@ -1,39 +1,32 @@
 """Scoring predictions against the truth: `cases.parquet`, `summary.json` and, of logits, `thresholds.csv`."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from refvessel.answer_status import Status
 from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
 from refvessel.evaluation.forgery import forgery_checks
 from refvessel.evaluation.found_regions import found_regions
+from refvessel.evaluation.judging import Judged, Measure, judged_groups
 from refvessel.evaluation.logit_diameters import logit_diameters
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.evaluation.probability_cases import probability_cases, threshold_table
+from refvessel.evaluation.redrawn_scores import cases_by_rasteriser, cases_of_drawings
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.artefacts import artefacts_summary
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
-from refvessel.metrics.border_calibration import FROM_LOGITS
-from refvessel.metrics.breaks_table import breaks_table, write_breaks
-from refvessel.metrics.cases import CASES_SCHEMA, EXPRESSION, write_case_groups
+from refvessel.metrics.breaks_table import write_breaks
+from refvessel.metrics.cases import write_case_groups
 from refvessel.metrics.confidence import confidence_summary
 from refvessel.metrics.diameter_summary import summarise_diameters
-from refvessel.metrics.diameters import DIAMETERS
 from refvessel.metrics.label_ceiling import label_ceiling
 from refvessel.metrics.official import OfficialReading, official_scores
-from refvessel.metrics.overlap import overlap_scores, pixel_counts
-from refvessel.metrics.policy import EmptyPolicy, apply_policy, resolve_policy
+from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.region_detection import region_summary
 from refvessel.metrics.sanity_checks import sanity_checks
-from refvessel.metrics.shape import MISSED_CONNECTIONS, SHAPE_SCORES, TRUTH_SIZES, shape_scores
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.metrics.topology import CONNECTIVITY
@@ -43,36 +36,6 @@ from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
 from refvessel.settings.scores_section import Protocol, Scores
 from refvessel.spreadsheets import write_csv
-
-TRUTHS_RASTERISER = "coco"
-_CASES_PER_GROUP = 8192
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How surfaces are measured.
-
-    unit: of distances, `px` or, where every expression has a spacing, `mm`.
-    nsd_tolerance, boundary_distance, centre_line_tolerance: pixels.
-    threads: processes that share the work.
-    """
-
-    unit: str
-    nsd_tolerance: float
-    boundary_distance: int
-    centre_line_tolerance: int
-    threads: int
-
-    @classmethod
-    def stated(cls, settings: Scores, *, unit: str, threads: int) -> "Measure":
-        """As the settings say."""
-        return cls(
-            unit,
-            settings.nsd_tolerance,
-            settings.boundary_distance,
-            settings.centre_line_tolerance,
-            threads,
-        )
 
 
 def score(
@@ -152,11 +115,11 @@ def score(
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
     judged: list[Judged] = []  # without masks
-    groups = _judged_groups(paired, policy, measure, probability, between_pixels, judged)
+    groups = judged_groups(paired, policy, measure, probability, between_pixels, judged)
     write_case_groups(groups, output / CASES, {**provenance, "settings": conventions})
     cases = pd.concat([each.cases for each in judged], ignore_index=True)
-    rescored = _by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
-    drawings = _drawings(truth, drawn_again or {}, policy, measure)
+    rescored = cases_by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
+    drawings = cases_of_drawings(truth, drawn_again or {}, policy, measure)
     for of_earlier_cases in (VIDEO, VIDEO_CASES):
         (output / of_earlier_cases).unlink(missing_ok=True)
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
@@ -221,153 +184,3 @@ def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:
     """How many of the known leads are below NEAR_TIE, so that rounding may choose another mask."""
     leads = predictions.reindex(columns=["lead"])["lead"].dropna()
     return {"n": int((leads < NEAR_TIE).sum()), "of": len(leads), "below": NEAR_TIE}
-
-
-def score_cases(
-    predictions: pd.DataFrame,
-    truth: pd.DataFrame,
-    policy: EmptyPolicy,
-    *,
-    nsd_tolerance: float,
-    boundary_distance: int,
-    centre_line_tolerance: int,
-    unit: str = "px",
-    threads: int = 1,
-) -> pd.DataFrame:
-    """The table of cases, with the columns of CASES_SCHEMA, by sent_id; raises UserError as `score` does.
-
-    `unit` of distances is `px` or, where every expression has a spacing, `mm`.
-    """
-    measure = Measure(unit, nsd_tolerance, boundary_distance, centre_line_tolerance, threads)
-    return judge_pairs(pair_expressions(predictions, truth), policy, measure).cases
-
-
-class Judged(NamedTuple):
-    """The table of cases, and that of the breaks in them."""
-
-    cases: pd.DataFrame
-    breaks: pd.DataFrame
-
-
-def judge_pairs(
-    paired: pd.DataFrame,
-    policy: EmptyPolicy,
-    measure: Measure,
-    probability: pd.DataFrame | None = None,
-    between_pixels: pd.DataFrame | None = None,
-) -> Judged:
-    """As `score_cases`, of what `pair_expressions` gives and, row by row, the scores of probabilities.
-
-    `between_pixels` has the diameters of some rows from their logits, which replace those of their masks.
-    """
-    predicted, true = paired["scored_prediction"].tolist(), paired["scored_truth"].tolist()
-    counts = pixel_counts(predicted, true, paired["scored_pixels"].tolist())
-    sizes = {"truth_pixels": counts["tp"] + counts["fn"], "predicted_pixels": counts["tp"] + counts["fp"]}
-    known = [spacing or (np.nan, np.nan) for spacing in paired["spacing"]]
-    spacings = known if measure.unit == "mm" else [(1.0, 1.0)] * len(paired)
-    shape = shape_scores(
-        predicted,
-        true,
-        spacings=spacings,
-        tolerance=measure.nsd_tolerance,
-        boundary_distance=measure.boundary_distance,
-        centre_line_tolerance=measure.centre_line_tolerance,
-        threads=measure.threads,
-    )
-    diameters = shape[list(DIAMETERS)].set_axis(paired.index)
-    if between_pixels is not None:
-        diameters.update(between_pixels)
-    if probability is None:
-        probability = pd.DataFrame(np.nan, paired.index, FROM_LOGITS)
-    diagonals = np.hypot(*(paired[["height", "width"]].to_numpy() * spacings).T)
-    judged = {
-        name: apply_policy(
-            scores[name].to_numpy(),
-            policy[name],
-            truth_pixels=sizes["truth_pixels"].to_numpy(),
-            predicted_pixels=sizes["predicted_pixels"].to_numpy(),
-            diagonals=diagonals,
-        )
-        for scores, names in ((shape, SHAPE_SCORES), (probability, FROM_LOGITS))
-        for name in names
-    }
-    columns: dict[str, Any] = {
-        **counts,
-        **overlap_scores(counts, policy),
-        **{name: shape[name] for name in TRUTH_SIZES},
-        **diameters.astype({DIAMETERS[0]: np.int64}),
-        **judged,
-        **sizes,
-        "row_spacing": [row for row, _ in known],
-        "column_spacing": [column for _, column in known],
-        "truth_mask": paired["mask"].map(_as_json),
-        "predicted_mask": paired["mask_predicted"].map(_as_json),
-        "ignore_mask": paired["ignore_mask"].map(_as_json),
-    }
-    cases = paired.assign(**columns)[CASES_SCHEMA.names]
-    return Judged(cases, breaks_table(cases, shape[MISSED_CONNECTIONS].tolist()))
-
-
-def _judged_groups(
-    paired: pd.DataFrame,
-    policy: EmptyPolicy,
-    measure: Measure,
-    probability: pd.DataFrame | None,
-    between_pixels: pd.DataFrame | None,
-    judged: list[Judged],
-) -> Iterator[pd.DataFrame]:
-    """The table of cases, in parts, so that few masks are in memory as text; arguments as of `judge_pairs`.
-
-    `judged` gets the same without the masks; of the predicted ones it has a hash, which tells equal ones.
-    """
-    for first in range(0, len(paired), _CASES_PER_GROUP):
-        rows = paired.index[first : first + _CASES_PER_GROUP]
-        some, *theirs = (
-            None if table is None else table.reindex(rows).reset_index(drop=True)
-            for table in (paired, probability, between_pixels)
-        )
-        assert some is not None
-        part = judge_pairs(some, policy, measure, *theirs)
-        yield part.cases
-        hashes = part.cases["predicted_mask"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
-        without = part.cases.assign(truth_mask=None, predicted_mask=hashes, ignore_mask=None)
-        judged.append(Judged(without, part.breaks))
-
-
-def _by_rasteriser(
-    cases: pd.DataFrame,
-    predictions: pd.DataFrame,
-    truth: pd.DataFrame,
-    redrawn: Mapping[str, Mapping[int, RLE]],
-    policy: EmptyPolicy,
-    measure: Measure,
-) -> dict[str, pd.DataFrame]:
-    """The cases of the expressions that were drawn again: against the truth itself, then by each rasteriser."""
-    tables: dict[str, pd.DataFrame] = {}
-    for name, by_sent_id in redrawn.items():
-        drawn = truth[truth["sent_id"].isin(by_sent_id)]
-        answers = predictions[predictions["sent_id"].isin(by_sent_id)]
-        tables.setdefault(TRUTHS_RASTERISER, cases[cases["sent_id"].isin(by_sent_id)])
-        redrawn_truth = drawn.assign(mask=drawn["sent_id"].map(by_sent_id))
-        tables[name] = judge_pairs(pair_expressions(answers, redrawn_truth), policy, measure).cases
-    return tables
-
-
-def _drawings(
-    truth: pd.DataFrame,
-    drawn_again: Mapping[str, Mapping[int, RLE]],
-    policy: EmptyPolicy,
-    measure: Measure,
-) -> dict[str, pd.DataFrame]:
-    """The cases of truths drawn again, as if they were predictions, by the way of drawing."""
-    tables = {}
-    for name, by_sent_id in drawn_again.items():
-        drawn = truth[truth["sent_id"].isin(by_sent_id)]
-        masks = drawn["sent_id"].map(by_sent_id)
-        answers = drawn[list(EXPRESSION)].assign(status=Status.OK, error=None, num_seg=1, mask=masks)
-        tables[name] = judge_pairs(pair_expressions(answers, drawn), policy, measure).cases
-    return tables
-
-
-def _as_json(mask: RLE | None) -> str | None:
-    return None if mask is None else json.dumps(mask, separators=(",", ":"))

@@ -1,16 +1,12 @@
 """Predictions of a split against its truth: where the tree and the scores meet."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from refvessel import rle
 from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH, WORDS
-from refvessel.dataset.regions.polygons import Outlines, rasterise
-from refvessel.dataset.regions.rasterisers import draw_by_others, sampled
 from refvessel.dataset.tree.expressions import Expression, Tree, read_tree
 from refvessel.dataset.tree.layout import IMAGES, OUTLINES, description
 from refvessel.dataset.tree.official_truths import official_count, official_splits, official_truths
@@ -18,7 +14,7 @@ from refvessel.dataset.tree.outlines import read_outlines
 from refvessel.dataset.tree.stated_facts import asks_for_regions, first_look, has_truth
 from refvessel.errors import UserError
 from refvessel.evaluation.coco_results import coco_results, coco_truth
-from refvessel.evaluation.label_drawings import draw_again
+from refvessel.evaluation.label_drawings import PolygonTruths, draw_again, draw_by_each_rasteriser
 from refvessel.evaluation.pairing import truth_table
 from refvessel.evaluation.scoring import score
 from refvessel.evaluation.word_check import check_words
@@ -96,7 +92,13 @@ def score_split(
     if (outlines := Path(dataset) / OUTLINES).is_file():
         provenance["outlines"] = file_record(outlines)
     ids, categories = tree.coco_ids(), tree.category_names()
-    polygons = read_outlines(outlines) if protocol == Protocol.OWN else {}
+    redrawn, drawn_again = None, None
+    if protocol == Protocol.OWN:
+        polygons = PolygonTruths(read_outlines(outlines))
+        redrawn = draw_by_each_rasteriser(own, polygons, outlines)
+        drawn_again = draw_again(
+            own, polygons, sample=settings.ceiling_sample, annotator_pixel=settings.annotator_pixel
+        )
     checked = check_words(table, expressions, settings, words=words, answers=words_answers)
     summary = score(
         predictions=table,
@@ -104,12 +106,8 @@ def score_split(
         own_truth=None if protocol == Protocol.OWN else _truth(own, dataset),
         output=output,
         logits=logits,
-        redrawn=_redrawn(polygons, own, outlines) if protocol == Protocol.OWN else None,
-        drawn_again=draw_again(
-            own, polygons, sample=settings.ceiling_sample, annotator_pixel=settings.annotator_pixel
-        )
-        if protocol == Protocol.OWN
-        else None,
+        redrawn=redrawn,
+        drawn_again=drawn_again,
         official=reading,
         settings=settings,
         looked_at=first_look(dataset, split),
@@ -142,23 +140,3 @@ def _official_expressions(tree: Tree, split: str) -> list[Expression]:
             f"{', '.join(sorted(names))}."
         )
     return tree.expressions_of(selected)
-
-
-def _redrawn(
-    outlines: Mapping[int, Outlines], expressions: Sequence[Expression], path: Path
-) -> dict[str, dict[int, rle.RLE]]:
-    """By rasteriser and sent_id, the truths of a sample of the images whose truths were drawn from polygons."""
-    drawn = [each for each in expressions if each.ref_id in outlines]
-    sample = sampled({each.image_id for each in drawn})
-    redrawn: dict[str, dict[int, rle.RLE]] = defaultdict(dict)
-    for each in (each for each in drawn if each.image_id in sample):
-        polygons, size = outlines[each.ref_id], (each.height, each.width)
-        own = rle.union([rle.empty(*size), *(rasterise(polygon, *size) for polygon in polygons)])
-        if own != each.truth:
-            raise UserError(
-                f"{path} has other polygons for ref {each.ref_id} than its truth was drawn from; convert the "
-                "dataset again."
-            )
-        for name, mask in draw_by_others(polygons, size).items():
-            redrawn[name][each.sent_id] = rle.encode(mask)
-    return redrawn

@@ -3,7 +3,7 @@
 No model can be expected to agree better with a truth than the truth agrees with itself, drawn again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -21,11 +21,17 @@ CEILING_SCORES = tuple(score for score in SCORES if score not in FROM_LOGITS)
 SHARES = tuple(score for score in CEILING_SCORES if score not in ERRORS)  # best when greatest
 
 
+def basis_of(drawn: Collection[str]) -> tuple[str, ...]:
+    """The ways of drawing, among those drawn, that the ceiling is the mean of."""
+    return (JITTERED,) if JITTERED in drawn else (WIDER, THINNER)
+
+
 def label_ceiling(drawn: Mapping[str, pd.DataFrame], means: Summary, policy: EmptyPolicy) -> dict[str, Any]:
     """The ceiling of each score, in all and by vessel width, and the share of it that was reached.
 
     Args:
-        drawn: by way of drawing, the table of cases of a sample of truths so drawn, scored as predictions.
+        drawn: by way of drawing, the table of cases of a sample of truths so drawn, scored as predictions; those
+            of `basis_of` have every score.
         means: the summary of the predictions.
         policy: for empty masks.
 
@@ -35,14 +41,14 @@ def label_ceiling(drawn: Mapping[str, pd.DataFrame], means: Summary, policy: Emp
         scores: of each of CEILING_SCORES its ceiling; of an error, the least that can be expected.
         share: of each of SHARES the mean over the predictions divided by its ceiling.
         by_vessel_width: n_expressions and scores of each group.
-        drawings: the same of each way of drawing.
+        drawings: the same of each way of drawing; None for a score that it was not judged by.
 
         Empty where nothing was drawn again.
     """
     if not drawn:
         return {}
     basis = JITTERED if JITTERED in drawn else ONE_PIXEL_OFF
-    cases = drawn[JITTERED] if JITTERED in drawn else pd.concat([drawn[WIDER], drawn[THINNER]])
+    cases = pd.concat([drawn[name] for name in basis_of(drawn)])
     widths = subgroups(cases)["vessel_width"]
     whole = _stated(summarise(cases, policy), cases["sent_id"])
     return {

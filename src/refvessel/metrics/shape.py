@@ -31,6 +31,8 @@ SHAPE_SCORES = (
     *CALIBRE_RECALL,
     *CALIBRE_PRECISION,
 )
+# What tells one drawing of an outline from another, at a third of the work.
+OUTLINE_SCORES = (*SURFACE_SCORES, *TOPOLOGY_SCORES)
 TRUTH_SIZES = ("truth_regions", "vessel_width", *TRUTH_ARTEFACTS)
 MISSED_CONNECTIONS = "missed_connections"  # of each pair a list of Break, its places those of the whole image
 
@@ -71,6 +73,30 @@ def shape_scores(
     return scores.assign(**{MISSED_CONNECTIONS: [row[MISSED_CONNECTIONS] for row in rows]})
 
 
+def outline_scores(
+    predictions: Sequence[RLE],
+    truths: Sequence[RLE],
+    *,
+    spacings: Sequence[tuple[float, float]],
+    tolerance: float,
+    threads: int,
+) -> pd.DataFrame:
+    """OUTLINE_SCORES of each pair of masks, float64, one row a pair; arguments as of `shape_scores`."""
+    arguments = predictions, truths, spacings, repeat(tolerance)
+    rows = call_each(_outline_of_pair, *arguments, threads=threads, calls_per_task=_PAIRS_PER_TASK)
+    return pd.DataFrame(rows, columns=list(OUTLINE_SCORES), dtype=np.float64)
+
+
+def _outline_of_pair(
+    prediction: RLE, truth: RLE, spacing: tuple[float, float], tolerance: float
+) -> dict[str, float]:
+    predicted, true, _ = _decoded(prediction, truth)
+    return {
+        **_surface(predicted, true, spacing, tolerance),
+        **topology_scores(Topology.of(predicted), Topology.of(true)),
+    }
+
+
 def _shape_of_pair(
     prediction: RLE,
     truth: RLE,
@@ -79,9 +105,7 @@ def _shape_of_pair(
     boundary_distance: int,
     centre_line_tolerance: int,
 ) -> dict[str, Any]:
-    predicted, true = rle.decode(prediction).astype(bool), rle.decode(truth).astype(bool)
-    box = box_around(predicted | true)
-    predicted, true = predicted[box], true[box]
+    predicted, true, box = _decoded(prediction, truth)
     predicted_topology, true_topology = Topology.of(predicted), Topology.of(true)
     labels = predicted_topology.labels, true_topology.labels
     matching = betti_matching_errors(*labels, Labels.of(predicted | true))
@@ -93,9 +117,8 @@ def _shape_of_pair(
     precision = found_by_calibre(predicted_widths, true[predicted_topology.skeleton])
     lines = CentreLines.of(true_topology.skeleton, true_widths)
     broken = broken_tree(predicted, true, lines, centre_line_tolerance)
-    side = math.sqrt(spacing[0] * spacing[1])
     return {
-        **surface_scores(predicted, true, spacing=spacing, tolerance=tolerance * side),
+        **_surface(predicted, true, spacing, tolerance),
         "boundary_iou": boundary_iou(predicted, true, boundary_distance),
         **topology_scores(predicted_topology, true_topology),
         **dict(zip(BETTI_MATCHING_SCORES, matching, strict=True)),
@@ -109,6 +132,20 @@ def _shape_of_pair(
         **dict(zip(TRUTH_ARTEFACTS, artefacts, strict=True)),
         MISSED_CONNECTIONS: [_moved(each, box[0].start, box[1].start) for each in broken.breaks],
     }
+
+
+def _decoded(prediction: RLE, truth: RLE) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
+    """Both masks, bool, within the box around what either has, and that box."""
+    predicted, true = rle.decode(prediction).astype(bool), rle.decode(truth).astype(bool)
+    box = box_around(predicted | true)
+    return predicted[box], true[box], box
+
+
+def _surface(
+    predicted: np.ndarray, true: np.ndarray, spacing: tuple[float, float], tolerance: float
+) -> dict[str, float]:
+    side = math.sqrt(spacing[0] * spacing[1])
+    return surface_scores(predicted, true, spacing=spacing, tolerance=tolerance * side)
 
 
 def box_around(mask: np.ndarray) -> tuple[slice, slice]:

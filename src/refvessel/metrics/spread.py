@@ -14,6 +14,11 @@ def spread_columns(score: str) -> list[str]:
     return [f"{score}_{name}" for name in (*percentiles_shown(score), "worst_patient")]
 
 
+def judged_scores(cases: pd.DataFrame) -> list[str]:
+    """Those of SCORES that a table of cases has."""
+    return [score for score in SCORES if score in cases]
+
+
 def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
     """How the scores of each group are spread.
 
@@ -22,18 +27,19 @@ def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
     *_worst_patient         the patient mean of the worst patient
 
     Args:
-        cases: columns patient and those of SCORES.
+        cases: columns patient and all or some of SCORES.
         group: the number of each case's group, from 0, int64 of shape (cases,).
 
     Returns: one row per group in their order, float64, NaN where nothing is defined.
     """
-    scores = cases[list(SCORES)].astype(np.float64)
+    names = judged_scores(cases)
+    scores = cases[names].astype(np.float64)
     percents = np.array(sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()}))
     percentiles = scores.groupby(group).quantile(percents / 100)
     patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
     lowest, highest = patients.min(), patients.max()
     columns = {}
-    for score in SCORES:
+    for score in names:
         of_score = percentiles[score].unstack()
         for name, percent in percentiles_shown(score).items():
             columns[f"{score}_{name}"] = of_score[percent / 100]

@@ -26,7 +26,7 @@ from refvessel.metrics.cases import EXPRESSION
 from refvessel.metrics.overlap import COUNTS, matthews_correlation, overlap_ratios, overlap_scores
 from refvessel.metrics.policy import SCORES, EmptyPolicy
 from refvessel.metrics.referring import referring_terms
-from refvessel.metrics.spread import spread, spread_columns
+from refvessel.metrics.spread import judged_scores, spread, spread_columns
 
 Summary = dict[str, int | float | None]
 
@@ -55,7 +55,10 @@ def summarise(cases: pd.DataFrame, policy: EmptyPolicy, *, draws: int = 0) -> Su
 def summarise_by(
     cases: pd.DataFrame, groups: pd.Series, policy: EmptyPolicy, *, draws: int = 0
 ) -> dict[str, Summary]:
-    """`summarise` of the cases of each group; `groups` has one label per case. In the order of the labels."""
+    """`summarise` of the cases of each group; `groups` has one label per case. In the order of the labels.
+
+    Scores that the table of cases has no column of are not summarised.
+    """
     group, labels = pd.factorize(groups, sort=True)
     terms = _terms(cases, group)
     add_up = _adding_up(terms.group)
@@ -65,7 +68,7 @@ def summarise_by(
         "n_patients": np.bincount(terms.group),
         **_numbers(cases, _adding_up(group)),
         **dict(zip(terms.names, estimates.T, strict=True)),
-        **_defined(dict(zip(terms.names, below.T, strict=True))),
+        **_defined(judged_scores(cases), dict(zip(terms.names, below.T, strict=True))),
         **_pooled(cases, _adding_up(group), policy),
         **{str(name): values.to_numpy() for name, values in spread(cases, group).items()},
     }
@@ -131,13 +134,14 @@ def _terms(cases: pd.DataFrame, group: np.ndarray) -> _Terms:
     found, row = np.unique(group * len(patients) + patient, return_inverse=True)
     by_patient = _adding_up(row)
     official = referring_terms(cases)
-    sums, ns = _added_up(by_patient, cases[list(SCORES)])
+    scores = judged_scores(cases)
+    sums, ns = _added_up(by_patient, cases[scores])
     counts = pd.DataFrame(by_patient @ cases[list(COUNTS)].to_numpy(np.float64), columns=COUNTS)
     ratios_above, ratios_below = overlap_ratios(counts)
     blocks = [
-        ([f"{score}_mean" for score in SCORES], sums, ns),
+        ([f"{score}_mean" for score in scores], sums, ns),
         (
-            [f"{score}_patient_mean" for score in SCORES],
+            [f"{score}_patient_mean" for score in scores],
             sums / np.maximum(ns, 1),
             (ns > 0).astype(np.float64),
         ),
@@ -182,10 +186,10 @@ def _numbers(cases: pd.DataFrame, add_up: csr_array) -> dict[str, np.ndarray]:
     }
 
 
-def _defined(below: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _defined(scores: Sequence[str], below: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Over how many expressions and patients each score is defined, int64."""
     numbers = {}
-    for score in SCORES:
+    for score in scores:
         numbers[f"{score}_n"] = below[f"{score}_mean"].astype(np.int64)
         numbers[f"{score}_n_patients"] = below[f"{score}_patient_mean"].astype(np.int64)
     return numbers
