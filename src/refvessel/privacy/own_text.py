@@ -19,12 +19,13 @@ _PACKAGE = Path(__file__).parents[1]
 _TEMPLATES = _PACKAGE / "report" / "templates"
 _SPEAKING = (
     "checkpoint",
+    "crate",
     "dataset",
     "evaluation",
     "inference",
     "metrics",
     "report",
-)  # subpackages whose sentences reach the page
+)  # subpackages whose sentences reach what is published
 _HOLE = "\ue000"  # stands for data within a sentence
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{[%#].*?[%#]\}", re.DOTALL)
