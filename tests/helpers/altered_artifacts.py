@@ -18,6 +18,7 @@ from refvessel.spreadsheets import read_csv, write_csv
 # An order of bytes, so that sizes of files change, too.
 _INDENT = 3
 _KEPT = {"ref_id", "sent_id", "height", "width", "format", "format_version"}  # identify, or say how to read
+_SAID = ("text", "message")  # sentences
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
 
 
@@ -162,8 +163,8 @@ def _altered(value: Any, key: str = "") -> Any:
         return {name: each if name in _KEPT else _altered(each, name) for name, each in value.items()}
     if isinstance(value, list):
         return [_altered(each, key) for each in value]
-    if isinstance(value, str) and (key == "text" or re.fullmatch(r"\d+(\.\d+)+(\+\w+)?", value)):
-        return _NUMBER.sub(_another_in_text, value) if key == "text" else f"9{value}"
+    if isinstance(value, str) and (key in _SAID or re.fullmatch(r"\d+(\.\d+)+(\+\w+)?", value)):
+        return _NUMBER.sub(_another_in_text, value) if key in _SAID else f"9{value}"
     return _number(value)
 
 

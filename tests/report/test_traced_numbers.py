@@ -131,7 +131,8 @@ class Shown(HTMLParser):
 
 
 def sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.,;:]) ", re.sub("^(Passed|Warning|Note) ", "", text))
+    named = re.sub(r"sent_id \d+(, \d+)*", "sent_id", text)  # which say who is meant
+    return re.split(r"(?<=[.,;:]) ", re.sub("^(Passed|Warning|Note) ", "", named))
 
 
 def plain(text: str) -> str:
