@@ -44,6 +44,7 @@ def check_privacy(
     published: Iterable[str] = (),
     private_log: Path | None = None,
     shown_as: Path | None = None,
+    without_data: Collection[str] = (),
     threads: int = 1,
 ) -> Checked:
     """Search all files below `folder` for the original names of the tables: names, text, archives, metadata.
@@ -55,6 +56,7 @@ def check_privacy(
         published: Words that are published on purpose, such as the names of models.
         private_log: Gets which name was found where; only its owner can read it.
         shown_as: The folder's name in messages.
+        without_data: Paths below `folder` of files that are the same whoever was examined; they are not searched.
         threads: Processes that share the work.
 
     Raises UserError where a name is found or a file cannot be searched. The message says where and under which
@@ -65,7 +67,9 @@ def check_privacy(
         raise UserError(f"{folder} is not a folder; name the one that is to be published.")
     terms = Terms([read_name_table(Path(table)) for table in tables], published=published, accepted=accepted)
     shown = folder if shown_as is None else Path(shown_as)
-    paths = sorted(folder.rglob("*"))
+    paths = [
+        path for path in sorted(folder.rglob("*")) if path.relative_to(folder).as_posix() not in without_data
+    ]
     files = sum(path.is_symlink() or not path.is_dir() for path in paths)
     search = partial(_findings, folder=folder, shown=shown, terms=terms)
     found = call_each(search, paths, threads=threads, calls_per_task=_FILES_PER_TASK)
