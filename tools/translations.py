@@ -17,6 +17,7 @@ from refvessel.report.wording import TRANSLATIONS, key_of
 PACKAGE = Path(refvessel.__file__).parent
 KEYWORDS = {
     "_": None,
+    "english": None,
     "gettext": None,
     "marked": None,
     "ngettext": (1, 2),
@@ -25,7 +26,10 @@ KEYWORDS = {
     "worded_n": (1, 2),
 }
 METHODS = {".html": "jinja2", ".js": "javascript", ".py": "python"}
-_SPEAKING = (b"refvessel.report.wording", b"refvessel.sentences")  # modules that import one of these say something
+_SPEAKING = (
+    b"refvessel.report.wording",
+    b"refvessel.sentences",
+)  # modules that import one of these say something
 _HEADER = """\
 # The report's texts; docs/developing.md says how they are made (Languages).
 msgid ""
