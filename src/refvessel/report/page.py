@@ -12,13 +12,13 @@ from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.comparison import RANK_SHARE
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
-from refvessel.report.ceiling_words import SHOWN, ceiling_rows, ceiling_sentences
+from refvessel.report.ceiling_words import SHOWN, ceiling_columns, ceiling_sentences
 from refvessel.report.compared_models import Comparison
 from refvessel.report.external_table import External
 from refvessel.report.facts import facts
 from refvessel.report.findings import checkpoint, identities, unscored_findings
 from refvessel.report.first_screen import ALL_PHRASES, splits
-from refvessel.report.printing import printable
+from refvessel.report.printing import printable, shortened
 from refvessel.report.score_titles import TITLES, best_value
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
@@ -29,6 +29,7 @@ from refvessel.report.templating import templates
 from refvessel.report.unscored import COLUMNS, Unscored
 
 MOST_ROWS = 20  # of a table that grows with patients or phrases; all are in tables/*.csv
+_LONGEST_CELL = 200  # characters; tables/*.csv and the cases page have the whole text
 
 _OFFICIAL = {
     "ciou": "cIoU",
@@ -98,12 +99,13 @@ def _environment() -> Environment:
         "number": format_number,
         "estimate": format_estimate,
         "percent": format_percent,
+        "brief": format_brief,
         "signed_pixels": format_wider_or_narrower,
         "stated": stated,
         "p_value": format_p_value,
         "best": best_value,
         "facts": facts,
-        "ceiling_rows": ceiling_rows,
+        "ceiling_columns": ceiling_columns,
         "ceiling_sentences": ceiling_sentences,
         "listed_breaks": listed_breaks,
         "unscored_findings": unscored_findings,
@@ -139,6 +141,11 @@ def format_estimate(summary: Mapping[str, Any], name: str) -> str:
 def format_percent(share: float | None) -> str:
     """A share in percent, one decimal; a dash for what is undefined."""
     return "\N{EN DASH}" if share is None else f"{100 * share:.1f}%"
+
+
+def format_brief(text: Any) -> str:
+    """The beginning of a text that may be endless; an empty one for none."""
+    return "" if text is None else shortened(str(text), _LONGEST_CELL)
 
 
 def format_wider_or_narrower(pixels: float) -> str:

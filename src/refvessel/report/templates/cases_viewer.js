@@ -23,6 +23,11 @@ function maskOf(name, row) {
   return number < 0 ? null : decodeMask(chunked("masks", number).counts, columns.height[row], columns.width[row]);
 }
 
+/** Row and column of each break of a case, whether it is a gap, and the length lost. */
+function breaksOf(row) {
+  return chunked("details", row).breaks || [];
+}
+
 /** The rows of the same expression of other models. */
 function othersOf(row) {
   const same = (other) =>
@@ -106,12 +111,20 @@ class Viewer {
     history.replaceState(null, "", `#case=${nameOf(row)}`);
     document.getElementById("permalink").href = `#case=${nameOf(row)}`;
     document.getElementById("position").textContent = `${this.place + 1} of ${this.order.length}`;
-    this.dialog.querySelector("button[name=previous]").disabled = this.place === 0;
-    this.dialog.querySelector("button[name=next]").disabled = this.place === this.order.length - 1;
-    const said = `\u201c${valueOf("phrase", row)}\u201d, image ${valueOf("image_id", row)}`;
-    document.getElementById("case-title").textContent = `${said}, patient ${valueOf("patient", row)}`;
+    this.setUsable("previous", this.place > 0);
+    this.setUsable("next", this.place < this.order.length - 1);
+    const said = `\u201c${shortened(valueOf("phrase", row))}\u201d, image ${valueOf("image_id", row)}`;
+    const patient = valueOf("patient", row);
+    document.getElementById("case-title").textContent = patient ? `${said}, patient ${patient}` : said;
     this.fillOthers(row);
     this.draw();
+  }
+
+  /** A button that is of no use keeps the focus, or the arrow keys would lose it. */
+  setUsable(name, usable) {
+    const button = this.dialog.querySelector(`button[name=${name}]`);
+    if (usable) button.removeAttribute("aria-disabled");
+    else button.setAttribute("aria-disabled", "true");
   }
 
   /** The choice of another model stays from case to case, where that model has the next one too. */
@@ -139,8 +152,10 @@ class Viewer {
     const panels = difference
       ? [this.panel(row, drawn, `${valueOf("model", row)} and ${valueOf("model", second)}`, second)]
       : rows.map((each) => this.panel(each, drawn, valueOf("model", each)));
+    document.getElementById("content").style.setProperty("--shape", columns.width[row] / columns.height[row]);
     document.getElementById("panels").replaceChildren(...panels);
-    this.drawLegend(drawn.legend, row, breaks.checked && !difference);
+    const marked = !difference && rows.some((each) => breaksOf(each).length > 0);
+    this.drawLegend(drawn.legend, row, breaks.checked && marked);
     this.drawSaid(rows);
     this.drawScores(rows);
     this.sequence.draw(row);
@@ -155,17 +170,20 @@ class Viewer {
       other: other === undefined ? null : maskOf("prediction", other),
     };
     const stage = make("div", undefined, { class: "stage" });
-    const picture = { src: table.pictures[columns.picture[row]], alt: `Image ${valueOf("image_id", row)}` };
+    // Decoded before it is shown, so that a run plays without flashes.
+    const about = { alt: `Image ${valueOf("image_id", row)}`, decoding: "sync" };
+    const picture = { src: table.pictures[columns.picture[row]], ...about };
     const canvas = make("canvas", undefined, { role: "img", "aria-label": `Masks of ${title}` });
     stage.append(make("img", undefined, picture), canvas);
     drawKinds(canvas, columns.height[row], columns.width[row], way.kindOf(masks));
-    const breaks = chunked("details", row).breaks || [];
-    if (this.looks.elements.breaks.checked && other === undefined) stage.append(drawBreaks(row, breaks));
+    if (this.looks.elements.breaks.checked && other === undefined) stage.append(drawBreaks(row, breaksOf(row)));
     const view = { class: "window", tabindex: 0, role: "region", "aria-label": `Image, ${title}` };
     const frame = make("div", undefined, view);
     frame.append(stage);
     const figure = make("figure");
-    figure.append(make("figcaption", title), frame);
+    const score = other === undefined && "dice" in table.scores;
+    const dice = score ? `: ${table.scores.dice} ${shownNumber(columns.dice[row])}` : "";
+    figure.append(make("figcaption", `${title}${dice}`), frame);
     return figure;
   }
 
@@ -193,17 +211,19 @@ class Viewer {
 
   /** Status, answer, error and breaks of each model. */
   drawSaid(rows) {
+    const phrase = valueOf("phrase", rows[0]);
     const lines = rows.map((row) => {
       const { answer, error, breaks } = chunked("details", row);
-      const lost = (breaks || []).reduce((sum, each) => sum + each[3], 0).toFixed(0);
+      const lost = breaksOf(row).reduce((sum, each) => sum + each[3], 0).toFixed(0);
       const told = [
         `${valueOf("model", row)}: status ${valueOf("status", row)}`,
         answer && `answer \u201c${answer}\u201d`,
         error && `error \u201c${error}\u201d`,
-        breaks && `breaks: ${breaks.length}, ${lost} px of vessel lost behind them`,
+        breaks && `breaks: ${breaks.length} (${lost} px of vessel lost behind them)`,
       ];
       return make("p", told.filter(Boolean).join("; "));
     });
+    if (shortened(phrase) !== phrase) lines.unshift(make("p", `Phrase: \u201c${phrase}\u201d`));
     document.getElementById("said").replaceChildren(...lines);
   }
 
