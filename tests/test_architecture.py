@@ -27,6 +27,7 @@ FOUNDATION = {
     "prompts",
     "provenance",
     "rle",
+    "sentences",
     "spreadsheets",
     "temporaries",
     "yaml_text",

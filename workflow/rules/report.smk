@@ -79,6 +79,7 @@ rule render_report:
         dataset_names=settings.evaluated("dataset"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
+        language=settings.report.language,
         private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",
         code=code_of("render_report"),
     script:

@@ -20,43 +20,37 @@ from refvessel.report.compared_models import (
     trainings_table,
 )
 from refvessel.report.external_table import External
+from refvessel.report.group_words import GROUPINGS
 from refvessel.report.printing import shortened
 from refvessel.report.score_titles import TITLES
 from refvessel.report.scored_runs import sequences_table
 from refvessel.report.sections import Artifacts
 from refvessel.report.shown_breaks import worst_first
 from refvessel.report.unscored import Unscored, unscored_table
+from refvessel.sentences import marked
 from refvessel.settings.scores_section import Protocol
 from refvessel.spreadsheets import write_csv
 
 # Column of the summary -> its heading, in the order shown on the page.
 _HEADINGS = {
-    "n_expressions": "n",
-    "n_patients": "Patients",
-    "n_failed": "Failed",
-    "n_no_seg": "No [SEG]",
-    "n_empty_prediction": "Empty answers",
-    "dice_mean": "Dice mean",
-    "dice_patient_mean": "Dice patient mean",
-    "dice_patient_mean_low": "95% from",
-    "dice_patient_mean_high": "to",
-    "dice_pooled": "Dice pooled",
-    "iou_mean": "IoU mean",
-    "recall_mean": "Recall mean",
-    "cldice_mean": "clDice mean",
-    "nsd_mean": "NSD mean",
-    "hd95_mean": "HD95 mean",
-    "ciou": "cIoU",
-    "giou": "gIoU",
-    "pr_at_50": "Pr@0.5",
-}
-# Groupings as the page calls them, in the order shown.
-GROUPINGS = {
-    "phrase": "Phrase",
-    "truth_regions": "Regions",
-    "vessel_width": "Vessel width",
-    "foreground_share": "Foreground share",
-    "image_size": "Image size",
+    "n_expressions": marked("n"),
+    "n_patients": marked("Patients"),
+    "n_failed": marked("Failed"),
+    "n_no_seg": marked("No [SEG]"),
+    "n_empty_prediction": marked("Empty answers"),
+    "dice_mean": marked("Dice mean"),
+    "dice_patient_mean": marked("Dice patient mean"),
+    "dice_patient_mean_low": marked("95% from"),
+    "dice_patient_mean_high": marked("to"),
+    "dice_pooled": marked("Dice pooled"),
+    "iou_mean": marked("IoU mean"),
+    "recall_mean": marked("Recall mean"),
+    "cldice_mean": marked("clDice mean"),
+    "nsd_mean": marked("NSD mean"),
+    "hd95_mean": marked("HD95 mean"),
+    "ciou": marked("cIoU"),
+    "giou": marked("gIoU"),
+    "pr_at_50": marked("Pr@0.5"),
 }
 _OF_RASTERISERS_ALONE = ("recall_mean", "nsd_mean")
 _OVERALL_ALONE = ("n_failed", "n_no_seg", "n_empty_prediction", "dice_pooled", "ciou", "giou", "pr_at_50")

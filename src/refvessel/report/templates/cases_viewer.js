@@ -37,6 +37,11 @@ function othersOf(row) {
   return Array.from(columns.sent_id.keys()).filter(same);
 }
 
+/** The names of two rows' models. */
+function bothOf(row, other) {
+  return worded("%(first)s and %(second)s", { first: valueOf("model", row), second: valueOf("model", other) });
+}
+
 /** A ring at each gap, a square where something is lost. */
 function drawBreaks(row, breaks) {
   const [height, width] = [columns.height[row], columns.width[row]];
@@ -110,12 +115,20 @@ class Viewer {
     const row = this.order[this.place];
     history.replaceState(null, "", `#case=${nameOf(row)}`);
     document.getElementById("permalink").href = `#case=${nameOf(row)}`;
-    document.getElementById("position").textContent = `${this.place + 1} of ${this.order.length}`;
+    document.getElementById("position").textContent = worded("%(n)s of %(all)s", {
+      n: this.place + 1,
+      all: this.order.length,
+    });
     this.setUsable("previous", this.place > 0);
     this.setUsable("next", this.place < this.order.length - 1);
-    const said = `\u201c${shortened(valueOf("phrase", row))}\u201d, image ${valueOf("image_id", row)}`;
-    const patient = valueOf("patient", row);
-    document.getElementById("case-title").textContent = patient ? `${said}, patient ${patient}` : said;
+    const about = {
+      phrase: shortened(valueOf("phrase", row)),
+      image: valueOf("image_id", row),
+      patient: valueOf("patient", row),
+    };
+    document.getElementById("case-title").textContent = about.patient
+      ? worded("“%(phrase)s”, image %(image)s, patient %(patient)s", about)
+      : worded("“%(phrase)s”, image %(image)s", about);
     this.fillOthers(row);
     this.draw();
   }
@@ -132,7 +145,7 @@ class Viewer {
     const { other, way } = this.looks.elements;
     const before = other.value;
     const others = othersOf(row).map((each) => valueOf("model", each));
-    other.replaceChildren(make("option", "no other model", { value: "" }));
+    other.replaceChildren(make("option", worded("no other model"), { value: "" }));
     for (const model of others) other.append(make("option", model, { value: model }));
     other.value = others.includes(before) ? before : "";
     other.disabled = others.length === 0;
@@ -150,7 +163,7 @@ class Viewer {
     const comparable = shown.value === "image" || columns.truth[row] >= 0;
     const drawn = WAYS[difference ? "difference" : comparable ? shown.value : "prediction"];
     const panels = difference
-      ? [this.panel(row, drawn, `${valueOf("model", row)} and ${valueOf("model", second)}`, second)]
+      ? [this.panel(row, drawn, bothOf(row, second), second)]
       : rows.map((each) => this.panel(each, drawn, valueOf("model", each)));
     document.getElementById("content").style.setProperty("--shape", columns.width[row] / columns.height[row]);
     document.getElementById("panels").replaceChildren(...panels);
@@ -171,19 +184,19 @@ class Viewer {
     };
     const stage = make("div", undefined, { class: "stage" });
     // Decoded before it is shown, so that a run plays without flashes.
-    const about = { alt: `Image ${valueOf("image_id", row)}`, decoding: "sync" };
+    const about = { alt: worded("Image %(name)s", { name: valueOf("image_id", row) }), decoding: "sync" };
     const picture = { src: table.pictures[columns.picture[row]], ...about };
-    const canvas = make("canvas", undefined, { role: "img", "aria-label": `Masks of ${title}` });
+    const canvas = make("canvas", undefined, { role: "img", "aria-label": worded("Masks of %(title)s", { title }) });
     stage.append(make("img", undefined, picture), canvas);
     drawKinds(canvas, columns.height[row], columns.width[row], way.kindOf(masks));
     if (this.looks.elements.breaks.checked && other === undefined) stage.append(drawBreaks(row, breaksOf(row)));
-    const view = { class: "window", tabindex: 0, role: "region", "aria-label": `Image, ${title}` };
+    const view = { class: "window", tabindex: 0, role: "region", "aria-label": worded("Image, %(title)s", { title }) };
     const frame = make("div", undefined, view);
     frame.append(stage);
     const figure = make("figure");
     const score = other === undefined && "dice" in table.scores;
-    const dice = score ? `: ${table.scores.dice} ${shownNumber(columns.dice[row])}` : "";
-    figure.append(make("figcaption", `${title}${dice}`), frame);
+    const named = { model: title, score: table.scores.dice, value: shownNumber(columns.dice?.[row] ?? null) };
+    figure.append(make("figcaption", score ? worded("%(model)s: %(score)s %(value)s", named) : title), frame);
     return figure;
   }
 
@@ -205,7 +218,7 @@ class Viewer {
       entry.append(patch, text);
       return entry;
     });
-    if (withBreaks) entries.push(make("li", "\u25cb gap in the predicted tree"), make("li", "\u25a1 lost vessel"));
+    if (withBreaks) entries.push(make("li", worded("○ gap in the predicted tree")), make("li", worded("□ lost vessel")));
     document.getElementById("legend").replaceChildren(...entries);
   }
 
@@ -216,20 +229,20 @@ class Viewer {
       const { answer, error, breaks } = chunked("details", row);
       const lost = breaksOf(row).reduce((sum, each) => sum + each[3], 0).toFixed(0);
       const told = [
-        `${valueOf("model", row)}: status ${valueOf("status", row)}`,
-        answer && `answer \u201c${answer}\u201d`,
-        error && `error \u201c${error}\u201d`,
-        breaks && `breaks: ${breaks.length} (${lost} px of vessel lost behind them)`,
+        worded("%(model)s: status %(status)s", { model: valueOf("model", row), status: valueOf("status", row) }),
+        answer && worded("answer “%(answer)s”", { answer }),
+        error && worded("error “%(error)s”", { error }),
+        breaks && worded("breaks: %(n)s (%(lost)s px of vessel lost behind them)", { n: breaks.length, lost }),
       ];
-      return make("p", told.filter(Boolean).join("; "));
+      return make("p", told.filter(Boolean).join(worded("; ")));
     });
-    if (shortened(phrase) !== phrase) lines.unshift(make("p", `Phrase: \u201c${phrase}\u201d`));
+    if (shortened(phrase) !== phrase) lines.unshift(make("p", worded("Phrase: “%(phrase)s”", { phrase })));
     document.getElementById("said").replaceChildren(...lines);
   }
 
   drawScores(rows) {
     const head = make("tr");
-    head.append(make("th", "Score", { scope: "col" }));
+    head.append(make("th", worded("Score"), { scope: "col" }));
     for (const row of rows) head.append(make("th", valueOf("model", row), { scope: "col", class: "number" }));
     const lines = Object.entries(table.scores).map(([name, title]) => {
       const line = make("tr");
