@@ -25,7 +25,10 @@ KEYWORDS = {
     "worded_n": (1, 2),
 }
 METHODS = {".html": "jinja2", ".js": "javascript", ".py": "python"}
-_SPEAKING = (b"refvessel.report.wording", b"refvessel.sentences")  # modules that import one of these say something
+_SPEAKING = (
+    b"refvessel.report.wording",
+    b"refvessel.sentences",
+)  # modules that import one of these say something
 _HEADER = """\
 # The report's texts; docs/developing.md says how they are made (Languages).
 msgid ""

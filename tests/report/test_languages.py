@@ -126,11 +126,11 @@ def is_code(text):
 
 
 MARKS = {"marked", "worded", "worded_n"}
-# Modules whose English text stays: labels within figures, tables, what stops a report, names of files.
+# Modules whose English text stays: labels within figures, tables, methods.md, what stops a report, names of files.
 ENGLISH_ALONE = frozenset(
     """
     agreement_figures case_gallery curves difference_figures drawing figures overlays panels
-    sequence_figures subgroup_figures unscored tables paper_tables latex small_fonts
+    sequence_figures subgroup_figures unscored tables paper_tables latex small_fonts methods references
     """.split()  # noqa: SIM905
 )
 

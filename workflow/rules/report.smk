@@ -61,6 +61,7 @@ rule render_report:
         ),
         cases_page=at(artifacts.OF_REPORT, artifacts.CASES_PAGE),
         pictures=directory(at(artifacts.OF_REPORT, artifacts.PICTURES)),
+        methods=at(artifacts.OF_REPORT, artifacts.METHODS),
         manifest=at(artifacts.OF_REPORT, artifacts.MANIFEST),
     log:
         "<logs>/report/report.log",

@@ -39,16 +39,12 @@ def report(
 
 def render(settings: Settings, output: Path) -> None:
     """As the workflow's rule renders it, into the folder `output`."""
-    from refvessel.privacy.name_tables import table_of_tree
     from refvessel.report.render import render_report
     from refvessel.report.sections import Evaluation
 
     results = Path(settings.pathvars.apply("<results>"))
     entries = settings.entries()
-    datasets = {
-        name: results / artifacts.OF_DATASET.format(dataset=name) for name in settings.evaluated("dataset")
-    }
-    described = {name: settings.datasets[name] for name in datasets}
+    datasets = trees(settings)
     render_report(
         evaluations=[
             Evaluation(
@@ -75,12 +71,26 @@ def render(settings: Settings, output: Path) -> None:
             for dataset, split in settings.compared_splits()
         ],
         external=results / artifacts.EXTERNAL if settings.away_from_home() else None,
-        name_tables=[
-            table_of_tree(datasets[name], each.key_file)
-            for name, each in described.items()
-            if each.pseudonymise
-        ],
+        name_tables=name_tables(settings),
         settings=settings.privacy,
         private_log=Path(settings.pathvars.apply("<private_logs>")) / artifacts.PRIVATE_LOG_OF_REPORT,
         language=settings.report.language,
     )
+
+
+def trees(settings: Settings) -> dict[str, Path]:
+    """Each data set that is evaluated -> its tree among the results."""
+    results = Path(settings.pathvars.apply("<results>"))
+    names = settings.evaluated("dataset")
+    return {name: results / artifacts.OF_DATASET.format(dataset=name) for name in names}
+
+
+def name_tables(settings: Settings) -> list[Path]:
+    """The tables of the names behind the pseudonyms of the data sets that are evaluated."""
+    from refvessel.privacy.name_tables import table_of_tree
+
+    return [
+        table_of_tree(tree, settings.datasets[name].key_file)
+        for name, tree in trees(settings).items()
+        if settings.datasets[name].pseudonymise
+    ]

@@ -190,7 +190,7 @@ def _without_gaps(text: str) -> str:
 
 def _templates() -> Iterator[str]:
     """The texts of the templates with a hole for each expression, as a page shows them."""
-    for path in sorted(_TEMPLATES.glob("*.html")):
+    for path in sorted([*_TEMPLATES.glob("*.html"), *_TEMPLATES.glob("*.md")]):
         source = _MESSAGE.sub(r"\1", path.read_text("utf-8"))
         for gap in ("", _HOLE):  # a condition may add words or none
             filled = _STATEMENT.sub(gap, _EXPRESSION.sub(_HOLE, source))

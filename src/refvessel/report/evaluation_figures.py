@@ -9,6 +9,7 @@ import pandas as pd
 from refvessel.answer_status import Status
 from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS
 from refvessel.mask_logits import MODEL_THRESHOLD
+from refvessel.metrics.overlap import OVERLAP_SCORES
 from refvessel.metrics.patient_means import patient_mean
 from refvessel.report.agreement_figures import area_agreement, draw_agreement
 from refvessel.report.case_gallery import KINDS, MOST_OF_A_KIND, draw_gallery, failures
@@ -253,7 +254,8 @@ def _among(cases: pd.DataFrame) -> str:
 
 def _fewer(thresholds: pd.DataFrame) -> str:
     """Which of the curves are means over fewer than all expressions, for the caption."""
-    fewest = {score: thresholds[f"{score}_n"].min() for score in ("dice", "iou", "precision", "recall")}
+    drawn = [score for score in OVERLAP_SCORES if f"{score}_n" in thresholds]
+    fewest = {score: thresholds[f"{score}_n"].min() for score in drawn}
     n = thresholds["n_expressions"].iloc[0]
     told = [f"{worded_title(score)} {count}" for score, count in fewest.items() if count < n]
     if not told:

@@ -1,11 +1,11 @@
-"""Rendering the report: tables, figures, one page and a manifest, from artifacts alone."""
+"""Rendering the report: pages, tables, figures, methods and a manifest, from artifacts alone."""
 
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from refvessel.artifacts import CASES_PAGE, FIGURES, MANIFEST, PAGE, PICTURES, SUMMARY, TABLES
+from refvessel.artifacts import CASES_PAGE, FIGURES, MANIFEST, METHODS, PAGE, PICTURES, SUMMARY, TABLES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy
@@ -14,6 +14,7 @@ from refvessel.report.all_figures import draw_all
 from refvessel.report.cases_page import write_cases_page
 from refvessel.report.compared_models import Comparison, read_comparison
 from refvessel.report.external_table import External, read_external
+from refvessel.report.methods import methods_text
 from refvessel.report.page import render_page
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.shown_figure import ShownFigure, hashes_of_images
@@ -24,7 +25,7 @@ from refvessel.sentences import marked
 from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.report_section import ENGLISH
 
-_CONTENTS = (CASES_PAGE, FIGURES, PAGE, MANIFEST, PICTURES, TABLES)
+_CONTENTS = (CASES_PAGE, FIGURES, PAGE, MANIFEST, METHODS, PICTURES, TABLES)
 
 
 def render_report(
@@ -40,7 +41,7 @@ def render_report(
     private_log: Path | None = None,
     language: str = ENGLISH,
 ) -> None:
-    """Write the pages, tables, figures and manifest.json; `output` appears whole or not at all.
+    """Write the pages, tables, figures, methods.md and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of the model of each entrant that is run, `datasets` the tree of each dataset;
     `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of
@@ -74,6 +75,7 @@ def render_report(
         (folder / PAGE).write_text(
             render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
         )
+        (folder / METHODS).write_text(methods_text(artifacts, compared, unscored), "utf-8")
         of_all: list[Artifacts | Unscored] = [*artifacts, *unscored]
         shown_cases = _describe_cases(of_all, write_cases_page(of_all, folder))
         manifest = _manifest(
@@ -187,6 +189,7 @@ def _manifest(
         files |= figure.sources
     described |= shown_cases
     described[PAGE] = (worded("The report's page"), files | compared_files | external_files)
+    described[METHODS] = (worded("Methods for a paper, and what to cite"), files | compared_files)
     return {
         "versions": used,
         "outputs": {
