@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 SCREEN, PHONE = {"width": 1280, "height": 900}, {"width": 400, "height": 800}
 FEWEST_BREAKS = 5  # of the case that is shown
-COLOURS = 256  # of a picture, so that it stays small
+LARGEST = 200_000  # bytes of a picture; what is larger has COLOURS colours
+COLOURS = 256
 
 
 class Shot(NamedTuple):
@@ -63,9 +64,20 @@ def take(browser: Browser, report: Path, shot: Shot, output: Path) -> None:
         shot.act(page)
     page.evaluate("document.activeElement.blur()")
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # keeps rare ones
-    few.save(output / shot.name, optimize=True)
+    picture.save(output / shot.name, optimize=True)
+    if (output / shot.name).stat().st_size >= LARGEST:
+        of_few_colours(picture).save(output / shot.name, optimize=True)
     page.close()
+
+
+def of_few_colours(picture: Image.Image) -> Image.Image:
+    """The picture in COLOURS colours: half of them the most frequent, half spread, so that legends keep theirs."""
+    counted = sorted(picture.getcolors(picture.width * picture.height) or [], reverse=True)
+    frequent = [band for _, colour in counted[: COLOURS // 2] for band in colour]
+    spread = picture.quantize(COLOURS // 2, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(frequent + spread[: 3 * (COLOURS // 2)])
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def main() -> None:

@@ -7,6 +7,10 @@ import pandas as pd
 import pytest
 from pycocotools import mask as coco
 
+from refvessel.report.cases_page import write_cases_page
+from refvessel.report.sections import read_artifacts
+from refvessel.report.wording import written_in
+
 COLOURS = {"agreement": (86, 180, 233), "missed": (240, 228, 66), "false": (213, 94, 0)}
 DIFFERENCE = {"both": (86, 180, 233), "first": (230, 159, 0), "second": (204, 121, 167)}
 CLEAR = (0, 0, 0, 0)
@@ -206,3 +210,20 @@ def test_a_run_plays_and_its_strip_leads_to_each_frame(open_page, report):
     assert page.url == stopped
     page.goto(page.url.partition("#")[0] + "#case=demo.demo.test.2")
     assert not page.locator("#sequence").is_visible()
+
+
+def test_it_speaks_chinese(open_page, report):
+    one = report.evaluations[0]
+    given = {"checkpoint": report.checkpoints["demo"], "dataset": report.datasets["demo"]}
+    folder = report.root / "report/zh"
+    folder.mkdir()
+    with written_in("zh"):
+        write_cases_page([read_artifacts(one, **given)], folder)
+    page = open_page("zh/cases.html#case=demo.demo.test.4")
+    assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+    assert page.inner_text("button[name=next]") == "下一个"
+    assert "断裂" in page.inner_text("#looks")
+    assert f"Dice {dice_of(report, 'demo', 4):.3f}" in page.inner_text("#panels figcaption")
+    page.keyboard.press("Escape")
+    page.fill("[name=phrase]", "blood")
+    assert page.inner_text("#count") == "10 个病例中的 3 个"
