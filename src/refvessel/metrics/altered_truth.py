@@ -23,6 +23,9 @@ _FEWEST_SINGLE = 8  # pixels
 # Single pixels among those in which a prediction differs away from the truth's boundary. In small images a single
 # logit may be a single pixel.
 _LEAST_SINGLE, _LEAST_SINGLE_OF_SMALL, _SMALL = 0.6, 0.9, 256
+# Of noise along the boundary: pixels, the share of them that touch it, and of those that differ from most of their
+# neighbours (_MOST of 8): what a model errs in goes on along the boundary, noise stands out.
+_FEWEST_RAGGED, _LEAST_TOUCHING, _LEAST_STANDING_OUT, _MOST = 16, 0.9, 0.6, 5
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Alteration:
 
     change: in words.
     different: pixels in which the prediction differs from its truth.
-    unexplained: pixels in which it differs from the altered truth; with noise, those that are no single pixels.
+    unexplained: pixels in which it differs from the altered truth; with noise, those that are no single pixels or
+        do not stand out.
     """
 
     change: str
@@ -61,7 +65,11 @@ def alteration_of(
     places = np.flatnonzero(differs)
     if not _FEWEST_SINGLE <= len(places) <= _MOST_DIFFERENT * np.count_nonzero(truth):
         return None
-    return _moved(predicted, truth, kept, places) or _noisy(truth, differs, places)
+    return (
+        _moved(predicted, truth, kept, places)
+        or _noisy(truth, differs, places)
+        or _ragged(predicted, truth, places)
+    )
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,23 @@ def _noisy(truth: np.ndarray, differs: np.ndarray, places: np.ndarray) -> Altera
     if single < max(_FEWEST_SINGLE, least * len(away)):
         return None
     return Alteration(_NOISE["text"], len(places), len(places) - single)
+
+
+def _ragged(predicted: np.ndarray, truth: np.ndarray, places: np.ndarray) -> Alteration | None:
+    """Noise along the truth's boundary. In small images a single logit may stand out.
+
+    Args:
+        predicted: bool (height, width).
+        truth: of the same shape.
+        places: the flat indices of pixels in which the two differ.
+    """
+    if len(places) < _FEWEST_RAGGED or min(truth.shape) < _SMALL:
+        return None
+    touching = _others(_around(truth, places, 1)).any(axis=1)
+    standing_out = _others(_around(predicted, places, 1)).sum(axis=1) >= _MOST
+    if touching.mean() < _LEAST_TOUCHING or standing_out.mean() < _LEAST_STANDING_OUT:
+        return None
+    return Alteration("with noise along its boundary", len(places), int(np.count_nonzero(~standing_out)))
 
 
 def _around(mask: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:
