@@ -15,7 +15,7 @@ WHEEL := build/wheel
 # What one job or worker compiled, the others and later runs need not, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-slurm test-wheel test-browser lint types docs format generate clean
+.PHONY: demo run test test-slurm test-wheel test-browser screenshots lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -48,6 +48,10 @@ test-wheel:
 test-browser: $(READY) $(DRIVER)/.ready
 	command -v chromium > /dev/null || tests/report/browser/install_chromium.sh
 	PYTHONPATH=$(abspath $(DRIVER)) $(BIN)/python -m pytest tests/report/browser
+
+# The pictures of README and docs, from the demo's report.
+screenshots: demo $(DRIVER)/.ready
+	PYTHONPATH=$(abspath $(DRIVER)) $(BIN)/python tools/screenshots.py results/report docs
 
 lint: types
 	$(BIN)/ruff check .
