@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
-EXTRAS ?= [test,lint,docs]
+EXTRAS ?= [test,lint,docs,progress]
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
 # What keeps files on a remote store, and such a store: found by the tests of stores alone.
@@ -74,6 +74,7 @@ generate: $(READY)
 	$(BIN)/python tools/errors.py
 	$(BIN)/python tools/reruns.py
 	$(BIN)/python tools/environments.py
+	$(BIN)/python tools/translations.py
 
 clean:
 	rm -rf results site .snakemake

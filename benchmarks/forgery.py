@@ -19,11 +19,9 @@ noise (.967), shifts and dilations at 512x512, all.
 """
 
 import argparse
-import itertools
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +29,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from scipy import ndimage
-from shapely.errors import GEOSException
 
 from refvessel import rle
 from refvessel.checkpoint.convert import convert_checkpoint
@@ -183,12 +180,8 @@ def segmented(work: Path, number: int) -> list[tuple[np.ndarray, Outlines]]:
 
 def write_patients(output: Path, number: int) -> None:
     """Frames of as many patients, each in a folder of their own."""
-    patients = itertools.count(FIRST_PATIENT)
-    while number:
-        patient = next(patients)
-        with suppress(GEOSException):  # a catheter whose outline crosses itself: another patient
-            write_labelme_folder(output=output / str(patient), patients=[patient], frames=FRAMES)
-            number -= 1
+    for patient in range(FIRST_PATIENT, FIRST_PATIENT + number):
+        write_labelme_folder(output=output / str(patient), patients=[patient], frames=FRAMES)
 
 
 def judged(

@@ -656,6 +656,12 @@ MUTANTS = (
         ("is_away = ~_others(_around(truth, places, 1)).any(axis=1)", "is_away = places >= 0"),
     ),
     mutant(
+        "errors along a boundary are noise",
+        "metrics/altered_truth",
+        "metrics/altered_truth",
+        ("standing_out.mean() < _LEAST_STANDING_OUT", "standing_out.mean() < 0"),
+    ),
+    mutant(
         "ignored pixels tell of the truth",
         "metrics/altered_truth",
         "metrics/altered_truth",
@@ -909,6 +915,24 @@ MUTANTS = (
         "metrics/cross_sections",
         "metrics/diameters",
         ("    return first / (first - beyond)", "    return 0 * first + 0.5"),
+    ),
+    mutant(
+        "walls are straight lines",
+        "metrics/smooth_walls",
+        "metrics/smooth_walls",
+        ("_BENDING = 0.3 ", "_BENDING = 3e7 "),
+    ),
+    mutant(
+        "walls follow every step of the raster",
+        "metrics/smooth_walls",
+        "metrics/smooth_walls",
+        ("_MARGIN = 0.02 ", "_MARGIN = 0.5 "),
+    ),
+    mutant(
+        "the walls of one vessel bend those of the next",
+        "metrics/smooth_walls",
+        "metrics/smooth_walls",
+        ("(joined[1:] & joined[:-1])", "np.ones(len(joined) - 1)"),
     ),
     mutant(
         "the reference of a stenosis is the mean diameter",

@@ -66,3 +66,20 @@ def test_a_catheter_enters_at_the_border_and_ends_in_the_ostium_with_one_width()
     assert np.dot(last / np.linalg.norm(last), heading) > 0.99
     assert set(tube.radius) == {3.5}
     assert tube.polygon()[:, 1].min() == 0
+
+
+def test_a_catheter_that_bends_sharply_at_the_border_has_an_outline_too():
+    """The inner side of the bend crosses itself, and of such an outline GEOS may know no intersection."""
+    random = np.random.default_rng(0)
+    crossed = 0
+    for _ in range(400):
+        entry, ostium = np.array([random.uniform(30, 480), -6.0]), random.uniform((90, 70), (420, 200))
+        angle = random.uniform(-np.pi, np.pi)
+        tube = catheter(entry, ostium, np.array([np.cos(angle), np.sin(angle)]), 4.0)
+        polygon = tube.polygon()
+        assert ((polygon >= 0) & (polygon <= SIZE)).all()
+        assert len(polygon) >= 4
+        tangent = np.gradient(tube.points, axis=0)
+        curvature = np.abs(np.diff(np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0])))) / 3
+        crossed += curvature.max() > 1 / 4
+    assert crossed > 20

@@ -53,6 +53,27 @@ def test_a_truth_with_noise_is_found(truth, seed):
     assert found.unexplained < 0.2 * found.different
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_truth_with_noise_along_its_boundary_is_found(truth, seed):
+    random = np.random.default_rng(seed)
+    boundary = ndimage.binary_dilation(truth, SQUARE) & ~ndimage.binary_erosion(truth, SQUARE)
+    ragged = truth ^ (boundary & (random.random(truth.shape) < 0.08))
+    found = alteration_of(ragged, truth)
+    if min(truth.shape) < 256:
+        assert found is None  # a logit may be a pixel
+    else:
+        assert found.change == "with noise along its boundary"
+        assert 0 < found.unexplained < 0.4 * found.different
+
+
+def test_errors_that_go_on_along_the_boundary_are_no_noise(truth):
+    """Steps of one pixel, each 2 to 6 pixels long, as coarse logits leave."""
+    columns = np.arange(truth.shape[1])
+    stretches = np.cumsum(np.random.default_rng(0).integers(2, 7, truth.shape[1]))
+    up = np.searchsorted(stretches, columns) % 3 == 0
+    assert alteration_of(np.where(up, np.roll(truth, 1, axis=0), truth), truth) is None
+
+
 def test_a_truth_of_which_pixels_were_dropped_is_found():
     truth = np.zeros((256, 256), bool)
     truth[60:200:40], truth[100:112] = True, True

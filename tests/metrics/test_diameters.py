@@ -119,7 +119,7 @@ def test_only_what_is_found_near_the_centre_line_is_compared():
     found = diameter_agreement(half, truth, lines_of(truth), TOLERANCE)
     whole = diameter_agreement(truth, truth, lines_of(truth), TOLERANCE)
     assert 0.4 < found["diameter_n"] / whole["diameter_n"] < 0.6
-    assert found["diameter_bias"] == pytest.approx(0, abs=1e-9)
+    assert found["diameter_bias"] == pytest.approx(0, abs=1e-3)  # its end bends the walls a little
     for other in (np.zeros_like(truth), np.roll(truth, 30, axis=0)):
         nothing = diameter_agreement(other, truth, lines_of(truth), TOLERANCE)
         assert nothing["diameter_n"] == 0

@@ -32,7 +32,9 @@ from refvessel.settings.inference_section import Inference
 EXPECTED = Inference().draft
 
 PIXELS, STATES, LOGITS, NEAR_ZERO = 1e-6, 5e-6, 2e-4, 1e-3
-DRAFTS = (EXPECTED, None, "There is no", "Sure, it is [SEG] and [SEG] and", "[SEG][SEG]")
+DRAFTS = (EXPECTED, None)
+WRONG_DRAFTS = ("There is no", "Sure, it is [SEG] and [SEG] and", "[SEG][SEG]")
+MOST_TILES = 3  # of the images that are shown for wrong drafts, too: 13 tiles are half of the work
 
 
 @dataclass
@@ -110,11 +112,17 @@ def in_one_batch(official, model, processor, read, segment):
 
     @cache
     def in_one_batch(draft: str | None, order: int = 1):
-        paths = official.images[::order]
+        paths = shown_for(official, draft)[::order]
         prompts = [prompts_of(official.of(path)) for path in paths]
         return segment(model, processor, [read(path) for path in paths], prompts, draft)
 
     return in_one_batch
+
+
+def shown_for(official, draft: str | None) -> list[str]:
+    """The images that a draft is tried on."""
+    few = {case["image"] for case in official.cases if case["num_tiles"] <= MOST_TILES}
+    return [path for path in official.images if draft in DRAFTS or path in few]
 
 
 def prompts_of(cases: list[dict]) -> list[str]:
@@ -177,9 +185,9 @@ def assert_stages(official, model, processor, path, image, assert_within):
 def test_all_cases_in_one_batch_are_the_official_ones_whatever_the_draft(
     official, in_one_batch, assert_within
 ):
-    for draft in DRAFTS:
+    for draft in (*DRAFTS, *WRONG_DRAFTS):
         order = -1 if draft is None else 1
-        cases = [case for path in official.images[::order] for case in official.of(path)]
+        cases = [case for path in shown_for(official, draft)[::order] for case in official.of(path)]
         assert_official(in_one_batch(draft, order), official, cases, assert_within)
 
 
@@ -235,13 +243,13 @@ def test_states_and_masks_are_those_of_the_plain_loop_whatever_the_batch(
         for path in official.images
         for case in official.of(path)
     }
-    for size, order in ((1, 1), (4, 1), (99, 1), (99, -1)):
+    for size, order in ((1, 1), (4, 1), (99, 1)) if exact else ((4, 1), (99, -1)):
         paths = official.images[::order]
         for start in range(0, len(paths), size):
             part = paths[start : start + size]
             prompts = [prompts_of(official.of(path)) for path in part]
             if exact and part == official.images:
-                batch = in_one_batch(EXPECTED)
+                batch = in_one_batch(EXPECTED)  # in the other order it is seen without a draft
             else:
                 batch = segment(model, processor, [read(path) for path in part], prompts)
             expected = [plain[case["case"]] for path in part for case in official.of(path)]

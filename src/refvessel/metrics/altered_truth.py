@@ -7,9 +7,12 @@ bound leaves between models and forgeries is measured by `benchmarks/forgery.py`
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import cv2
 import numpy as np
+
+from refvessel.sentences import marked, sentence
 
 _FARTHEST = 2  # pixels, of shifts, dilations and erosions
 _MOST_DIFFERENT = 8  # times the truth's pixels; more is no alteration that anybody would pass off
@@ -20,6 +23,9 @@ _FEWEST_SINGLE = 8  # pixels
 # Single pixels among those in which a prediction differs away from the truth's boundary. In small images a single
 # logit may be a single pixel.
 _LEAST_SINGLE, _LEAST_SINGLE_OF_SMALL, _SMALL = 0.6, 0.9, 256
+# Of noise along the boundary: pixels, the share of them that touch it, and of those that differ from most of their
+# neighbours (_MOST of 8): what a model errs in goes on along the boundary, noise stands out.
+_FEWEST_RAGGED, _LEAST_TOUCHING, _LEAST_STANDING_OUT, _MOST = 16, 0.9, 0.6, 5
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Alteration:
 
     change: in words.
     different: pixels in which the prediction differs from its truth.
-    unexplained: pixels in which it differs from the altered truth; with noise, those that are no single pixels.
+    unexplained: pixels in which it differs from the altered truth; with noise, those that are no single pixels or
+        do not stand out.
     """
 
     change: str
@@ -58,14 +65,18 @@ def alteration_of(
     places = np.flatnonzero(differs)
     if not _FEWEST_SINGLE <= len(places) <= _MOST_DIFFERENT * np.count_nonzero(truth):
         return None
-    return _moved(predicted, truth, kept, places) or _noisy(truth, differs, places)
+    return (
+        _moved(predicted, truth, kept, places)
+        or _noisy(truth, differs, places)
+        or _ragged(predicted, truth, places)
+    )
 
 
 @dataclass(frozen=True)
 class _Change:
     """A dilation or erosion by the pixels of `element`, uint8 (5, 5), around each; by one pixel it is a shift."""
 
-    name: str
+    said: dict[str, Any]
     element: np.ndarray
     erodes: bool = False
 
@@ -80,29 +91,41 @@ class _Change:
         return np.asarray(chosen.all(axis=1) if self.erodes else chosen.any(axis=1))
 
 
+_SQUARE, _DIAMOND, _ELLIPSE = marked("square"), marked("diamond"), marked("ellipse")
+_VERBS = {  # whether it erodes
+    marked("dilated by %(radius)s px (%(shape)s)"): False,
+    marked("eroded by %(radius)s px (%(shape)s)"): True,
+}
+
+
 def _changes() -> list[_Change]:
     reach = range(-_FARTHEST, _FARTHEST + 1)
     down, right = np.meshgrid(reach, reach, indexing="ij")
     found = [
-        _Change(f"shifted by {-y} rows and {-x} columns", ((down == y) & (right == x)).astype(np.uint8))
+        _Change(
+            sentence("shifted by %(rows)s rows and %(columns)s columns", rows=-y, columns=-x),
+            ((down == y) & (right == x)).astype(np.uint8),
+        )
         for y, x in product(reach, reach)
         if y or x
     ]
-    for radius, (verb, erodes) in product(reach[_FARTHEST + 1 :], (("dilated", False), ("eroded", True))):
+    for radius, (verb, erodes) in product(reach[_FARTHEST + 1 :], _VERBS.items()):
         shapes = {
-            "square": np.maximum(abs(down), abs(right)) <= radius,
-            "diamond": abs(down) + abs(right) <= radius,
+            _SQUARE: np.maximum(abs(down), abs(right)) <= radius,
+            _DIAMOND: abs(down) + abs(right) <= radius,
         }
         if radius == _FARTHEST:  # a smaller one is the diamond
-            shapes["ellipse"] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, down.shape)
+            shapes[_ELLIPSE] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, down.shape)
         found += [
-            _Change(f"{verb} by {radius} px ({name})", np.asarray(shape, np.uint8), erodes)
+            _Change(sentence(verb, radius=radius, shape=sentence(name)), np.asarray(shape, np.uint8), erodes)
             for name, shape in shapes.items()
         ]
     return found
 
 
 _CHANGES = _changes()
+_NOISE = sentence("with noise")
+SAID = {said["text"]: said for said in (_NOISE, *(change.said for change in _CHANGES))}  # by its text
 
 
 def _moved(
@@ -129,7 +152,7 @@ def _moved(
     for change in _CHANGES:
         if (change.at(around) != wanted).mean() <= 2 * _MOST_UNEXPLAINED:
             unexplained = int(np.count_nonzero((cleaned != change.apply(truth)) & kept))
-            found.append(Alteration(change.name, different, unexplained))
+            found.append(Alteration(change.said["text"], different, unexplained))
     best = min(found, key=lambda each: each.unexplained, default=None)
     return best if best and best.unexplained <= _MOST_UNEXPLAINED * different else None
 
@@ -149,7 +172,24 @@ def _noisy(truth: np.ndarray, differs: np.ndarray, places: np.ndarray) -> Altera
     least = _LEAST_SINGLE_OF_SMALL if min(truth.shape) < _SMALL else _LEAST_SINGLE
     if single < max(_FEWEST_SINGLE, least * len(away)):
         return None
-    return Alteration("with noise", len(places), len(places) - single)
+    return Alteration(_NOISE["text"], len(places), len(places) - single)
+
+
+def _ragged(predicted: np.ndarray, truth: np.ndarray, places: np.ndarray) -> Alteration | None:
+    """Noise along the truth's boundary. In small images a single logit may stand out.
+
+    Args:
+        predicted: bool (height, width).
+        truth: of the same shape.
+        places: the flat indices of pixels in which the two differ.
+    """
+    if len(places) < _FEWEST_RAGGED or min(truth.shape) < _SMALL:
+        return None
+    touching = _others(_around(truth, places, 1)).any(axis=1)
+    standing_out = _others(_around(predicted, places, 1)).sum(axis=1) >= _MOST
+    if touching.mean() < _LEAST_TOUCHING or standing_out.mean() < _LEAST_STANDING_OUT:
+        return None
+    return Alteration("with noise along its boundary", len(places), int(np.count_nonzero(~standing_out)))
 
 
 def _around(mask: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:

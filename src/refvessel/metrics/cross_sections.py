@@ -9,8 +9,10 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 from refvessel.metrics.centre_lines import CentreLines
+from refvessel.metrics.smooth_walls import smooth_walls
 
 _STEP = 0.5  # pixels between samples of a cross-section
+_LEAST_STEP = 0.5  # pixels between cross-sections
 _SMOOTHING = 24  # times that each pixel of a centre line moves half way to the middle of its neighbours
 _ALONG = 1.5  # pixels, standard deviation of the smoothing of diameters along a vessel
 _BETWEEN = 8  # pixels: where that smoothing ends
@@ -24,12 +26,14 @@ class CrossSections:
 
     centre: float64 (n, 2), row and column in pixels, on a smoothed centre line.
     normal: float64 (n, 2), a unit vector across it.
+    step: float64 (n,), pixels from one to the next.
     radius: float64 (n,), distance in pixels to the background.
     vessel: int64 (n,), ascending: which vessel each is of.
     """
 
     centre: np.ndarray
     normal: np.ndarray
+    step: np.ndarray
     radius: np.ndarray
     vessel: np.ndarray
 
@@ -45,23 +49,33 @@ class CrossSections:
         ends = np.flatnonzero(np.diff(vessel)) + 1
         each_vessel = np.split(centre[order], ends) if len(order) else []
         tangent = np.concatenate([np.zeros((0, 2)), *(np.gradient(each, axis=0) for each in each_vessel)])
-        tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
-        normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
-        return cls(centre[order], normal, lines.radius[order], vessel)
+        step = np.maximum(np.linalg.norm(tangent, axis=1), _LEAST_STEP)
+        normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / step[:, None]
+        return cls(centre[order], normal, step, lines.radius[order], vessel)
 
     def diameters(self, field: np.ndarray, reach: float) -> np.ndarray:
         """How wide what is positive in a field, or true in a mask, is along each, in pixels; NaN where it is not
         found.
 
-        Measured is the run of foreground that is nearest to the centre and at most `reach` away from it, smoothed
-        along the vessel. Pixels of a mask are squares, as a mask that has the pixels whose centres lie in a shape
-        is as wide as that on average; between the pixels of logits lies a straight line.
+        Measured is the run of foreground that is nearest to the centre and at most `reach` away from it. In a mask
+        its walls are as smooth as its pixels allow; between the pixels of logits lies a straight line, and the
+        diameters are smoothed along the vessel.
 
         Args:
             field: bool or floating, of shape (height, width).
             reach: pixels.
         """
-        width = np.full(len(self.radius), np.nan)
+        walls = self._walls(field, reach)
+        if field.dtype != bool or np.isnan(walls).all():
+            return self._along_vessels(walls.sum(axis=0))
+        smooth = smooth_walls(
+            field, walls, centre=self.centre, normal=self.normal, step=self.step, vessel=self.vessel
+        )
+        return np.where(np.isnan(walls[0]), np.nan, smooth.sum(axis=0))
+
+    def _walls(self, field: np.ndarray, reach: float) -> np.ndarray:
+        """How far the ends of each run are from the centre, float64 (2, n): against the normal and along it."""
+        walls = np.full((2, len(self.radius)), np.nan)
         sizes = np.ceil(self.radius / 2)
         for size in np.unique(sizes):  # thin vessels need shorter cross-sections
             some = np.flatnonzero(sizes == size)
@@ -70,9 +84,9 @@ class CrossSections:
             centre, normal = (
                 each[some].T[..., None].astype(np.float32) for each in (self.centre, self.normal)
             )
-            width[some] = _runs(_looked_up(field, centre + along * normal), along, reach) * _STEP
-        width[width > 2 * _WIDEST * self.radius + 2] = np.nan
-        return self._along_vessels(width)
+            walls[:, some] = _runs(_looked_up(field, centre + along * normal), along, reach)
+        walls[:, walls.sum(axis=0) > 2 * _WIDEST * self.radius + 2] = np.nan
+        return walls
 
     def _along_vessels(self, width: np.ndarray) -> np.ndarray:
         apart = (
@@ -140,8 +154,9 @@ def _looked_up(field: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _runs(values: np.ndarray, along: np.ndarray, reach: float) -> np.ndarray:
-    """How many samples long the positive run of each row is that is nearest to 0, up to where a straight line
-    between two samples is 0; NaN where it is not within `reach` or does not end.
+    """How far the positive run of each row that is nearest to 0 goes on to both sides of 0, (2, rows).
+
+    It ends where a straight line between two samples is 0; NaN where it is not within `reach` or does not end.
     """
     inside, numbers, rows = values > 0, np.arange(len(along)), np.arange(len(values))
     away = np.where(inside, np.abs(along), np.inf)
@@ -150,9 +165,10 @@ def _runs(values: np.ndarray, along: np.ndarray, reach: float) -> np.ndarray:
     after = np.minimum.accumulate(np.where(inside, len(along), numbers)[:, ::-1], axis=1)[rows, -1 - start]
     known = (away[rows, start] <= reach) & (before >= 0) & (after < len(along))
     rows, left, right = rows[known], before[known], after[known]
-    length = np.full(len(values), np.nan)
-    length[known] = right - left - 2 + _share(values, rows, left, 1) + _share(values, rows, right, -1)
-    return length
+    walls = np.full((2, len(values)), np.nan)
+    walls[0, known] = _STEP * (_share(values, rows, left, 1) - 1) - along[left]
+    walls[1, known] = _STEP * (_share(values, rows, right, -1) - 1) + along[right]
+    return walls
 
 
 def _share(values: np.ndarray, rows: np.ndarray, outer: np.ndarray, inwards: int) -> np.ndarray:

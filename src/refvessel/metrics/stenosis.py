@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 _ROUNDS = 20  # of fitting and leaving out what is narrow; it settles after a few
-_NARROW = 0.5  # pixels below the reference from which on a place is narrowed; noise of a raster is less
+_NARROW = 0.3  # pixels below the reference from which on a place is narrowed; what is measured varies less
 _THINNEST = 0.5  # pixels, of a reference
 
 
