@@ -210,7 +210,7 @@ def workspace(usual, tmp_path_factory):
     return workspace
 
 
-CAPTIONS = {"draw_figures", "draw_sequences"}  # which word them; the others draw
+CAPTIONS = {"draw_sequences"}  # which words them; the others draw
 PROPER_NAMES = frozenset(
     """
     arias auc bca betti brier cheng cohen cvpr el fn fp gegundez geifman holm icml ieee kendall kirillov
