@@ -33,7 +33,7 @@ test: $(READY)
 # a store as remote ones are.
 test-slurm: $(READY) $(PLUGINS)/.ready $(STORE)/.ready
 	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
-	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest -n 2 --dist loadgroup tests/cluster
+	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest -n $(CORES) --dist loadfile tests/cluster
 
 # The wheel, installed into an environment of its own: the demo from another folder, as users without a checkout have it.
 test-wheel:

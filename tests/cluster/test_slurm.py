@@ -33,8 +33,6 @@ TOO_LITTLE = [
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
 SECONDS = 900  # that a step may take on a busy machine
 
-pytestmark = pytest.mark.xdist_group("slurm")  # which waits more than it computes: the rest runs beside it
-
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
