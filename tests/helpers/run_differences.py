@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 _FOLDERS_OF_TIMES = ("logs", "benchmarks")
 _FILES_OF_TIMES = (".progress.json",)
 _TIME = "seconds"  # that an answer took: a field of shards and a column of their table
+# What the jobs of a run took, on its page.
+_COSTS = re.compile(r"<table[^>]*>\s*<caption>Jobs as Snakemake measured them.*?</table>", re.DOTALL)
 _DIGITS = 12  # of a hash, in reports
 
 
@@ -69,12 +71,12 @@ def _marks(results: Path, names: list[str]) -> dict[str, str]:
 
 
 def _timeless(path: Path, marks: dict[str, str]) -> object:
-    """What a file says, without seconds, and with names in the place of hashes and sizes."""
+    """What a file says, without what was measured, and with names in the place of hashes and sizes."""
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         metadata = _named(repr(table.schema.metadata), marks)
         return (table.drop_columns([_TIME]) if _TIME in table.column_names else table), metadata
-    text = _named(path.read_text("utf-8"), marks)
+    text = _named(_COSTS.sub("", path.read_text("utf-8")), marks)
     if path.suffix == ".jsonl":
         records = map(json.loads, text.splitlines())
         return [{key: value for key, value in each.items() if key != _TIME} for each in records]

@@ -83,7 +83,7 @@ rule render_report:
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
         language=settings.report.language,
-        benchmarks=workflow.pathvars.apply("<benchmarks>"),
+        benchmarks=str(STORED(workflow.pathvars.apply("<benchmarks>"))),
         private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",
         code=code_of("render_report"),
     script:
