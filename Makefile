@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
-EXTRAS ?= [test,lint,docs]
+EXTRAS ?= [test,lint,docs,progress]
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
+# What keeps files on a remote store, and such a store: found by the tests of stores alone.
+STORE := $(VENV)/store
 # What drives a browser, found by the tests of pages alone.
 DRIVER := $(VENV)/browser
 WHEEL := build/wheel
@@ -27,10 +29,11 @@ run: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n $(CORES)
 
-# A real Slurm of one node on this machine, as root; where it cannot be installed, the tests say why and skip.
-test-slurm: $(READY) $(PLUGINS)/.ready
+# A real Slurm of one node on this machine, as root; where it cannot be installed, the tests say why and skip. And
+# a store as remote ones are.
+test-slurm: $(READY) $(PLUGINS)/.ready $(STORE)/.ready
 	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
-	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest tests/cluster
+	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest -n 2 --dist loadgroup tests/cluster
 
 # The wheel, installed into an environment of its own: the demo from another folder, as users without a checkout have it.
 test-wheel:
@@ -71,6 +74,7 @@ generate: $(READY)
 	$(BIN)/python tools/errors.py
 	$(BIN)/python tools/reruns.py
 	$(BIN)/python tools/environments.py
+	$(BIN)/python tools/translations.py
 
 clean:
 	rm -rf results site .snakemake
@@ -88,6 +92,14 @@ $(PLUGINS)/.ready: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(PLUGINS) \
 		snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep throttler \
 		snakemake-executor-plugin-cluster-generic
+	touch $@
+
+# Without what these need besides, which is there: they would have an older python-dateutil than the tested one.
+$(STORE)/.ready: $(READY)
+	rm -rf $(STORE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(STORE) \
+		snakemake-storage-plugin-s3 boto3 botocore jmespath s3transfer \
+		moto blinker cffi cryptography flask flask-cors itsdangerous responses werkzeug xmltodict
 	touch $@
 
 $(DRIVER)/.ready: $(READY)

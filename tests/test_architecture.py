@@ -27,12 +27,13 @@ FOUNDATION = {
     "prompts",
     "provenance",
     "rle",
+    "sentences",
     "spreadsheets",
     "temporaries",
     "yaml_text",
 }
 # What puts a run together: it knows all rooms, and only commands, scripts and rules know it.
-ASSEMBLY = {"cli", "doctor", "outcome", "preflight", "workflow"}
+ASSEMBLY = {"cli", "crate", "doctor", "outcome", "preflight", "workflow"}
 # room -> the rooms it may know. Beyond the plan of the house, and why:
 # predictions -> dataset.tree: a prediction answers an expression of a tree; gathering checks that each is there;
 # inference -> checkpoint: a folder of a model is an untrusted file, which the room of checkpoints reads;

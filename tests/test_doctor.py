@@ -169,6 +169,13 @@ def test_a_wrong_configuration_is_told_with_the_rest(tmp_path, no_gpu):
     assert any("nowhere.pt" in sentence for sentence in failures(findings))
 
 
+def test_a_configuration_whose_data_the_workflow_makes_is_well(no_gpu, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    for results in (None, tmp_path):
+        found = examine(config=Path("config.yaml"), profile=None, results=results)
+        assert [each.state for each in found if each.subject == "configuration"] == ["fine"]
+
+
 def test_failures_come_last_where_the_eye_falls():
     shown = table([Finding("a", "failure", "x"), Finding("bb", "fine", "y"), Finding("c", "warning", "z")])
     assert [line.split() for line in shown.splitlines()] == [

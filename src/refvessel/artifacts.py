@@ -59,6 +59,7 @@ DEMO_VESSELNESS = "demo/vesselness"  # masks of the baseline
 # What a report's folder holds.
 PAGE = "index.html"
 CASES_PAGE = "cases.html"
+METHODS = "methods.md"  # paragraphs for a paper
 PICTURES = "pictures"  # images of the cases page, where they are too many to stand in it
 MANIFEST = "manifest.json"
 TABLES = "tables"
@@ -67,6 +68,7 @@ REPORT = f"{OF_REPORT}/{PAGE}"
 
 # Logs that may name somebody, below the folder of private logs.
 PRIVATE_LOG_OF_REPORT = "report.log"
+PRIVATE_LOG_OF_CRATE = "crate.log"
 PRIVATE_LOG_OF_DATASET = "annotate/{dataset}.log"
 PRIVATE_LOG_OF_IMPORT = "import/{model}.{dataset}.{split}.log"
 

@@ -1,29 +1,35 @@
-"""What tests of schedulers share; `make test-slurm` installs the plugins beside the virtual environment."""
+"""What tests of schedulers and stores share; `make test-slurm` installs the plugins that they take."""
 
-import copy
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
+from small_demo import SNAKEMAKE, write_small_demo
 
-ROOT = Path(__file__).resolve().parents[2]
+TOLD = "told"  # the property of a test that is printed at the end
 
 
 @pytest.fixture(scope="session")
-def small_demo():
-    """A function that writes the demo's configuration without films into a folder, in three shards."""
-    demo = yaml.safe_load((ROOT / "config.yaml").read_text())
+def plain_run(tmp_path_factory) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """A run of the small demo without scheduler and store, under way, and its folder."""
+    folder = write_small_demo(tmp_path_factory.mktemp("plain") / "run")
+    with (folder / "console.txt").open("w") as log:
+        run = subprocess.Popen([*SNAKEMAKE, "--cores", "1"], cwd=folder, stdout=log, stderr=log)
+    yield run, folder
+    run.kill()
+    run.wait()
 
-    def write(folder: Path) -> Path:
-        config = copy.deepcopy(demo)
-        config["datasets"] = {"demo": config["datasets"]["demo"] | {"pseudonymise": False}}
-        config["models"] = {"demo": config["models"]["demo"]}
-        for name in ("base_mllm", "sam2", "checkpoint"):
-            config["models"]["demo"][name] = str(ROOT / config["models"]["demo"][name])
-        config["evaluations"] = [{"model": "demo", "dataset": "demo", "split": "test"}]
-        config["inference"].update(shards=3, batch_size=1)  # each answer is on the disk when it is given
-        folder.mkdir(parents=True)
-        (folder / "my.yaml").write_text(yaml.safe_dump(config))
-        return folder
 
-    return write
+@pytest.fixture
+def tell(record_property):
+    """A function: lines that are printed when all tests have ended, whichever process ran them."""
+    return lambda *lines: record_property(TOLD, "\n".join(lines))
+
+
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, lines in report.user_properties:
+            if name == TOLD:
+                terminalreporter.section(report.nodeid.partition("::")[2])
+                terminalreporter.write_line(lines)

@@ -5,16 +5,17 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import yaml
+from small_demo import ROOT, SNAKEMAKE, write_small_demo
 
 from refvessel.doctor.profile_checks import look_at_profile
 
-ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted(path.name for path in (ROOT / "profiles").iterdir())
 OF_CLUSTERS = [name for name in PROFILES if name != "default"]
+
+pytestmark = pytest.mark.xdist_group("elsewhere")
 
 
 def require_plugin(profile: str) -> None:
@@ -24,15 +25,14 @@ def require_plugin(profile: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(small_demo, tmp_path_factory):
-    return small_demo(tmp_path_factory.mktemp("profiles") / "run")
+def folder(tmp_path_factory):
+    return write_small_demo(tmp_path_factory.mktemp("profiles") / "run")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_dry_run_works_with_every_profile(profile, folder):
     require_plugin(profile)
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run"]
-    command += ["--workflow-profile", str(ROOT / "profiles" / profile), "--configfile", "my.yaml"]
+    command = [*SNAKEMAKE, "--dry-run", "--workflow-profile", str(ROOT / "profiles" / profile)]
     environment = os.environ | {"TMPDIR": "/tmp"}
     dry = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert dry.returncode == 0, dry.stdout + dry.stderr

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -17,11 +16,11 @@ import psutil
 import pytest
 import yaml
 from run_differences import differences
+from small_demo import ROOT, SNAKEMAKE, write_small_demo
 from toy_slurm import PREFIX, Slurm, toy_slurm, why_not
 
 from refvessel.doctor.profile_checks import look_at_profile
 
-ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "snakemake_executor_plugin_slurm"
 SEGMENT = "segment_shard"
 PARTS = ("1-of-3", "2-of-3", "3-of-3")
@@ -33,6 +32,8 @@ TOO_LITTLE = [
 ]
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
 SECONDS = 900  # that a step may take on a busy machine
+
+pytestmark = pytest.mark.xdist_group("slurm")  # which waits more than it computes: the rest runs beside it
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +77,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         profile = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--latency-wait", "20", *QUICK]
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--configfile", "my.yaml", *profile, "--set-resources", *TOO_LITTLE]
+        command = [*SNAKEMAKE, *profile, "--set-resources", *TOO_LITTLE]
         with (folder / "console.txt").open("a") as log:
             self.process = subprocess.Popen(
                 command, cwd=folder, stdout=log, stderr=log, start_new_session=True
@@ -93,12 +93,13 @@ class Run:
         while not (found := what()):
             assert self.process.poll() is None, self.told()
             assert time.monotonic() < deadline, self.told()
-            time.sleep(0.05)
+            time.sleep(0.1)
         return found
 
     def script_of(self, rule: str, part: str = "") -> psutil.Process | None:
         """The process of a job's script; `part` is one of a split's shards."""
-        for process in psutil.process_iter():
+        pythons = (each for each in psutil.process_iter(["name"]) if each.info["name"].startswith("python"))
+        for process in pythons:
             with suppress(psutil.Error, IndexError):
                 ours = Path(process.cwd()) == self.folder and process.cmdline()[-1].endswith(f".{rule}.py")
                 if ours and part in " ".join(process.parent().cmdline()):
@@ -138,18 +139,6 @@ def start(slurm) -> Iterator[Callable[[Path], Run]]:
         run.end()
 
 
-@pytest.fixture
-def reference(small_demo, tmp_path) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """The same run without Slurm, under way, and its folder."""
-    folder = small_demo(tmp_path / "alone")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
-    with (folder / "console.txt").open("w") as log:
-        run = subprocess.Popen([*command, "--configfile", "my.yaml"], cwd=folder, stdout=log, stderr=log)
-    yield run, folder
-    run.kill()
-    run.wait()
-
-
 @pytest.mark.parametrize(
     ("name", "told"),
     [("gpu", None), ("gpus", "'gpus' is none of Slurm's, which are cpu, gpu, urgent; correct the name")],
@@ -161,28 +150,25 @@ def test_the_doctor_says_the_truth_of_partitions(slurm, tmp_path, name, told):
     assert failures == ([told] if told else [])
 
 
-def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
-    slurm, small_demo, start, reference, tmp_path, capsys
-):
-    folder = small_demo(tmp_path / "slurm")
+def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(slurm, start, plain_run, tmp_path, tell):
+    folder = write_small_demo(tmp_path / "slurm")
     run = start(folder)
-    incidents = [*exceed_time(run), *end_shards(run, slurm), kill_snakemake(run, slurm)]
+    incidents = [*exceed_time(run), *end_shards(run, slurm), kill_snakemake(run)]
     again = start(folder)
     again.process.wait(timeout=SECONDS)
     assert again.process.returncode == 0, again.told()
     assert "The lock of a killed run was taken away." in again.told()
-    assert active(slurm) == []
+    assert unfinished(slurm) == []
     incidents.append(Incident("exceeds its memory", jobs_over_memory(slurm), "FAILED"))
-    alone, its_folder = reference
-    assert alone.wait(timeout=SECONDS) == 0, (its_folder / "console.txt").read_text()
+    plain, its_folder = plain_run
+    assert plain.wait(timeout=SECONDS) == 0, (its_folder / "console.txt").read_text()
     compared, states = differences(folder / "results", its_folder / "results"), states_at_end(slurm)
-    with capsys.disabled():
-        print(table(incidents, states), compared.summary(), sep="\n")
+    tell(table(incidents, states), compared.summary())
+    assert compared.different == []
+    assert compared.absent == []
     for each in incidents:
         assert each.jobs, f"no job {each.what}"
         assert all(each.state in states[job.number] for job in each.jobs), each.what
-    assert compared.different == []
-    assert compared.absent == []
 
 
 def exceed_time(run: Run) -> Iterator[Incident]:
@@ -209,14 +195,18 @@ def end_shards(run: Run, slurm: Slurm) -> Iterator[Incident]:
     part, script = run.wait_for(lambda: run.first_under_way(parts))
     job = job_of(script)
     yield Incident("is preempted", [job], "PREEMPTED", run.answered(part))
-    slurm.answer("sbatch", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=sleep 1")
-    run.wait_for(lambda: restarts(slurm, job))
+    urgent = slurm.answer(
+        "sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=true"
+    )
+    run.wait_for(lambda: state(slurm, urgent.strip()) == "COMPLETED")
 
 
-def kill_snakemake(run: Run, slurm: Slurm) -> Incident:
-    """Kill the run itself; what it left to Slurm goes on."""
+def kill_snakemake(run: Run) -> Incident:
+    """Kill the run itself; what it left to Slurm goes on, or would, were it not stopped until somebody ends it."""
+    script = run.wait_for(lambda: run.script_of(SEGMENT))
+    script.suspend()
     run.end()
-    return Incident("loses its snakemake (kill -9)", active(slurm), "CANCELLED")
+    return Incident("loses its snakemake (kill -9)", [job_of(script)], "CANCELLED")
 
 
 def job_of(process: psutil.Process) -> SlurmJob:
@@ -228,15 +218,15 @@ def job_of(process: psutil.Process) -> SlurmJob:
     return SlurmJob(number, f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}")
 
 
-def restarts(slurm: Slurm, job: SlurmJob) -> int:
-    """How often Slurm has begun a job anew."""
-    return sum(int(each["Restarts"]) for each in slurm.jobs() if each["JobId"] == job.number)
+def state(slurm: Slurm, number: str) -> str:
+    """How Slurm calls what a job does now."""
+    return next(each["JobState"] for each in slurm.jobs() if each["JobId"] == number)
 
 
-def active(slurm: Slurm) -> list[SlurmJob]:
+def unfinished(slurm: Slurm) -> list[str]:
     """The jobs that wait or run."""
     states = ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED")
-    return [SlurmJob(each["JobId"], each["JobId"]) for each in slurm.jobs() if each["JobState"] in states]
+    return [each["JobId"] for each in slurm.jobs() if each["JobState"] in states]
 
 
 def states_at_end(slurm: Slurm) -> dict[str, list[str]]:

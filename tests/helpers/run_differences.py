@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ class Compared:
         """One line."""
         return (
             f"{self.same} files are the same to the byte, {self.but_for_seconds} but for measured seconds and "
-            f"their hashes, {len(self.different)} differ, {len(self.absent)} are in one run only"
+            f"what follows, {len(self.different)} differ, {len(self.absent)} are in one run only"
         )
 
 
@@ -39,10 +40,10 @@ def differences(one: Path, other: Path) -> Compared:
         name for name in sorted(mine & theirs) if (one / name).read_bytes() != (other / name).read_bytes()
     ]
     compared.same = len(mine & theirs) - len(unequal)
-    # A report names its sources by their hashes: those of unequal files stand for the files, which are compared.
-    hashes = [_hashes(results, unequal) for results in (one, other)]
+    # A report names its sources by hash and size: those of unequal files stand for the files, which are compared.
+    marks = [_marks(results, unequal) for results in (one, other)]
     for name in unequal:
-        if _timeless(one / name, hashes[0]) == _timeless(other / name, hashes[1]):
+        if _timeless(one / name, marks[0]) == _timeless(other / name, marks[1]):
             compared.but_for_seconds += 1
         else:
             compared.different.append(name)
@@ -57,26 +58,28 @@ def _artifacts(results: Path) -> Iterator[str]:
             yield name.as_posix()
 
 
-def _hashes(results: Path, names: list[str]) -> dict[str, str]:
-    """Hash of each of these files, whole and as reports shorten it -> the file's name."""
-    whole = {hashlib.sha256((results / name).read_bytes()).hexdigest(): name for name in names}
-    return whole | {each[:_DIGITS]: name for each, name in whole.items()}
+def _marks(results: Path, names: list[str]) -> dict[str, str]:
+    """Size and hash of each of these files, the hash whole and as reports shorten it -> the file's name."""
+    marks = {}
+    for name in names:
+        content = (results / name).read_bytes()
+        whole = hashlib.sha256(content).hexdigest()
+        marks |= {whole: name, whole[:_DIGITS]: name, str(len(content)): f"size of {name}"}
+    return marks
 
 
-def _timeless(path: Path, hashes: dict[str, str]) -> object:
-    """What a file says, without seconds, and with names in the place of hashes."""
+def _timeless(path: Path, marks: dict[str, str]) -> object:
+    """What a file says, without seconds, and with names in the place of hashes and sizes."""
     if path.suffix == ".parquet":
         table = pq.read_table(path)
-        metadata = _named(repr(table.schema.metadata), hashes)
+        metadata = _named(repr(table.schema.metadata), marks)
         return (table.drop_columns([_TIME]) if _TIME in table.column_names else table), metadata
-    text = _named(path.read_text("utf-8"), hashes)
+    text = _named(path.read_text("utf-8"), marks)
     if path.suffix == ".jsonl":
         records = map(json.loads, text.splitlines())
         return [{key: value for key, value in each.items() if key != _TIME} for each in records]
     return text
 
 
-def _named(text: str, hashes: dict[str, str]) -> str:
-    for each, name in hashes.items():
-        text = text.replace(each, name)
-    return text
+def _named(text: str, marks: dict[str, str]) -> str:
+    return re.sub(r"\b[0-9a-f]+\b", lambda found: marks.get(found[0], found[0]), text)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ PLACE = Path("/etc/slurm")
 GPUS = 2
 PREFIX = "slurm-toy-"  # of the folder of its files
 
+_SECONDS = 120  # that one of Slurm's commands or daemons may take
 _CLUSTER = "toy"
 _FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
 _LOCK = Path(tempfile.gettempdir()) / "refvessel-toy-slurm.lock"
@@ -87,7 +88,7 @@ class Slurm:
 
     def answer(self, *command: str) -> str:
         """What one of Slurm's commands prints."""
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS).stdout
 
     def jobs(self) -> list[dict[str, str]]:
         """All jobs that Slurm still knows, each element of an array apart: id, state, comment, restarts."""
@@ -134,23 +135,21 @@ def _toy_slurm(root: Path) -> Iterator[Slurm]:
         "gres.conf": f"NodeName={host} Name=gpu Type=toy File={root}/gpu/toy[0-{GPUS - 1}]\n",
         "cgroup.conf": "CgroupPlugin=cgroup/v1\n",
     }
-    began_munge, ended = False, Event()
+    ended = Event()
     Thread(target=_end_orphans, args=(ended,), daemon=True).start()
     try:
         for name, text in files.items():
             (root / name).write_text(text)
             (PLACE / name).symlink_to(root / name)
-        began_munge = _begin_munge()
+        _begin_munge(root)
         for command in (["slurmctld", "-c", "-i"], ["slurmd"]):
-            subprocess.run(command, check=True, env=_without_slurm(), timeout=60)
+            subprocess.run(command, check=True, env=_without_slurm(), timeout=_SECONDS)
         slurm = Slurm(root)
         _wait_until_idle(slurm)
         yield slurm
     finally:
         _put_away(root)
         ended.set()
-        if began_munge:
-            _end(Path("/run/munge/munged.pid"))
 
 
 def _end_orphans(ended: Event) -> None:
@@ -169,9 +168,9 @@ def _end_orphans(ended: Event) -> None:
 def _put_away(root: Path) -> None:
     """End the jobs and the daemons of a Slurm below `root`, and take its links away."""
     with suppress(subprocess.SubprocessError, OSError):
-        subprocess.run(["scancel", "--user=root"], check=False, timeout=20)
-        time.sleep(1)
-    for daemon in ("slurmd", "slurmctld"):
+        Slurm(root).answer("scancel", "--user=root")
+        _wait_until(lambda: not Slurm(root).answer("squeue", "--noheader"))
+    for daemon in ("slurmd", "slurmctld", "munged"):
         _end(root / f"run/{daemon}.pid")
     for name in _FILES:
         if (PLACE / name).is_symlink() and (PLACE / name).readlink().parent == root:
@@ -182,18 +181,20 @@ def _put_away_what_was_left() -> None:
     """Of a test that was killed; nothing where the link is none of a toy's."""
     link = PLACE / "slurm.conf"
     if link.is_symlink() and link.readlink().parent.name.startswith(PREFIX):
-        _put_away(link.readlink().parent)
+        root = link.readlink().parent
+        _put_away(root)
+        shutil.rmtree(root, ignore_errors=True)
 
 
-def _begin_munge() -> bool:
-    """Start munged where none runs; returns whether it was started here."""
+def _begin_munge(root: Path) -> None:
+    """Start munged where none runs; it then ends with this Slurm."""
     if any(process.name() == "munged" for process in psutil.process_iter(["name"])):
-        return False
+        return
     for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         shutil.chown(folder, "munge", "munge")
-    subprocess.run(["runuser", "-u", "munge", "--", "/usr/sbin/munged"], check=True, timeout=60)
-    return True
+    subprocess.run(["runuser", "-u", "munge", "--", "/usr/sbin/munged"], check=True, timeout=_SECONDS)
+    (root / "run/munged.pid").symlink_to("/run/munge/munged.pid")
 
 
 def _without_slurm() -> dict[str, str]:
@@ -201,17 +202,29 @@ def _without_slurm() -> dict[str, str]:
 
 
 def _wait_until_idle(slurm: Slurm) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    def idle() -> bool:
         with suppress(subprocess.SubprocessError):
-            if set(slurm.answer("sinfo", "--noheader", "--format=%T").split()) == {"idle"}:
-                return
-        time.sleep(0.5)
-    raise RuntimeError(f"no node is idle; see {slurm.root}/log")
+            return set(slurm.answer("sinfo", "--noheader", "--format=%T").split()) == {"idle"}
+        return False
+
+    if not _wait_until(idle):
+        raise RuntimeError(f"no node is idle; see {slurm.root}/log")
+
+
+def _wait_until(holds: Callable[[], bool]) -> bool:
+    """Whether something comes to hold; a busy machine may take its time."""
+    deadline = time.monotonic() + _SECONDS
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return held
 
 
 def _end(pid_file: Path) -> None:
-    with suppress(OSError, ValueError, psutil.Error):
+    """End a daemon; one that does not end by itself is killed."""
+    with suppress(OSError, ValueError, psutil.NoSuchProcess):
         process = psutil.Process(int(pid_file.read_text()))
         process.terminate()
-        process.wait(timeout=20)
+        try:
+            process.wait(timeout=_SECONDS)
+        except psutil.TimeoutExpired:
+            process.kill()

@@ -121,6 +121,7 @@ PLANTED = {
     "entities in text": ("a.csv", "who\nBj&ouml;rk\n"),
     "json escapes": ("a.json", '{"who": "\\u004fyelaran"}'),
     "latex accents": ("a.tex", r"Bj{\"o}rk & 0.5 \\"),
+    "latex line breaks": ("a.tex", r"vessel & Oye\allowbreak{}lar\-an \\"),
     "without umlauts": ("a.txt", "Bjoerk"),
     "without marks": ("a.txt", "Bjork"),
     "quoted printable": ("a.eml", "Subject: Bj=C3=B6rk"),

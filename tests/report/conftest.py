@@ -14,11 +14,14 @@ from PIL import Image
 from stages import compare_models, render_report, score
 
 from refvessel import rle
+from refvessel.evaluation.external_comparing import compare_datasets
 from refvessel.files import write_json
+from refvessel.metrics.external_validation import Place
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import file_record
 from refvessel.report import render
 from refvessel.report.sections import Evaluation
+from refvessel.settings.scores_section import Scores
 
 WEIGHTS, CHECKPOINT = "ab" * 32, "c0" * 32  # SHA-256 of the made-up model
 
@@ -230,6 +233,28 @@ def usual(tmp_path_factory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("usual") / "results")
     workspace.add(_cases())
     render_report(**workspace.inputs, output=workspace.root / "report")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def compared_once(tmp_path_factory):
+    """Two models on the same ten expressions; the second one's masks are cut."""
+    workspace, cases = Workspace(tmp_path_factory.mktemp("compared") / "results"), _cases()
+    workspace.add(cases)
+    cut = np.arange(48) % 2 > 0
+    workspace.add([case | {"prediction": case["prediction"] & cut} for case in cases], model="other")
+    models = ("demo", "other")
+    workspace.compare(non_inferiority={"dice": 0.9}, groups=dict.fromkeys(models, "method"))
+    workspace.external = workspace.root / "comparisons/external.json"
+    compare_datasets(
+        cases={
+            Place(each.model, each.dataset, each.split): each.scores_dir / "cases.parquet"
+            for each in workspace.evaluations
+        },
+        homes={"demo": "demo"},
+        output=workspace.external,
+        settings=Scores(bootstrap_draws=100),
+    )
     return workspace
 
 

@@ -6,39 +6,14 @@ import pytest
 from stages import render_report
 
 from refvessel.errors import UserError
-from refvessel.evaluation.external_comparing import compare_datasets
 from refvessel.files import sha256_of_file
-from refvessel.metrics.external_validation import Place
 from refvessel.metrics.verdicts import Verdict
 from refvessel.report.compared_models import read_comparison
 from refvessel.report.difference_figures import patient_differences, shown_tests
 from refvessel.report.first_screen import splits
 from refvessel.report.plain_words import verdict_sentence
 from refvessel.report.sections import read_artifacts
-from refvessel.settings.scores_section import Scores
 from refvessel.spreadsheets import read_csv
-
-
-@pytest.fixture(scope="module")
-def compared_once(new_workspace, make_cases, tmp_path_factory):
-    """Two models on the same ten expressions; the second one's masks are cut."""
-    workspace, cases = new_workspace(tmp_path_factory.mktemp("compared") / "results"), make_cases()
-    workspace.add(cases)
-    cut = np.arange(48) % 2 > 0
-    workspace.add([case | {"prediction": case["prediction"] & cut} for case in cases], model="other")
-    models = ("demo", "other")
-    workspace.compare(non_inferiority={"dice": 0.9}, groups=dict.fromkeys(models, "method"))
-    workspace.external = workspace.root / "comparisons/external.json"
-    compare_datasets(
-        cases={
-            Place(each.model, each.dataset, each.split): each.scores_dir / "cases.parquet"
-            for each in workspace.evaluations
-        },
-        homes={"demo": "demo"},
-        output=workspace.external,
-        settings=Scores(bootstrap_draws=100),
-    )
-    return workspace
 
 
 @pytest.fixture

@@ -142,7 +142,9 @@ def test_the_report_has_a_page_tables_figures_and_a_manifest(usual):
         "cases.html",
         "index.html",
         "manifest.json",
+        "methods.md",
         "tables/breaks.csv",
+        "tables/referring.tex",
         *(
             f"tables/{name}.{kind}"
             for name in ("overall", "by_patient", *(f"by_{grouping}" for grouping in GROUPINGS))
@@ -222,7 +224,8 @@ def test_every_number_of_the_tables_follows_from_the_cases(usual):
 def test_the_page_and_latex_show_the_same_numbers_with_three_decimals(usual):
     cases = pd.read_parquet(usual.evaluations[0].scores_dir / "cases.parquet")
     page = page_of(usual)
-    latex = (usual.root / "report/tables/by_phrase.tex").read_text("utf-8")
+    summary = json.loads((usual.evaluations[0].scores_dir / "summary.json").read_text("utf-8"))
+    latex = (usual.root / "report/tables/by_phrase.tex").read_text("utf-8").splitlines()
     for phrase, group in cases.groupby("phrase"):
         numbers = recomputed(group)
         row = page.table("Phrase").loc[phrase]
@@ -239,7 +242,17 @@ def test_the_page_and_latex_show_the_same_numbers_with_three_decimals(usual):
         ):
             shown = str(numbers[name]) if name.startswith("n_") else f"{numbers[name]:.3f}"
             assert row[heading] == shown
-            assert shown in next(line for line in latex.splitlines() if line.startswith(phrase)).split()
+        start = next(i for i, line in enumerate(latex) if line.startswith(rf"\raggedright {phrase}"))
+        means, below = (line.removesuffix(r" \\").split(" & ")[1:] for line in latex[start : start + 2])
+        printed = ("dice", "cldice", "nsd")
+        assert means == [str(len(group)), *(f"{numbers[f'{score}_patient_mean']:.3f}" for score in printed)]
+        ends = [
+            summary["by_phrase"][phrase][f"{score}_patient_mean_{end}"]
+            for score in printed
+            for end in ("low", "high")
+        ]
+        assert below[0] == rf"{{\scriptsize ({numbers['n_patients']})}}"
+        assert re.findall(r"\d\.\d+", " ".join(below[1:])) == [f"{end:.3f}" for end in ends]
     overall = recomputed(cases)
     shown = page.table("Score")
     for score, name in (("Dice", "dice"), ("IoU", "iou"), ("Recall", "recall")):
@@ -262,7 +275,7 @@ def test_special_characters_of_phrases_and_errors_are_escaped(workspace, make_ca
     assert {html, latex} == set(page.table("Phrase").index)
     assert "out of memory <b>" in page.text
     table = (workspace.root / "report/tables/by_phrase.tex").read_text("utf-8")
-    assert r"a\_b \& 50\% of \$x\$ \textbackslash input\{y\} \#1 \{z\} " in table
+    assert r"a\_b \& 50\% of \$x\$ \textbackslash{}input\{y\} \#1 \{z\} " in table
     assert {html, latex} == set(pd.read_csv(workspace.root / "report/tables/by_phrase.csv")["phrase"])
 
 
@@ -536,4 +549,4 @@ def test_an_evaluation_without_any_vessel_is_rendered(workspace):
     page = rendered(workspace)
     assert page.table("Phrase").loc["blood vessel", "Dice mean"] == "1.000"
     assert page.table("Phrase").loc["blood vessel", "cIoU"] == "\N{EN DASH}"
-    assert "--" in (workspace.root / "report/tables/overall.tex").read_text("utf-8")
+    assert "& -- &" in (workspace.root / "report/tables/referring.tex").read_text("utf-8")

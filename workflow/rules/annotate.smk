@@ -13,7 +13,7 @@ rule convert_dataset:
     resources:
         **needs(
             "convert_dataset",
-            lambda wildcards, input: [dataset_settings(wildcards).root],
+            lambda wildcards, input: [*input] or [dataset_settings(wildcards).root],
         ),
     params:
         private_log=lambda wildcards: f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_DATASET.format(dataset=wildcards.dataset)}",

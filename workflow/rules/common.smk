@@ -3,6 +3,8 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+from snakemake.io import IOFile
+
 from refvessel import artifacts
 from refvessel.code import code_hash
 from refvessel.jobs.needs import memory_mb, runtime_minutes, size_mb
@@ -132,11 +134,16 @@ def model_settings(wildcards):
     return settings.models[wildcards.model]
 
 
+def below_results(path):
+    """Whether a path lies there, where the workflow may make it, or a default storage hold it."""
+    return path.resolve().is_relative_to(RESULTS.resolve())
+
+
 def model_layers(wildcards):
-    """The files that a model is converted from, by the name of their layer, or its folder."""
+    """The files that a model is converted from, by the name of their layer, or its folder; in no default storage."""
     model = model_settings(wildcards).canonical()
     names = ("folder", "base_mllm", "sam2", "pretrained", "checkpoint")
-    return {name: model[name] for name in names if model[name]}
+    return {name: local(model[name]) for name in names if model[name]}
 
 
 def checkpoint_of_entrant(wildcards):
@@ -171,7 +178,7 @@ def imported_settings(wildcards):
 def imports_made_by_the_workflow(wildcards):
     """What is imported where the workflow makes it, else nothing: Snakemake prints and keeps what it is given."""
     root = imported_settings(wildcards).predictions
-    return [str(root)] if root.resolve().is_relative_to(RESULTS.resolve()) else []
+    return [str(root)] if below_results(root) else []
 
 
 def imports_state(wildcards):
@@ -185,7 +192,7 @@ def imports_state(wildcards):
 def sam2_of_entrant(wildcards):
     """SAM2's own checkpoint, where that propagates."""
     sam2 = settings.models[ENTRANTS[wildcards.model].model].sam2
-    return {"sam2": str(sam2)} if settings.video.propagation == "sa2va-i" else {}
+    return {"sam2": local(str(sam2))} if settings.video.propagation == "sa2va-i" else {}
 
 
 def of_videos(pattern):
@@ -228,7 +235,7 @@ def dataset_settings(wildcards):
 def made_by_the_workflow(wildcards):
     """The folder of the data where the workflow makes it, else none: Snakemake prints and keeps what it is given."""
     root = dataset_settings(wildcards).root
-    return [str(root)] if root.resolve().is_relative_to(RESULTS.resolve()) else []
+    return [str(root)] if below_results(root) else []
 
 
 def dataset_state(wildcards):
@@ -269,13 +276,19 @@ def shard_files(suffix, **places):
     folder = artifacts.OF_SHARDS.format(**places)
     together = ASKED_TOGETHER.get(tuple(places.values()), [places])
     count = number_of_shards(
-        RESULTS / artifacts.OF_SHARDS.format(**together[0]), wanted_shards(**places)
+        RESULTS_HERE / artifacts.OF_SHARDS.format(**together[0]),
+        wanted_shards(**places),
     )
     # Whatever rule asks for them, in a workflow of which this is a module, too.
     return [
         PATHVARS.apply(at(folder, f"{number}-of-{count}{suffix}"))
         for number in range(1, count + 1)
     ]
+
+
+def is_there(file):
+    """Whether a file is in the default storage or, without one, on the disk."""
+    return file.storage_object.exists() if file.is_storage else os.path.exists(file)
 
 
 @cache  # so that all rules of a run say the same, though what is asked is listed anew
@@ -286,14 +299,15 @@ def wanted_shards(model, dataset, split):
     workers = WORKERS if QUEUED else max(2, WORKERS)
     asked = SimpleNamespace(dataset=dataset, split=split)
     of_runs = model in entrants_by("video")
-    listed = RESULTS / (
-        artifacts.SEQUENCES if of_runs else artifacts.EXPRESSIONS
-    ).format(dataset=dataset, split=split)
-    if not listed.exists():
+    name = artifacts.SEQUENCES if of_runs else artifacts.EXPRESSIONS
+    path = str(RESULTS / name.format(dataset=dataset, split=split))
+    listed = IOFile(STORED(path), rule=checkpoints.list_expressions.rule)
+    if not is_there(listed):
         if workflow.dryrun or not workflow.is_main_process:
             return workers
         (listed_sequences if of_runs else listed_expressions)(asked)
-    return shards_that_pay(listed, workers, queued=QUEUED)
+    with listed.open():  # a default storage is asked for it, and then this again
+        return shards_that_pay(Path(listed), workers, queued=QUEUED)
 
 
 def shards_of_a_job(suffix, together, folder=artifacts.OF_SHARDS):

@@ -21,6 +21,10 @@ if workflow.modifier.path_modifier.replace_prefix(str(RESULTS)) != str(RESULTS):
         "set pathvars.results of its config instead."
     )
 
+# A path -> the same, or with a default storage where it is copied while it is in use.
+STORED = workflow.modifier.path_modifier.apply_default_storage
+RESULTS_HERE = Path(STORED(str(RESULTS)))
+
 # Jobs that Snakemake starts elsewhere read this file again: there, nothing is looked at a second time. Where
 # jobs are submitted, their number is limited (--jobs), and they see the GPUs that the scheduler gives them.
 QUEUED = workflow.resource_settings.nodes is not None

@@ -14,7 +14,9 @@ rule import_predictions:
     resources:
         **needs(
             "import_predictions",
-            lambda wildcards, input: [imported_settings(wildcards).predictions],
+            lambda wildcards, input: (
+                [*input.made] or [imported_settings(wildcards).predictions]
+            ),
         ),
     params:
         private_log=lambda wildcards: f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_IMPORT.format(**wildcards)}",

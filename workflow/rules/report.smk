@@ -61,6 +61,7 @@ rule render_report:
         ),
         cases_page=at(artifacts.OF_REPORT, artifacts.CASES_PAGE),
         pictures=directory(at(artifacts.OF_REPORT, artifacts.PICTURES)),
+        methods=at(artifacts.OF_REPORT, artifacts.METHODS),
         manifest=at(artifacts.OF_REPORT, artifacts.MANIFEST),
     log:
         "<logs>/report/report.log",
@@ -79,6 +80,7 @@ rule render_report:
         dataset_names=settings.evaluated("dataset"),
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
+        language=settings.report.language,
         private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",
         code=code_of("render_report"),
     script:

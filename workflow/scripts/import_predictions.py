@@ -11,6 +11,9 @@ from refvessel.workflow import logged_in_private
 # Neither inputs nor parameters: Snakemake keeps those, and prints them, and a path may name somebody.
 config, wildcards = snakemake.config, snakemake.wildcards
 settings = Model.model_validate(config["models"][wildcards.model])
+# Where a storage holds what another rule made, the input is a copy of it.
+if made := snakemake.input.get("made"):
+    settings = settings.model_copy(update={"predictions": Path(made[0])})
 data = Dataset.model_validate(config["datasets"][wildcards.dataset])
 tree = Path(snakemake.input.dataset)
 on_screen = config["privacy"]["names_on_screen"] or not data.pseudonymise

@@ -33,4 +33,5 @@ with logged(snakemake.log[0]):
         settings=Privacy.model_validate(params.settings),
         private_log=Path(params.private_log),
         datasets=datasets,
+        language=params.language,
     )

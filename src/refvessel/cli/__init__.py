@@ -9,6 +9,7 @@ from pathlib import Path
 from refvessel.cli import (  # noqa: F401  (their commands join the application)
     caption_command,
     checkpoint_commands,
+    crate_command,
     data_commands,
     doctor_command,
     gcg_command,

@@ -14,7 +14,7 @@ from refvessel.errors import UserError
 _INSTALLED = (
     "refvessel_workflow"  # beside the package, whose own files belong to what code hashes are made of
 )
-_SNAKEFILE = "Snakefile"
+_SNAKEFILE, _CONFIGURATION = "Snakefile", "config.yaml"
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -58,6 +58,12 @@ def run(
 def workflow() -> None:
     """Show the folder of the workflow: its Snakefile, profiles to copy from, and the demo's configuration."""
     print(workflow_folder())
+
+
+def usual_configuration() -> Path:
+    """What a run reads where no configuration is given: that of this folder, or the demo's."""
+    own = Path(_CONFIGURATION)
+    return own if own.is_file() else workflow_folder() / _CONFIGURATION
 
 
 def profile_folder(profile: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 SIZE = 512  # side of an image
 _STEP = 3.0  # distance of a centreline's points
@@ -37,7 +38,7 @@ class Tube:
         outline = np.concatenate([self.points + offset, (self.points - offset)[::-1]])
         if ((outline >= 0) & (outline <= SIZE)).all():
             return outline
-        drawn = shapely.polygons(outline)
+        drawn: BaseGeometry = shapely.Polygon(outline)
         if not shapely.is_valid(drawn):  # in a sharp bend the inner side crosses itself
             drawn = shapely.make_valid(drawn, method="structure", keep_collapsed=False)
         inside = shapely.intersection(drawn, shapely.box(0, 0, SIZE, SIZE))

@@ -50,14 +50,28 @@ def _look_at_configuration(
     if config is None:
         return None, []
     try:
-        settings = checked_config(read_yaml(config))
-        place = results or Path(settings.pathvars.results)
-        require_sound_run(settings, results=place, gpus=len(usable_gpus()))
+        settings = _with_folders(checked_config(read_yaml(config)), results)
+        require_sound_run(settings, results=Path(settings.pathvars.results), gpus=len(usable_gpus()))
     except UserError as error:
         sentences = str(error).replace("config: ", "").splitlines()
         return None, [Finding("configuration", "failure", each) for each in sentences]
     evaluated = f"{len(settings.evaluations)} evaluations; what can be known to be wrong is not"
     return settings, [Finding("configuration", "fine", evaluated)]
+
+
+def _with_folders(settings: Settings, results: Path | None) -> Settings:
+    """The same with the folders that path variables stand for, as the workflow has them."""
+    pathvars = settings.pathvars
+    if results is not None:
+        pathvars = pathvars.model_copy(update={"results": str(results)})
+    models, datasets = dict(settings.models), dict(settings.datasets)
+    for name, model in models.items():
+        if model.predictions is not None:
+            predictions = Path(pathvars.apply(str(model.predictions)))
+            models[name] = model.model_copy(update={"predictions": predictions})
+    for name, dataset in datasets.items():
+        datasets[name] = dataset.model_copy(update={"root": Path(pathvars.apply(str(dataset.root)))})
+    return settings.model_copy(update={"models": models, "datasets": datasets, "pathvars": pathvars})
 
 
 def _layers(settings: Settings | None) -> list[Path]:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from refvessel import rle
-from refvessel.metrics.altered_truth import Alteration, alteration_of
+from refvessel.metrics.altered_truth import SAID, Alteration, alteration_of
 from refvessel.metrics.parallel import call_each
 from refvessel.metrics.sanity_checks import SanityCheck
 from refvessel.predictions.drawable import LOGITS_SIDE, could_be_drawn, impossible_lines
 from refvessel.predictions.origin import Origin
+from refvessel.sentences import marked, sentence
 
 _EXPRESSIONS_PER_TASK = 16
 _MOST_CASES = 50  # of the evidence
@@ -87,34 +88,62 @@ def _decoded(mask: rle.RLE) -> np.ndarray:
     return rle.decode(mask).view(bool)
 
 
-def _check(cases: Sequence[dict[str, Any]], may_alarm: bool, text: str) -> dict[str, Any]:
-    check = asdict(SanityCheck(may_alarm and len(cases) > 0, len(cases), text))
+def _check(cases: Sequence[dict[str, Any]], may_alarm: bool, said: dict[str, Any]) -> dict[str, Any]:
+    check = asdict(SanityCheck(may_alarm and len(cases) > 0, len(cases), **said))
     return {**check, "cases": list(cases[:_MOST_CASES])}
 
 
-def _told_of_alterations(cases: Sequence[dict[str, Any]], n: int, origin: Origin) -> str:
-    text = f"{len(cases)} of {n} predictions are their truth with noise, shifted, dilated or eroded"
+def _told_of_alterations(cases: Sequence[dict[str, Any]], n: int, origin: Origin) -> dict[str, Any]:
     if not cases:
-        return f"{text}."
+        return sentence("0 of %(n)s predictions are their truth with noise, shifted, dilated or eroded.", n=n)
     changes = Counter(each["change"] for each in cases).most_common()
-    told = ", ".join(f"{change}: {number}" for change, number in changes[:_MOST_NAMED])
-    who = " The masks were imported." if origin == Origin.IMPORTED else ""
-    return f"{text} ({told}; {_named(cases)}).{who}"
-
-
-def _told_of_undrawable(cases: Sequence[dict[str, Any]], informative: int, origin: Origin) -> str:
-    if origin != Origin.MODEL:
-        return f"Whether a Sa2VA could have drawn the masks was not asked: they were {origin}."
-    if not informative:
-        return f"No image has more than {LOGITS_SIDE} pixels on a side: a Sa2VA could have drawn any mask."
-    text = (
-        f"{len(cases)} of {informative} predictions on images of more than {LOGITS_SIDE} pixels on a side could "
-        f"not be drawn by a Sa2VA, which upsamples {LOGITS_SIDE}x{LOGITS_SIDE} logits"
+    return sentence(
+        marked(
+            "%(altered)s of %(n)s predictions are their truth with noise, shifted, dilated or eroded "
+            "(%(changes)s; %(cases)s). The masks were imported."
+        )
+        if origin == Origin.IMPORTED
+        else marked(
+            "%(altered)s of %(n)s predictions are their truth with noise, shifted, dilated or eroded "
+            "(%(changes)s; %(cases)s)."
+        ),
+        altered=len(cases),
+        n=n,
+        changes=[
+            sentence("%(change)s: %(n)s", change=SAID[change], n=number)
+            for change, number in changes[:_MOST_NAMED]
+        ],
+        cases=_named(cases),
     )
+
+
+def _told_of_undrawable(cases: Sequence[dict[str, Any]], informative: int, origin: Origin) -> dict[str, Any]:
+    if origin == Origin.IMPORTED:
+        return sentence("Whether a Sa2VA could have drawn the masks was not asked: they were imported.")
+    if origin == Origin.REFINED:
+        return sentence("Whether a Sa2VA could have drawn the masks was not asked: they were refined.")
+    if not informative:
+        return sentence(
+            "No image has more than %(side)s pixels on a side: a Sa2VA could have drawn any mask.",
+            side=LOGITS_SIDE,
+        )
+    counts = {"undrawable": len(cases), "n": informative, "side": LOGITS_SIDE}
     if not cases:
-        return f"{text}."
+        return sentence(
+            "%(undrawable)s of %(n)s predictions on images of more than %(side)s pixels on a side could not be "
+            "drawn by a Sa2VA, which upsamples %(side)sx%(side)s logits.",
+            **counts,
+        )
     lines = [each["impossible_lines"] for each in cases]
-    return f"{text}: {min(lines)} to {max(lines)} of their rows and columns are impossible ({_named(cases)})."
+    return sentence(
+        "%(undrawable)s of %(n)s predictions on images of more than %(side)s pixels on a side could not be "
+        "drawn by a Sa2VA, which upsamples %(side)sx%(side)s logits: %(fewest)s to %(most)s of their rows and "
+        "columns are impossible (%(cases)s).",
+        **counts,
+        fewest=min(lines),
+        most=max(lines),
+        cases=_named(cases),
+    )
 
 
 def _named(cases: Sequence[dict[str, Any]]) -> str:

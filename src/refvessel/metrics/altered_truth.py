@@ -7,9 +7,12 @@ bound leaves between models and forgeries is measured by `benchmarks/forgery.py`
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import cv2
 import numpy as np
+
+from refvessel.sentences import marked, sentence
 
 _FARTHEST = 2  # pixels, of shifts, dilations and erosions
 _MOST_DIFFERENT = 8  # times the truth's pixels; more is no alteration that anybody would pass off
@@ -73,7 +76,7 @@ def alteration_of(
 class _Change:
     """A dilation or erosion by the pixels of `element`, uint8 (5, 5), around each; by one pixel it is a shift."""
 
-    name: str
+    said: dict[str, Any]
     element: np.ndarray
     erodes: bool = False
 
@@ -88,29 +91,41 @@ class _Change:
         return np.asarray(chosen.all(axis=1) if self.erodes else chosen.any(axis=1))
 
 
+_SQUARE, _DIAMOND, _ELLIPSE = marked("square"), marked("diamond"), marked("ellipse")
+_VERBS = {  # whether it erodes
+    marked("dilated by %(radius)s px (%(shape)s)"): False,
+    marked("eroded by %(radius)s px (%(shape)s)"): True,
+}
+
+
 def _changes() -> list[_Change]:
     reach = range(-_FARTHEST, _FARTHEST + 1)
     down, right = np.meshgrid(reach, reach, indexing="ij")
     found = [
-        _Change(f"shifted by {-y} rows and {-x} columns", ((down == y) & (right == x)).astype(np.uint8))
+        _Change(
+            sentence("shifted by %(rows)s rows and %(columns)s columns", rows=-y, columns=-x),
+            ((down == y) & (right == x)).astype(np.uint8),
+        )
         for y, x in product(reach, reach)
         if y or x
     ]
-    for radius, (verb, erodes) in product(reach[_FARTHEST + 1 :], (("dilated", False), ("eroded", True))):
+    for radius, (verb, erodes) in product(reach[_FARTHEST + 1 :], _VERBS.items()):
         shapes = {
-            "square": np.maximum(abs(down), abs(right)) <= radius,
-            "diamond": abs(down) + abs(right) <= radius,
+            _SQUARE: np.maximum(abs(down), abs(right)) <= radius,
+            _DIAMOND: abs(down) + abs(right) <= radius,
         }
         if radius == _FARTHEST:  # a smaller one is the diamond
-            shapes["ellipse"] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, down.shape)
+            shapes[_ELLIPSE] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, down.shape)
         found += [
-            _Change(f"{verb} by {radius} px ({name})", np.asarray(shape, np.uint8), erodes)
+            _Change(sentence(verb, radius=radius, shape=sentence(name)), np.asarray(shape, np.uint8), erodes)
             for name, shape in shapes.items()
         ]
     return found
 
 
 _CHANGES = _changes()
+_NOISE = sentence("with noise")
+SAID = {said["text"]: said for said in (_NOISE, *(change.said for change in _CHANGES))}  # by its text
 
 
 def _moved(
@@ -137,7 +152,7 @@ def _moved(
     for change in _CHANGES:
         if (change.at(around) != wanted).mean() <= 2 * _MOST_UNEXPLAINED:
             unexplained = int(np.count_nonzero((cleaned != change.apply(truth)) & kept))
-            found.append(Alteration(change.name, different, unexplained))
+            found.append(Alteration(change.said["text"], different, unexplained))
     best = min(found, key=lambda each: each.unexplained, default=None)
     return best if best and best.unexplained <= _MOST_UNEXPLAINED * different else None
 
@@ -157,7 +172,7 @@ def _noisy(truth: np.ndarray, differs: np.ndarray, places: np.ndarray) -> Altera
     least = _LEAST_SINGLE_OF_SMALL if min(truth.shape) < _SMALL else _LEAST_SINGLE
     if single < max(_FEWEST_SINGLE, least * len(away)):
         return None
-    return Alteration("with noise", len(places), len(places) - single)
+    return Alteration(_NOISE["text"], len(places), len(places) - single)
 
 
 def _ragged(predicted: np.ndarray, truth: np.ndarray, places: np.ndarray) -> Alteration | None:

@@ -12,10 +12,12 @@ from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.policy import ERRORS, SCORES, EmptyPolicy
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import Summary, plain, summarise, summarise_by
+from refvessel.sentences import marked
 
 # Ways of drawing a truth again, besides other rasterisers, which have their own names.
-JITTERED, WIDER, THINNER = "corners moved", "one pixel wider", "one pixel thinner"
-ONE_PIXEL_OFF = "one pixel off"  # where no truth has corners: wider and thinner in one mean
+JITTERED = marked("corners moved")
+WIDER, THINNER = marked("one pixel wider"), marked("one pixel thinner")
+ONE_PIXEL_OFF = marked("one pixel off")  # where no truth has corners: wider and thinner in one mean
 
 CEILING_SCORES = tuple(score for score in SCORES if score not in FROM_LOGITS)
 SHARES = tuple(score for score in CEILING_SCORES if score not in ERRORS)  # best when greatest

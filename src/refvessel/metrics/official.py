@@ -10,6 +10,7 @@ import pandas as pd
 from refvessel.metrics.overlap import pixel_counts
 from refvessel.metrics.referring import SMOOTHING, giou_terms
 from refvessel.rle import RLE, area
+from refvessel.sentences import sentence
 
 _NO_DIVISION_BY_ZERO = 1e-10  # added to the sum of unions by the official evaluator
 
@@ -33,7 +34,7 @@ class OfficialReading:
 @dataclass(frozen=True)
 class Difference:
     """One cause for which cIoU and gIoU are not the official evaluator's, and how many expressions it
-    touches.
+    touches; text, message and values are those of a `sentence`.
 
     `without` and `with_it` are the numbers before and after this cause, in the order of the list: from ours
     to the official ones. None where the predictions do not say.
@@ -42,6 +43,8 @@ class Difference:
     cause: str  # ignored_pixels | overlapping_parts | split
     n_expressions: int
     text: str
+    message: str
+    values: dict[str, Any]
     without: Scores
     with_it: Scores | None
 
@@ -147,21 +150,27 @@ def _differing(first: np.ndarray, second: np.ndarray) -> int:
 
 def _ignored_pixels(scored: np.ndarray, whole: np.ndarray) -> Difference | None:
     differing = _differing(scored, whole)
-    text = (
-        f"{differing} of {len(whole)} expressions have foreground among the pixels that no score looks at "
-        "(outside the field of view, or ignored); the official evaluator counts it."
+    said = sentence(
+        "%(differing)s of %(n)s expressions have foreground among the pixels that no score looks at (outside "
+        "the field of view, or ignored); the official evaluator counts it.",
+        differing=differing,
+        n=len(whole),
     )
-    found = Difference("ignored_pixels", differing, text, _scores(scored), _scores(whole))
+    found = Difference("ignored_pixels", differing, **said, without=_scores(scored), with_it=_scores(whole))
     return found if differing else None
 
 
 def _overlapping_parts(whole: np.ndarray, theirs: np.ndarray) -> Difference | None:
     differing = _differing(whole, theirs)
-    text = (
-        f"The truth of {differing} of {len(whole)} expressions is another for the official evaluator: it adds the "
-        "parts of an annotation up, and where they overlap its truth has holes."
+    said = sentence(
+        "The truth of %(differing)s of %(n)s expressions is another for the official evaluator: it adds the "
+        "parts of an annotation up, and where they overlap its truth has holes.",
+        differing=differing,
+        n=len(whole),
     )
-    found = Difference("overlapping_parts", differing, text, _scores(whole), _scores(theirs))
+    found = Difference(
+        "overlapping_parts", differing, **said, without=_scores(whole), with_it=_scores(theirs)
+    )
     return found if differing else None
 
 
@@ -172,10 +181,16 @@ def _other_split(
     if reading is None or reading.n_expressions == n:
         return None
     if reading.n_expressions is None:
-        text = f"The official evaluator has no split called {reading.split}, so it gives no numbers for it."
-    else:
-        text = (
-            f"The official evaluator takes {reading.n_expressions} expressions for {reading.split}, selecting "
-            f"splits by a letter of their names, not these {n}: its numbers are of other expressions."
+        said = sentence(
+            "The official evaluator has no split called %(split)s, so it gives no numbers for it.",
+            split=reading.split,
         )
-    return Difference("split", n, text, _scores(theirs), of_pooled)
+    else:
+        said = sentence(
+            "The official evaluator takes %(theirs)s expressions for %(split)s, selecting splits by a letter of "
+            "their names, not these %(n)s: its numbers are of other expressions.",
+            theirs=reading.n_expressions,
+            split=reading.split,
+            n=n,
+        )
+    return Difference("split", n, **said, without=_scores(theirs), with_it=of_pooled)

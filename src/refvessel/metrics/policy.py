@@ -11,13 +11,14 @@ import numpy as np
 
 from refvessel.errors import UserError
 from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL
+from refvessel.sentences import marked
 
 # score -> emptiness -> value. A number is the score; None leaves the expression out of the score's means;
 # "formula" keeps what the score's formula gives, which is None where that is 0/0; "diagonal" is the image's.
 Cell = float | str | None
 EmptyPolicy = Mapping[str, Mapping[str, Cell]]
 
-FORMULA, DIAGONAL = "formula", "diagonal"
+FORMULA, DIAGONAL = marked("formula"), marked("diagonal")
 
 _NOTHING_RIGHT: dict[str, Cell] = {"both_empty": 1.0, "truth_empty": 0.0, "prediction_empty": 0.0}
 _OF_THE_TRUTH: dict[str, Cell] = {"both_empty": 1.0, "truth_empty": None, "prediction_empty": 0.0}

@@ -7,17 +7,20 @@ from typing import Any
 import pandas as pd
 
 from refvessel.answer_status import Status
+from refvessel.sentences import marked, sentence
 
 SAME_MASK = 0.9  # IoU from which on masks of different targets count as the same
 
 
 @dataclass(frozen=True)
 class SanityCheck:
-    """What one check saw: whether it is alarming, of how many expressions, and a sentence for the report."""
+    """What one check saw: whether it is alarming, of how many expressions, and the fields of a `sentence`."""
 
     raised: bool
     count: int
     text: str
+    message: str
+    values: dict[str, Any]
 
 
 def sanity_checks(cases: pd.DataFrame, max_failures: int) -> dict[str, dict[str, Any]]:
@@ -40,21 +43,52 @@ def sanity_checks(cases: pd.DataFrame, max_failures: int) -> dict[str, dict[str,
     empty = n - len(answered)
     full = int(((answered["tn"] == 0) & (answered["fn"] == 0)).sum())
     no_seg, failed = (int((cases["status"] == status).sum()) for status in (Status.NO_SEG, Status.FAILED))
-    kept = "they count as empty masks and stay in every mean"
     found = {
         "failures": SanityCheck(
             failed > max_failures,
             failed,
-            f"{failed} of {n} expressions failed, {max_failures} allowed: {kept}.",
+            **sentence(
+                "%(failed)s of %(n)s expressions failed, %(allowed)s allowed: they count as empty masks and "
+                "stay in every mean.",
+                failed=failed,
+                n=n,
+                allowed=max_failures,
+            ),
         ),
         "no_seg": SanityCheck(
-            no_seg > 0, no_seg, f"{no_seg} of {n} answers ({no_seg / n:.1%}) contained no [SEG]: {kept}."
+            no_seg > 0,
+            no_seg,
+            **sentence(
+                "%(no_seg)s of %(n)s answers (%(percent).1f%%) contained no [SEG]: they count as empty masks "
+                "and stay in every mean.",
+                no_seg=no_seg,
+                n=n,
+                percent=100 * no_seg / n,
+            ),
         ),
-        "all_empty": SanityCheck(empty == n, empty, f"{empty} of {n} predictions are empty."),
-        "full_image": SanityCheck(full > 0, full, f"{full} of {n} predictions cover the whole image."),
-        "equal_to_truth": SanityCheck(equal > 0, equal, f"{equal} of {n} predictions equal their truth."),
+        "all_empty": SanityCheck(
+            empty == n,
+            empty,
+            **sentence("%(empty)s of %(n)s predictions are empty.", empty=empty, n=n),
+        ),
+        "full_image": SanityCheck(
+            full > 0,
+            full,
+            **sentence("%(full)s of %(n)s predictions cover the whole image.", full=full, n=n),
+        ),
+        "equal_to_truth": SanityCheck(
+            equal > 0,
+            equal,
+            **sentence("%(equal)s of %(n)s predictions equal their truth.", equal=equal, n=n),
+        ),
         "equal_across_images": SanityCheck(
-            repeated > 0, repeated, f"{repeated} of {n} predictions equal the prediction for another image."
+            repeated > 0,
+            repeated,
+            **sentence(
+                "%(repeated)s of %(n)s predictions equal the prediction for another image.",
+                repeated=repeated,
+                n=n,
+            ),
         ),
     }
     return {name: asdict(check) for name, check in found.items()}
@@ -67,14 +101,25 @@ def same_mask_for_other_words(swapped: Mapping[str, Any]) -> dict[str, Any]:
     """
     alike, truths = swapped["masks"], swapped["truths"]
     if alike["mean"] is None:
-        return asdict(SanityCheck(False, 0, "No image shows two targets whose masks could be compared."))
-    text = (
-        f"The masks of two different targets of one image have an IoU of {alike['mean']:.3f} (their truths "
-        f"{truths['mean']:.3f}; {alike['n']} pairs in {swapped['n_images']} images)"
-    )
+        told = sentence("No image shows two targets whose masks could be compared.")
+        return asdict(SanityCheck(False, 0, **told))
     raised = alike["mean"] >= SAME_MASK
-    told = f"{text}: the mask does not depend on the phrase." if raised else f"{text}."
-    return asdict(SanityCheck(raised, alike["n"], told))
+    told = sentence(
+        marked(
+            "The masks of two different targets of one image have an IoU of %(masks).3f (their truths "
+            "%(truths).3f; %(n)s pairs in %(images)s images): the mask does not depend on the phrase."
+        )
+        if raised
+        else marked(
+            "The masks of two different targets of one image have an IoU of %(masks).3f (their truths "
+            "%(truths).3f; %(n)s pairs in %(images)s images)."
+        ),
+        masks=alike["mean"],
+        truths=truths["mean"],
+        n=alike["n"],
+        images=swapped["n_images"],
+    )
+    return asdict(SanityCheck(raised, alike["n"], **told))
 
 
 def equal_between(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
@@ -82,5 +127,5 @@ def equal_between(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
     pairs = first.merge(second, on="sent_id", suffixes=("", "_second"), validate="one_to_one")
     answered = pairs[(pairs["predicted_pixels"] > 0) | (pairs["predicted_pixels_second"] > 0)]
     equal = int((answered["predicted_mask"] == answered["predicted_mask_second"]).sum())
-    text = f"{equal} of {len(pairs)} predictions of the two models are equal."
-    return asdict(SanityCheck(equal > 0, equal, text))
+    told = sentence("%(equal)s of %(n)s predictions of the two models are equal.", equal=equal, n=len(pairs))
+    return asdict(SanityCheck(equal > 0, equal, **told))

@@ -8,8 +8,11 @@ import pandas as pd
 
 from refvessel.geometry import WIDTH_EDGES
 from refvessel.metrics.overlap import COUNTS
+from refvessel.sentences import marked
 
-NO_VESSEL = "no vessel"
+NO_VESSEL = marked("no vessel")
+UNDER, RANGE = marked("under %(edge)s"), marked("%(low)s to %(high)s")
+OR_MORE = marked("%(edge)s or more")
 
 # Fixed edges, so that groups mean the same in every table; the lower edge belongs to a group, the upper does not.
 _SHARE_EDGES = (0.01, 0.02, 0.05, 0.1)  # of the scored pixels
@@ -38,16 +41,16 @@ def subgroups(cases: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _binned(values: pd.Series, edges: Sequence[float], written: Callable[[float], str]) -> pd.Series:
-    names = [f"under {written(edges[0])}"]
-    names += [f"{written(low)} to {written(high)}" for low, high in pairwise(edges)]
-    names += [f"{written(edges[-1])} or more"]
+    names = [UNDER % {"edge": written(edges[0])}]
+    names += [RANGE % {"low": written(low), "high": written(high)} for low, high in pairwise(edges)]
+    names += [OR_MORE % {"edge": written(edges[-1])}]
     labels = np.array(names, object)[np.searchsorted(edges, values, side="right").clip(max=len(edges))]
     labels = np.where(values.isna(), NO_VESSEL, labels)
     return _ordered(pd.Series(labels, index=values.index), [NO_VESSEL, *names])
 
 
 def _counted(regions: pd.Series) -> pd.Series:
-    names = [NO_VESSEL, *map(str, range(1, _MOST_REGIONS)), f"{_MOST_REGIONS} or more"]
+    names = [NO_VESSEL, *map(str, range(1, _MOST_REGIONS)), OR_MORE % {"edge": _MOST_REGIONS}]
     labels = np.array(names, object)[regions.clip(upper=_MOST_REGIONS).astype(int)]
     return _ordered(pd.Series(labels, index=regions.index), names)
 

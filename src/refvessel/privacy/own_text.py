@@ -11,12 +11,15 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from babel.messages.pofile import read_po
+
 from refvessel.privacy.markup import pieces_of_markup
-from refvessel.privacy.normal import normal_form
+from refvessel.privacy.normal import IDEOGRAPH, normal_form
 from refvessel.privacy.pieces import COUNT, HEADER, IDENTIFYING, Piece
 
 _PACKAGE = Path(__file__).parents[1]
 _TEMPLATES = _PACKAGE / "report" / "templates"
+_TRANSLATIONS = _PACKAGE / "report" / "translations"
 _SPEAKING = (
     "checkpoint",
     "dataset",
@@ -26,8 +29,11 @@ _SPEAKING = (
     "report",
 )  # subpackages whose sentences reach the page
 _HOLE = "\ue000"  # stands for data within a sentence
+_PLACEHOLDER = re.compile(r"%\(\w+\)[^A-Za-z%]*[A-Za-z]")  # of a message
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_MESSAGE = re.compile(r'\{\{ _\("([^"]*)"\) \}\}')
 _STATEMENT = re.compile(r"\{[%#].*?[%#]\}", re.DOTALL)
+_RUN = re.compile(f"{IDEOGRAPH.pattern}+")
 _QUOTED = re.compile(r'"([^"]*)"')
 _LOOKS = frozenset(
     {"color", "marker", "linestyle", "markeredgecolor", "weight", "loc", "colors"}
@@ -55,7 +61,8 @@ class OwnText:
     """What stands in every report.
 
     `pairs`: neighbouring words of its sentences; `alone`: words between two gaps of one; `whole`: words that are a
-    text node of their own; `before`, `after`: words beside a gap; `vocabulary`: words of columns, keys, settings.
+    text node of their own; `before`, `after`: words beside a gap; `vocabulary`: words of columns, keys, settings;
+    `runs`: what translations have of ideographs, without a break.
     """
 
     pairs: frozenset[tuple[str, str]]
@@ -64,6 +71,18 @@ class OwnText:
     before: frozenset[str]
     after: frozenset[str]
     vocabulary: frozenset[str]
+    runs: frozenset[str]
+
+    def says_within(self, line: str, start: int, end: int) -> bool:
+        """True if the ideographs from `start` to `end` of a `line` (in normal form) are of a run of the report."""
+        term = line[start:end]
+        return any(
+            line.startswith(run, start - found.start())
+            for run in self.runs
+            if term in run
+            for found in re.finditer(f"(?={re.escape(term)})", run)
+            if found.start() <= start
+        )
 
     def says(self, line: str, start: int, end: int, piece: Piece) -> bool:
         """True if the word from `start` to `end` of a piece's `line` (in normal form) is the report's own."""
@@ -151,19 +170,34 @@ def _assembled(gapped: Iterable[str], shown: Iterable[str], fields: Iterable[str
     pairs |= {("by", normal_form(text)) for text in shown if text.istitle()}  # scores by phrase
     whole |= {word for text in shown for word in normal_form(text).split()}
     vocabulary = {word for text in fields for word in normal_form(text).split()} | {HEADER, COUNT}
-    kinds = (alone, whole, before, after, vocabulary)
+    kinds = (alone, whole, before, after, vocabulary, _runs())
     return OwnText(frozenset(pairs), *map(frozenset, kinds))
+
+
+def _runs() -> Iterator[str]:
+    for path in _TRANSLATIONS.glob("*.po"):
+        with path.open("rb") as file:
+            for message in read_po(file, locale=path.stem):
+                forms = (
+                    message.string if isinstance(message.string, tuple | list) else (message.string or "",)
+                )
+                yield from (run for form in forms for run in _RUN.findall(normal_form(_without_gaps(form))))
+
+
+def _without_gaps(text: str) -> str:
+    return _PLACEHOLDER.sub(_HOLE, text)
 
 
 def _templates() -> Iterator[str]:
     """The texts of the templates with a hole for each expression, as a page shows them."""
-    for path in sorted(_TEMPLATES.glob("*.html")):
-        source = path.read_text("utf-8")
+    for path in sorted([*_TEMPLATES.glob("*.html"), *_TEMPLATES.glob("*.md")]):
+        source = _MESSAGE.sub(r"\1", path.read_text("utf-8"))
         for gap in ("", _HOLE):  # a condition may add words or none
             filled = _STATEMENT.sub(gap, _EXPRESSION.sub(_HOLE, source))
             yield from (piece.text for piece in pieces_of_markup(filled, ""))
         for code in (*_EXPRESSION.findall(source), *_STATEMENT.findall(source)):
-            yield from (f"{_HOLE}{text}{_HOLE}" for text in _QUOTED.findall(code))
+            said = (_without_gaps(text) for text in _QUOTED.findall(code))
+            yield from (f"{_HOLE}{text}{_HOLE}" for text in said)
     for element, suffix in (("style", "css"), ("script", "js")):
         for path in sorted(_TEMPLATES.glob(f"*.{suffix}")):
             text = f"<{element}>{path.read_text('utf-8')}</{element}>"
@@ -210,7 +244,7 @@ class _Literals(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self.constants.append(node.value)
+            self.constants.append(_without_gaps(node.value))
 
 
 def _last(text: str) -> str:

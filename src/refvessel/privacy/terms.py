@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 import ahocorasick
 
 from refvessel.privacy.name_tables import Name
-from refvessel.privacy.normal import normal_form
+from refvessel.privacy.normal import IDEOGRAPH, normal_form
 from refvessel.privacy.own_text import own_sentences, own_text
 from refvessel.privacy.pieces import Piece
 
@@ -22,7 +22,7 @@ _SHORTEST = 4
 _SHORTEST_GUESS = 8  # characters; shorter terms occur by chance in bytes that are no text
 _FEW_PATIENTS = 4  # among so few, a word in all names may still be a person's
 _INSIDE_WORDS = 8  # characters from which on a term with letters is found inside longer words too
-_IDEOGRAPHS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae"})
 _STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "\u0131": "i"})
 _KINDS = ("patient", "identifier", "image")  # the order in which a finding names them
@@ -125,6 +125,8 @@ class Terms:
         name = next((name for name in term.names if not self._is_accepted(name)), None)
         if name is None or (term.joined and not _is_glued(spelling, text)):
             return None
+        if IDEOGRAPH.search(spelling) and own_text().says_within(line, start, end):
+            return None
         if " " not in spelling and own_text().says(line, *_word(line, start, end), piece):
             return None
         return name
@@ -179,13 +181,13 @@ def _spellings(term: str) -> set[str]:
 
 
 def _is_long_enough(term: str) -> bool:
-    return len(term) + len(_IDEOGRAPHS.findall(term)) >= _SHORTEST
+    return len(term) + len(IDEOGRAPH.findall(term)) >= _SHORTEST
 
 
 def _stands_alone(line: str, start: int, end: int, term: str) -> bool:
     """True if a term is a word of its own there, or long enough to be found inside one."""
     inside = (start and line[start - 1] != " ") or line[end + 1 : end + 2] not in ("", " ")
-    if not inside or _IDEOGRAPHS.search(term):
+    if not inside or IDEOGRAPH.search(term):
         return True
     return len(term) >= _INSIDE_WORDS and not term.replace(" ", "").isdecimal()
 

@@ -16,6 +16,7 @@ _COMMAND = re.compile(
     r"(?:\{[lcr|@p ]*\})?|\\[A-Za-z]+"
 )
 _CELL = re.compile(r"(?<!\\)&")
+_UNSEEN = re.compile(r"\\allowbreak(?:\{\}| )|\\-")  # of LaTeX, within words
 
 
 def pieces_of_csv(text: str, where: str) -> Iterator[Piece]:
@@ -47,7 +48,7 @@ def pieces_of_json(text: str, where: str) -> Iterator[Piece] | None:
 def pieces_of_latex(text: str, where: str) -> Iterator[Piece]:
     """The cells of tables, and the other lines as running text, without commands."""
     header: list[str] = []
-    for line in text.splitlines():
+    for line in _UNSEEN.sub("", text).splitlines():
         cells = [_COMMAND.sub(" ", cell) for cell in _CELL.split(line.removesuffix(r"\\").rstrip("\\ "))]
         if len(cells) == 1:
             yield Piece(where, cells[0].replace("{", " ").replace("}", " "))

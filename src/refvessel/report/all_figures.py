@@ -12,10 +12,11 @@ from refvessel.report.external_table import External
 from refvessel.report.first_screen import Split, evaluated_on, splits
 from refvessel.report.overlays import image_path, typical_cases
 from refvessel.report.printing import printable, shortened
-from refvessel.report.score_titles import TITLES
+from refvessel.report.score_titles import worded_title
 from refvessel.report.sections import Artifacts
 from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
 from refvessel.report.unscored import Unscored, draw_examples
+from refvessel.report.wording import worded
 
 EXTERNAL_FIGURE = "external"
 Figures = dict[str, list[ShownFigure]]
@@ -69,9 +70,14 @@ def _of_task(split: Split, folder: Path) -> list[ShownFigure]:
     sources = {f"{one.evaluation.name}/{CASES}": one.sources["cases"]["sha256"] for one in shown}
     figure = ShownFigure(
         folder / f"{split.file_stem}.task.svg",
-        f"The task: given this image and the words “{shortened(phrase, MOST_OF_A_PHRASE)}”, mark its pixels. "
-        f"Image {printable(case['image_id'])}, patient {printable(case['patient'])}: the case of the median "
-        f"Dice of {first.evaluation.model}.",
+        worded(
+            "The task: given this image and the words “%(phrase)s”, mark its pixels. Image %(image)s, patient "
+            "%(patient)s: the case of the median Dice of %(model)s.",
+            phrase=shortened(phrase, MOST_OF_A_PHRASE),
+            image=printable(case["image_id"]),
+            patient=printable(case["patient"]),
+            model=first.evaluation.model,
+        ),
         sources | hashes_of_images(split.dataset, [image_path(first.images, case["image_id"])]),
     )
     draw_task(cases, first.images, figure.path)
@@ -85,10 +91,16 @@ def _of_comparison(one: Comparison, evaluations: Sequence[Artifacts], folder: Pa
     compared = evaluated_on(evaluations, one.dataset, one.split)
     figure = ShownFigure(
         folder / f"compared.{one.name}.differences.svg",
-        f"{TITLES[rows[0]['score']]} of every patient, the first model's mean minus the second's, in ascending "
-        f"order; line and band: the mean over {rows[0]['n_patients']} patients "
-        f"({rows[0]['n_expressions']} expressions) with its interval. {intervals(one.content['settings'])} At "
-        f"most {MOST_PAIRS} pairs are drawn.",
+        worded(
+            "%(score)s of every patient, the first model's mean minus the second's, in ascending order; line "
+            "and band: the mean over %(patients)s patients (%(n)s expressions) with its interval. %(intervals)s "
+            "At most %(most)s pairs are drawn.",
+            score=worded_title(rows[0]["score"]),
+            patients=rows[0]["n_patients"],
+            n=rows[0]["n_expressions"],
+            intervals=intervals(one.content["settings"]),
+            most=MOST_PAIRS,
+        ),
         one.hashes
         | {f"{each.evaluation.name}/{CASES}": each.sources["cases"]["sha256"] for each in compared},
     )
@@ -100,8 +112,11 @@ def _of_external(external: External, folder: Path) -> list[ShownFigure]:
     score = next(iter(external.cells))[0]
     figure = ShownFigure(
         folder / "external.svg",
-        f"{TITLES[score]} of every model on every data set: the mean over its patients, in brackets its 95% "
-        "interval (BCa bootstrap over patients).",
+        worded(
+            "%(score)s of every model on every data set: the mean over its patients, in brackets its 95%% "
+            "interval (BCa bootstrap over patients).",
+            score=worded_title(score),
+        ),
         external.hashes,
     )
     draw_external(external, figure.path)
@@ -116,9 +131,12 @@ def _of_unscored(one: Unscored, folder: Path) -> list[ShownFigure]:
         path = folder / f"{one.evaluation.file_stem}.examples_{number}.svg"
         shown = draw_examples(one, phrase, path)
         files = [image_path(one.images, image_id) for image_id in shown]
-        caption = (
-            f"“{shortened(phrase, MOST_OF_A_PHRASE)}”: outlines of the prediction, on images spread evenly over "
-            f"all {one.by_phrase[phrase]['n_expressions']}: {printable(', '.join(shown))}. No truth: not scored."
+        caption = worded(
+            "“%(phrase)s”: outlines of the prediction, on images spread evenly over all %(n)s: %(images)s. No "
+            "truth: not scored.",
+            phrase=shortened(phrase, MOST_OF_A_PHRASE),
+            n=one.by_phrase[phrase]["n_expressions"],
+            images=printable(", ".join(shown)),
         )
         sources = {f"{name}/{record['name']}": record["sha256"]}
         drawn.append(ShownFigure(path, caption, sources | hashes_of_images(one.evaluation.dataset, files)))

@@ -16,6 +16,7 @@ from refvessel.answer_status import Status
 from refvessel.report.drawing import AGREEMENT, FALSE, MISSED, TWO_COLUMNS, svg_figure
 from refvessel.report.overlays import read_image
 from refvessel.report.printing import shortened
+from refvessel.sentences import marked
 
 MOST_OF_A_KIND = 4  # cases
 
@@ -23,10 +24,10 @@ _GALLERY_SIDE, _ROW_SIDE = 192, 320  # pixels of a picture's longer side
 _OPACITY = 0.6
 _LABEL = 24  # characters below a picture
 KINDS = {
-    "cldice": "worst clDice",
-    "hd95": "worst HD95",
-    "false": "vessel where the truth has none",
-    "unanswered": "failed expressions",
+    "cldice": marked("worst clDice"),
+    "hd95": marked("worst HD95"),
+    "false": marked("vessel where the truth has none"),
+    "unanswered": marked("failed expressions"),
 }
 
 

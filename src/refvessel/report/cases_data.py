@@ -13,9 +13,10 @@ from refvessel.metrics.policy import DISTANCES, SCORES
 from refvessel.metrics.sequences_summary import SEQUENCE
 from refvessel.parquet_file import read_parquet
 from refvessel.report.printing import printable
-from refvessel.report.score_titles import TITLES
+from refvessel.report.score_titles import TITLES, worded_title
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored
+from refvessel.report.wording import worded
 
 _TEXTS = ("image_id", "patient", "phrase", "status")  # columns whose distinct values are listed once
 _PREDICTED_IOU = "predicted_iou"
@@ -125,8 +126,9 @@ def _titles(evaluations: Sequence[Artifacts | Unscored]) -> dict[str, str]:
     scored = [one for one in evaluations if isinstance(one, Artifacts)]
     units = {one.summary["settings"]["distance_unit"] for one in scored}
     unit = f" ({units.pop()})" if len(units) == 1 else ""
-    titles = {name: f"{title}{unit}" if name in DISTANCES else title for name, title in TITLES.items()}
-    return {_PREDICTED_IOU: "Predicted IoU", **titles}
+    titles = {name: worded_title(name) for name in TITLES}
+    titles = {name: f"{title}{unit}" if name in DISTANCES else title for name, title in titles.items()}
+    return {_PREDICTED_IOU: worded("Predicted IoU"), **titles}
 
 
 def _counts(mask: Any) -> str | None:

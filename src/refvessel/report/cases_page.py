@@ -17,8 +17,10 @@ from refvessel.report.overlays import image_path, read_image
 from refvessel.report.sections import Artifacts
 from refvessel.report.templating import TEMPLATES, templates
 from refvessel.report.unscored import Unscored
+from refvessel.report.wording import messages_of_scripts
 
 _SCRIPTS = (
+    "cases_words.js",
     "cases_masks.js",
     "cases_table.js",
     "cases_sequence.js",
@@ -94,7 +96,7 @@ def _letters(number: int) -> str:
 def _render(data: CasesData, places: Sequence[str]) -> str:
     script = "".join((TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
     style = (TEMPLATES / _STYLE).read_text("utf-8")
-    blocks: dict[str, Any] = {"table": data.table | {"pictures": places}}
+    blocks: dict[str, Any] = {"messages": messages_of_scripts(), "table": data.table | {"pictures": places}}
     blocks |= {f"masks-{number}": chunk for number, chunk in enumerate(data.masks)}
     blocks |= {f"details-{number}": chunk for number, chunk in enumerate(data.details)}
     return _template().render(

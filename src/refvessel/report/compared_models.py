@@ -10,6 +10,8 @@ import pandas as pd
 from refvessel.artifacts import RANKING, VIDEO_COMPARISON
 from refvessel.errors import UserError
 from refvessel.files import read_json
+from refvessel.metrics.policy import ERRORS
+from refvessel.metrics.verdicts import Verdict
 from refvessel.provenance import FileRecord, file_record
 from refvessel.report.sections import Artifacts
 from refvessel.spreadsheets import read_csv
@@ -91,6 +93,32 @@ def _compared_runs(path: Path, evaluations: Sequence[Artifacts]) -> dict[str, An
             f"{path} was made from other sequences than those of the report; compare the sequences again."
         )
     return content
+
+
+@dataclass(frozen=True)
+class Best:
+    """A model that is better than every other one of its split, its mean over patients, and of how many."""
+
+    model: str
+    patient_mean: float
+    n_expressions: int
+
+
+def best_shown(comparison: Comparison) -> dict[str, Best]:
+    """Score -> the model that is shown to be better than every other one; scores without one are absent."""
+    won: dict[str, list[Best]] = {}
+    for row in comparison.content["tests"]:
+        if row["verdict"] == Verdict.SHOWN:
+            side = "first" if (row["difference"] > 0) != (row["score"] in ERRORS) else "second"
+            best = Best(row[side], row[f"{side}_patient_mean"], row["n_expressions"])
+            won.setdefault(row["score"], []).append(best)
+    others = len(comparison.content["models"]) - 1
+    return {
+        score: best
+        for score, winners in won.items()
+        for best in winners
+        if [each.model for each in winners].count(best.model) == others
+    }
 
 
 def tests_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from refvessel.answer_status import Status
 from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS
 from refvessel.mask_logits import MODEL_THRESHOLD
+from refvessel.metrics.overlap import OVERLAP_SCORES
 from refvessel.metrics.patient_means import patient_mean
 from refvessel.report.agreement_figures import area_agreement, draw_agreement
 from refvessel.report.case_gallery import KINDS, MOST_OF_A_KIND, draw_gallery, failures
@@ -16,13 +17,14 @@ from refvessel.report.curves import draw_confidence, draw_threshold_curves
 from refvessel.report.figures import MOST_NAMED, draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.printing import printable, shortened
+from refvessel.report.score_titles import worded_title
 from refvessel.report.sections import Artifacts
 from refvessel.report.shown_breaks import told_breaks
 from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
 from refvessel.report.shown_runs import draw_sequences
 from refvessel.report.subgroup_figures import MOST_GROUPS, draw_by_calibre, draw_subgroups
+from refvessel.report.wording import worded
 
-_MARKS = " Rings: gaps in the predicted vessel; squares: where a vessel is lost."
 _MOST_PHRASES = 6  # of which typical cases are drawn
 
 
@@ -39,36 +41,50 @@ def _source(one: Artifacts, role: str, name: str) -> dict[str, str]:
 
 def intervals(settings: Mapping[str, Any]) -> str:
     """How the intervals of a figure were made, for its caption."""
-    draws = settings["bootstrap"]["draws"]
-    return f"95% intervals: BCa bootstrap, {draws:,} draws of patients."
+    draws = f"{settings['bootstrap']['draws']:,}"
+    return worded("95%% intervals: BCa bootstrap, %(draws)s draws of patients.", draws=draws)
 
 
 def _of_scores(one: Artifacts, folder: Path) -> list[ShownFigure]:
     """Figures of all scores: by phrase, by patient, by subgroup and calibre, and the agreement of sizes."""
     stem, summary = one.evaluation.file_stem, one.summary
     cases_source, summary_source = _source(one, "cases", CASES), _source(one, "summary", SUMMARY)
-    n = f"{summary['dice_n']} expressions of {summary['dice_n_patients']} patients."
+    n = worded(
+        "%(n)s expressions of %(patients)s patients.",
+        n=summary["dice_n"],
+        patients=summary["dice_n_patients"],
+    )
     drawn = [
         ShownFigure(
             folder / f"{stem}.dice_by_phrase.svg",
-            "Dice of every expression by phrase. The box spans the quartiles, its line is the median, its "
-            f"whiskers reach the last expression within 1.5 times the box, the diamond is the mean. {n}",
+            worded(
+                "Dice of every expression by phrase. The box spans the quartiles, its line is the median, its "
+                "whiskers reach the last expression within 1.5 times the box, the diamond is the mean. %(n)s",
+                n=n,
+            ),
             cases_source,
         ),
         ShownFigure(folder / f"{stem}.dice_by_patient.svg", f"{_by_patient(summary)} {n}", cases_source),
         ShownFigure(
             folder / f"{stem}.subgroups.svg",
-            f"Dice of subgroups, the mean over their patients. {intervals(summary['settings'])} At the right the "
-            f"number of expressions and, in brackets, of patients; dotted, the mean of all. Of each grouping at "
-            f"most the {MOST_GROUPS} groups with the most expressions; widths in pixels, shares of the scored "
-            "pixels.",
+            worded(
+                "Dice of subgroups, the mean over their patients. %(intervals)s At the right the number of "
+                "expressions and, in brackets, of patients; dotted, the mean of all. Of each grouping at most "
+                "the %(most)s groups with the most expressions; widths in pixels, shares of the scored pixels.",
+                intervals=intervals(summary["settings"]),
+                most=MOST_GROUPS,
+            ),
             summary_source,
         ),
         ShownFigure(
             folder / f"{stem}.calibre.svg",
-            "Left and right: Dice of every expression over the mean width of its vessels and over the size of "
-            f"its image. {n} Middle: recall of the truth's skeleton and precision of the prediction's by the "
-            f"local width of the vessel. {intervals(summary['settings'])}",
+            worded(
+                "Left and right: Dice of every expression over the mean width of its vessels and over the size "
+                "of its image. %(n)s Middle: recall of the truth's skeleton and precision of the prediction's "
+                "by the local width of the vessel. %(intervals)s",
+                n=n,
+                intervals=intervals(summary["settings"]),
+            ),
             cases_source | summary_source,
         ),
         ShownFigure(folder / f"{stem}.agreement.svg", _agreement(one), cases_source | summary_source),
@@ -83,14 +99,14 @@ def _of_scores(one: Artifacts, folder: Path) -> list[ShownFigure]:
 
 def _by_patient(summary: Mapping[str, Any]) -> str:
     if summary["n_patients"] <= MOST_NAMED:
-        return (
+        return worded(
             "Dice of every expression by patient, patients ordered by their mean (the bar). "
             "Frames of one patient are not independent samples."
         )
-    return (
-        "Dice by patient, patients ordered by their mean (the point); the line reaches from the worst to the best "
-        "expression of each. Named are the worst; all are in tables/by_patient.csv. Frames of one patient are not "
-        "independent samples."
+    return worded(
+        "Dice by patient, patients ordered by their mean (the point); the line reaches from the worst to the "
+        "best expression of each. Named are the worst; all are in tables/by_patient.csv. Frames of one patient "
+        "are not independent samples."
     )
 
 
@@ -100,23 +116,40 @@ def _agreement(one: Artifacts) -> str:
     differences = (one.cases["predicted_pixels"] - one.cases["truth_pixels"]).astype(float)
     draws = summary["settings"]["bootstrap"]["draws"]
     mean = patient_mean(differences, one.cases["patient"], draws)
-    told = (
-        f"Left: difference of the areas of {len(one.cases)} expressions over their mean; lines at the bias "
-        f"{areas['bias']:.0f} px and at the limits of agreement {areas['limit_low']:.0f} to "
-        f"{areas['limit_high']:.0f} px (bias and 1.96 standard deviations to each side, over expressions)."
-    )
-    if mean["low"] is not None:
-        told += (
-            f" Mean over {mean['n_patients']} patients {mean['mean']:.0f} px ({mean['low']:.0f} to "
-            f"{mean['high']:.0f}). {intervals(summary['settings'])}"
+    told = [
+        worded(
+            "Left: difference of the areas of %(n)s expressions over their mean; lines at the bias %(bias).0f "
+            "px and at the limits of agreement %(limit_low).0f to %(limit_high).0f px (bias and 1.96 standard "
+            "deviations to each side, over expressions).",
+            n=len(one.cases),
+            **areas,
         )
+    ]
+    if mean["low"] is not None:
+        told += [
+            worded(
+                "Mean over %(patients)s patients %(mean).0f px (%(low).0f to %(high).0f).",
+                patients=mean["n_patients"],
+                mean=mean["mean"],
+                low=mean["low"],
+                high=mean["high"],
+            ),
+            intervals(summary["settings"]),
+        ]
     diameters = summary["diameters"]
-    told += (
-        f" Middle: mean difference of the diameters of {diameters['n_expressions']} expressions over the true "
-        f"width, with bias and limits over {diameters['n']} cross-sections."
-    )
-    hd95 = one.cases["hd95"].count()
-    return f"{told} Right: HD95 of {hd95} expressions; line: the median, dashed: the 95th percentile."
+    told += [
+        worded(
+            "Middle: mean difference of the diameters of %(expressions)s expressions over the true width, with "
+            "bias and limits over %(n)s cross-sections.",
+            expressions=diameters["n_expressions"],
+            n=diameters["n"],
+        ),
+        worded(
+            "Right: HD95 of %(n)s expressions; line: the median, dashed: the 95th percentile.",
+            n=one.cases["hd95"].count(),
+        ),
+    ]
+    return " ".join(told)
 
 
 def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
@@ -126,10 +159,14 @@ def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
         drawn.append(
             ShownFigure(
                 folder / f"{stem}.thresholds.svg",
-                "Scores of the stored probabilities cut at every threshold, and precision over recall at the same "
-                f"thresholds; line and point: the model's own, {MODEL_THRESHOLD}. "
-                "These expressions are the evaluated ones: no threshold may be chosen for them from this curve."
-                f"{_fewer(one.thresholds)}",
+                worded(
+                    "Scores of the stored probabilities cut at every threshold, and precision over recall at "
+                    "the same thresholds; line and point: the model's own, %(threshold)s. These expressions are "
+                    "the evaluated ones: no threshold may be chosen for them from this curve.",
+                    threshold=MODEL_THRESHOLD,
+                )
+                + " "
+                + _fewer(one.thresholds),
                 _source(one, "thresholds", THRESHOLDS),
             )
         )
@@ -138,11 +175,15 @@ def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
         drawn.append(
             ShownFigure(
                 folder / f"{stem}.confidence.svg",
-                "Left: the mean 1 \N{MINUS SIGN} Dice of the cases with the highest predicted IoU, by their "
-                "share; dotted, of all cases. Right: the mean IoU of each tenth of the predicted IoU, with the "
-                "number of its cases; "
-                f"on the dotted line the model knows how good it is. {confidence['n']} cases of "
-                f"{confidence['n_patients']} patients, {confidence['n_without']} without a predicted IoU.",
+                worded(
+                    "Left: the mean 1 \N{MINUS SIGN} Dice of the cases with the highest predicted IoU, by their "
+                    "share; dotted, of all cases. Right: the mean IoU of each tenth of the predicted IoU, with "
+                    "the number of its cases; on the dotted line the model knows how good it is. %(n)s cases of "
+                    "%(patients)s patients, %(without)s without a predicted IoU.",
+                    n=confidence["n"],
+                    patients=confidence["n_patients"],
+                    without=confidence["n_without"],
+                ),
                 _source(one, "summary", SUMMARY),
             )
         )
@@ -157,11 +198,16 @@ def _of_failures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         return []
     files = [image_path(one.images, each) for some in shown.values() for each in some["image_id"]]
     named = "; ".join(
-        f"{KINDS[kind]}: {', '.join(map(printable, some['image_id']))}" for kind, some in shown.items()
+        f"{worded(KINDS[kind])}: {', '.join(map(printable, some['image_id']))}"
+        for kind, some in shown.items()
     )
     figure = ShownFigure(
         folder / f"{one.evaluation.file_stem}.failures.svg",
-        f"Where it goes wrong, at most {MOST_OF_A_KIND} cases of a kind, the worst first. {named}.",
+        worded(
+            "Where it goes wrong, at most %(most)s cases of a kind, the worst first. %(cases)s.",
+            most=MOST_OF_A_KIND,
+            cases=named,
+        ),
         _source(one, "cases", CASES) | hashes_of_images(one.evaluation.dataset, files),
     )
     draw_gallery(shown, one.images, one.summary["settings"]["distance_unit"], figure.path)
@@ -182,8 +228,13 @@ def _of_phrases(one: Artifacts, folder: Path) -> list[ShownFigure]:
         files = [image_path(one.images, image_id) for image_id in shown["image_id"]]
         figure = ShownFigure(
             folder / f"{one.evaluation.file_stem}.overlays_{number}.svg",
-            f"“{shortened(str(phrase), MOST_OF_A_PHRASE)}”: outlines of the truth and of the prediction over "
-            f"the image{_among(group)}. {described}{_MARKS}",
+            worded(
+                "“%(phrase)s”: outlines of the truth and of the prediction over the image%(among)s. %(cases)s "
+                "Rings: gaps in the predicted vessel; squares: where a vessel is lost.",
+                phrase=shortened(str(phrase), MOST_OF_A_PHRASE),
+                among=_among(group),
+                cases=described,
+            ),
             _source(one, "cases", CASES)
             | _source(one, "breaks", BREAKS)
             | hashes_of_images(one.evaluation.dataset, files),
@@ -196,22 +247,34 @@ def _of_phrases(one: Artifacts, folder: Path) -> list[ShownFigure]:
 def _among(cases: pd.DataFrame) -> str:
     """Of which cases the overlays are the best, the median and the worst, where not of all."""
     ranked = len(ranked_cases(cases))
-    return "" if ranked == len(cases) else f", of the {ranked} of {len(cases)} expressions with a vessel"
+    if ranked == len(cases):
+        return ""
+    return worded(", of the %(n)s of %(all)s expressions with a vessel", n=ranked, all=len(cases))
 
 
 def _fewer(thresholds: pd.DataFrame) -> str:
     """Which of the curves are means over fewer than all expressions, for the caption."""
-    drawn = {"Dice": "dice_n", "IoU": "iou_n", "precision": "precision_n", "recall": "recall_n"}
-    fewest = {label: thresholds[column].min() for label, column in drawn.items()}
+    drawn = [score for score in OVERLAP_SCORES if f"{score}_n" in thresholds]
+    fewest = {score: thresholds[f"{score}_n"].min() for score in drawn}
     n = thresholds["n_expressions"].iloc[0]
-    told = ", ".join(f"{label} {count}" for label, count in fewest.items() if count < n)
-    over = f" Means are over {n} expressions"
-    return f"{over}; where a score is undefined for some, over at least: {told}." if told else f"{over}."
+    told = [f"{worded_title(score)} {count}" for score, count in fewest.items() if count < n]
+    if not told:
+        return worded("Means are over %(n)s expressions.", n=n)
+    return worded(
+        "Means are over %(n)s expressions; where a score is undefined for some, over at least: %(scores)s.",
+        n=n,
+        scores=worded(", ").join(told),
+    )
 
 
 def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
     unanswered = "" if case["status"] == Status.OK else f" ({case['status']})"
-    return (
-        f"{case['rank'].capitalize()}: image {printable(case['image_id'])}, patient {printable(case['patient'])}, "
-        f"Dice {case['dice']:.3f}{unanswered}.{told_breaks(breaks[breaks['sent_id'] == case['sent_id']])}"
+    told = worded(
+        "%(rank)s: image %(image)s, patient %(patient)s, Dice %(dice).3f%(status)s.",
+        rank=worded(case["rank"]).capitalize(),
+        image=printable(case["image_id"]),
+        patient=printable(case["patient"]),
+        dice=case["dice"],
+        status=unanswered,
     )
+    return told + told_breaks(breaks[breaks["sent_id"] == case["sent_id"]])

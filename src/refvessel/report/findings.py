@@ -1,6 +1,5 @@
 """What a reader must know before the numbers: the first lines of the report."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from refvessel.report.plain_words import non_inferiority_sentences, verdict_sent
 from refvessel.report.scored_runs import Runs
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored
+from refvessel.report.wording import listed, worded, worded_record
 
 _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
 
@@ -31,14 +31,19 @@ def findings(one: Artifacts) -> list[Finding]:
     found = _of_first_look(summary["settings"].get(FIRST_LOOK))
     found += _of_sanity_checks(summary["sentinels"] | (one.words or {}).get("sentinels", {}))
     if summary["n_empty_truth"]:
-        text = f"{summary['n_empty_truth']} of {n} expressions have an empty truth: the empty-case policy decides."
+        text = worded(
+            "%(empty)s of %(n)s expressions have an empty truth: the empty-case policy decides.",
+            empty=summary["n_empty_truth"],
+            n=n,
+        )
         found.append(Finding("note", text))
     found += _of_artefacts(summary.get("truth_artefacts"))
     if summary["n_patients"] == 1:
-        found.append(Finding("warning", "All expressions are of one patient: no interval can be given."))
+        text = worded("All expressions are of one patient: no interval can be given.")
+        found.append(Finding("warning", text))
     found += _of_few_patients(summary["n_patients"])
     found += [
-        Finding("note", f"cIoU and gIoU: {difference['text']}")
+        Finding("note", worded("cIoU and gIoU: %(difference)s", difference=worded_record(difference)))
         for difference in summary["official"]["differences"]
     ]
     if one.runs:
@@ -48,12 +53,13 @@ def findings(one: Artifacts) -> list[Finding]:
     if one.imported is not None:
         found.append(_of_import(one.imported))
     elif one.conversion is None:
-        text = "The model folder has no conversion.json: it was given as it is, and RefVessel did not convert it."
+        text = worded(
+            "The model folder has no conversion.json: it was given as it is, and RefVessel did not convert it."
+        )
         found.append(Finding("note", text))
-    for source, document in (("conversion", one.conversion), ("dataset", one.dataset)):
-        for text in (document or {}).get("warnings", []):
-            found.append(Finding("warning", f"From the {source}: {text}"))
-    return found
+    for text in (one.conversion or {}).get("warnings", []):
+        found.append(Finding("warning", worded("From the conversion: %(warning)s", warning=text)))
+    return [*found, *_of_dataset(one.dataset)]
 
 
 def comparison_findings(one: Comparison) -> list[Finding]:
@@ -73,75 +79,96 @@ def unscored_findings(one: Unscored) -> list[Finding]:
     """The findings of an evaluation without truth."""
     looked_at = None if one.looked_at is None else one.looked_at._asdict()
     return [
-        Finding("warning", "No truth: not scored. Nothing here says how good the masks are."),
+        Finding("warning", worded("No truth: not scored. Nothing here says how good the masks are.")),
         *_of_first_look(looked_at),
         _pseudonyms(one),
-        *(Finding("warning", f"From the dataset: {text}") for text in one.dataset.get("warnings", [])),
+        *_of_dataset(one.dataset),
+    ]
+
+
+def _of_dataset(dataset: dict[str, Any] | None) -> list[Finding]:
+    return [
+        Finding("warning", worded("From the dataset: %(warning)s", warning=text))
+        for text in (dataset or {}).get("warnings", [])
     ]
 
 
 def identities(one: Artifacts) -> list[tuple[str, str]]:
     """What was evaluated, each with its SHA-256: the model's weights, its training checkpoint, the dataset."""
+    dataset = worded("Dataset (%(file)s)", file=one.sources["dataset"]["name"])
     if one.imported is not None:
-        model = [(f"Imported masks ({one.imported['format']})", str(one.imported["identity"]))]
-        return [
-            *model,
-            (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
-        ]
+        masks = worded("Imported masks (%(format)s)", format=one.imported["format"])
+        return [(masks, str(one.imported["identity"])), (dataset, str(one.sources["dataset"]["sha256"]))]
     inputs = one.conversion["inputs"] if one.conversion else []
     trained = [record for record in inputs if record["layer"] == _TRAINED_LAYER]
     return [
-        ("Model weights", one.model_identity or "not recorded in the predictions"),
-        *((f"Training checkpoint {record['name']}", str(record["sha256"])) for record in trained),
-        (f"Dataset ({one.sources['dataset']['name']})", str(one.sources["dataset"]["sha256"])),
+        (worded("Model weights"), one.model_identity or worded("not recorded in the predictions")),
+        *(
+            (worded("Training checkpoint %(file)s", file=record["name"]), str(record["sha256"]))
+            for record in trained
+        ),
+        (dataset, str(one.sources["dataset"]["sha256"])),
     ]
 
 
 def checkpoint(one: Artifacts) -> str:
     """What the masks come from, in a few words."""
     if one.imported is not None:
-        return f"imported masks, {one.imported['format']}"
+        return worded("imported masks, %(format)s", format=one.imported["format"])
     inputs = one.conversion["inputs"] if one.conversion else []
     trained = [str(record["name"]) for record in inputs if record["layer"] == _TRAINED_LAYER]
-    return f"checkpoint {', '.join(trained)}" if trained else "a model folder"
+    return worded("checkpoint %(files)s", files=", ".join(trained)) if trained else worded("a model folder")
 
 
 def _of_import(imported: dict[str, Any]) -> Finding:
     """Masks that nothing here made: how they came about is for others to say."""
     missing, scaled = imported["missing_taken_as_empty"], imported["images_scaled"]
-    text = (
-        f"Imported: {len(imported['files'])} files of the form {imported['format']}; RefVessel did not run what "
-        "made them, and knows of them what their SHA-256 say."
-    )
+    told = [
+        worded(
+            "Imported: %(n)s files of the form %(format)s; RefVessel did not run what made them, and knows of "
+            "them what their SHA-256 say.",
+            n=len(imported["files"]),
+            format=imported["format"],
+        )
+    ]
     if answers := imported.get(ANSWERS):
-        text += f" It answers {_listed(answers)} alone; what else the data set asks is not in its scores."
+        told.append(
+            worded(
+                "It answers %(phrases)s alone; what else the data set asks is not in its scores.",
+                phrases=listed(answers),
+            )
+        )
     if missing:
-        text += f" {missing} masks were missing and taken as empty."
+        told.append(worded("%(n)s masks were missing and taken as empty.", n=missing))
     if scaled:
-        text += f" Outlines of {scaled} images referred to another size and were scaled."
-    return Finding("warning" if missing else "note", text)
+        told.append(worded("Outlines of %(n)s images referred to another size and were scaled.", n=scaled))
+    return Finding("warning" if missing else "note", " ".join(told))
 
 
 def _of_left_out(phrases: dict[str, list[str]]) -> list[Finding]:
     """Phrases on which not all models can be compared."""
     return [
-        Finding("note", f"Not compared on {phrase!r}, to which {_listed(models)} had no answer to give.")
+        Finding(
+            "note",
+            worded(
+                "Not compared on %(phrase)r, to which %(models)s had no answer to give.",
+                phrase=phrase,
+                models=listed(models),
+            ),
+        )
         for phrase, models in phrases.items()
     ]
-
-
-def _listed(words: Sequence[str]) -> str:
-    """Words in a row, `and` before the last."""
-    *some, last = words
-    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _of_first_look(looked_at: dict[str, int] | None) -> list[Finding]:
     """Where not all patients were looked at, nothing says how the rest would do."""
     if looked_at is None:
         return []
-    some, everyone = looked_at["patients"], looked_at["of"]
-    text = f"A first look: {some} of the split's {everyone} patients; not the whole data set."
+    text = worded(
+        "A first look: %(some)s of the split's %(all)s patients; not the whole data set.",
+        some=looked_at["patients"],
+        all=looked_at["of"],
+    )
     return [Finding("warning", text)]
 
 
@@ -149,12 +176,12 @@ def _of_artefacts(artefacts: dict[str, Any] | None) -> list[Finding]:
     """Specks and pinholes of the truths, which count as vessels and loops; none told by an earlier version."""
     if artefacts is None or not artefacts["n_expressions"]:
         return []
-    text = (
-        f"{artefacts['specks']} of the truths' {artefacts['components']} components have fewer than "
-        f"{artefacts['specks_below_pixels']} pixels and {artefacts['pinholes']} of their holes one pixel, in "
-        f"{artefacts['n_expressions']} of {artefacts['of_expressions']} expressions. They contribute "
-        f"{artefacts['betti0_matching_error_mean']:.3f} to the mean Betti matching error b0 and "
-        f"{artefacts['betti1_matching_error_mean']:.3f} to b1."
+    text = worded(
+        "%(specks)s of the truths' %(components)s components have fewer than %(specks_below_pixels)s pixels and "
+        "%(pinholes)s of their holes one pixel, in %(n_expressions)s of %(of_expressions)s expressions. They "
+        "contribute %(betti0_matching_error_mean).3f to the mean Betti matching error b0 and "
+        "%(betti1_matching_error_mean).3f to b1.",
+        **artefacts,
     )
     return [Finding("note", text)]
 
@@ -162,13 +189,17 @@ def _of_artefacts(artefacts: dict[str, Any] | None) -> list[Finding]:
 def _of_few_patients(patients: int) -> list[Finding]:
     if not 1 < patients < FEW_PATIENTS:
         return []
-    text = f"{patients} patients are fewer than {FEW_PATIENTS}: every 95% interval is somewhat too narrow."
+    text = worded(
+        "%(n)s patients are fewer than %(few)s: every 95%% interval is somewhat too narrow.",
+        n=patients,
+        few=FEW_PATIENTS,
+    )
     return [Finding("note", text)]
 
 
 def _of_sanity_checks(checks: dict[str, Any]) -> list[Finding]:
     return [
-        Finding("warning" if check["raised"] else "passed", f"{check['text']} ({name})")
+        Finding("warning" if check["raised"] else "passed", f"{worded_record(check)} ({name})")
         for name, check in checks.items()
     ]
 
@@ -176,31 +207,40 @@ def _of_sanity_checks(checks: dict[str, Any]) -> list[Finding]:
 def _of_gates(gates: dict[str, Any] | None) -> list[Finding]:
     """What the data set's conversion compared; it would have stopped at a patient or an image in two splits."""
     if gates is None:
-        return [Finding("warning", "Whether patients or images are in two splits was not checked.")]
+        return [Finding("warning", worded("Whether patients or images are in two splits was not checked."))]
     near, trained_on = gates["near_duplicates"], gates["trained_on"]
-    text = (
-        f"No patient is in two splits ({gates['patients']['compared']} compared), and no image "
-        f"({gates['identical_pixels']['compared']} compared by their pixels)."
+    text = worded(
+        "No patient is in two splits (%(patients)s compared), and no image (%(images)s compared by their pixels).",
+        patients=gates["patients"]["compared"],
+        images=gates["identical_pixels"]["compared"],
     )
     found = [Finding("passed", text)]
     if near is None:
-        found.append(Finding("warning", "Near-duplicates across splits were not looked for."))
+        found.append(Finding("warning", worded("Near-duplicates across splits were not looked for.")))
     elif near["nearest"] is not None:
-        text = (
-            f"The two most similar images of different splits differ in {near['nearest']} of {near['bits']} bits "
-            f"of their perceptual hashes; {near['threshold']} or less would count as the same image."
+        text = worded(
+            "The two most similar images of different splits differ in %(nearest)s of %(bits)s bits of their "
+            "perceptual hashes; %(threshold)s or less would count as the same image.",
+            nearest=near["nearest"],
+            bits=near["bits"],
+            threshold=near["threshold"],
         )
         found.append(Finding("passed", text))
         if apart := near.get("told_apart_by_vessels"):
-            text = f"{apart} pairs of images of different splits are as near as that and differ in their vessels."
+            text = worded(
+                "%(n)s pairs of images of different splits are as near as that and differ in their vessels.",
+                n=apart,
+            )
             found.append(Finding("note", text))
     if trained_on is None:
-        text = "No list of training images was given, so none was compared with the images evaluated."
+        text = worded("No list of training images was given, so none was compared with the images evaluated.")
         found.append(Finding("note", text))
     else:
-        text = (
-            f"None of {trained_on['compared']} images outside train, and none of their patients, is in the list "
-            f"of {trained_on['listed']} training images."
+        text = worded(
+            "None of %(compared)s images outside train, and none of their patients, is in the list of "
+            "%(listed)s training images.",
+            compared=trained_on["compared"],
+            listed=trained_on["listed"],
         )
         found.append(Finding("passed", text))
     return found
@@ -210,11 +250,13 @@ def _of_runs(runs: Runs) -> Finding:
     """J&F and how steady the masks of sequences are, beside the truth."""
     names = ("J&F", "consistency", "truth_consistency", "flicker", "truth_flicker")
     means = {name: runs.summary[f"{name}_mean"] for name in names}
-    told = {name: "undefined" if mean is None else f"{mean:.3f}" for name, mean in means.items()}
-    text = (
-        f"{runs.summary['n_sequences']} sequences: J&F {told['J&F']}; consistency after motion "
-        f"{told['consistency']}, of the truth {told['truth_consistency']}; flicker {told['flicker']}, "
-        f"of the truth {told['truth_flicker']}."
+    told = {name: worded("undefined") if mean is None else f"{mean:.3f}" for name, mean in means.items()}
+    text = worded(
+        "%(n)s sequences: J&F %(J_and_F)s; consistency after motion %(consistency)s, of the truth "
+        "%(truth_consistency)s; flicker %(flicker)s, of the truth %(truth_flicker)s.",
+        n=runs.summary["n_sequences"],
+        J_and_F=told.pop("J&F"),
+        **told,
     )
     return Finding("note", text)
 
@@ -222,10 +264,11 @@ def _of_runs(runs: Runs) -> Finding:
 def _pseudonyms(one: Artifacts | Unscored) -> Finding:
     if one.dataset is None:
         return Finding(
-            "warning", "The dataset has no dataset.json: whether its names are pseudonyms is unknown."
+            "warning", worded("The dataset has no dataset.json: whether its names are pseudonyms is unknown.")
         )
     if one.dataset.get("pseudonymised") is True:
-        return Finding("passed", "Images and patients are shown under pseudonyms.")
+        return Finding("passed", worded("Images and patients are shown under pseudonyms."))
     return Finding(
-        "warning", "The dataset was not pseudonymised: image and patient names are the original ones."
+        "warning",
+        worded("The dataset was not pseudonymised: image and patient names are the original ones."),
     )

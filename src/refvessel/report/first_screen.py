@@ -9,25 +9,25 @@ from refvessel.report.findings import Finding, comparison_findings, findings
 from refvessel.report.plain_words import verdict_sentence
 from refvessel.report.sections import Artifacts, file_stem
 from refvessel.report.tables import is_official
+from refvessel.report.wording import worded, worded_n
 
-ALL_PHRASES = "all phrases"
 MOST_PHRASES = 8  # of the headline; all stand in the tables
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The scores of a model on a phrase; `summary` is that of the phrase.
+    """The scores of a model on a phrase, None for all together; `summary` is that of the phrase.
 
     is_official: whether cIoU is what the official evaluator gives.
     """
 
-    phrase: str
+    phrase: str | None
     model: str
     summary: Mapping[str, Any]
     is_official: bool
 
     @classmethod
-    def of(cls, one: Artifacts, phrase: str, summary: Mapping[str, Any]) -> "Headline":
+    def of(cls, one: Artifacts, phrase: str | None, summary: Mapping[str, Any]) -> "Headline":
         """A model's scores on a phrase."""
         return cls(phrase, one.evaluation.model, summary, is_official(one.summary))
 
@@ -52,16 +52,34 @@ class Split:
         return file_stem(self.name)
 
     @property
-    def numbers(self) -> dict[str, int | None]:
-        """Patients, images and expressions, and the images that the conversion dropped; None where unknown."""
+    def numbers(self) -> dict[str, int]:
+        """Patients, images and expressions."""
         cases = self.evaluations[0].cases
-        counts = (self.evaluations[0].dataset or {}).get("counts", {})
         return {
             "patients": int(cases["patient"].nunique()),
             "images": int(cases["image_id"].nunique()),
             "expressions": len(cases),
-            "dropped": counts.get("images_dropped"),
         }
+
+    @property
+    def dropped(self) -> int | None:
+        """The images that the conversion dropped; None where unknown."""
+        counts: dict[str, int] = (self.evaluations[0].dataset or {}).get("counts", {})
+        return counts.get("images_dropped")
+
+    @property
+    def described(self) -> str:
+        """How much was evaluated."""
+        numbers = self.numbers
+        told = worded(
+            "%(expressions)s of %(patients)s, %(images)s",
+            expressions=worded_n("%(n)s expression", "%(n)s expressions", numbers["expressions"]),
+            patients=worded_n("%(n)s patient", "%(n)s patients", numbers["patients"]),
+            images=worded_n("%(n)s image", "%(n)s images", numbers["images"]),
+        )
+        if self.dropped is None:
+            return told
+        return worded("%(evaluated)s, %(n)s dropped in conversion", evaluated=told, n=self.dropped)
 
     @property
     def first_look_of(self) -> int | None:
@@ -79,7 +97,7 @@ class Split:
         """The scores of each model on all phrases together and on each of those that are asked most often."""
         asked = self._phrases
         most = sorted(asked, key=lambda phrase: (-asked[phrase], phrase))[:MOST_PHRASES]
-        together = [Headline.of(one, ALL_PHRASES, one.summary) for one in self.evaluations]
+        together = [Headline.of(one, None, one.summary) for one in self.evaluations]
         of_phrases = [
             Headline.of(one, phrase, one.summary["by_phrase"][phrase])
             for phrase in sorted(most)
@@ -138,7 +156,11 @@ class Split:
                 said.setdefault(finding, []).append(one.evaluation.model)
         everyone = len(self.evaluations)
         told = [
-            each if len(models) == everyone else Finding(each.level, f"{', '.join(models)}: {each.text}")
+            each
+            if len(models) == everyone
+            else Finding(
+                each.level, worded("%(models)s: %(finding)s", models=", ".join(models), finding=each.text)
+            )
             for each, models in said.items()
         ]
         if self.comparison is not None:

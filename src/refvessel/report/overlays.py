@@ -18,6 +18,7 @@ from refvessel.image_files import decode_file
 from refvessel.report.drawing import PREDICTION, TRUTH, svg_figure
 from refvessel.report.printing import shortened
 from refvessel.report.shown_breaks import break_handles, mark_breaks
+from refvessel.sentences import marked
 
 _PANEL = 3.1  # inches
 _LABEL = 48  # characters that fit below a panel
@@ -32,7 +33,8 @@ def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:
     shown = ranked_cases(cases).sort_values(["dice", "sent_id"], ascending=[False, True])
     n = len(shown)
     ranks: dict[int, str] = {}
-    for position, rank in ((0, "best"), ((n - 1) // 2, "median"), (n - 1, "worst")):
+    places = ((0, marked("best")), ((n - 1) // 2, marked("median")), (n - 1, marked("worst")))
+    for position, rank in places:
         if n:
             ranks.setdefault(position, rank)
     return shown.iloc[list(ranks)].assign(rank=list(ranks.values()))

@@ -12,21 +12,25 @@ from refvessel.metrics.border_calibration import FROM_LOGITS
 from refvessel.metrics.comparison import RANK_SHARE
 from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
+from refvessel.metrics.verdicts import Verdict
+from refvessel.provenance import FileRecord
 from refvessel.report.ceiling_words import SHOWN, ceiling_rows, ceiling_sentences
 from refvessel.report.compared_models import Comparison
 from refvessel.report.external_table import External
 from refvessel.report.facts import facts
 from refvessel.report.findings import checkpoint, identities, unscored_findings
-from refvessel.report.first_screen import ALL_PHRASES, splits
-from refvessel.report.printing import printable
-from refvessel.report.score_titles import TITLES, best_value
+from refvessel.report.first_screen import splits
+from refvessel.report.group_words import GROUPINGS, NAMED_BY_DATA, worded_group
+from refvessel.report.score_titles import TITLES, best_value, worded_title
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
 from refvessel.report.shown_breaks import listed_breaks
 from refvessel.report.shown_figure import ShownFigure
-from refvessel.report.tables import GROUPINGS, HEADINGS, RASTERISER_HEADINGS, is_official
-from refvessel.report.templating import templates
+from refvessel.report.tables import HEADINGS, RASTERISER_HEADINGS, is_official
+from refvessel.report.templating import shown, templates
 from refvessel.report.unscored import COLUMNS, Unscored
+from refvessel.report.wording import worded, worded_record
+from refvessel.sentences import marked
 
 MOST_ROWS = 20  # of a table that grows with patients or phrases; all are in tables/*.csv
 
@@ -37,6 +41,15 @@ _OFFICIAL = {
     "n_acc": "N-acc",
     "t_acc": "T-acc",
 }
+_LEVELS = {"note": marked("Note"), "warning": marked("Warning"), "passed": marked("Passed")}
+_VERDICTS = {
+    Verdict.SHOWN: marked("shown"),
+    Verdict.BELOW_DETECTABLE: marked("below detectable"),
+    Verdict.NOT_SHOWN: marked("not shown"),
+    Verdict.EQUAL: marked("equal"),
+    Verdict.TOO_FEW: marked("too few patients"),
+}
+_RANK_METHODS = {"mean": marked("mean"), "mean_rank": marked("mean rank"), "tests_won": marked("tests won")}
 
 
 def render_page(
@@ -60,7 +73,6 @@ def render_page(
             evaluations=evaluations,
             comparisons=comparisons,
             splits=splits(evaluations, comparisons),
-            all_phrases=ALL_PHRASES,
             most_rows=MOST_ROWS,
             unscored=unscored,
             external=external,
@@ -77,9 +89,12 @@ def render_page(
             },
             rasteriser_headings=RASTERISER_HEADINGS,
             titles=TITLES,
+            verdicts=_VERDICTS,
+            rank_methods=_RANK_METHODS,
             sequence_titles=SEQUENCE_TITLES,
             of_probabilities=FROM_LOGITS,
             groupings=GROUPINGS,
+            named_by_data=NAMED_BY_DATA,
             official=_OFFICIAL,
             policies=_policies(evaluations),
             cases_page=CASES_PAGE,
@@ -93,9 +108,15 @@ def render_page(
 @cache
 def _environment() -> Environment:
     """The templates and what they call; each is compiled once."""
-    environment = templates(finalize=_shown)
+    environment = templates(finalize=shown)
+    environment.globals["levels"] = _LEVELS  # of a macro, which sees no variables
     environment.filters |= {
         "number": format_number,
+        "to": format_range,
+        "source": format_source,
+        "score_title": worded_title,
+        "worded_group": worded_group,
+        "worded_record": worded_record,
         "estimate": format_estimate,
         "percent": format_percent,
         "signed_pixels": format_wider_or_narrower,
@@ -115,11 +136,6 @@ def _environment() -> Environment:
     return environment
 
 
-def _shown(value: Any) -> Any:
-    """What an expression of the templates gives; text of others comes escaped after this, markup is ours."""
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
 def format_number(value: Any) -> str:
     """A count as it is, a score with three decimals, a dash for what is undefined."""
     if value is None or value != value:  # NaN differs from itself
@@ -127,13 +143,21 @@ def format_number(value: Any) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
+def format_range(low: Any, high: Any) -> str:
+    """Both ends as numbers."""
+    return worded("%(low)s to %(high)s", low=format_number(low), high=format_number(high))
+
+
+def format_source(record: FileRecord) -> str:
+    """A file that numbers come from: its name and how its hash begins."""
+    return f"{record['name']}, SHA-256 {record['sha256'][:12]}…"
+
+
 def format_estimate(summary: Mapping[str, Any], name: str) -> str:
     """A number of a summary with its interval in brackets, where it has one."""
     value, low, high = (summary.get(f"{name}{end}") for end in ("", "_low", "_high"))
-    shown = format_number(value)
-    return (
-        shown if low is None or high is None else f"{shown} ({format_number(low)} to {format_number(high)})"
-    )
+    mean = format_number(value)
+    return mean if low is None or high is None else f"{mean} ({format_range(low, high)})"
 
 
 def format_percent(share: float | None) -> str:
@@ -143,15 +167,17 @@ def format_percent(share: float | None) -> str:
 
 def format_wider_or_narrower(pixels: float) -> str:
     """A difference of diameters in words."""
-    return f"{abs(pixels):.2f} px {'narrower' if pixels < 0 else 'wider'}"
+    if pixels < 0:
+        return worded("%(pixels).2f px narrower", pixels=-pixels)
+    return worded("%(pixels).2f px wider", pixels=pixels)
 
 
 def stated(summary: Mapping[str, Any], name: str) -> str:
     """A number of a summary; where a mean is over fewer expressions than there are, with how many."""
-    shown = format_number(summary[name])
+    number = format_number(summary[name])
     score = name.removesuffix("_mean").removesuffix("_patient")
     n, defined = summary["n_expressions"], summary.get(f"{score}_n")
-    return shown if defined in (None, n) or not name.endswith("_mean") else f"{shown} (n = {defined})"
+    return number if defined in (None, n) or not name.endswith("_mean") else f"{number} (n = {defined})"
 
 
 def format_p_value(value: float | None) -> str:

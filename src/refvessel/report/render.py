@@ -1,11 +1,11 @@
-"""Rendering the report: tables, figures, one page and a manifest, from artifacts alone."""
+"""Rendering the report: pages, tables, figures, methods and a manifest, from artifacts alone."""
 
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from refvessel.artifacts import CASES_PAGE, FIGURES, MANIFEST, PAGE, PICTURES, SUMMARY, TABLES
+from refvessel.artifacts import CASES_PAGE, FIGURES, MANIFEST, METHODS, PAGE, PICTURES, SUMMARY, TABLES
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy
@@ -14,14 +14,18 @@ from refvessel.report.all_figures import draw_all
 from refvessel.report.cases_page import write_cases_page
 from refvessel.report.compared_models import Comparison, read_comparison
 from refvessel.report.external_table import External, read_external
+from refvessel.report.methods import methods_text
 from refvessel.report.page import render_page
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.shown_figure import ShownFigure, hashes_of_images
 from refvessel.report.tables import EXTERNAL_TABLE, OF_COMPARISONS, UNSCORED, write_tables
 from refvessel.report.unscored import Unscored, read_unscored
+from refvessel.report.wording import worded, written_in
+from refvessel.sentences import marked
 from refvessel.settings.privacy_section import Privacy
+from refvessel.settings.report_section import ENGLISH
 
-_CONTENTS = (CASES_PAGE, FIGURES, PAGE, MANIFEST, PICTURES, TABLES)
+_CONTENTS = (CASES_PAGE, FIGURES, PAGE, MANIFEST, METHODS, PICTURES, TABLES)
 
 
 def render_report(
@@ -35,15 +39,16 @@ def render_report(
     name_tables: Sequence[Path] = (),
     settings: Privacy,
     private_log: Path | None = None,
+    language: str = ENGLISH,
 ) -> None:
-    """Write the pages, tables, figures and manifest.json; `output` appears whole or not at all.
+    """Write the pages, tables, figures, methods.md and manifest.json; `output` appears whole or not at all.
 
     `checkpoints` has the HF folder of the model of each entrant that is run, `datasets` the tree of each dataset;
     `comparisons` are the comparison.json of splits with several entrants, `external` is the external.json of
     models on other data sets than their own. `name_tables` are those of the datasets with pseudonyms: the report
     is searched for the original names before it appears, but for those under the pseudonyms that `settings`
-    accept, which the page tells. `private_log` gets which name was found where.
-    The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
+    accept, which the page tells. `private_log` gets which name was found where. `language` is that of the
+    pages. The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
     accepted = settings.accepted
@@ -61,7 +66,7 @@ def render_report(
     unscored = [read_unscored(one, datasets[one.dataset]) for one in evaluations if one.scores_dir is None]
     compared = [read_comparison(path, artifacts) for path in comparisons]
     away = None if external is None else read_external(external, artifacts)
-    with atomic_directory(Path(output)) as folder:
+    with written_in(language), atomic_directory(Path(output)) as folder:
         for name in (TABLES, FIGURES):
             (folder / name).mkdir()
         captions = write_tables(artifacts, compared, folder / TABLES, unscored, away)
@@ -70,6 +75,7 @@ def render_report(
         (folder / PAGE).write_text(
             render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
         )
+        (folder / METHODS).write_text(methods_text(artifacts, compared, unscored), "utf-8")
         of_all: list[Artifacts | Unscored] = [*artifacts, *unscored]
         shown_cases = _describe_cases(of_all, write_cases_page(of_all, folder))
         manifest = _manifest(
@@ -134,8 +140,12 @@ def _describe_cases(
         sources = dict(tables) if path == CASES_PAGE else {}
         for dataset, file in images:
             sources |= hashes_of_images(dataset, [file])
-        caption = "Every case with its masks, scores and answer" if path == CASES_PAGE else "A case's image"
-        described[path] = (caption, sources)
+        caption = (
+            marked("Every case with its masks, scores and answer")
+            if path == CASES_PAGE
+            else marked("A case's image")
+        )
+        described[path] = (worded(caption), sources)
     return described
 
 
@@ -178,7 +188,8 @@ def _manifest(
             described[f"{FIGURES}/{path.name}"] = (figure.caption, figure.sources)
         files |= figure.sources
     described |= shown_cases
-    described[PAGE] = ("The report's page", files | compared_files | external_files)
+    described[PAGE] = (worded("The report's page"), files | compared_files | external_files)
+    described[METHODS] = (worded("Methods for a paper, and what to cite"), files | compared_files)
     return {
         "versions": used,
         "outputs": {

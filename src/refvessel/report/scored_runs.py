@@ -13,14 +13,15 @@ from refvessel.files import read_json
 from refvessel.metrics.sequences_summary import FRAMES_SCHEMA, SEQUENCE
 from refvessel.parquet_file import read_parquet
 from refvessel.provenance import FileRecord, file_record
+from refvessel.sentences import marked
 
 TITLES = {  # of scores of sequences that have a truth beside them, the name of this one
     "J": ("J (IoU)", None),
-    "F": ("F (boundary)", None),
+    "F": (marked("F (boundary)"), None),
     "J&F": ("J&F", None),
-    "dice": ("Dice per frame", None),
-    "consistency": ("Consistency after motion", "truth_consistency"),
-    "flicker": ("Flicker of the area", "truth_flicker"),
+    "dice": (marked("Dice per frame"), None),
+    "consistency": (marked("Consistency after motion"), "truth_consistency"),
+    "flicker": (marked("Flicker of the area"), "truth_flicker"),
 }
 
 

@@ -18,6 +18,7 @@ from refvessel.metrics.breaks_table import read_breaks
 from refvessel.metrics.cases import read_cases
 from refvessel.provenance import FileRecord, file_record
 from refvessel.report.scored_runs import Runs, read_runs
+from refvessel.report.wording import worded
 from refvessel.settings.section import KEY
 
 _NOT_OF_THE_SUMMARY = (
@@ -66,7 +67,12 @@ class Evaluation:
     @property
     def title(self) -> str:
         """What a heading says."""
-        return f"Model {self.model}, dataset {self.dataset}, split {self.split}"
+        return worded(
+            "Model %(model)s, dataset %(dataset)s, split %(split)s",
+            model=self.model,
+            dataset=self.dataset,
+            split=self.split,
+        )
 
 
 def file_stem(name: str) -> str:

@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 
 from refvessel.metrics.breaks import GAP, LOST
 from refvessel.report.drawing import ALARM
-from refvessel.report.printing import printable
 from refvessel.report.sections import Artifacts
+from refvessel.report.wording import worded_n
 
 WORST_SHOWN = 10
 _MARKERS: dict[str, dict[str, Any]] = {
@@ -51,7 +51,9 @@ def told_breaks(breaks: pd.DataFrame) -> str:
     if breaks.empty:
         return ""
     worst = worst_first(breaks).iloc[0]
-    n = len(breaks)
-    return printable(
-        f" {n} {'break' if n == 1 else 'breaks'}, behind the worst {worst['length_lost']:.0f} px of vessel."
+    return " " + worded_n(
+        "%(n)s break, behind the worst %(lost).0f px of vessel.",
+        "%(n)s breaks, behind the worst %(lost).0f px of vessel.",
+        len(breaks),
+        lost=worst["length_lost"],
     )

@@ -15,6 +15,7 @@ from refvessel.report.sequence_figures import (
     write_animation,
 )
 from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_of_images
+from refvessel.report.wording import worded
 
 
 def draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure]:
@@ -25,10 +26,15 @@ def draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure
         frames = runs.frames_of(sequence, one.cases)
         files = [image_path(one.images, image_id) for image_id in frames["image_id"]]
         images = hashes_of_images(one.evaluation.dataset, files)
-        told = (
-            f"{str(sequence['rank']).capitalize()} sequence: run {printable(sequence['video'])}, "
-            f"“{shortened(sequence['phrase'], MOST_OF_A_PHRASE)}”, patient {printable(sequence['patient'])}, "
-            f"J&F {sequence['J&F']:.3f} over {len(frames)} frames"
+        told = worded(
+            "%(rank)s sequence: run %(run)s, “%(phrase)s”, patient %(patient)s, J&F %(score).3f over %(frames)s "
+            "frames",
+            rank=worded(str(sequence["rank"])).capitalize(),
+            run=printable(sequence["video"]),
+            phrase=shortened(sequence["phrase"], MOST_OF_A_PHRASE),
+            patient=printable(sequence["patient"]),
+            score=sequence["J&F"],
+            frames=len(frames),
         )
         stem = folder / f"{one.evaluation.file_stem}.sequence_{number}"
         strip, film, curve = (
@@ -38,12 +44,19 @@ def draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure
         write_animation(frames, one.images, film)
         draw_over_time(frames, curve)
         drawn += [
-            ShownFigure(strip, f"{told}: outlines of the truth and of the prediction.", table | images),
-            ShownFigure(film, f"{told}: the same, moving.", table | images),
+            ShownFigure(
+                strip,
+                worded("%(sequence)s: outlines of the truth and of the prediction.", sequence=told),
+                table | images,
+            ),
+            ShownFigure(film, worded("%(sequence)s: the same, moving.", sequence=told), table | images),
             ShownFigure(
                 curve,
-                f"{told}: scores of its frames, IoU of each mask with the one before after their motion "
-                "(consistency), and areas.",
+                worded(
+                    "%(sequence)s: scores of its frames, IoU of each mask with the one before after their "
+                    "motion (consistency), and areas.",
+                    sequence=told,
+                ),
                 table,
             ),
         ]

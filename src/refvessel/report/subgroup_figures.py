@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL
 from refvessel.report.drawing import INK, MOST_POINTS, PALETTE, TWO_COLUMNS, printed_figure
+from refvessel.report.group_words import GROUPINGS
 from refvessel.report.printing import shortened
-from refvessel.report.tables import GROUPINGS
 
 MOST_GROUPS = 8  # of a grouping, those with the most expressions
 

@@ -21,17 +21,18 @@ from refvessel.report.drawing import PREDICTION, svg_figure
 from refvessel.report.overlays import draw_panel, read_image
 from refvessel.report.printing import shortened
 from refvessel.report.sections import Evaluation
+from refvessel.sentences import marked
 
 _MOST_SHOWN = 3  # images of a phrase
 _PANEL = 3.1  # inches
 _LABEL = 48  # characters that fit below a panel
 COLUMNS = {
     "n_expressions": "n",
-    "n_failed": "Failed",
-    "n_no_seg": "No [SEG]",
-    "n_empty_prediction": "Empty answers",
-    "foreground_mean": "Foreground share",
-    "predicted_iou_mean": "Predicted IoU",
+    "n_failed": marked("Failed"),
+    "n_no_seg": marked("No [SEG]"),
+    "n_empty_prediction": marked("Empty answers"),
+    "foreground_mean": marked("Foreground share"),
+    "predicted_iou_mean": marked("Predicted IoU"),
 }
 
 

@@ -20,6 +20,7 @@ from refvessel.settings.inference_section import Inference, Question
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
+from refvessel.settings.report_section import Report
 from refvessel.settings.scores_section import Scores
 from refvessel.settings.section import Distinct, Name, Section, Stated, setting
 from refvessel.settings.video_section import Video
@@ -127,6 +128,7 @@ class Settings(Section):
         "What becomes of the gathered masks before they are scored, without looking at the evaluated truth.",
     )
     scores: Scores = setting(Scores(), "How predictions are scored.")
+    report: Report = setting(Report(), "How the report is written.")
     privacy: Privacy = setting(
         Privacy(), "The search for original names, and what the console may say; see docs/PRIVACY.md."
     )

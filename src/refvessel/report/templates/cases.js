@@ -12,7 +12,7 @@ function followLink() {
   const place = list.rows.indexOf(row);
   if (place >= 0) viewer.open(list.rows, place);
   else if (row >= 0) viewer.open([row], 0);
-  else document.getElementById("count").textContent = `This report has no case ${name}.`;
+  else document.getElementById("count").textContent = worded("This report has no case %(name)s.", { name });
 }
 
 addEventListener("hashchange", followLink);

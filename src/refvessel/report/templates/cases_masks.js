@@ -1,5 +1,3 @@
-"use strict";
-
 /** Foreground of COCO's compressed run lengths, one byte per pixel, row after row. */
 function decodeMask(counts, height, width) {
   const mask = new Uint8Array(height * width);
@@ -60,17 +58,17 @@ function drawKinds(canvas, height, width, kindOf) {
 /** What each way of showing draws of a case's masks, and what its legend says. */
 const WAYS = {
   image: { legend: {}, kindOf: () => () => null },
-  truth: { legend: { truth: "truth" }, kindOf: ({ truth }) => (index) => (truth[index] ? "truth" : null) },
+  truth: { legend: { truth: worded("truth") }, kindOf: ({ truth }) => (index) => (truth[index] ? "truth" : null) },
   prediction: {
-    legend: { prediction: "prediction" },
+    legend: { prediction: worded("prediction") },
     kindOf: ({ prediction }) => (index) => (prediction[index] ? "prediction" : null),
   },
   agreement: {
     legend: {
-      agreement: "agreement: vessel in both",
-      missed: "missed: in the truth alone",
-      false: "false: in the prediction alone",
-      ignored: "not counted",
+      agreement: worded("agreement: vessel in both"),
+      missed: worded("missed: in the truth alone"),
+      false: worded("false: in the prediction alone"),
+      ignored: worded("not counted"),
     },
     kindOf: ({ truth, prediction, ignored }) => (index) => {
       if (ignored && ignored[index]) return "ignored";
@@ -79,7 +77,11 @@ const WAYS = {
     },
   },
   difference: {
-    legend: { both: "in both predictions", first: "in the first alone", second: "in the second alone" },
+    legend: {
+      both: worded("in both predictions"),
+      first: worded("in the first alone"),
+      second: worded("in the second alone"),
+    },
     kindOf: ({ prediction, other }) => (index) => {
       if (prediction[index]) return other[index] ? "both" : "first";
       return other[index] ? "second" : null;

@@ -36,7 +36,7 @@ class Sequence {
   fill(frames) {
     this.frames = frames;
     const buttons = frames.map((row, place) => {
-      const button = make("button", undefined, { type: "button", "aria-label": `Frame ${place + 1}` });
+      const button = make("button", undefined, { type: "button", "aria-label": worded("Frame %(n)s", { n: place + 1 }) });
       const picture = table.pictures[columns.picture[row]];
       button.append(make("img", undefined, { src: picture, alt: "", loading: "lazy" }), `${place + 1}`);
       button.addEventListener("click", () => this.show(this.frames, place));
@@ -46,14 +46,14 @@ class Sequence {
   }
 
   play() {
-    this.button.textContent = "Pause";
+    this.button.textContent = worded("Pause");
     this.timer = setInterval(() => this.show(this.frames, (this.at + 1) % this.frames.length), PAUSE);
   }
 
   pause() {
     clearInterval(this.timer);
     this.timer = null;
-    this.button.textContent = "Play";
+    this.button.textContent = worded("Play");
   }
 
   /** Dice from 0 to 1 over the frames; gaps where it is undefined. */
@@ -78,7 +78,8 @@ class Sequence {
       parts.push(mark);
     }
     drawing.replaceChildren(...parts);
-    const now = this.at >= 0 ? `frame ${this.at + 1} of ${values.length}, Dice ${shownNumber(values[this.at])}` : "";
+    const place = { n: this.at + 1, all: values.length, dice: shownNumber(values[this.at] ?? null) };
+    const now = this.at >= 0 ? worded("frame %(n)s of %(all)s, Dice %(dice)s", place) : "";
     document.getElementById("moment").textContent = now;
   }
 }

@@ -88,8 +88,15 @@ class CasesTable {
   headings() {
     const shown = ["dice", "cldice", "hd95", this.form.elements.score.value];
     const scores = shown.filter((name) => name in table.scores).map((name) => [name, table.scores[name]]);
-    const described = { image_id: "Image", patient: "Patient", phrase: "Phrase", status: "Status" };
-    return { ...described, model: "Model", data: "Data", ...Object.fromEntries(scores) };
+    const described = {
+      image_id: worded("Image"),
+      patient: worded("Patient"),
+      phrase: worded("Phrase"),
+      status: worded("Status"),
+      model: worded("Model"),
+      data: worded("Data"),
+    };
+    return { ...described, ...Object.fromEntries(scores) };
   }
 
   filter() {
@@ -120,7 +127,8 @@ class CasesTable {
     this.current = 0;
     this.drawHeadings(headings);
     const all = columns.sent_id.length;
-    document.getElementById("count").textContent = `${this.rows.length} of ${all} cases`;
+    const counts = { n: this.rows.length, all };
+    document.getElementById("count").textContent = worded("%(n)s of %(all)s cases", counts);
     this.scroller.scrollTop = 0;
     this.draw();
   }

@@ -32,6 +32,11 @@ function othersOf(row) {
   return Array.from(columns.sent_id.keys()).filter(same);
 }
 
+/** The names of two rows' models. */
+function bothOf(row, other) {
+  return worded("%(first)s and %(second)s", { first: valueOf("model", row), second: valueOf("model", other) });
+}
+
 /** A ring at each gap, a square where something is lost. */
 function drawBreaks(row, breaks) {
   const [height, width] = [columns.height[row], columns.width[row]];
@@ -105,11 +110,17 @@ class Viewer {
     const row = this.order[this.place];
     history.replaceState(null, "", `#case=${nameOf(row)}`);
     document.getElementById("permalink").href = `#case=${nameOf(row)}`;
-    document.getElementById("position").textContent = `${this.place + 1} of ${this.order.length}`;
+    document.getElementById("position").textContent = worded("%(n)s of %(all)s", {
+      n: this.place + 1,
+      all: this.order.length,
+    });
     this.dialog.querySelector("button[name=previous]").disabled = this.place === 0;
     this.dialog.querySelector("button[name=next]").disabled = this.place === this.order.length - 1;
-    const said = `\u201c${valueOf("phrase", row)}\u201d, image ${valueOf("image_id", row)}`;
-    document.getElementById("case-title").textContent = `${said}, patient ${valueOf("patient", row)}`;
+    document.getElementById("case-title").textContent = worded("“%(phrase)s”, image %(image)s, patient %(patient)s", {
+      phrase: valueOf("phrase", row),
+      image: valueOf("image_id", row),
+      patient: valueOf("patient", row),
+    });
     this.fillOthers(row);
     this.draw();
   }
@@ -119,7 +130,7 @@ class Viewer {
     const { other, way } = this.looks.elements;
     const before = other.value;
     const others = othersOf(row).map((each) => valueOf("model", each));
-    other.replaceChildren(make("option", "no other model", { value: "" }));
+    other.replaceChildren(make("option", worded("no other model"), { value: "" }));
     for (const model of others) other.append(make("option", model, { value: model }));
     other.value = others.includes(before) ? before : "";
     other.disabled = others.length === 0;
@@ -137,7 +148,7 @@ class Viewer {
     const comparable = shown.value === "image" || columns.truth[row] >= 0;
     const drawn = WAYS[difference ? "difference" : comparable ? shown.value : "prediction"];
     const panels = difference
-      ? [this.panel(row, drawn, `${valueOf("model", row)} and ${valueOf("model", second)}`, second)]
+      ? [this.panel(row, drawn, bothOf(row, second), second)]
       : rows.map((each) => this.panel(each, drawn, valueOf("model", each)));
     document.getElementById("panels").replaceChildren(...panels);
     this.drawLegend(drawn.legend, row, breaks.checked && !difference);
@@ -155,13 +166,13 @@ class Viewer {
       other: other === undefined ? null : maskOf("prediction", other),
     };
     const stage = make("div", undefined, { class: "stage" });
-    const picture = { src: table.pictures[columns.picture[row]], alt: `Image ${valueOf("image_id", row)}` };
-    const canvas = make("canvas", undefined, { role: "img", "aria-label": `Masks of ${title}` });
+    const picture = { src: table.pictures[columns.picture[row]], alt: worded("Image %(name)s", { name: valueOf("image_id", row) }) };
+    const canvas = make("canvas", undefined, { role: "img", "aria-label": worded("Masks of %(title)s", { title }) });
     stage.append(make("img", undefined, picture), canvas);
     drawKinds(canvas, columns.height[row], columns.width[row], way.kindOf(masks));
     const breaks = chunked("details", row).breaks || [];
     if (this.looks.elements.breaks.checked && other === undefined) stage.append(drawBreaks(row, breaks));
-    const view = { class: "window", tabindex: 0, role: "region", "aria-label": `Image, ${title}` };
+    const view = { class: "window", tabindex: 0, role: "region", "aria-label": worded("Image, %(title)s", { title }) };
     const frame = make("div", undefined, view);
     frame.append(stage);
     const figure = make("figure");
@@ -187,7 +198,7 @@ class Viewer {
       entry.append(patch, text);
       return entry;
     });
-    if (withBreaks) entries.push(make("li", "\u25cb gap in the predicted tree"), make("li", "\u25a1 lost vessel"));
+    if (withBreaks) entries.push(make("li", worded("○ gap in the predicted tree")), make("li", worded("□ lost vessel")));
     document.getElementById("legend").replaceChildren(...entries);
   }
 
@@ -197,19 +208,19 @@ class Viewer {
       const { answer, error, breaks } = chunked("details", row);
       const lost = (breaks || []).reduce((sum, each) => sum + each[3], 0).toFixed(0);
       const told = [
-        `${valueOf("model", row)}: status ${valueOf("status", row)}`,
-        answer && `answer \u201c${answer}\u201d`,
-        error && `error \u201c${error}\u201d`,
-        breaks && `breaks: ${breaks.length}, ${lost} px of vessel lost behind them`,
+        worded("%(model)s: status %(status)s", { model: valueOf("model", row), status: valueOf("status", row) }),
+        answer && worded("answer “%(answer)s”", { answer }),
+        error && worded("error “%(error)s”", { error }),
+        breaks && worded("breaks: %(n)s, %(lost)s px of vessel lost behind them", { n: breaks.length, lost }),
       ];
-      return make("p", told.filter(Boolean).join("; "));
+      return make("p", told.filter(Boolean).join(worded("; ")));
     });
     document.getElementById("said").replaceChildren(...lines);
   }
 
   drawScores(rows) {
     const head = make("tr");
-    head.append(make("th", "Score", { scope: "col" }));
+    head.append(make("th", worded("Score"), { scope: "col" }));
     for (const row of rows) head.append(make("th", valueOf("model", row), { scope: "col", class: "number" }));
     const lines = Object.entries(table.scores).map(([name, title]) => {
       const line = make("tr");
