@@ -919,7 +919,7 @@ MUTANTS = (
     mutant(
         "walls are straight lines",
         "metrics/smooth_walls",
-        "metrics/smooth_walls",
+        "metrics/diameters",
         ("_BENDING = 0.3 ", "_BENDING = 3e7 "),
     ),
     mutant(
