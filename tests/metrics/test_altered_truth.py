@@ -7,16 +7,19 @@ from refvessel.metrics.altered_truth import alteration_of
 SQUARE = np.ones((3, 3), bool)
 
 
-@pytest.fixture(scope="module", params=[(512, 512), (300, 417), (140, 96)], ids=str)
-def truth(request):
-    """Bent vessels of several widths, one of which leaves the image."""
-    height, width = request.param
+def vessels(height, width, wider=0.0):
+    """Bent vessels of several widths, one of which leaves the image; `wider` is in pixels, on either side."""
     rows, columns = np.mgrid[:height, :width]
     drawn = np.zeros((height, width), bool)
     for place, bend, half_width in ((0.3, 0.11, 2.5), (0.55, 0.06, 3.5), (0.8, 0.1, 1.8)):
         middle = height * (place + bend * np.sin(columns / width * 7 + 9 * place))
-        drawn |= abs(rows - middle) < half_width
+        drawn |= abs(rows - middle) < half_width + wider
     return drawn
+
+
+@pytest.fixture(scope="module", params=[(512, 512), (300, 417), (140, 96)], ids=str)
+def truth(request):
+    return vessels(*request.param)
 
 
 def noisy(truth, dice, random):
@@ -88,7 +91,9 @@ def test_ignored_pixels_say_nothing(truth):
     ignored[:, : truth.shape[1] // 3] = True
     anything = np.where(ignored, random.random(truth.shape) < 0.5, np.roll(truth, 1, axis=0))
     assert alteration_of(anything, truth) is None
-    assert alteration_of(anything, truth, ignored).change == "shifted by 1 rows and 0 columns"
+    found = alteration_of(anything, truth, ignored)
+    assert found is not None
+    assert found.change == "shifted by 1 rows and 0 columns"
 
 
 @pytest.mark.parametrize("wobble", [0.4, 1, 2])
@@ -98,6 +103,14 @@ def test_a_model_that_errs_along_boundaries_is_none_of_these(truth, wobble):
     distance = ndimage.distance_transform_edt(truth) - ndimage.distance_transform_edt(~truth)
     error = ndimage.gaussian_filter(random.normal(0, 1, truth.shape), 3)
     assert alteration_of(distance + wobble * error / error.std() > 0, truth) is None
+
+
+@pytest.mark.parametrize("wider", [-0.1, 0.1])
+def test_a_vessel_that_is_drawn_a_little_wider_is_no_noise(truth, wider):
+    """It differs in single pixels, at the steps of the boundary."""
+    drawn = vessels(*truth.shape, wider)
+    assert np.count_nonzero(drawn != truth) > 20
+    assert alteration_of(drawn, truth) is None
 
 
 def test_neither_is_the_truth_itself_nor_anything_beside_an_empty_truth(truth):
