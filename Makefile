@@ -15,7 +15,7 @@ WHEEL := build/wheel
 # What one job or worker compiled, the others and later runs need not, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-slurm test-wheel test-browser lint types docs format generate clean
+.PHONY: demo run test test-slurm test-wheel test-browser screenshots lint types docs format generate clean
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
@@ -33,7 +33,7 @@ test: $(READY)
 # a store as remote ones are.
 test-slurm: $(READY) $(PLUGINS)/.ready $(STORE)/.ready
 	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
-	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest -n 2 --dist loadgroup tests/cluster
+	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest -n $(CORES) --dist loadfile tests/cluster
 
 # The wheel, installed into an environment of its own: the demo from another folder, as users without a checkout have it.
 test-wheel:
@@ -48,6 +48,10 @@ test-wheel:
 test-browser: $(READY) $(DRIVER)/.ready
 	command -v chromium > /dev/null || tests/report/browser/install_chromium.sh
 	PYTHONPATH=$(abspath $(DRIVER)) $(BIN)/python -m pytest tests/report/browser
+
+# The pictures of README and docs, from the demo's report.
+screenshots: demo $(DRIVER)/.ready
+	PYTHONPATH=$(abspath $(DRIVER)) $(BIN)/python tools/screenshots.py results/report docs
 
 lint: types
 	$(BIN)/ruff check .

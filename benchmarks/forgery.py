@@ -41,7 +41,7 @@ from refvessel.demo.annotations import write_labelme_folder
 from refvessel.inference.run import segment_shard
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.metrics.altered_truth import alteration_of
-from refvessel.metrics.parallel import call_each
+from refvessel.parallel import call_each
 from refvessel.predictions.drawable import LOGITS_SIDE, could_be_drawn
 from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.postprocessing import drop_small_components, fill_small_holes

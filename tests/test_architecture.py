@@ -22,6 +22,7 @@ FOUNDATION = {
     "image_files",
     "locks",
     "mask_logits",
+    "parallel",
     "parquet_file",
     "patterns",
     "prompts",

@@ -17,6 +17,7 @@ from refvessel.report.wording import TRANSLATIONS, key_of
 PACKAGE = Path(refvessel.__file__).parent
 KEYWORDS = {
     "_": None,
+    "english": None,
     "gettext": None,
     "marked": None,
     "ngettext": (1, 2),

@@ -18,6 +18,11 @@ def sentence(message: str, **values: Any) -> dict[str, Any]:
     return {"text": message % written, "message": message, "values": values}
 
 
+def english(message: str, **values: Any) -> str:
+    """A sentence that a file stores as text alone: a report knows it again by its message, of `%(name)s` only."""
+    return message % values
+
+
 def marked(name: str) -> str:
     """The name or template as it is; a report in another language has a translation of it."""
     return name

@@ -15,8 +15,6 @@ from refvessel.doctor.profile_checks import look_at_profile
 PROFILES = sorted(path.name for path in (ROOT / "profiles").iterdir())
 OF_CLUSTERS = [name for name in PROFILES if name != "default"]
 
-pytestmark = pytest.mark.xdist_group("elsewhere")
-
 
 def require_plugin(profile: str) -> None:
     executor = yaml.safe_load((ROOT / f"profiles/{profile}/profile.yaml").read_text()).get("executor")

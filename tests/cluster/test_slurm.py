@@ -24,7 +24,7 @@ from refvessel.doctor.profile_checks import look_at_profile
 PLUGIN = "snakemake_executor_plugin_slurm"
 SEGMENT = "segment_shard"
 PARTS = ("1-of-3", "2-of-3", "3-of-3")
-MOST_ANSWERS = 16  # of the 20 to 22 of a shard, from which on it may end before anybody does something to it
+MOST_ANSWERS = 16  # of the 24 of a shard, from which on it may end before anybody does something to it
 # The first attempt gets too little, a further one enough.
 TOO_LITTLE = [
     "convert_checkpoint:runtime=1 if attempt == 1 else 20",
@@ -32,8 +32,6 @@ TOO_LITTLE = [
 ]
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
 SECONDS = 900  # that a step may take on a busy machine
-
-pytestmark = pytest.mark.xdist_group("slurm")  # which waits more than it computes: the rest runs beside it
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,6 @@ BUCKET, PREFIX = "study", "first"
 KEYS = {"ACCESS_KEY": "anybody", "SECRET_KEY": "anything"}
 SECONDS = 900  # that a run may take on a busy machine
 
-pytestmark = pytest.mark.xdist_group("elsewhere")
-
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[tuple[Any, int]]:

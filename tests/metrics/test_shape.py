@@ -86,6 +86,15 @@ def test_the_vessel_width_is_twice_the_mean_of_scipys_distance_transform_on_the_
     assert shape_of([(EMPTY, SOME), (SOME, EMPTY)])["vessel_width"].isna().tolist() == [False, True]
 
 
+def test_lengths_are_those_of_the_centre_lines_along_their_steps():
+    level, diagonal = np.zeros((15, 15), bool), np.eye(15, dtype=bool)
+    level[7, 2:13] = True
+    row = shape_of([(diagonal, level)]).iloc[0]
+    assert row["truth_length"] == pytest.approx(10)
+    assert row["predicted_length"] == pytest.approx(14 * 2**0.5)
+    assert shape_of([(EMPTY, SOME)])["predicted_length"].tolist() == [0]
+
+
 def test_the_regions_of_the_truth_are_counted():
     two = np.zeros((6, 8), bool)
     two[1, 1] = two[4, 6] = True

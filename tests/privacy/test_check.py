@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from refvessel import rle
 from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
+from refvessel.privacy.image_metadata import without_scans
 from refvessel.privacy.name_tables import Name, write_name_table
 
 NAME = "Zhang Wei"
@@ -101,6 +102,12 @@ def two_comments(first: str, second: str) -> bytes:
     return content[:2] + b"\xff\xfe" + (len(first) + 2).to_bytes(2) + first.encode() + content[2:]
 
 
+def comment_between_scans(text: str) -> bytes:
+    content = saved("JPEG", progressive=True)
+    second = content.rindex(b"\xff\xda")
+    return content[:second] + b"\xff\xfe" + (len(text) + 2).to_bytes(2) + text.encode() + content[second:]
+
+
 def two_pages(first: str, second: str) -> bytes:
     buffer = io.BytesIO()
     with TiffImagePlugin.AppendingTiffWriter(buffer, new=True) as pages:
@@ -139,6 +146,8 @@ PLANTED = {
     "tiff tag": ("a.tif", saved("TIFF", description=NAME)),
     "csv of windows": ("cases.csv", "image;who\r\n1;Müller\r\n".encode("cp1252")),
     "first of two jpeg comments": ("a.jpg", two_comments("Wei Zhang", "nothing")),
+    "between two scans of a jpeg": ("a.jpg", comment_between_scans("Wei Zhang")),
+    "behind a jpeg": ("a.jpg", saved("JPEG") + b"Zhang_Wei-20190304"),
     "second page of a tiff": ("a.tif", two_pages("nothing", "Wei Zhang")),
     "zip": ("report.zip", as_zip("index.html", NAME.encode())),
     "zip member": ("report.zip", as_zip("Zhang_Wei.html", b"")),
@@ -163,6 +172,31 @@ def test_a_planted_name_is_found_and_not_repeated(published, table, place):
     assert "names the" in told
     for word in ("zhang", "wei", "müller", "81537"):
         assert word not in told.replace(str(published).casefold(), "")
+
+
+def test_several_processes_find_what_one_finds(published, table):
+    for number in range(40):
+        (published / f"{number:02d}.txt").write_text(NAME if number % 19 == 0 else "nothing")
+    messages = set()
+    for threads in (1, 2):
+        with pytest.raises(UserError) as caught:
+            check_privacy(published, [table], threads=threads)
+        messages.add(str(caught.value))
+    (message,) = messages
+    assert all(f"{number:02d}.txt names" in message for number in (0, 19, 38))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_of_a_jpeg_all_but_its_pixels_is_searched(progressive):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", comment=b"a comment", progressive=progressive)
+    content = buffer.getvalue()
+    kept = without_scans(content + b"behind it")
+    assert kept.endswith(b"\xff\xd9behind it")
+    assert b"a comment" in kept
+    assert len(kept) < len(content) / 3
+    assert without_scans(saved("PNG")) == saved("PNG")
 
 
 @pytest.mark.parametrize(

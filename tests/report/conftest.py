@@ -85,7 +85,7 @@ class Workspace:
         described=True,
         **scoring,
     ):
-        """An evaluation of cases: truth, prediction (arrays), image_id, phrase, patient, status.
+        """An evaluation of cases: truth, prediction (arrays), image_id, phrase, patient, status, answer.
 
         `scoring` are further arguments of `score`: logits, redrawn, max_failures.
         """
@@ -162,7 +162,7 @@ class Workspace:
                 {
                     **ids,
                     "prompt": "<image>\n Please segment it.",
-                    "answer": "Sure, [SEG].",
+                    "answer": case.get("answer", "Sure, [SEG]."),
                     "num_seg": int(status == "ok"),
                     "status": status,
                     "error": case.get("error"),

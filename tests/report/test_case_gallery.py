@@ -5,7 +5,7 @@ import pandas as pd
 from PIL import Image
 
 from refvessel import rle
-from refvessel.report.agreement_figures import area_agreement
+from refvessel.report.agreement_figures import agreement
 from refvessel.report.case_gallery import coloured, failures
 
 NONE = float("nan")
@@ -47,7 +47,11 @@ def test_a_picture_shows_agreement_what_is_missed_and_what_is_false(tmp_path):
 
 def test_limits_of_agreement_are_those_of_bland_and_altman():
     cases = pd.DataFrame({"truth_pixels": [10, 20, 30, 45], "predicted_pixels": [12, 17, 31, 45]})
+    cases = cases.assign(truth_length=[1.0, 2.0, 3.0, 4.0], predicted_length=[2.0, 3.0, 4.0, 7.0])
     differences = [2, -3, 1, 0]
-    found = area_agreement(cases)
+    found = agreement(cases, "pixels")
     assert found["bias"] == 0
     assert found["limit_high"] == -found["limit_low"] == 1.96 * np.std(differences, ddof=1)
+    found = agreement(cases, "length")
+    assert found["bias"] == 1.5
+    assert found["limit_high"] == 1.5 + 1.96 * np.std([1, 1, 1, 3], ddof=1)

@@ -15,6 +15,7 @@ from jinja2 import nodes
 from stages import render_report
 
 import refvessel
+from refvessel.dataset.patients.splits import STATE_PATIENTS
 from refvessel.files import read_json, write_json
 from refvessel.privacy.check import check_privacy
 from refvessel.privacy.name_tables import Name, write_name_table
@@ -22,8 +23,15 @@ from refvessel.provenance import file_record
 from refvessel.report import all_figures, evaluation_figures, wording
 from refvessel.report.group_words import worded_group
 from refvessel.report.templating import TEMPLATES, templates
-from refvessel.report.wording import TRANSLATIONS, worded, worded_n, worded_record, written_in
-from refvessel.sentences import sentence
+from refvessel.report.wording import (
+    TRANSLATIONS,
+    worded,
+    worded_n,
+    worded_quoted,
+    worded_record,
+    written_in,
+)
+from refvessel.sentences import english, sentence
 
 PACKAGE = Path(refvessel.__file__).parent
 LANGUAGES = sorted(path.stem for path in TRANSLATIONS.glob("*.po"))
@@ -202,7 +210,7 @@ def workspace(usual, tmp_path_factory):
     return workspace
 
 
-CAPTIONS = {"draw_figures", "draw_sequences"}  # which word them; the others draw
+CAPTIONS = {"draw_sequences"}  # which words them; the others draw
 PROPER_NAMES = frozenset(
     """
     arias auc bca betti brier cheng cohen cvpr el fn fp gegundez geifman holm icml ieee kendall kirillov
@@ -336,3 +344,21 @@ def test_groups_of_a_summary_are_named_in_the_reports_language(label, said):
     with written_in("zh"):
         assert worded_group(label) == said
     assert worded_group(label) == label
+
+
+def test_warnings_of_conversions_are_said_in_the_reports_language():
+    stored = english(
+        "Nothing says who is on the images: from their names alone, %(images)s became %(patients)s (e.g. "
+        "%(examples)s), and every interval rests on that; %(remedy)s.",
+        images="4 images",
+        patients="1 patient",
+        examples="p1 with 4 images",
+        remedy=STATE_PATIENTS,
+    )
+    assert worded_quoted(stored) == stored
+    with written_in("zh"):
+        said = worded_quoted(stored)
+        assert "4 幅图像被归为 1 名患者" in said
+        assert "请设置 patient_pattern" in said
+        assert "p1 with 4 images" in said
+        assert worded_quoted("Nobody knows this sentence.") == "Nobody knows this sentence."

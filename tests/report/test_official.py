@@ -33,7 +33,7 @@ def test_a_difference_is_told_on_the_first_page_beside_the_numbers_and_in_the_ta
     assert overall.loc["demo", ["official_ciou", "official_giou"]].isna().all()
     assert overall.loc["demo", "official_n_expressions"] == 14
     assert overall.loc["other", "official_ciou"] == pytest.approx(overall.loc["other", "ciou"], abs=1e-12)
-    assert "not the official evaluator's" in (workspace.root / "report/tables/by_phrase.tex").read_text()
+    assert "not the official evaluator's" in (workspace.root / "report/tables/referring.tex").read_text()
 
 
 def test_where_nothing_differs_nothing_is_told(usual):
@@ -41,4 +41,4 @@ def test_where_nothing_differs_nothing_is_told(usual):
     assert "not the official evaluator" not in html
     assert "not those of the" not in html
     assert "official_ciou" not in (usual.root / "report/tables/overall.csv").read_text("utf-8")
-    assert "official" not in (usual.root / "report/tables/overall.tex").read_text("utf-8")
+    assert "official" not in (usual.root / "report/tables/referring.tex").read_text("utf-8")

@@ -1,4 +1,3 @@
-import base64
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +11,7 @@ from stages import render_report
 from refvessel import rle
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file, write_json
+from refvessel.privacy.documents import texts_of_pdf
 from refvessel.report.tables import GROUPINGS
 
 SHAPE = (
@@ -174,7 +174,7 @@ def test_the_page_loads_nothing_and_runs_nothing(usual):
     assert page.addresses
     for address in page.addresses:
         own = address.startswith("figures/") and (usual.root / "report" / address).is_file()
-        assert own or address.startswith(("#", "data:image/svg+xml;base64,", "cases.html"))
+        assert own or address.startswith(("#", "cases.html"))
     assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
     html = (usual.root / "report/index.html").read_text("utf-8")
     assert "@import" not in html
@@ -187,6 +187,28 @@ def test_figures_load_nothing(usual):
             for name, value in element.attrib.items():
                 if name.endswith(("href", "src")):
                     assert value.startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,")), path
+
+
+def test_no_image_is_held_twice_by_a_page_and_its_figures(usual):
+    page = page_of(usual)
+    shown = [address for address in page.addresses if address.endswith(".svg")]
+    assert len(set(shown)) * 2 == len(shown) > 0  # shown, and led to
+    assert "base64" not in (usual.root / "report/index.html").read_text("utf-8")
+
+
+def test_figures_for_print_embed_their_fonts_as_truetype_and_say_what_they_show(usual):
+    files = list((usual.root / "report/figures").glob("*.pdf"))
+    assert len(files) == 6
+    for path in files:
+        content = path.read_bytes()
+        assert b"/Type3" not in content
+        assert b"/FontFile2" in content
+        assert b"/ToUnicode" in content
+        drawn = ElementTree.parse(path.with_suffix(".svg")).iter("{http://www.w3.org/2000/svg}text")
+        words = {word for text in drawn for word in "".join(text.itertext()).split()}
+        printed = "".join("".join(texts_of_pdf(content)).split())
+        assert words
+        assert all(word in printed for word in words)  # some are turned, and run into one another
 
 
 def test_every_number_of_the_tables_follows_from_the_cases(usual):
@@ -322,13 +344,9 @@ def test_the_manifest_names_every_file_with_its_hash_and_its_sources(usual):
 def test_every_figure_of_the_folder_is_in_the_page_with_its_caption_and_source(usual):
     scores = usual.evaluations[0].scores_dir
     page = page_of(usual)
-    embedded = {
-        base64.b64decode(address.partition(",")[2])
-        for address in page.addresses
-        if address.startswith("data:")
-    }
+    shown = {address for address in page.addresses if address.startswith("figures/")}
     figures = list((usual.root / "report/figures").glob("*.svg"))
-    assert embedded == {path.read_bytes() for path in figures}
+    assert {f"figures/{path.name}" for path in figures} <= shown
     for path in figures:
         source = (
             "summary.json" if {"confidence", "subgroups"} & set(path.name.split(".")) else "cases.parquet"

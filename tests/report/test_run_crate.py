@@ -197,6 +197,8 @@ def test_a_crate_that_names_a_patient_does_not_appear(finished, tmp_path):
     assert not (tmp_path / "crate").exists()
     assert "atheter" not in str(refused.value)
     assert "Catheter^Ina" in log.read_text("utf-8")
+    write_name_table(table, [Name("patient", "p0123456789", "Nobody^Wildcards")])  # words of the code
+    export_crate(settings=settings_of(finished), **given, name_tables=[table])
 
 
 def test_an_unfinished_or_changed_run_has_no_crate(usual, tmp_path):

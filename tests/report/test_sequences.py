@@ -6,55 +6,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_runs import run_of, write_layout
 from PIL import Image
 from stages import compare_sequences, render_report, score_sequences
 
-from refvessel.dataset.tree.ref_vos import TreeFrame
-from refvessel.dataset.tree.ref_vos_writing import frame_file, ref_vos_writer
-from refvessel.dataset.tree.run_folders import folder_of_split
 from refvessel.errors import UserError
 from refvessel.report.sequence_figures import spread, typical_sequences
 
 FRAMES = 7  # of each run; of the strip are fewer
-
-
-def run_of(vessel, patient, shake):
-    """A run of frames whose vessel moves down, predicted too low by `shake` on every other frame."""
-    return [
-        {
-            "truth": vessel(shift=frame - 4),
-            "prediction": vessel(shift=frame - 4 + shake * (frame % 2)),
-            "image_id": f"{patient}f{frame}",
-            "phrase": "blood vessel",
-            "patient": patient,
-        }
-        for frame in range(FRAMES)
-    ]
-
-
-def write_layout(tree, cases):
-    """The runs of the cases' patients in the Ref-VOS layout."""
-    numbered = list(enumerate(cases, start=1))
-    folder = folder_of_split(tree, "test")
-    folder.mkdir(parents=True)
-    with ref_vos_writer(folder) as writer:
-        for patient in dict.fromkeys(case["patient"] for case in cases):
-            run = [(number, case) for number, case in numbered if case["patient"] == patient]
-            for index, (_, case) in enumerate(run):
-                path = frame_file(tree, "test", patient, index, ".png")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shade = (90 + 60 * case["truth"]).astype(np.uint8)
-                Image.fromarray(shade).save(path)
-            places = {
-                index: TreeFrame(case["image_id"], number, number) for index, (number, case) in enumerate(run)
-            }
-            writer.add(
-                patient,
-                frames=len(run),
-                size=case["truth"].shape[::-1],
-                truths={"blood vessel": [None] * len(run)},
-                places={"blood vessel": places},
-            )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +21,7 @@ def with_runs(new_workspace, vessel, tmp_path_factory):
     """The report of two models on two runs."""
     workspace = new_workspace(tmp_path_factory.mktemp("runs") / "results")
     for model, shake in (("each", 3), ("memory", 1)):
-        cases = [*run_of(vessel, "PA", shake), *run_of(vessel, "PB", shake - 1)]
+        cases = [*run_of(vessel, "PA", shake, FRAMES), *run_of(vessel, "PB", shake - 1, FRAMES)]
         workspace.add(cases, model=model)
     tree = workspace.datasets["demo"]
     write_layout(tree, cases)
@@ -121,13 +80,13 @@ def test_best_and_worst_sequence_are_shown_as_a_strip_moving_and_over_time(with_
             name = f"each.demo.test.sequence_{number}{end}"
             assert (figures / name).is_file()
             assert manifest[f"figures/{name}"]["caption"].startswith(f"{rank} sequence: run P")
+            assert f'<img src="figures/{name}"' in page
             assert f'<a href="figures/{name}">figures/{name}</a>, ' in page
     strip = (figures / "each.demo.test.sequence_1.svg").read_text()
     assert strip.count("<image") == 6
     with Image.open(figures / "each.demo.test.sequence_1.webp") as film:
         assert (film.n_frames, film.size) == (FRAMES, (48, 48))
         assert film.info["loop"] == 0
-    assert "data:image/webp;base64," in page
 
 
 def test_what_moves_shows_both_outlines(with_runs):

@@ -430,3 +430,11 @@ def scores_file(name):
         category="Scores",
         labels={**places, "file": kind},
     )
+
+
+def labels_of_figure(wildcards):
+    """How Snakemake's report lists a figure: `MODEL.DATASET.SPLIT.FIGURE`, and those of several models."""
+    places = wildcards.figure.split(".", 3)
+    if len(places) < 4 or places[0] == "compared":
+        return {"model": "", "dataset": "", "split": "", "figure": wildcards.figure}
+    return dict(zip(("model", "dataset", "split", "figure"), places, strict=True))

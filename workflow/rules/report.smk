@@ -40,11 +40,7 @@ rule render_report:
             for entry in filter(is_run, settings.entries())
         ],
     output:
-        index=report(
-            at(artifacts.REPORT),
-            caption="../report/report.rst",
-            category="Report",
-        ),
+        index=at(artifacts.REPORT),  # its figures stand beside it, which Snakemake's one file cannot hold
         tables=report(
             directory(at(artifacts.OF_REPORT, artifacts.TABLES)),
             patterns=["{table}.csv"],
@@ -57,9 +53,14 @@ rule render_report:
             patterns=["{figure}.svg", "{figure}.webp"],
             caption="../report/figures.rst",
             category="Figures",
-            labels={"figure": "{figure}"},
+            labels=labels_of_figure,
         ),
-        cases_page=at(artifacts.OF_REPORT, artifacts.CASES_PAGE),
+        cases_page=report(
+            at(artifacts.OF_REPORT, artifacts.CASES_PAGE),
+            caption="../report/cases_page.rst",
+            category="Cases",
+            labels={"page": "every case"},
+        ),
         pictures=directory(at(artifacts.OF_REPORT, artifacts.PICTURES)),
         methods=at(artifacts.OF_REPORT, artifacts.METHODS),
         manifest=at(artifacts.OF_REPORT, artifacts.MANIFEST),
@@ -67,6 +68,7 @@ rule render_report:
         "<logs>/report/report.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
     resources:
         **needs(
             "render_report",
@@ -81,6 +83,7 @@ rule render_report:
         key_files=key_files(),
         settings=settings.privacy.result_settings(),
         language=settings.report.language,
+        benchmarks=workflow.pathvars.apply("<benchmarks>"),
         private_log=f"{PRIVATE_LOGS}/{artifacts.PRIVATE_LOG_OF_REPORT}",
         code=code_of("render_report"),
     script:

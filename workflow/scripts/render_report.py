@@ -34,4 +34,6 @@ with logged(snakemake.log[0]):
         private_log=Path(params.private_log),
         datasets=datasets,
         language=params.language,
+        benchmarks=Path(params.benchmarks),
+        threads=snakemake.threads,
     )

@@ -11,6 +11,7 @@ from refvessel.checkpoint.merge import Merge
 from refvessel.checkpoint.stack import Source, superseded
 from refvessel.checkpoint.training_config import LoraSettings, TrainingConfig
 from refvessel.provenance import identity_of_tensors, versions
+from refvessel.sentences import english
 
 FORMAT = 1
 
@@ -167,12 +168,17 @@ def _tensor(merge: Merge, sha256: str) -> dict[str, Any]:
 
 def _warnings(layers: Sequence[Layer], merges: Mapping[str, Merge], config: TrainingConfig) -> list[str]:
     left_out = [
-        f"{len(layer.left_out)} tensors of the layer {layer.name} are left out, among them {min(layer.left_out)}."
+        english(
+            "%(n)s tensors of the layer %(layer)s are left out, among them %(tensor)s.",
+            n=len(layer.left_out),
+            layer=layer.name,
+            tensor=min(layer.left_out),
+        )
         for layer in layers
         if layer.left_out
     ]
     zero = [
-        f"The LoRA update of {name} is zero: training left no trace in it."
+        english("The LoRA update of %(tensor)s is zero: training left no trace in it.", tensor=name)
         for name, merge in merges.items()
         if merge.delta_norm == 0
     ]

@@ -10,6 +10,7 @@ from refvessel.checkpoint.lora_targets import LoraTargets
 from refvessel.checkpoint.text_table import module_pattern
 from refvessel.checkpoint.training_config import LORA_PREFIXES
 from refvessel.errors import UserError
+from refvessel.sentences import english
 
 # The outermost of a network's equal layers that a tensor lies in; other numbered modules differ from each other.
 _BLOCK = re.compile(r"(.*?\.(?:layers|blocks)\.)(\d+)\.")
@@ -60,8 +61,12 @@ def _missing_factors(layer: Layer, names: Iterable[str]) -> Iterator[str]:
         )
         if missing and targets.is_expression:
             yield (
-                f"{layer.source.name} holds no LoRA factors of {_listed(missing)}, though of other layers; its "
-                "training config chooses them by an expression, which is not evaluated."
+                english(
+                    "%(file)s holds no LoRA factors of %(tensors)s, though of other layers; its training config "
+                    "chooses them by an expression, which is not evaluated.",
+                    file=layer.source.name,
+                    tensors=_listed(missing),
+                )
             )
         elif missing:
             raise UserError(
@@ -105,8 +110,11 @@ def _missing_values(layer: Layer, names: Iterable[str]) -> Iterator[str]:
             missing[place].append(name)
     for names_of_place in missing.values():
         yield (
-            f"{layer.source.name} holds no {_listed(sorted(names_of_place))}, though of later layers; those of an "
-            "earlier layer are used."
+            english(
+                "%(file)s holds no %(tensors)s, though of later layers; those of an earlier layer are used.",
+                file=layer.source.name,
+                tensors=_listed(sorted(names_of_place)),
+            )
         )
 
 

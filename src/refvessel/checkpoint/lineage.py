@@ -9,6 +9,7 @@ from refvessel.checkpoint.layers import OFFICIAL, Layer
 from refvessel.checkpoint.stated_files import Role, StatedFile
 from refvessel.checkpoint.trunks import trunk_name
 from refvessel.errors import UserError
+from refvessel.sentences import english
 
 # What names of InternVL's releases state that is not a matter of taste: version, size, and the kind of training.
 _BASE = re.compile(r"intern[\W_]*vl|qwen[\W_]*[\d._]*[\W_]*vl|sa2va", re.IGNORECASE)
@@ -46,7 +47,11 @@ def check_lineage(layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
         stated = {role: [each for each in loaded if each.role is role] for role in Role}
         if official := given.get(OFFICIAL):
             warnings += [
-                f"{_named(layer, each)}; make sure that the folder given ({_name(official)}) is of it."
+                english(
+                    "%(statement)s; make sure that the folder given (%(folder)s) is of it.",
+                    statement=_named(layer, each),
+                    folder=_name(official),
+                )
                 for each in stated[Role.PRETRAINED]
                 if not each.resumed and not layer.config.without_pretrained
             ]
@@ -80,7 +85,10 @@ def _pretrained(
     needed = [each for each in stated if not each.resumed]
     resumed = [each for each in stated if each.resumed]
     if left_out:
-        return [f"{_named(layer, each)}, but the configuration leaves it out." for each in needed]
+        return [
+            english("%(statement)s, but the configuration leaves it out.", statement=_named(layer, each))
+            for each in needed
+        ]
     if needed and given is None:
         raise UserError(
             f"{_statement(layer, needed[0])}, but no pretrained layer is given; give that file as pretrained, or, "
@@ -88,10 +96,20 @@ def _pretrained(
         )
     if given is None:
         return [
-            f"{_named(layer, each)} and resumed it; its own tensors replace that file's." for each in resumed
+            english(
+                "%(statement)s and resumed it; its own tensors replace that file's.",
+                statement=_named(layer, each),
+            )
+            for each in resumed
         ]
     if not stated:
-        return [f"{_name(given)} is given as the pretrained layer, but {_name(layer)} states none."]
+        return [
+            english(
+                "%(given)s is given as the pretrained layer, but %(layer)s states none.",
+                given=_name(given),
+                layer=_name(layer),
+            )
+        ]
     names = {each.name for each in stated}
     if len(names) > 1 and not _is_whole(given, shapes):
         absent = next(each for each in stated if each.name != _name(given))
@@ -100,7 +118,13 @@ def _pretrained(
             "not a whole model; give the whole model that training began from."
         )
     if _name(given) not in names:
-        return [f"{_named(layer, stated[0])}; make sure that it is the {_name(given)} that is given."]
+        return [
+            english(
+                "%(statement)s; make sure that it is the %(given)s that is given.",
+                statement=_named(layer, stated[0]),
+                given=_name(given),
+            )
+        ]
     return []
 
 
@@ -109,7 +133,11 @@ def _base(layer: Layer, stated: Sequence[StatedFile], folder: Path) -> list[str]
     # A folder of the Hugging Face cache is called by a hash, within one that is called by the model.
     given = next((part for part in reversed(folder.absolute().parts) if _BASE.search(part)), "")
     return [
-        f"{_named(layer, each)}; make sure that the base model given ({given}) is the same."
+        english(
+            "%(statement)s; make sure that the base model given (%(given)s) is the same.",
+            statement=_named(layer, each),
+            given=given,
+        )
         for each in stated[:1]
         if given and _BASE.search(each.name) and _release(each.name) != _release(given)
     ]
@@ -136,7 +164,12 @@ def _name(layer: Layer) -> str:
 
 def _named(layer: Layer, file: StatedFile) -> str:
     """For warnings, which are published: without folders, since a path can identify a person."""
-    return f"{_name(layer)} states {file.key} = {file.name!r}: training loaded it"
+    return english(
+        "%(layer)s states %(key)s = %(file)s: training loaded it",
+        layer=_name(layer),
+        key=file.key,
+        file=repr(file.name),
+    )
 
 
 def _statement(layer: Layer, file: StatedFile) -> str:

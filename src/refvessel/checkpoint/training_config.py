@@ -14,6 +14,7 @@ from typing import Any
 from refvessel.checkpoint.lora_targets import LoraTargets, lora_targets
 from refvessel.checkpoint.stated_files import StatedFile, Unknown, stated_files
 from refvessel.errors import UserError
+from refvessel.sentences import english
 from refvessel.settings.model_section import Overrides
 
 # The LoRA settings of a training config, and where the names of the tensors begin that they are about; of a
@@ -129,7 +130,13 @@ def _contradictions(stated: Mapping[str, Any], overrides: Mapping[str, Any], sou
             for key, value in overrides.get(part, {}).items()
         ]
     return [
-        f"{source} states {key} = {_shown(before)}, but the configuration overrides it with {_shown(after)}."
+        english(
+            "%(file)s states %(key)s = %(before)s, but the configuration overrides it with %(after)s.",
+            file=source,
+            key=key,
+            before=_shown(before),
+            after=_shown(after),
+        )
         for key, before, after in pairs
         if before is not None and after is not None and _plain(before) != _plain(after)
     ]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from refvessel.checkpoint.layer_names import VOCABULARY, Address, Part
 from refvessel.checkpoint.layers import BASE_LAYERS, OFFICIAL, Layer
 from refvessel.checkpoint.tensors import JoinedTensor, LazyTensor
+from refvessel.sentences import english
 
 # Vocabularies are padded to a multiple of 8, 64, 128, ... rows, or left as padded as the base's is. Another number
 # has tokens of another tokenizer.
@@ -48,8 +49,14 @@ def without_padding(layers: Sequence[Layer], tokens: int) -> tuple[list[Layer], 
             first = entering[0]
             rows = layer.tensors[first].shape[_AXIS[first.part]]
             sentences.append(
-                f"{layer.source.name} holds {layer.names[first]} with {rows} rows, of which the tokenizer's "
-                f"{tokens} tokens reach the first; the padding is left out."
+                english(
+                    "%(file)s holds %(tensor)s with %(rows)s rows, of which the tokenizer's %(tokens)s tokens "
+                    "reach the first; the padding is left out.",
+                    file=layer.source.name,
+                    tensor=layer.names[first],
+                    rows=rows,
+                    tokens=tokens,
+                )
             )
         cropped.append(replace(layer, tensors=layer.tensors | padded))
     return cropped, sentences

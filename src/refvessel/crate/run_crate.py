@@ -97,7 +97,8 @@ def export_crate(
         workflow: The folder of the Snakefile.
         output: Folder to write.
         licence: An address of the licence of the results; None where none is granted.
-        name_tables: Those of the data sets with pseudonyms: the crate is searched for the original names.
+        name_tables: Those of the data sets with pseudonyms: all but the workflow's code is searched for the
+            original names.
         private_log: Gets which name was found where; only its owner can read it.
 
     Raises:
@@ -128,6 +129,7 @@ def export_crate(
                 published=names_published(settings),
                 private_log=private_log,
                 shown_as=output,
+                without_data=[part.path for part in parts if part.role == "code"],
             )
         return sum(path.is_file() for path in folder.rglob("*"))
 

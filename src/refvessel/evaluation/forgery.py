@@ -10,8 +10,8 @@ import pandas as pd
 
 from refvessel import rle
 from refvessel.metrics.altered_truth import SAID, Alteration, alteration_of
-from refvessel.metrics.parallel import call_each
 from refvessel.metrics.sanity_checks import SanityCheck
+from refvessel.parallel import call_each
 from refvessel.predictions.drawable import LOGITS_SIDE, could_be_drawn, impossible_lines
 from refvessel.predictions.origin import Origin
 from refvessel.sentences import marked, sentence

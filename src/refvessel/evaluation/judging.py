@@ -20,7 +20,7 @@ from refvessel.metrics.shape import (
     MISSED_CONNECTIONS,
     OUTLINE_SCORES,
     SHAPE_SCORES,
-    TRUTH_SIZES,
+    SIZES,
     outline_scores,
     shape_scores,
 )
@@ -111,7 +111,7 @@ def judge_pairs(
         probability = pd.DataFrame(np.nan, paired.index, FROM_LOGITS)
     columns: dict[str, Any] = {
         **pairs.columns(policy),
-        **{name: shape[name] for name in TRUTH_SIZES},
+        **{name: shape[name] for name in SIZES},
         **diameters.astype({DIAMETERS[0]: np.int64}),
         **pairs.judged(shape, SHAPE_SCORES, policy),
         **pairs.judged(probability, FROM_LOGITS, policy),

@@ -11,8 +11,8 @@ from refvessel import rle
 from refvessel.geometry import local_widths
 from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.diameters import DIAMETERS, diameter_agreement
-from refvessel.metrics.parallel import call_each
 from refvessel.metrics.topology import skeleton
+from refvessel.parallel import call_each
 from refvessel.predictions.logits_file import read_logits, stored_sent_ids
 from refvessel.predictions.upsampling import image_logits
 

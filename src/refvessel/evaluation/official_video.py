@@ -15,7 +15,7 @@ from refvessel.evaluation.official_video_files import (
 from refvessel.evaluation.official_video_numbers import ScoredExpression, video_numbers
 from refvessel.files import write_json
 from refvessel.metrics.official_frames import frame_scores
-from refvessel.metrics.parallel import call_each
+from refvessel.parallel import call_each
 from refvessel.provenance import file_record, versions
 
 

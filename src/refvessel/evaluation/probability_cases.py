@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from refvessel import rle
 from refvessel.errors import UserError
-from refvessel.metrics.border_calibration import FROM_LOGITS, border_scores
+from refvessel.metrics.border_calibration import FROM_LOGITS, border_scores_and_bins
 from refvessel.metrics.overlap import COUNTS, overlap_scores
-from refvessel.metrics.parallel import call_each
 from refvessel.metrics.policy import EmptyPolicy
 from refvessel.metrics.probability import (
     THRESHOLDS,
@@ -21,6 +20,7 @@ from refvessel.metrics.probability import (
     scores_of_no_answer,
     threshold_counts,
 )
+from refvessel.parallel import call_each
 from refvessel.predictions.logits_file import read_logits, stored_sent_ids
 from refvessel.predictions.upsampling import image_logits
 
@@ -28,15 +28,27 @@ _EXPRESSIONS_PER_TASK = 16
 _MOST_NAMED = 5
 
 
+class OfProbabilities(NamedTuple):
+    """What was found of the rows of `pair_expressions`.
+
+    scores: FROM_LOGITS, float64.
+    counts: of pixels at each of THRESHOLDS, int64 of shape (expressions, thresholds, 4): tp, fp, fn, tn.
+    border: what `binned` says of the pixels near the boundary, float64 (expressions, 3, bins).
+    """
+
+    scores: pd.DataFrame
+    counts: np.ndarray
+    border: np.ndarray
+
+
 def probability_cases(
     paired: pd.DataFrame, logits: Sequence[Path], *, border_distance: int, threads: int
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """FROM_LOGITS of each row of `pair_expressions`, and its pixel counts at each of THRESHOLDS.
+) -> OfProbabilities:
+    """What the logits say of each row of `pair_expressions`.
 
-    The scores are float64, the counts int64 of shape (expressions, thresholds, 4): tp, fp, fn, tn. A pixel's
-    probability is the highest of an expression's masks, since their union at a threshold is the mask of that.
-    Expressions without [SEG] and failed ones have the probability 0 everywhere: `scores_of_no_answer`, and an
-    empty mask at every threshold. `border_distance` says how near the truth's boundary is, in pixels; `threads`
+    A pixel's probability is the highest of an expression's masks, since their union at a threshold is the mask of
+    that. Expressions without [SEG] and failed ones have the probability 0 everywhere: `scores_of_no_answer`, and
+    an empty mask at every threshold. `border_distance` says how near the truth's boundary is, in pixels; `threads`
     processes share the work.
 
     Raises UserError, before any is scored, unless `logits` are those of exactly the expressions with masks.
@@ -57,18 +69,22 @@ def probability_cases(
     done = call_each(_score_some, *zip(*tasks, strict=True), threads=threads) if tasks else []
     scored = {sent_id: result for some in done for sent_id, result in some.items()}
     row: Any
-    scores, counts = [], np.zeros((len(paired), len(THRESHOLDS), len(COUNTS)), np.int64)
+    scores, borders = [], []
+    counts = np.zeros((len(paired), len(THRESHOLDS), len(COUNTS)), np.int64)
     for row, at_thresholds in zip(paired.itertuples(), counts, strict=True):
         if row.sent_id in scored:
-            of_one, at_thresholds[:] = scored[row.sent_id]
+            of_one, at_thresholds[:], border = scored[row.sent_id]
             scores.append(of_one)
         else:
             foreground = rle.area(row.scored_truth)
             truth, ignored = _decoded(row.mask, row.ignore_mask)
-            near_the_border = border_scores(np.zeros(truth.shape), truth, ignored, border_distance)
+            nothing = np.zeros(truth.shape)
+            near_the_border, border = border_scores_and_bins(nothing, truth, ignored, border_distance)
             scores.append(scores_of_no_answer(foreground, row.scored_pixels) | near_the_border)
             at_thresholds[:, 2:] = foreground, row.scored_pixels - foreground
-    return pd.DataFrame(scores, columns=FROM_LOGITS, index=paired.index, dtype=np.float64), counts
+        borders.append(border)
+    table = pd.DataFrame(scores, columns=FROM_LOGITS, index=paired.index, dtype=np.float64)
+    return OfProbabilities(table, counts, np.stack(borders))
 
 
 def threshold_table(counts: np.ndarray, policy: EmptyPolicy) -> pd.DataFrame:
@@ -95,8 +111,8 @@ def threshold_table(counts: np.ndarray, policy: EmptyPolicy) -> pd.DataFrame:
 
 def _score_some(
     path: Path, rows: list[dict[str, Any]], border_distance: int
-) -> dict[int, tuple[dict[str, float], np.ndarray]]:
-    """By sent_id, the scores and the counts of expressions of one file."""
+) -> dict[int, tuple[dict[str, float], np.ndarray, np.ndarray]]:
+    """By sent_id, the scores, the counts and the border's bins of expressions of one file."""
     scored = {}
     for row, (_, logits) in zip(rows, read_logits(path, [row["sent_id"] for row in rows]), strict=True):
         if len(logits) != row["num_seg"]:
@@ -109,7 +125,8 @@ def _score_some(
         predicted = probabilities(image_logits(logits, height=height, width=width).max(axis=0))
         counts = threshold_counts(predicted, truth, ignored)
         scores = probability_scores(predicted, truth, ignored)
-        scored[row["sent_id"]] = scores | border_scores(predicted, truth, ignored, border_distance), counts
+        near_the_border, border = border_scores_and_bins(predicted, truth, ignored, border_distance)
+        scored[row["sent_id"]] = scores | near_the_border, counts, border
     return scored
 
 

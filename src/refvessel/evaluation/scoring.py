@@ -18,6 +18,7 @@ from refvessel.evaluation.redrawn_scores import cases_by_rasteriser, cases_of_dr
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.artefacts import artefacts_summary
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
+from refvessel.metrics.border_calibration import border_reliability
 from refvessel.metrics.breaks_table import write_breaks
 from refvessel.metrics.cases import write_case_groups
 from refvessel.metrics.confidence import confidence_summary
@@ -92,10 +93,10 @@ def score(
     policy, draws = resolve_policy(settings.empty_cases), settings.bootstrap_draws
     unit = "mm" if truth["spacing"].notna().all() else "px"
     paired = pair_expressions(predictions, truth)
-    probability, counts = (
+    probability, counts, border = (
         probability_cases(paired, logits, border_distance=settings.border_distance, threads=threads)
         if logits
-        else (None, None)
+        else (None, None, None)
     )
     measure = Measure.stated(settings, unit=unit, threads=threads)
     between_pixels = logit_diameters(
@@ -140,6 +141,11 @@ def score(
         "near_ties": near_ties(predictions),
         "truth_artefacts": artefacts_summary(cases),
         **({} if (confidence := confidence_summary(cases, draws)) is None else {"confidence": confidence}),
+        **(
+            {}
+            if border is None
+            else {"border_reliability": border_reliability(border, paired["patient"], draws)}
+        ),
         **({"regions": region_summary(found_regions(predictions, paired), draws)} if of_regions else {}),
         "official": _official(predictions, paired, official, own_truth),
         "settings": {

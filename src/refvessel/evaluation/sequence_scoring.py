@@ -23,10 +23,10 @@ from refvessel.image_files import decode_file
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.boundary import boundary_accuracy, region_similarity
 from refvessel.metrics.cases import EXPRESSION, read_cases
-from refvessel.metrics.parallel import call_each
 from refvessel.metrics.sequences_summary import FRAMES_SCHEMA, score_sequences_of, summarise_sequences
 from refvessel.metrics.summary import plain
 from refvessel.metrics.temporal import MOTION, consistency, enlarged, motion, reduced
+from refvessel.parallel import call_each
 from refvessel.parquet_file import write_parquet
 from refvessel.predictions.answered import ANSWERS
 from refvessel.provenance import file_record, versions

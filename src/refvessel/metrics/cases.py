@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from refvessel.errors import UserError
 from refvessel.metrics.artefacts import TRUTH_ARTEFACTS
+from refvessel.metrics.centre_lines import LENGTHS
 from refvessel.metrics.diameters import DIAMETERS
 from refvessel.metrics.overlap import COUNTS
 from refvessel.metrics.policy import SCORES
@@ -38,6 +39,7 @@ CASES_SCHEMA = pa.schema(
         ("predicted_pixels", pa.int64()),
         ("truth_regions", pa.int64()),  # components
         ("vessel_width", pa.float64()),  # of the truth, pixels; null where it is empty
+        *((length, pa.float64()) for length in LENGTHS),  # of the centre lines, pixels
         ("diameter_n", pa.int64()),  # cross-sections of vessels on which both diameters are known
         *((name, pa.float64()) for name in DIAMETERS[1:]),  # pixels and percent; null where there is none
         *((name, pa.int64()) for name in TRUTH_ARTEFACTS),
@@ -49,7 +51,12 @@ CASES_SCHEMA = pa.schema(
     ]
 )
 
-_KNOWN_LATER = (*SCORES, *TRUTH_ARTEFACTS, "predicted_iou")  # what tables of an earlier version may lack
+_KNOWN_LATER = (
+    *SCORES,
+    *TRUTH_ARTEFACTS,
+    *LENGTHS,
+    "predicted_iou",
+)  # what tables of an earlier version may lack
 
 
 def write_cases(cases: pd.DataFrame, path: Path, made_from: Mapping[str, Any]) -> None:

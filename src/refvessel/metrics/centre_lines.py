@@ -10,6 +10,8 @@ from scipy.sparse.csgraph import connected_components
 # Half of the eight neighbours (row, column): each pair of pixels is met once.
 _STRAIGHT, _DIAGONAL = ((0, 1), (1, 0)), ((1, 1), (1, -1))
 
+LENGTHS = ("truth_length", "predicted_length")  # of all centre lines of a mask, pixels along their steps
+
 
 @dataclass(frozen=True)
 class CentreLines:

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 PROBABILITY_SCORES = ("auc", "average_precision", "ece")
 THRESHOLDS = np.linspace(0, 1, 101)
-_BINS = 15
+BINS = 15  # of probabilities
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -106,6 +106,16 @@ def _average_precision(found: np.ndarray, others: np.ndarray) -> float:
 
 def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     """The expected calibration error of probabilities and their bool labels, both flat and not empty."""
-    bins = np.clip(np.ceil(scores * _BINS).astype(int) - 1, 0, _BINS - 1)  # (low, high]; 0 in the first
-    gaps = np.bincount(bins, weights=labels - scores, minlength=_BINS)
-    return float(np.abs(gaps).sum() / scores.size)
+    _, probabilities, foreground = binned(scores, labels)
+    return float(np.abs(foreground - probabilities).sum() / scores.size)
+
+
+def binned(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of the pixels in each of 15 equal bins (low, high], 0 in the first, float64 of shape (3, 15).
+
+    The rows are their number, the sum of their probabilities and how many are foreground; the arguments are as of
+    `calibration_error`, and may be empty.
+    """
+    bins = np.clip(np.ceil(scores * BINS).astype(int) - 1, 0, BINS - 1)
+    sums = (np.bincount(bins, weights=weights, minlength=BINS) for weights in (None, scores, labels))
+    return np.stack([each.astype(np.float64) for each in sums])

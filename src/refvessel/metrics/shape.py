@@ -15,11 +15,11 @@ from refvessel.metrics.betti_matching import BETTI_MATCHING_SCORES, betti_matchi
 from refvessel.metrics.boundary_iou import boundary_iou
 from refvessel.metrics.breaks import BREAK_SCORES, Break, broken_tree
 from refvessel.metrics.calibre import CALIBRE_PRECISION, CALIBRE_RECALL, found_by_calibre
-from refvessel.metrics.centre_lines import CentreLines
+from refvessel.metrics.centre_lines import LENGTHS, CentreLines
 from refvessel.metrics.diameters import DIAMETERS, diameter_agreement
-from refvessel.metrics.parallel import call_each
 from refvessel.metrics.surface import SURFACE_SCORES, surface_scores
 from refvessel.metrics.topology import TOPOLOGY_SCORES, Labels, Topology, topology_scores
+from refvessel.parallel import call_each
 from refvessel.rle import RLE
 
 SHAPE_SCORES = (
@@ -33,7 +33,7 @@ SHAPE_SCORES = (
 )
 # What tells one drawing of an outline from another, at a third of the work.
 OUTLINE_SCORES = (*SURFACE_SCORES, *TOPOLOGY_SCORES)
-TRUTH_SIZES = ("truth_regions", "vessel_width", *TRUTH_ARTEFACTS)
+SIZES = ("truth_regions", "vessel_width", *LENGTHS, *TRUTH_ARTEFACTS)
 MISSED_CONNECTIONS = "missed_connections"  # of each pair a list of Break, its places those of the whole image
 
 _PAIRS_PER_TASK = 8
@@ -49,13 +49,14 @@ def shape_scores(
     centre_line_tolerance: int,
     threads: int,
 ) -> pd.DataFrame:
-    """SHAPE_SCORES, TRUTH_SIZES and DIAMETERS of each pair of masks, float64, and MISSED_CONNECTIONS.
+    """SHAPE_SCORES, SIZES and DIAMETERS of each pair of masks, float64, and MISSED_CONNECTIONS.
 
     One row a pair.
 
     A score is NaN where its formula is undefined. `truth_regions` counts the truth's 8-connected components;
     `vessel_width` is twice the mean distance, in pixels, from the truth's skeleton to the nearest background
-    (NaN for an empty truth); for the others see `artefacts`.
+    (NaN for an empty truth); LENGTHS are those of the centre lines, in pixels along their steps; for the others
+    see `artefacts`.
 
     Args:
         predictions, truths: of each pair.
@@ -68,7 +69,7 @@ def shape_scores(
     distances = (repeat(each) for each in (tolerance, boundary_distance, centre_line_tolerance))
     arguments = predictions, truths, spacings, *distances
     rows = call_each(_shape_of_pair, *arguments, threads=threads, calls_per_task=_PAIRS_PER_TASK)
-    columns = [*SHAPE_SCORES, *TRUTH_SIZES, *DIAMETERS]
+    columns = [*SHAPE_SCORES, *SIZES, *DIAMETERS]
     scores = pd.DataFrame(rows, columns=columns, dtype=np.float64)
     return scores.assign(**{MISSED_CONNECTIONS: [row[MISSED_CONNECTIONS] for row in rows]})
 
@@ -129,6 +130,8 @@ def _shape_of_pair(
         **diameter_agreement(predicted, true, lines, centre_line_tolerance),
         "truth_regions": true_topology.components,
         "vessel_width": mean_width(true_widths),
+        "truth_length": lines.length.sum(),
+        "predicted_length": CentreLines.of(predicted_topology.skeleton, predicted_widths).length.sum(),
         **dict(zip(TRUTH_ARTEFACTS, artefacts, strict=True)),
         MISSED_CONNECTIONS: [_moved(each, box[0].start, box[1].start) for each in broken.breaks],
     }

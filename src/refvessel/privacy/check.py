@@ -2,9 +2,12 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from refvessel.errors import UserError
+from refvessel.parallel import call_each
 from refvessel.privacy.kinds import pieces_of_file, pieces_of_name
 from refvessel.privacy.name_tables import Name, read_name_table
 from refvessel.privacy.pieces import Piece, Unsearchable
@@ -12,6 +15,7 @@ from refvessel.privacy.private import write_private
 from refvessel.privacy.terms import Hit, Terms
 
 _SHOWN = 20  # findings told at once
+_FILES_PER_TASK = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ def check_privacy(
     published: Iterable[str] = (),
     private_log: Path | None = None,
     shown_as: Path | None = None,
+    without_data: Collection[str] = (),
+    threads: int = 1,
 ) -> Checked:
     """Search all files below `folder` for the original names of the tables: names, text, archives, metadata.
 
@@ -50,6 +56,8 @@ def check_privacy(
         published: Words that are published on purpose, such as the names of models.
         private_log: Gets which name was found where; only its owner can read it.
         shown_as: The folder's name in messages.
+        without_data: Paths below `folder` of files that are the same whoever was examined; they are not searched.
+        threads: Processes that share the work.
 
     Raises UserError where a name is found or a file cannot be searched. The message says where and under which
     pseudonym, not which name, since messages are logged.
@@ -59,11 +67,13 @@ def check_privacy(
         raise UserError(f"{folder} is not a folder; name the one that is to be published.")
     terms = Terms([read_name_table(Path(table)) for table in tables], published=published, accepted=accepted)
     shown = folder if shown_as is None else Path(shown_as)
-    files = 0
-    findings: list[_Finding] = []
-    for path in sorted(folder.rglob("*")):
-        files += path.is_symlink() or not path.is_dir()
-        findings += _findings(path, folder, shown, terms)
+    paths = [
+        path for path in sorted(folder.rglob("*")) if path.relative_to(folder).as_posix() not in without_data
+    ]
+    files = sum(path.is_symlink() or not path.is_dir() for path in paths)
+    search = partial(_findings, folder=folder, shown=shown, terms=terms)
+    found = call_each(search, paths, threads=threads, calls_per_task=_FILES_PER_TASK)
+    findings = list(chain.from_iterable(found))
     if findings:
         if private_log is not None:
             write_private(private_log, "".join(f"{finding.private}\n" for finding in findings))

@@ -29,7 +29,7 @@ from refvessel.privacy.encodings import (
     without_files,
     without_run_lengths,
 )
-from refvessel.privacy.image_metadata import texts_of_image
+from refvessel.privacy.image_metadata import texts_of_image, without_scans
 from refvessel.privacy.markup import pieces_of_markup
 from refvessel.privacy.pieces import HEADER, Piece, Unsearchable, field_of_number
 from refvessel.privacy.values import pieces_of_csv, pieces_of_json, pieces_of_latex
@@ -172,6 +172,7 @@ def _of_binary(content: bytes, where: str, depth: int) -> Iterator[Piece]:
     metadata = texts_of_image(content)
     if metadata is not None:
         yield from _expanded((Piece(f"{where}, metadata", text) for text in metadata), depth)
+        content = without_scans(content)
     elif zipfile.is_zipfile(io.BytesIO(content)):  # behind something else
         yield from _of_members(members_of_zip(content), where, depth)
     else:

@@ -22,12 +22,13 @@ _TEMPLATES = _PACKAGE / "report" / "templates"
 _TRANSLATIONS = _PACKAGE / "report" / "translations"
 _SPEAKING = (
     "checkpoint",
+    "crate",
     "dataset",
     "evaluation",
     "inference",
     "metrics",
     "report",
-)  # subpackages whose sentences reach the page
+)  # subpackages whose sentences reach what is published
 _HOLE = "\ue000"  # stands for data within a sentence
 _PLACEHOLDER = re.compile(r"%\(\w+\)[^A-Za-z%]*[A-Za-z]")  # of a message
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)

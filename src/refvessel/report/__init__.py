@@ -1,4 +1,4 @@
-"""From artifacts to tables, figures and one self-contained page."""
+"""From artifacts to tables, figures and pages that load nothing from a network."""
 
 import lazy_loader
 

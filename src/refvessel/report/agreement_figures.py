@@ -1,4 +1,4 @@
-"""Whether predictions measure what the truth measures: areas, diameters, and distances of the surfaces."""
+"""Whether predictions measure what the truth measures: areas, lengths, diameters, and distances of surfaces."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from refvessel.report.drawing import ALARM, INK, MOST_POINTS, PALETTE, TWO_COLUMNS, printed_figure
 
@@ -14,26 +15,34 @@ _LIMITS = 1.96  # standard deviations around the bias between which 95% of diffe
 _BARS = 30
 
 
-def area_agreement(cases: pd.DataFrame) -> dict[str, float]:
-    """Bias of the predicted area and limits of agreement over expressions, in pixels (Bland and Altman, 1986)."""
-    differences = (cases["predicted_pixels"] - cases["truth_pixels"]).to_numpy(np.float64)
+def agreement(cases: pd.DataFrame, measure: str) -> dict[str, float]:
+    """Bias of what is predicted and limits of agreement over expressions (Bland and Altman, 1986).
+
+    `measure` is `pixels`, the area, or `length`, of the centre lines in pixels.
+    """
+    differences = _difference(cases, measure).to_numpy(np.float64)
     bias, sd = float(differences.mean()), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     return {"bias": bias, "limit_low": bias - _LIMITS * sd, "limit_high": bias + _LIMITS * sd}
 
 
+def known_lengths(cases: pd.DataFrame) -> pd.DataFrame:
+    """The cases whose lengths are known: those of an earlier version have none."""
+    return cases.dropna(subset=["truth_length", "predicted_length"])
+
+
 def draw_agreement(cases: pd.DataFrame, summary: Mapping[str, Any], path: Path) -> None:
-    """Differences of areas and of diameters with their limits of agreement, and a histogram of HD95."""
+    """Differences of areas, lengths and diameters with their limits of agreement, and a histogram of HD95."""
     unit = summary["settings"]["distance_unit"]
-    with printed_figure(path, TWO_COLUMNS, 2.9) as figure:
-        areas, diameters, distances = figure.subplots(1, 3)
-        _draw_differences(
-            areas,
-            (cases["predicted_pixels"] + cases["truth_pixels"]) / 2,
-            cases["predicted_pixels"] - cases["truth_pixels"],
-            area_agreement(cases),
-        )
+    with printed_figure(path, TWO_COLUMNS, 5.2) as figure:
+        (areas, lengths), (diameters, distances) = figure.subplots(2, 2)
+        for axes, some, measure in ((areas, cases, "pixels"), (lengths, known_lengths(cases), "length")):
+            mean = (some[f"predicted_{measure}"] + some[f"truth_{measure}"]) / 2
+            if len(some):
+                _draw_differences(axes, mean, _difference(some, measure), agreement(some, measure))
         areas.set_xlabel("Mean of both areas, px")
         areas.set_ylabel("Predicted \N{MINUS SIGN} true area, px")
+        lengths.set_xlabel("Mean of both lengths, px")
+        lengths.set_ylabel("Predicted \N{MINUS SIGN} true length, px")
         measured = cases[cases["diameter_n"] > 0]
         _draw_differences(
             diameters, measured["vessel_width"], measured["diameter_bias"], summary["diameters"]
@@ -47,10 +56,14 @@ def draw_agreement(cases: pd.DataFrame, summary: Mapping[str, Any], path: Path) 
             distances.axvline(np.percentile(hd95, 95), color=ALARM, linewidth=1, linestyle="--")
         distances.set_xlabel(f"HD95, {unit}")
         distances.set_ylabel("Number of expressions")
-        for axes in (areas, diameters, distances):
-            axes.ticklabel_format(style="sci", scilimits=(-3, 4), axis="both")
+        for axes in (areas, lengths, diameters, distances):
+            axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.grid(axis="y")
             axes.set_axisbelow(True)
+
+
+def _difference(cases: pd.DataFrame, measure: str) -> pd.Series:
+    return cases[f"predicted_{measure}"] - cases[f"truth_{measure}"]
 
 
 def _draw_differences(axes: Axes, x: pd.Series, y: pd.Series, agreement: Mapping[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """All figures of a report: of each evaluation, and of several together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from refvessel.artifacts import CASES
+from refvessel.parallel import call_each
 from refvessel.report.case_gallery import draw_task
 from refvessel.report.compared_models import Comparison
 from refvessel.report.difference_figures import MOST_PAIRS, draw_differences, draw_external, shown_tests
-from refvessel.report.evaluation_figures import draw_figures, intervals
+from refvessel.report.evaluation_figures import DRAWN, intervals
 from refvessel.report.external_table import External
 from refvessel.report.first_screen import Split, evaluated_on, splits
 from refvessel.report.overlays import image_path, typical_cases
@@ -30,12 +32,14 @@ def draw_all(
     comparisons: Sequence[Comparison],
     external: External | None,
     folder: Path,
+    threads: int = 1,
 ) -> Figures:
     """Draw every figure of the report into the folder.
 
     Args:
         evaluations, unscored, comparisons, external: what the report shows.
         folder: exists.
+        threads: processes that share the work.
 
     Returns:
         The figures in the order shown, of an evaluation by its name, of a comparison and of the row that shows the
@@ -43,13 +47,23 @@ def draw_all(
 
     Raises UserError where an image is missing, does not open or has another size than its masks.
     """
-    figures = {one.evaluation.name: draw_figures(one, folder) for one in evaluations}
-    figures |= {one.evaluation.name: _of_unscored(one, folder) for one in unscored}
-    figures |= {f"task {one.name}": _of_task(one, folder) for one in splits(evaluations, comparisons)}
-    figures |= {f"compared {one.name}": _of_comparison(one, evaluations, folder) for one in comparisons}
+    tasks: list[tuple[str, Callable[[], list[ShownFigure]]]] = [
+        *((one.evaluation.name, partial(draw, one, folder)) for one in evaluations for draw in DRAWN),
+        *((one.evaluation.name, partial(_of_unscored, one, folder)) for one in unscored),
+        *((f"task {one.name}", partial(_of_task, one, folder)) for one in splits(evaluations, comparisons)),
+        *((f"compared {one.name}", partial(_of_comparison, one, evaluations, folder)) for one in comparisons),
+    ]
     if external is not None:
-        figures[EXTERNAL_FIGURE] = _of_external(external, folder)
+        tasks.append((EXTERNAL_FIGURE, partial(_of_external, external, folder)))
+    figures: Figures = {}
+    parts = call_each(_called, [draw for _, draw in tasks], threads=threads)
+    for (name, _), drawn in zip(tasks, parts, strict=True):
+        figures.setdefault(name, []).extend(drawn)
     return figures
+
+
+def _called(draw: Callable[[], list[ShownFigure]]) -> list[ShownFigure]:
+    return draw()
 
 
 def _of_task(split: Split, folder: Path) -> list[ShownFigure]:

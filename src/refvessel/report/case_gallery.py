@@ -1,28 +1,26 @@
 """Cases as pictures: agreement, what is missed and what is false in colours over the image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.patches import Patch
-from PIL import Image
+from PIL import Image, ImageColor
 
 from refvessel import rle
 from refvessel.answer_status import Status
-from refvessel.report.drawing import AGREEMENT, FALSE, MISSED, TWO_COLUMNS, svg_figure
+from refvessel.report.drawing import AGREEMENT, FALSE, MISSED
 from refvessel.report.overlays import read_image
-from refvessel.report.printing import shortened
+from refvessel.report.panels import Key, Panel, write_panels
+from refvessel.report.printing import printable
 from refvessel.sentences import marked
 
 MOST_OF_A_KIND = 4  # cases
 
 _GALLERY_SIDE, _ROW_SIDE = 192, 320  # pixels of a picture's longer side
 _OPACITY = 0.6
-_LABEL = 24  # characters below a picture
+_FEWEST = 4  # pictures that share the width of the row of the task
 KINDS = {
     "cldice": marked("worst clDice"),
     "hd95": marked("worst HD95"),
@@ -61,15 +59,14 @@ def draw_gallery(
 
     Raises UserError where an image is missing, does not open or has another size than its masks.
     """
-    height = TWO_COLUMNS / MOST_OF_A_KIND + 0.35
-    with svg_figure(path, TWO_COLUMNS, height * len(shown) + 0.3) as figure:
-        panels = figure.subplots(len(shown), MOST_OF_A_KIND, squeeze=False)
-        for axes in panels.ravel():
-            axes.set_axis_off()
-        for line, (kind, cases) in zip(panels, shown.items(), strict=True):
-            for axes, case in zip(line, cases.to_dict("records"), strict=False):
-                _show(axes, coloured(case, images, _GALLERY_SIDE), _told(kind, case, distance_unit))
-        figure.legend(handles=_handles(), loc="outside lower center", ncols=3)
+    rows = [
+        [
+            _panel(case, coloured(case, images, _GALLERY_SIDE), _told(kind, case, distance_unit))
+            for case in some
+        ]
+        for kind, some in ((kind, cases.to_dict("records")) for kind, cases in shown.items())
+    ]
+    write_panels(rows, _keys(), path, columns=MOST_OF_A_KIND)
 
 
 def draw_task(cases: Mapping[str, Mapping[Any, Any]], images: dict[str, Path], path: Path) -> None:
@@ -85,18 +82,12 @@ def draw_task(cases: Mapping[str, Mapping[Any, Any]], images: dict[str, Path], p
     first = next(iter(cases.values()))
     plain = _reduced(read_image(images, first), _ROW_SIDE)
     truth = coloured({**first, "predicted_mask": first["truth_mask"]}, images, _ROW_SIDE)
-    panels = [(plain, "image"), (truth, "truth")]
-    panels += [
-        (coloured(case, images, _ROW_SIDE), f"{shortened(model, _LABEL)}: Dice {_number(case['dice'])}")
+    row = [_panel(first, plain, "image"), _panel(first, truth, "truth")]
+    row += [
+        _panel(case, coloured(case, images, _ROW_SIDE), f"{printable(model)}\nDice {_number(case['dice'])}")
         for model, case in cases.items()
     ]
-    side = TWO_COLUMNS * 1.4 / max(4, len(panels))
-    with svg_figure(path, side * len(panels), side + 0.6) as figure:
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for each, (picture, title) in zip(axes, panels, strict=True):
-            each.set_axis_off()
-            _show(each, picture, title)
-        figure.legend(handles=_handles(), loc="outside lower center", ncols=3)
+    write_panels([row], _keys(), path, columns=max(_FEWEST, len(row)))
 
 
 def coloured(case: Mapping[Any, Any], images: dict[str, Path], side: int) -> Image.Image:
@@ -108,7 +99,7 @@ def coloured(case: Mapping[Any, Any], images: dict[str, Path], side: int) -> Ima
         (truth & ~predicted, MISSED),
         (predicted & ~truth, FALSE),
     ):
-        colours[pixels] = [*(round(255 * part) for part in to_rgb(colour)), round(255 * _OPACITY)]
+        colours[pixels] = [*ImageColor.getrgb(colour), round(255 * _OPACITY)]
     image = _reduced(read_image(images, case), side)
     layer = Image.fromarray(colours).resize(image.size, Image.Resampling.BOX)
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
@@ -119,9 +110,8 @@ def _reduced(image: Image.Image, side: int) -> Image.Image:
     return image
 
 
-def _show(axes: Axes, picture: Image.Image, title: str) -> None:
-    axes.imshow(picture, interpolation="none")
-    axes.set_title(title, fontsize=8)
+def _panel(case: Mapping[Any, Any], picture: Image.Image, title: str) -> Panel:
+    return Panel(picture, (case["width"], case["height"]), title)
 
 
 def _told(kind: str, case: Mapping[Any, Any], distance_unit: str) -> str:
@@ -131,13 +121,13 @@ def _told(kind: str, case: Mapping[Any, Any], distance_unit: str) -> str:
         "false": f"{case['predicted_pixels']} px",
         "unanswered": "failed expression",
     }
-    return f"{said[kind]}\n{shortened(case['image_id'], _LABEL)}"
+    return f"{said[kind]}\n{printable(case['image_id'])}"
 
 
 def _number(value: float, decimals: int = 3) -> str:
     return "undefined" if value != value else f"{value:.{decimals}f}"
 
 
-def _handles() -> Sequence[Patch]:
+def _keys() -> list[Key]:
     colours = {"agreement": AGREEMENT, "missed": MISSED, "false": FALSE}
-    return [Patch(color=colour, label=label) for label, colour in colours.items()]
+    return [Key(label, colour, "patch") for label, colour in colours.items()]

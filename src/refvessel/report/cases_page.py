@@ -52,16 +52,20 @@ def write_cases_page(
     data = cases_data(evaluations)
     shown = _shown_images(evaluations)
     images = [(dataset, image_path(shown[dataset, name][0], name)) for dataset, name in data.images]
+    beside = len(images) > _MOST_INLINED
+    files = [f"{PICTURES}/{_letters(number)}.jpg" if beside else None for number in range(len(images))]
+
+    def placed(key: tuple[str, str], file: str | None) -> str:
+        picture = _jpeg(*shown[key])
+        if file is None:
+            return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
+        (folder / file).write_bytes(picture)
+        return file
+
     with ThreadPoolExecutor(_THREADS) as threads:  # decoding and encoding leave the interpreter
-        pictures = list(threads.map(lambda key: _jpeg(*shown[key]), data.images))
-    if len(pictures) <= _MOST_INLINED:
-        places = [f"data:image/jpeg;base64,{base64.b64encode(each).decode('ascii')}" for each in pictures]
-        written = {CASES_PAGE: images}
-    else:
-        places = [f"{PICTURES}/{_letters(number)}.jpg" for number in range(len(pictures))]
-        for place, content in zip(places, pictures, strict=True):
-            (folder / place).write_bytes(content)
-        written = {CASES_PAGE: []} | {place: [image] for place, image in zip(places, images, strict=True)}
+        places = list(threads.map(placed, data.images, files))
+    written = {CASES_PAGE: [] if beside else images}
+    written |= {file: [image] for file, image in zip(files, images, strict=True) if file is not None}
     (folder / CASES_PAGE).write_text(_render(data, places), "utf-8")
     return written
 
@@ -81,8 +85,8 @@ def _shown_images(
 def _jpeg(images: dict[str, Path], case: dict[Any, Any]) -> bytes:
     content = io.BytesIO()
     image = read_image(images, case, _LONGEST_SIDE)
-    red, green, blue = (band.tobytes() for band in image.split())
-    if red == green == blue:
+    bands = [band.tobytes() for band in image.split()]
+    if all(band == bands[0] for band in bands):
         image = image.getchannel(0)
     image.save(content, "JPEG", quality=_JPEG_QUALITY)
     return content.getvalue()

@@ -51,8 +51,8 @@ def ceiling_sentences(summary: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def ceiling_rows(ceiling: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The rows of the table: the ceiling, that of each vessel width, and each way of drawing."""
+def ceiling_columns(ceiling: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The columns of the table: the ceiling, that of each vessel width, and each way of drawing."""
     return [
         (worded("ceiling: %(basis)s", basis=worded(ceiling["basis"])), ceiling),
         *(

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from refvessel.mask_logits import MODEL_THRESHOLD
-from refvessel.report.drawing import INK, PALETTE, TWO_COLUMNS, printed_figure
+from refvessel.report.drawing import COLUMN, INK, PALETTE, TWO_COLUMNS, printed_figure
 
 _LINES = {"dice_mean": "Dice", "iou_mean": "IoU", "precision_mean": "precision", "recall_mean": "recall"}
 _STYLES = ("-", "--", "-.", ":")  # told apart without colours, too
@@ -56,6 +56,19 @@ def draw_confidence(confidence: Mapping[str, Any], path: Path) -> None:
         reliability.set_ylabel("IoU")
         for axes in (risks, reliability):
             _of_shares(axes)
+
+
+def draw_border_reliability(reliability: Mapping[str, Any], path: Path) -> None:
+    """The share of foreground at each predicted probability, of `border_reliability` of a summary."""
+    bins = pd.DataFrame(reliability["bins"]).astype(float)
+    with printed_figure(path, COLUMN, 3.2) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        axes.vlines(bins["probability"], bins["low"], bins["high"], color=PALETTE[0], linewidth=1.4)
+        axes.plot(bins["probability"], bins["foreground"], color=PALETTE[0], marker="o", markersize=4)
+        axes.set_xlabel("Mean probability of the pixels of a bin")
+        axes.set_ylabel("Share of them that is vessel")
+        _of_shares(axes)
 
 
 def _of_shares(axes: Axes) -> None:

@@ -11,9 +11,9 @@ from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.metrics.overlap import OVERLAP_SCORES
 from refvessel.metrics.patient_means import patient_mean
-from refvessel.report.agreement_figures import area_agreement, draw_agreement
+from refvessel.report.agreement_figures import agreement, draw_agreement, known_lengths
 from refvessel.report.case_gallery import KINDS, MOST_OF_A_KIND, draw_gallery, failures
-from refvessel.report.curves import draw_confidence, draw_threshold_curves
+from refvessel.report.curves import draw_border_reliability, draw_confidence, draw_threshold_curves
 from refvessel.report.figures import MOST_NAMED, draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
 from refvessel.report.printing import printable, shortened
@@ -26,13 +26,6 @@ from refvessel.report.subgroup_figures import MOST_GROUPS, draw_by_calibre, draw
 from refvessel.report.wording import worded
 
 _MOST_PHRASES = 6  # of which typical cases are drawn
-
-
-def draw_figures(one: Artifacts, folder: Path) -> list[ShownFigure]:
-    """Draw all figures of an evaluation into the folder; in the order of the page."""
-    drawn = [*_of_scores(one, folder), *_of_probabilities(one, folder), *_of_failures(one, folder)]
-    drawn += _of_phrases(one, folder)
-    return drawn + (draw_sequences(one, one.runs, folder) if one.runs else [])
 
 
 def _source(one: Artifacts, role: str, name: str) -> dict[str, str]:
@@ -112,17 +105,17 @@ def _by_patient(summary: Mapping[str, Any]) -> str:
 
 def _agreement(one: Artifacts) -> str:
     """What the figure of agreement shows, in numbers."""
-    summary, areas = one.summary, area_agreement(one.cases)
+    summary, with_lengths = one.summary, known_lengths(one.cases)
     differences = (one.cases["predicted_pixels"] - one.cases["truth_pixels"]).astype(float)
     draws = summary["settings"]["bootstrap"]["draws"]
     mean = patient_mean(differences, one.cases["patient"], draws)
     told = [
         worded(
-            "Left: difference of the areas of %(n)s expressions over their mean; lines at the bias %(bias).0f "
-            "px and at the limits of agreement %(limit_low).0f to %(limit_high).0f px (bias and 1.96 standard "
-            "deviations to each side, over expressions).",
+            "Lines at the bias and at the limits of agreement (bias and 1.96 standard deviations to each side, "
+            "over expressions). Areas of %(n)s expressions: bias %(bias).0f px, limits %(limit_low).0f to "
+            "%(limit_high).0f px.",
             n=len(one.cases),
-            **areas,
+            **agreement(one.cases, "pixels"),
         )
     ]
     if mean["low"] is not None:
@@ -136,16 +129,25 @@ def _agreement(one: Artifacts) -> str:
             ),
             intervals(summary["settings"]),
         ]
+    if len(with_lengths):
+        told.append(
+            worded(
+                "Lengths of the centre lines of %(n)s expressions: bias %(bias).0f px, limits %(limit_low).0f to "
+                "%(limit_high).0f px.",
+                n=len(with_lengths),
+                **agreement(with_lengths, "length"),
+            )
+        )
     diameters = summary["diameters"]
     told += [
         worded(
-            "Middle: mean difference of the diameters of %(expressions)s expressions over the true width, with "
-            "bias and limits over %(n)s cross-sections.",
+            "Mean difference of the diameters of %(expressions)s expressions over the true width, with bias and "
+            "limits over %(n)s cross-sections.",
             expressions=diameters["n_expressions"],
             n=diameters["n"],
         ),
         worded(
-            "Right: HD95 of %(n)s expressions; line: the median, dashed: the 95th percentile.",
+            "HD95 of %(n)s expressions; line: the median, dashed: the 95th percentile.",
             n=one.cases["hd95"].count(),
         ),
     ]
@@ -171,6 +173,26 @@ def _of_probabilities(one: Artifacts, folder: Path) -> list[ShownFigure]:
             )
         )
         draw_threshold_curves(one.thresholds, drawn[-1].path)
+    border = one.summary.get("border_reliability")
+    if border and border["n"]:
+        drawn.append(
+            ShownFigure(
+                folder / f"{stem}.border.svg",
+                worded(
+                    "Reliability of the probabilities of pixels at most %(distance)s px from the truth's "
+                    "boundary: the share that is vessel, in 15 equal bins of the probability, pooled over "
+                    "%(pixels)s pixels of %(n)s expressions of %(patients)s patients; on the dotted line "
+                    "probabilities mean what they say.",
+                    distance=one.summary["settings"]["border_distance"],
+                    pixels=sum(each["n_pixels"] for each in border["bins"]),
+                    n=border["n"],
+                    patients=border["n_patients"],
+                )
+                + f" {intervals(one.summary['settings'])}",
+                _source(one, "summary", SUMMARY),
+            )
+        )
+        draw_border_reliability(border, drawn[-1].path)
     if confidence := one.summary.get("confidence"):
         drawn.append(
             ShownFigure(
@@ -278,3 +300,11 @@ def _describe(case: Mapping[Any, Any], breaks: pd.DataFrame) -> str:
         status=unanswered,
     )
     return told + told_breaks(breaks[breaks["sent_id"] == case["sent_id"]])
+
+
+def _of_sequences(one: Artifacts, folder: Path) -> list[ShownFigure]:
+    return draw_sequences(one, one.runs, folder) if one.runs else []
+
+
+# What draws the figures of an evaluation into a folder, in the order of the page.
+DRAWN = (_of_scores, _of_probabilities, _of_failures, _of_phrases, _of_sequences)

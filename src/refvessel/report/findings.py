@@ -11,7 +11,7 @@ from refvessel.report.plain_words import non_inferiority_sentences, verdict_sent
 from refvessel.report.scored_runs import Runs
 from refvessel.report.sections import Artifacts
 from refvessel.report.unscored import Unscored
-from refvessel.report.wording import listed, worded, worded_record
+from refvessel.report.wording import listed, worded, worded_quoted, worded_record
 
 _TRAINED_LAYER = "trained"  # as conversion.json names the layer of the fine-tuned checkpoint
 
@@ -58,7 +58,9 @@ def findings(one: Artifacts) -> list[Finding]:
         )
         found.append(Finding("note", text))
     for text in (one.conversion or {}).get("warnings", []):
-        found.append(Finding("warning", worded("From the conversion: %(warning)s", warning=text)))
+        found.append(
+            Finding("warning", worded("From the conversion: %(warning)s", warning=worded_quoted(text)))
+        )
     return [*found, *_of_dataset(one.dataset)]
 
 
@@ -88,7 +90,7 @@ def unscored_findings(one: Unscored) -> list[Finding]:
 
 def _of_dataset(dataset: dict[str, Any] | None) -> list[Finding]:
     return [
-        Finding("warning", worded("From the dataset: %(warning)s", warning=text))
+        Finding("warning", worded("From the dataset: %(warning)s", warning=worded_quoted(text)))
         for text in (dataset or {}).get("warnings", [])
     ]
 

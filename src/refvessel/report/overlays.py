@@ -1,28 +1,21 @@
 """The best, the median and the worst case of a phrase, drawn over their images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.lines import Line2D
 from PIL import Image
-from skimage.measure import find_contours
 
-from refvessel import rle
 from refvessel.errors import UserError
 from refvessel.image_files import decode_file
-from refvessel.report.drawing import PREDICTION, TRUTH, svg_figure
-from refvessel.report.printing import shortened
-from refvessel.report.shown_breaks import break_handles, mark_breaks
+from refvessel.report.drawing import PREDICTION, TRUTH
+from refvessel.report.panels import Key, Mark, Outline, Panel, write_panels
+from refvessel.report.shown_breaks import break_keys, break_marks
 from refvessel.sentences import marked
 
-_PANEL = 3.1  # inches
-_LABEL = 48  # characters that fit below a panel
-_MAX_SIDE = 512  # pixels of an embedded image; larger ones are reduced to keep the page small
+_MOST_SHOWN = 3  # of `typical_cases`
+_MAX_SIDE = 400  # pixels of an embedded image, twice those of a screen; larger ones are reduced
 
 
 def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:
@@ -58,36 +51,33 @@ def draw_overlays(cases: pd.DataFrame, images: dict[str, Path], path: Path, brea
 
     Raises UserError where an image is missing, does not open or has another size than its masks.
     """
-    with svg_figure(path, _PANEL * len(cases), _PANEL + 0.75) as figure:
-        panels = figure.subplots(1, len(cases), squeeze=False)[0]
-        for axes, case in zip(panels, cases.to_dict("records"), strict=True):
-            draw_panel(axes, case, read_image(images, case))
-            mark_breaks(axes, breaks[breaks["sent_id"] == case["sent_id"]])
-            axes.set_title(f"{case['rank']}: Dice {case['dice']:.3f}", weight="bold")
-            axes.set_xlabel(shortened(case["image_id"], _LABEL), fontsize=7)
-        drawn = breaks[breaks["sent_id"].isin(cases["sent_id"])]
-        figure.legend(
-            handles=[*outline_handles(), *break_handles(drawn)], loc="outside lower center", ncols=4
+    shown = [
+        case_panel(
+            case,
+            read_image(images, case),
+            title=f"{case['rank']}: Dice {case['dice']:.3f}",
+            label=case["image_id"],
+            marks=break_marks(breaks[breaks["sent_id"] == case["sent_id"]]),
         )
-
-
-def draw_panel(axes: Axes, case: Mapping[Any, Any], image: Image.Image) -> None:
-    """A case's image with the outlines of its truth, if there is any, and its prediction."""
-    axes.imshow(image, extent=(-0.5, case["width"] - 0.5, case["height"] - 0.5, -0.5), interpolation="none")
-    if case["truth_mask"] is not None:
-        _outline(axes, case["truth_mask"], TRUTH, linewidth=1.5)
-    _outline(axes, case["predicted_mask"], PREDICTION, linewidth=0.8)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-
-
-def outline_handles() -> list[Line2D]:
-    """What a legend says of the two outlines."""
-    return [
-        Line2D([], [], color=TRUTH, linewidth=2.5, label="truth"),
-        Line2D([], [], color=PREDICTION, linewidth=2.5, label="prediction"),
+        for case in cases.to_dict("records")
     ]
+    drawn = breaks[breaks["sent_id"].isin(cases["sent_id"])]
+    write_panels([shown], [*outline_keys(), *break_keys(drawn)], path, columns=_MOST_SHOWN)
+
+
+def case_panel(
+    case: Mapping[Any, Any], image: Image.Image, *, title: str, label: str, marks: Sequence[Mark] = ()
+) -> Panel:
+    """A case's image with the outlines of its truth, if there is any, and its prediction."""
+    outlines = [Outline(case["predicted_mask"], PREDICTION, width=0.8)]
+    if case["truth_mask"] is not None:
+        outlines.insert(0, Outline(case["truth_mask"], TRUTH, width=1.5))
+    return Panel(image, (case["width"], case["height"]), title, str(label), outlines, marks)
+
+
+def outline_keys() -> list[Key]:
+    """What a legend says of the two outlines."""
+    return [Key("truth", TRUTH, "line"), Key("prediction", PREDICTION, "line")]
 
 
 def image_path(images: dict[str, Path], image_id: str) -> Path:
@@ -103,12 +93,13 @@ def image_path(images: dict[str, Path], image_id: str) -> Path:
 
 
 def read_image(images: dict[str, Path], case: Mapping[Any, Any], max_side: int = _MAX_SIDE) -> Image.Image:
-    """A case's image as RGB, its longer side at most `max_side` pixels.
+    """A case's image, RGB or 8-bit grey, its longer side at most `max_side` pixels.
 
     Raises UserError as `draw_overlays` does.
     """
     path = image_path(images, case["image_id"])
-    image = decode_file(path).convert("RGB")
+    image: Image.Image = decode_file(path)
+    image = image if image.mode == "L" else image.convert("RGB")
     if image.size != (case["width"], case["height"]):
         raise UserError(
             f"{path} has {image.width}x{image.height} pixels (width x height) but was scored with "
@@ -116,9 +107,3 @@ def read_image(images: dict[str, Path], case: Mapping[Any, Any], max_side: int =
         )
     image.thumbnail((max_side, max_side))
     return image
-
-
-def _outline(axes: Axes, mask: rle.RLE, color: str, linewidth: float) -> None:
-    padded = np.pad(rle.decode(mask), 1)  # so that a region at the border is closed
-    contours = [contour[:, ::-1] - 1 for contour in find_contours(padded, 0.5)]  # (row, column) -> (x, y)
-    axes.add_collection(LineCollection(contours, colors=color, linewidths=linewidth, capstyle="round"))

@@ -1,4 +1,4 @@
-"""The report's page: one HTML file that loads nothing."""
+"""The report's page: HTML that loads nothing but the figures beside it."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,13 +14,15 @@ from refvessel.metrics.referring import PR_THRESHOLDS
 from refvessel.metrics.spread import bad_end
 from refvessel.metrics.verdicts import Verdict
 from refvessel.provenance import FileRecord
-from refvessel.report.ceiling_words import SHOWN, ceiling_rows, ceiling_sentences
+from refvessel.report.ceiling_words import SHOWN, ceiling_columns, ceiling_sentences
 from refvessel.report.compared_models import Comparison
+from refvessel.report.costs import Cost
 from refvessel.report.external_table import External
 from refvessel.report.facts import facts
 from refvessel.report.findings import checkpoint, identities, unscored_findings
 from refvessel.report.first_screen import splits
 from refvessel.report.group_words import GROUPINGS, NAMED_BY_DATA, worded_group
+from refvessel.report.printing import shortened
 from refvessel.report.score_titles import TITLES, best_value, worded_title
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
@@ -33,6 +35,7 @@ from refvessel.report.wording import worded, worded_record
 from refvessel.sentences import marked
 
 MOST_ROWS = 20  # of a table that grows with patients or phrases; all are in tables/*.csv
+_LONGEST_CELL = 200  # characters; tables/*.csv and the cases page have the whole text
 
 _OFFICIAL = {
     "ciou": "cIoU",
@@ -60,11 +63,13 @@ def render_page(
     accepted: Sequence[str] = (),
     unscored: Sequence[Unscored] = (),
     external: External | None = None,
+    costs: Sequence[Cost] = (),
 ) -> str:
     """The page's HTML. All text from artifacts is escaped.
 
     `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
-    `unscored` the evaluations without truth, `external` the models on other data sets than their own.
+    `unscored` the evaluations without truth, `external` the models on other data sets than their own, `costs` what
+    the jobs took.
     """
     return (
         _environment()
@@ -100,6 +105,7 @@ def render_page(
             cases_page=CASES_PAGE,
             versions=versions,
             accepted=accepted,
+            costs=costs,
             failed_status=Status.FAILED,
         )
     )
@@ -119,12 +125,13 @@ def _environment() -> Environment:
         "worded_record": worded_record,
         "estimate": format_estimate,
         "percent": format_percent,
+        "brief": format_brief,
         "signed_pixels": format_wider_or_narrower,
         "stated": stated,
         "p_value": format_p_value,
         "best": best_value,
         "facts": facts,
-        "ceiling_rows": ceiling_rows,
+        "ceiling_columns": ceiling_columns,
         "ceiling_sentences": ceiling_sentences,
         "listed_breaks": listed_breaks,
         "unscored_findings": unscored_findings,
@@ -163,6 +170,11 @@ def format_estimate(summary: Mapping[str, Any], name: str) -> str:
 def format_percent(share: float | None) -> str:
     """A share in percent, one decimal; a dash for what is undefined."""
     return "\N{EN DASH}" if share is None else f"{100 * share:.1f}%"
+
+
+def format_brief(text: Any) -> str:
+    """The beginning of a text that may be endless; an empty one for none."""
+    return "" if text is None else shortened(str(text), _LONGEST_CELL)
 
 
 def format_wider_or_narrower(pixels: float) -> str:

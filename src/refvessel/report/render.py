@@ -13,6 +13,7 @@ from refvessel.provenance import versions
 from refvessel.report.all_figures import draw_all
 from refvessel.report.cases_page import write_cases_page
 from refvessel.report.compared_models import Comparison, read_comparison
+from refvessel.report.costs import read_costs
 from refvessel.report.external_table import External, read_external
 from refvessel.report.methods import methods_text
 from refvessel.report.page import render_page
@@ -40,6 +41,8 @@ def render_report(
     settings: Privacy,
     private_log: Path | None = None,
     language: str = ENGLISH,
+    benchmarks: Path | None = None,
+    threads: int = 1,
 ) -> None:
     """Write the pages, tables, figures, methods.md and manifest.json; `output` appears whole or not at all.
 
@@ -48,7 +51,8 @@ def render_report(
     models on other data sets than their own. `name_tables` are those of the datasets with pseudonyms: the report
     is searched for the original names before it appears, but for those under the pseudonyms that `settings`
     accept, which the page tells. `private_log` gets which name was found where. `language` is that of the
-    pages. The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
+    pages. `benchmarks` is the folder of what Snakemake measured of the jobs. `threads` processes share the work.
+    The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
     accepted = settings.accepted
@@ -66,14 +70,15 @@ def render_report(
     unscored = [read_unscored(one, datasets[one.dataset]) for one in evaluations if one.scores_dir is None]
     compared = [read_comparison(path, artifacts) for path in comparisons]
     away = None if external is None else read_external(external, artifacts)
+    costs = read_costs(benchmarks, [*artifacts, *unscored])
     with written_in(language), atomic_directory(Path(output)) as folder:
         for name in (TABLES, FIGURES):
             (folder / name).mkdir()
         captions = write_tables(artifacts, compared, folder / TABLES, unscored, away)
-        figures = draw_all(artifacts, unscored, compared, away, folder / FIGURES)
+        figures = draw_all(artifacts, unscored, compared, away, folder / FIGURES, threads)
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
         (folder / PAGE).write_text(
-            render_page(artifacts, compared, figures, used, accepted, unscored, away), "utf-8"
+            render_page(artifacts, compared, figures, used, accepted, unscored, away, costs), "utf-8"
         )
         (folder / METHODS).write_text(methods_text(artifacts, compared, unscored), "utf-8")
         of_all: list[Artifacts | Unscored] = [*artifacts, *unscored]
@@ -90,6 +95,7 @@ def render_report(
                 published=_names_of_the_user([*artifacts, *unscored]),
                 private_log=private_log,
                 shown_as=output,
+                threads=threads,
             )
 
 

@@ -13,13 +13,13 @@ from skimage.measure import find_contours
 
 from refvessel import rle
 from refvessel.metrics.sequences_summary import SEQUENCE
-from refvessel.report.drawing import INK, PALETTE, PREDICTION, TRUTH, svg_figure
-from refvessel.report.overlays import draw_panel, outline_handles, read_image
+from refvessel.report.drawing import INK, PALETTE, PREDICTION, TRUTH, TWO_COLUMNS, printed_figure
+from refvessel.report.overlays import case_panel, outline_keys, read_image
+from refvessel.report.panels import write_panels
 
 ANIMATION_SUFFIX = ".webp"
 MOST_MOVING, MOST_IN_STRIP = 48, 6  # frames shown; of longer sequences as many, evenly spread
 
-_PANEL = 1.75  # inches
 _SIDE = 256  # pixels of a frame's longer side
 _PAUSE = 150  # milliseconds per frame
 _QUALITY = 70  # of WebP
@@ -52,20 +52,22 @@ def draw_strip(frames: pd.DataFrame, images: dict[str, Path], path: Path) -> Non
     `frames` are those of one sequence with the columns of both tables of cases. Raises UserError where an image is
     missing, does not open or has another size than its masks.
     """
-    shown = spread(frames, MOST_IN_STRIP)
-    with svg_figure(path, _PANEL * len(shown), _PANEL + 0.7) as figure:
-        panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        for axes, case in zip(panels, shown.to_dict("records"), strict=True):
-            draw_panel(axes, case, _small_image(images, case))
-            axes.set_title(f"frame {case['index'] + 1}")
-            axes.set_xlabel(f"J {case['J']:.2f}, F {case['F']:.2f}", fontsize=7)
-        figure.legend(handles=outline_handles(), loc="outside lower center", ncols=2)
+    shown = [
+        case_panel(
+            case,
+            _small_image(images, case),
+            title=f"frame {case['index'] + 1}",
+            label=f"J {case['J']:.2f}, F {case['F']:.2f}",
+        )
+        for case in spread(frames, MOST_IN_STRIP).to_dict("records")
+    ]
+    write_panels([shown], outline_keys(), path, columns=MOST_IN_STRIP)
 
 
 def draw_over_time(frames: pd.DataFrame, path: Path) -> None:
     """J, F and Dice of a sequence's frames, how steady masks are, and the areas, all over the frames' numbers."""
     time = frames["index"] + 1
-    with svg_figure(path, 7.2, 5.2) as figure:
+    with printed_figure(path, TWO_COLUMNS, 5.2) as figure:
         scores, steadiness, areas = figure.subplots(3, 1, sharex=True)
         for (column, style), color in zip(_SCORES.items(), PALETTE, strict=False):
             scores.plot(time, frames[column], style, color=color, label=column.replace("dice", "Dice"))
@@ -113,7 +115,7 @@ def _small_image(images: dict[str, Path], case: Mapping[Any, Any]) -> Image.Imag
 
 def _with_outlines(case: Mapping[Any, Any], images: dict[str, Path]) -> Image.Image:
     """A frame, reduced, with the outlines of its masks."""
-    image = _small_image(images, case)
+    image = _small_image(images, case).convert("RGB")
     drawing, scale = ImageDraw.Draw(image), image.width / case["width"]
     for column, color in (("truth_mask", TRUTH), ("predicted_mask", PREDICTION)):
         padded = np.pad(rle.decode(case[column]), 1)

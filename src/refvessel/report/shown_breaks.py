@@ -3,20 +3,15 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from refvessel.metrics.breaks import GAP, LOST
 from refvessel.report.drawing import ALARM
+from refvessel.report.panels import Key, Mark, Shape
 from refvessel.report.sections import Artifacts
 from refvessel.report.wording import worded_n
 
 WORST_SHOWN = 10
-_MARKERS: dict[str, dict[str, Any]] = {
-    kind: {"marker": marker, "color": ALARM, "markersize": 6, "markeredgewidth": 1.1, "linestyle": ""}
-    | {"fillstyle": "none"}
-    for kind, marker in ((GAP, "o"), (LOST, "s"))
-}
+_SHAPES: dict[str, Shape] = {GAP: "ring", LOST: "square"}
 
 
 def worst_first(breaks: pd.DataFrame) -> pd.DataFrame:
@@ -32,18 +27,17 @@ def listed_breaks(one: Artifacts) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in each.items()} for each in worst]
 
 
-def mark_breaks(axes: Axes, breaks: pd.DataFrame) -> None:
+def break_marks(breaks: pd.DataFrame) -> list[Mark]:
     """A ring at each gap of a drawn case, a square where something is lost."""
-    for kind, look in _MARKERS.items():
-        places = breaks[breaks["kind"] == kind]
-        axes.plot(places["column"], places["row"], **look)
+    places = zip(breaks["kind"], breaks["row"], breaks["column"], strict=True)
+    return [Mark(_SHAPES[kind], row, column, ALARM) for kind, row, column in places]
 
 
-def break_handles(breaks: pd.DataFrame) -> list[Line2D]:
+def break_keys(breaks: pd.DataFrame) -> list[Key]:
     """What a legend says of these marks."""
     labels = {GAP: "gap", LOST: "lost vessel"}
     kinds = set(breaks["kind"])
-    return [Line2D([], [], label=labels[kind], **look) for kind, look in _MARKERS.items() if kind in kinds]
+    return [Key(labels[kind], ALARM, shape) for kind, shape in _SHAPES.items() if kind in kinds]
 
 
 def told_breaks(breaks: pd.DataFrame) -> str:

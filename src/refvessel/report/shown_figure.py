@@ -1,6 +1,5 @@
 """A figure as the report's page and its manifest tell of it."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.files import sha256_of_file
 from refvessel.report.drawing import FOR_PRINT
-from refvessel.report.sequence_figures import ANIMATION_SUFFIX
 
 MOST_OF_A_PHRASE = 200  # characters in a caption
 
@@ -20,12 +18,6 @@ class ShownFigure:
     path: Path
     caption: str
     sources: dict[str, str]
-
-    @property
-    def data_uri(self) -> str:
-        """The file itself, as an address that needs no network."""
-        kind = "webp" if self.path.suffix == ANIMATION_SUFFIX else "svg+xml"
-        return f"data:image/{kind};base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
 
     @property
     def files(self) -> list[Path]:

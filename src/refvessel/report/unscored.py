@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.lines import Line2D
 
 from refvessel import rle
 from refvessel.answer_status import Status
@@ -17,15 +16,13 @@ from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.predictions.table import read_predictions
 from refvessel.provenance import FileRecord, file_record
-from refvessel.report.drawing import PREDICTION, svg_figure
-from refvessel.report.overlays import draw_panel, read_image
-from refvessel.report.printing import shortened
+from refvessel.report.drawing import PREDICTION
+from refvessel.report.overlays import case_panel, read_image
+from refvessel.report.panels import Key, write_panels
 from refvessel.report.sections import Evaluation
 from refvessel.sentences import marked
 
 _MOST_SHOWN = 3  # images of a phrase
-_PANEL = 3.1  # inches
-_LABEL = 48  # characters that fit below a panel
 COLUMNS = {
     "n_expressions": "n",
     "n_failed": marked("Failed"),
@@ -100,16 +97,14 @@ def draw_examples(one: Unscored, phrase: str, path: Path) -> list[str]:
     rows = one.predictions[one.predictions["phrase"] == phrase].sort_values("sent_id")
     places = sorted({round(i * (len(rows) - 1) / (_MOST_SHOWN - 1)) for i in range(_MOST_SHOWN)})
     shown = rows.iloc[places].to_dict("records")
-    with svg_figure(path, _PANEL * len(shown), _PANEL + 0.75) as figure:
-        panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        for axes, row in zip(panels, shown, strict=True):
-            height, width = row["mask"]["size"]
-            case = {"image_id": row["image_id"], "height": height, "width": width}
-            masks = {"truth_mask": None, "predicted_mask": row["mask"]}
-            draw_panel(axes, case | masks, read_image(one.images, case))
-            axes.set_xlabel(shortened(str(row["image_id"]), _LABEL), fontsize=7)
-        handles = [Line2D([], [], color=PREDICTION, linewidth=2.5, label="prediction")]
-        figure.legend(handles=handles, loc="outside lower center")
+    panels = []
+    for row in shown:
+        height, width = row["mask"]["size"]
+        case = {"image_id": row["image_id"], "height": height, "width": width}
+        masks = {"truth_mask": None, "predicted_mask": row["mask"]}
+        image = read_image(one.images, case)
+        panels.append(case_panel(case | masks, image, title="", label=row["image_id"]))
+    write_panels([panels], [Key("prediction", PREDICTION, "line")], path, columns=_MOST_SHOWN)
     return [str(row["image_id"]) for row in shown]
 
 

@@ -18,6 +18,9 @@ from refvessel.settings.report_section import ENGLISH
 
 TRANSLATIONS = Path(__file__).parent / "translations"
 _SCRIPT = ".js"
+_CONVERTING = ("checkpoint/", "dataset/")  # rooms whose records have warnings
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_COUNT = re.compile("([0-9]+) (image|patient)s?")
 _TAGS = {"zh": "zh-Hans"}  # of the attribute `lang`, where it is not the language's name
 
 _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
@@ -81,9 +84,36 @@ def worded_like(templates: Iterable[str], text: str) -> str:
     return text
 
 
+def worded_quoted(text: str) -> str:
+    """A warning of a conversion, which its record has as English text."""
+    language = _language.get()
+    if language == ENGLISH:
+        return text
+    if found := _COUNT.fullmatch(text):
+        one, many = f"%(n)s {found[2]}", f"%(n)s {found[2]}s"
+        return worded_n(one, many, int(found[1]))
+    for template in _stored_messages(language):
+        if found := _pattern(template).fullmatch(text):
+            return worded(
+                template, **{name: worded_quoted(value) for name, value in found.groupdict().items()}
+            )
+    return worded(text)
+
+
+@cache
+def _stored_messages(language: str) -> list[str]:
+    """The messages of conversions, those that say most by themselves first."""
+    ids = [
+        _first(message.id)
+        for message in _catalogue(language)
+        if any(file.startswith(_CONVERTING) for file, _ in message.locations)
+    ]
+    return sorted(ids, key=lambda each: -len(_PLACEHOLDER.sub("", each)))
+
+
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
-    parts = re.split(r"%\((\w+)\)s", template)
+    parts = _PLACEHOLDER.split(template)
     return re.compile(
         "".join(f"(?P<{part}>.+)" if number % 2 else re.escape(part) for number, part in enumerate(parts)),
         re.DOTALL,

@@ -1,16 +1,12 @@
-"""A real Chromium, without any network, and a report of two models to be looked at."""
+"""A real Chromium, without any network, and a report to be looked at in which texts of others are hostile."""
 
 import shutil
 
 import numpy as np
 import pytest
-from stages import render_report
-
-HOSTILE = (
-    "</script><script>document.title = 'taken'</script>"
-    "<img src=x onerror=\"document.title = 'taken'\">=1+1 \u2028 \u202egnp"
-)
-LONG = "vessel " * 1500  # 10,000 characters
+from hostile_texts import ANSWER, ERROR, FILE, FORMULA, HEBREW, LONG, MARKUP, PATIENT
+from made_up_runs import run_of, write_layout
+from stages import render_report, score_sequences
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +24,27 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def report(chromium, tmp_path_factory, new_workspace, make_cases):
-    """A workspace with the report of two models, the second of which draws two pixels lower."""
+def report(chromium, tmp_path_factory, new_workspace, make_cases, vessel):
+    """A workspace with the report of two models, the second of which draws two pixels lower, and of two runs."""
     workspace = new_workspace(tmp_path_factory.mktemp("browser") / "results")
-    cases = make_cases(("blood vessel", HOSTILE))
-    cases[4]["phrase"] = LONG
+    cases = make_cases(("blood vessel", MARKUP))
+    for place, phrase in ((4, LONG), (6, FORMULA), (7, HEBREW)):
+        cases[place] |= {"phrase": phrase, "answer": ANSWER}
+    cases[2]["error"] = ERROR
+    for case in cases[8:]:  # of another shape than a square
+        case |= {"image_id": FILE, "patient": PATIENT}
+        case |= {name: case[name][:40] for name in ("truth", "prediction")}
     workspace.add(cases)
     lower = [case | {"prediction": np.roll(case["prediction"], 2, axis=0)} for case in cases]
     workspace.add(lower, model="second")
+    workspace.compare()
+    frames = [*run_of(vessel, "PA", 3, 4), *run_of(vessel, "PB", 1, 4)]
+    scores = workspace.add(frames, dataset="films")
+    films = workspace.datasets["films"]
+    write_layout(films, frames)
+    score_sequences(
+        cases=scores / "cases.parquet", dataset=films, split="test", output=scores, bootstrap_draws=100
+    )
     render_report(**workspace.inputs, output=workspace.root / "report")
     return workspace
 

@@ -16,6 +16,7 @@ from refvessel.dataset.patients.splits import STATE_PATIENTS
 from refvessel.dataset.regions.polygons import RASTERISER
 from refvessel.dataset.regions.rasterisers import opencv_is_installed
 from refvessel.files import sha256_of_file
+from refvessel.sentences import english
 
 FORMAT_VERSION = 1
 _EXAMPLES = 3  # images or patients named in a warning
@@ -110,28 +111,49 @@ def _warnings_of_annotations(
         number = sum(item.tally.regions_without_pixels for item in vanished)
         examples = ", ".join(sorted(item.identity.image_id for item in vanished)[:_EXAMPLES])
         warnings.append(
-            f"{number} annotated regions on {len(vanished)} images have no pixel, being too thin or empty, and "
-            f"are left out (e.g. on {examples})."
+            english(
+                "%(n)s annotated regions on %(images)s images have no pixel, being too thin or empty, and are "
+                "left out (e.g. on %(examples)s).",
+                n=number,
+                images=len(vanished),
+                examples=examples,
+            )
         )
     if whole := sum(item.tally.regions_of_the_whole_image for item in converted):
         warnings.append(
-            f"{whole} annotated regions cover their whole image; look whether their masks show what is meant."
+            english(
+                "%(n)s annotated regions cover their whole image; look whether their masks show what is meant.",
+                n=whole,
+            )
         )
     if most := [item for item in converted if item.tally.regions_of_most_of_the_image]:
         examples = ", ".join(sorted(item.identity.image_id for item in most)[:_EXAMPLES])
         warnings.append(
-            f"Annotated regions cover more than half of {_number(len(most), 'image')} (e.g. {examples}); look "
-            "whether their masks are drawn black on white, which reads as everything but the drawing."
+            english(
+                "Annotated regions cover more than half of %(images)s (e.g. %(examples)s); look whether their "
+                "masks are drawn black on white, which reads as everything but the drawing.",
+                images=_number(len(most), "image"),
+                examples=examples,
+            )
         )
     if other := _counted(converted, "embedded_images_of_another_size"):
         warnings.append(
-            f"{other} LabelMe files embed an image of another size than the image file, which was used."
+            english(
+                "%(n)s LabelMe files embed an image of another size than the image file, which was used.",
+                n=other,
+            )
         )
     if useless := _counted(converted, "holes_before_regions"):
         warnings.append(
-            f"{useless} shapes called _background_ come before all others in their file, so they cut nothing."
+            english(
+                "%(n)s shapes called _background_ come before all others in their file, so they cut nothing.",
+                n=useless,
+            )
         )
-    warnings += [f"No annotation has a label of the phrase {phrase!r}." for phrase in phrases_without_label]
+    warnings += [
+        english("No annotation has a label of the phrase %(phrase)s.", phrase=repr(phrase))
+        for phrase in phrases_without_label
+    ]
     return warnings
 
 
@@ -145,33 +167,51 @@ def _warnings(kept: Sequence[Converted], splits: Mapping[str, Any], ratios: Mapp
     if any(item.identity.origin.split is None for item in kept):
         number = len({item.identity.patient for item in kept})
         warnings += [
-            f"No patient fell into the split {split!r} ({number} in all); check the patient pattern or the ratios."
+            english(
+                "No patient fell into the split %(split)s (%(n)s in all); check the patient pattern or the "
+                "ratios.",
+                split=repr(split),
+                n=number,
+            )
             for split in ratios
             if split not in splits
         ]
     copies = len(kept) - len({item.image.pixels_sha256 for item in kept})
     if copies:
-        warnings.append(f"{copies} images repeat the pixels of another image of their split.")
+        warnings.append(english("%(n)s images repeat the pixels of another image of their split.", n=copies))
     if crossing := sum(item.tally.regions_crossing_themselves for item in kept):
         warnings.append(
-            f"{crossing} regions have an outline that crosses itself; what it encloses twice is outside."
+            english(
+                "%(n)s regions have an outline that crosses itself; what it encloses twice is outside.",
+                n=crossing,
+            )
         )
     if burned := _counted(kept, "images_with_burned_in_text"):
-        warnings.append(f"{burned} images have text burnt into their pixels, which may name the patient.")
+        warnings.append(
+            english("%(n)s images have text burnt into their pixels, which may name the patient.", n=burned)
+        )
     counts = [item.identity.record.counts for item in kept]
     if by_values := sum(each.get("images_windowed_by_their_values", 0) for each in counts):
         warnings.append(
-            f"{by_values} images of more than 12 bits state no window; they are shown in the range of the values "
-            "in their file."
+            english(
+                "%(n)s images of more than 12 bits state no window; they are shown in the range of the values "
+                "in their file.",
+                n=by_values,
+            )
         )
     if subtracted := sum(each.get("images_meant_to_be_subtracted", 0) for each in counts):
         warnings.append(
-            f"{subtracted} images are meant to be shown less their mask frame (RecommendedViewingMode SUB); they "
-            "are shown as stored."
+            english(
+                "%(n)s images are meant to be shown less their mask frame (RecommendedViewingMode SUB); they "
+                "are shown as stored.",
+                n=subtracted,
+            )
         )
     if any(item.redrawn for item in kept) and not opencv_is_installed():
         warnings.append(
-            "OpenCV is not installed, so its rasteriser is not compared; install refvessel[sensitivity]."
+            english(
+                "OpenCV is not installed, so its rasteriser is not compared; install refvessel[sensitivity]."
+            )
         )
     return warnings + _unstated_patients(kept)
 
@@ -184,8 +224,14 @@ def _unstated_patients(kept: Sequence[Converted]) -> list[str]:
     largest = sorted(images, key=lambda patient: (-images[patient], patient))[:_EXAMPLES]
     examples = ", ".join(f"{patient} with {_number(images[patient], 'image')}" for patient in largest)
     return [
-        f"Nothing says who is on the images: from their names alone, {_number(images.total(), 'image')} became "
-        f"{_number(len(images), 'patient')} (e.g. {examples}), and every interval rests on that; {STATE_PATIENTS}."
+        english(
+            "Nothing says who is on the images: from their names alone, %(images)s became %(patients)s (e.g. "
+            "%(examples)s), and every interval rests on that; %(remedy)s.",
+            images=_number(images.total(), "image"),
+            patients=_number(len(images), "patient"),
+            examples=examples,
+            remedy=STATE_PATIENTS,
+        )
     ]
 
 

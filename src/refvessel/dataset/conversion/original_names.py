@@ -11,6 +11,7 @@ from refvessel.dataset.patients.pseudonyms import OriginalNames, Pseudonyms
 from refvessel.errors import UserError
 from refvessel.privacy.name_tables import Name, keep_names, table_of_tree
 from refvessel.privacy.terms import Terms
+from refvessel.sentences import english
 
 
 def keep_original_names(
@@ -57,14 +58,20 @@ def _collisions(names: set[Name]) -> list[str]:
     warnings = []
     if words:
         warnings.append(
-            f"Words in the names of {len(words)} patients are also words of the report's own sentences; the "
-            "search for original names passes over them there, not in cells of tables."
+            english(
+                "Words in the names of %(n)s patients are also words of the report's own sentences; the search "
+                "for original names passes over them there, not in cells of tables.",
+                n=len(words),
+            )
         )
     if wholes:
         warnings.append(
-            f"The whole names of {len(wholes)} patients stand in the report's own sentences; the search for "
-            "original names will refuse it until they are accepted (privacy.accepted); the log of the conversion "
-            "lists them."
+            english(
+                "The whole names of %(n)s patients stand in the report's own sentences; the search for original "
+                "names will refuse it until they are accepted (privacy.accepted); the log of the conversion "
+                "lists them.",
+                n=len(wholes),
+            )
         )
     for found in (words, wholes):
         if found:

@@ -13,6 +13,7 @@ from refvessel.dataset.tree.ref_vos import TreeFrame
 from refvessel.dataset.tree.ref_vos_writing import ref_vos_writer
 from refvessel.dataset.tree.run_folders import folder_of_split
 from refvessel.rle import RLE
+from refvessel.sentences import english
 
 _EXAMPLES = 3  # runs named in a warning
 Numbers = Mapping[str, Mapping[str, Sequence[int]]]  # image_id -> phrase -> numbers of its refs
@@ -128,7 +129,11 @@ def warnings_of_runs(converted: Sequence[Converted]) -> list[str]:
         return []
     examples = ", ".join(f"{video}: {gaps[video]}" for video in sorted(gaps)[:_EXAMPLES])
     return [
-        f"{len(gaps)} runs lack numbers between their frames ({examples}); they count as following one another."
+        english(
+            "%(n)s runs lack numbers between their frames (%(examples)s); they count as following one another.",
+            n=len(gaps),
+            examples=examples,
+        )
     ]
 
 

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from refvessel.dataset.patients.stated import Origin
 from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
+from refvessel.sentences import marked
 from refvessel.settings.dataset_section import DEFAULT_RATIOS
 
 _WITHOUT_TEST = ("train", "val")  # the splits that the official loader knows by their whole name
 # The remedy where nobody says who is on the images.
-STATE_PATIENTS = (
+STATE_PATIENTS = marked(
     "set patient_pattern or patients (where every image shows another patient: "
     "patient_pattern '(?P<patient>.+)')"
 )

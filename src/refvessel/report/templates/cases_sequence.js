@@ -27,8 +27,10 @@ class Sequence {
     if (frames[0] !== this.frames[0]) this.fill(frames);
     this.at = frames.indexOf(row);
     for (const [place, button] of [...this.strip.children].entries()) {
-      if (place === this.at) button.setAttribute("aria-current", "true");
-      else button.removeAttribute("aria-current");
+      if (place === this.at) {
+        button.setAttribute("aria-current", "true");
+        this.strip.scrollLeft = button.offsetLeft - this.strip.clientWidth / 2;
+      } else button.removeAttribute("aria-current");
     }
     this.drawCurve();
   }

@@ -1,5 +1,6 @@
 const ROW_HEIGHT = 36; // pixels, as in the style sheet
 const SPARE_ROWS = 8; // drawn above and below what is seen
+const LONGEST_NAME = 160; // characters
 
 /** The text of a JSON element. */
 function block(name) {
@@ -25,6 +26,13 @@ function valueOf(name, row) {
     return `${evaluation.dataset} \u00b7 ${evaluation.split}`;
   }
   return name in table.texts ? table.texts[name][columns[`${name}_place`][row]] : columns[name][row];
+}
+
+/** A text of which the beginning is enough where it names something. */
+function shortened(text) {
+  const characters = Array.from(text); // halves of a pair are none
+  if (characters.length <= LONGEST_NAME) return text;
+  return `${characters.slice(0, LONGEST_NAME - 1).join("")}\u2026`;
 }
 
 /** A score with three decimals, a dash for what is undefined. */
@@ -60,6 +68,8 @@ class CasesTable {
     this.scroller.addEventListener("scroll", () => this.draw());
     this.scroller.addEventListener("keydown", (event) => this.walk(event));
     addEventListener("resize", () => this.draw());
+    addEventListener("beforeprint", () => this.drawRows(0, this.rows.length));
+    addEventListener("afterprint", () => this.draw());
     this.filter();
   }
 
@@ -139,7 +149,7 @@ class CasesTable {
     head.replaceChildren();
     for (const [name, title] of Object.entries(headings)) {
       const sorted = this.sort.name === name;
-      const cell = make("th", undefined, { scope: "col" });
+      const cell = make("th", undefined, { scope: "col", class: name in table.scores ? "number" : "" });
       if (sorted) cell.setAttribute("aria-sort", this.sort.down ? "descending" : "ascending");
       const arrow = sorted ? (this.sort.down ? " \u2193" : " \u2191") : "";
       const button = make("button", title + arrow, { type: "button", "data-column": name });
@@ -157,7 +167,10 @@ class CasesTable {
   draw() {
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
     const seen = Math.ceil(this.scroller.clientHeight / ROW_HEIGHT) + 2 * SPARE_ROWS;
-    const last = Math.min(this.rows.length, first + seen);
+    this.drawRows(first, Math.min(this.rows.length, first + seen));
+  }
+
+  drawRows(first, last) {
     const names = Object.keys(this.headings());
     const inside = this.body.contains(document.activeElement);
     const drawn = [this.space(first, names.length)];
@@ -193,7 +206,7 @@ class CasesTable {
       } else if (name in table.scores) {
         element.append(make("td", shownNumber(value), { class: "number" }));
       } else {
-        element.append(make("td", value, { title: value }));
+        element.append(make("td", typeof value === "string" ? shortened(value) : value, { title: value }));
       }
     }
     return element;

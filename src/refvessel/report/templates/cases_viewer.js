@@ -23,6 +23,11 @@ function maskOf(name, row) {
   return number < 0 ? null : decodeMask(chunked("masks", number).counts, columns.height[row], columns.width[row]);
 }
 
+/** Row and column of each break of a case, whether it is a gap, and the length lost. */
+function breaksOf(row) {
+  return chunked("details", row).breaks || [];
+}
+
 /** The rows of the same expression of other models. */
 function othersOf(row) {
   const same = (other) =>
@@ -114,15 +119,25 @@ class Viewer {
       n: this.place + 1,
       all: this.order.length,
     });
-    this.dialog.querySelector("button[name=previous]").disabled = this.place === 0;
-    this.dialog.querySelector("button[name=next]").disabled = this.place === this.order.length - 1;
-    document.getElementById("case-title").textContent = worded("“%(phrase)s”, image %(image)s, patient %(patient)s", {
-      phrase: valueOf("phrase", row),
+    this.setUsable("previous", this.place > 0);
+    this.setUsable("next", this.place < this.order.length - 1);
+    const about = {
+      phrase: shortened(valueOf("phrase", row)),
       image: valueOf("image_id", row),
       patient: valueOf("patient", row),
-    });
+    };
+    document.getElementById("case-title").textContent = about.patient
+      ? worded("“%(phrase)s”, image %(image)s, patient %(patient)s", about)
+      : worded("“%(phrase)s”, image %(image)s", about);
     this.fillOthers(row);
     this.draw();
+  }
+
+  /** A button that is of no use keeps the focus, or the arrow keys would lose it. */
+  setUsable(name, usable) {
+    const button = this.dialog.querySelector(`button[name=${name}]`);
+    if (usable) button.removeAttribute("aria-disabled");
+    else button.setAttribute("aria-disabled", "true");
   }
 
   /** The choice of another model stays from case to case, where that model has the next one too. */
@@ -150,8 +165,10 @@ class Viewer {
     const panels = difference
       ? [this.panel(row, drawn, bothOf(row, second), second)]
       : rows.map((each) => this.panel(each, drawn, valueOf("model", each)));
+    document.getElementById("content").style.setProperty("--shape", columns.width[row] / columns.height[row]);
     document.getElementById("panels").replaceChildren(...panels);
-    this.drawLegend(drawn.legend, row, breaks.checked && !difference);
+    const marked = !difference && rows.some((each) => breaksOf(each).length > 0);
+    this.drawLegend(drawn.legend, row, breaks.checked && marked);
     this.drawSaid(rows);
     this.drawScores(rows);
     this.sequence.draw(row);
@@ -166,17 +183,20 @@ class Viewer {
       other: other === undefined ? null : maskOf("prediction", other),
     };
     const stage = make("div", undefined, { class: "stage" });
-    const picture = { src: table.pictures[columns.picture[row]], alt: worded("Image %(name)s", { name: valueOf("image_id", row) }) };
+    // Decoded before it is shown, so that a run plays without flashes.
+    const about = { alt: worded("Image %(name)s", { name: valueOf("image_id", row) }), decoding: "sync" };
+    const picture = { src: table.pictures[columns.picture[row]], ...about };
     const canvas = make("canvas", undefined, { role: "img", "aria-label": worded("Masks of %(title)s", { title }) });
     stage.append(make("img", undefined, picture), canvas);
     drawKinds(canvas, columns.height[row], columns.width[row], way.kindOf(masks));
-    const breaks = chunked("details", row).breaks || [];
-    if (this.looks.elements.breaks.checked && other === undefined) stage.append(drawBreaks(row, breaks));
+    if (this.looks.elements.breaks.checked && other === undefined) stage.append(drawBreaks(row, breaksOf(row)));
     const view = { class: "window", tabindex: 0, role: "region", "aria-label": worded("Image, %(title)s", { title }) };
     const frame = make("div", undefined, view);
     frame.append(stage);
     const figure = make("figure");
-    figure.append(make("figcaption", title), frame);
+    const score = other === undefined && "dice" in table.scores;
+    const named = { model: title, score: table.scores.dice, value: shownNumber(columns.dice?.[row] ?? null) };
+    figure.append(make("figcaption", score ? worded("%(model)s: %(score)s %(value)s", named) : title), frame);
     return figure;
   }
 
@@ -204,17 +224,19 @@ class Viewer {
 
   /** Status, answer, error and breaks of each model. */
   drawSaid(rows) {
+    const phrase = valueOf("phrase", rows[0]);
     const lines = rows.map((row) => {
       const { answer, error, breaks } = chunked("details", row);
-      const lost = (breaks || []).reduce((sum, each) => sum + each[3], 0).toFixed(0);
+      const lost = breaksOf(row).reduce((sum, each) => sum + each[3], 0).toFixed(0);
       const told = [
         worded("%(model)s: status %(status)s", { model: valueOf("model", row), status: valueOf("status", row) }),
         answer && worded("answer “%(answer)s”", { answer }),
         error && worded("error “%(error)s”", { error }),
-        breaks && worded("breaks: %(n)s, %(lost)s px of vessel lost behind them", { n: breaks.length, lost }),
+        breaks && worded("breaks: %(n)s (%(lost)s px of vessel lost behind them)", { n: breaks.length, lost }),
       ];
       return make("p", told.filter(Boolean).join(worded("; ")));
     });
+    if (shortened(phrase) !== phrase) lines.unshift(make("p", worded("Phrase: “%(phrase)s”", { phrase })));
     document.getElementById("said").replaceChildren(...lines);
   }
 

@@ -1,0 +1,38 @@
+"""What a run took, as the page tells it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from refvessel.report.costs import read_costs
+
+HEADINGS = "s\th:m:s\tmax_rss\tmean_load\tcpu_time\n"
+
+
+def evaluation(name: str, device: str | None):
+    run = {} if device is None else {"run": {"device": device}}
+    return SimpleNamespace(evaluation=SimpleNamespace(name=name), made_from=run)
+
+
+def test_jobs_are_summed_by_stage_and_those_of_models_by_evaluation(tmp_path):
+    for path, rows in {
+        "convert/a.tsv": ["36\t0:00:36\t100.5\t90\t18"],
+        "convert/b.tsv": ["36\t0:00:36\t200.5\t90\t18", "36\t0:00:36\t50\t90\t18"],
+        "infer/m/d/test/1-of-2.tsv": ["7200\t2:00:00\t9000\t90\t3600"],
+        "infer/m/d/test/2-of-2.tsv": ["3600\t1:00:00\t8000\t90\t-"],
+        "infer/n/d/test/1-of-1.tsv": ["0.1\t0:00:00\tNA\tNA\tNA"],
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(HEADINGS + "".join(f"{row}\n" for row in rows))
+    known = [evaluation("m.d.test", "cuda"), evaluation("n.d.test", "cpu"), evaluation("o.d.test", None)]
+    convert, gpu, cpu = read_costs(tmp_path, known)
+    assert (convert.what, convert.jobs, convert.memory, convert.on_gpu) == ("convert", 3, 200.5, False)
+    assert (convert.hours, convert.processor_hours) == pytest.approx((0.03, 0.015))
+    assert (gpu.what, gpu.jobs, gpu.hours, gpu.processor_hours) == ("m.d.test", 2, 3, 1)
+    assert gpu.on_gpu
+    assert not cpu.on_gpu
+    assert cpu.memory != cpu.memory
+
+
+def test_without_measurements_nothing_is_told(tmp_path):
+    assert read_costs(None, []) == read_costs(tmp_path / "none", []) == []
