@@ -578,13 +578,13 @@ MUTANTS = (
         ),
     ),
     mutant(
-        "ten bins of calibration", "metrics/probability", "metrics/probability", ("_BINS = 15", "_BINS = 10")
+        "ten bins of calibration", "metrics/probability", "metrics/probability", ("BINS = 15", "BINS = 10")
     ),
     mutant(
         "calibration with its sign",
         "metrics/probability",
         "metrics/probability",
-        ("np.abs(gaps).sum()", "gaps.sum()"),
+        ("np.abs(foreground - probabilities).sum()", "(foreground - probabilities).sum()"),
     ),
     mutant(
         "only the ignored pixels have probabilities",
@@ -641,7 +641,7 @@ MUTANTS = (
         "shifts the other way",
         "metrics/altered_truth",
         "metrics/altered_truth",
-        ("shifted by {-y} rows and {-x} columns", "shifted by {y} rows and {x} columns"),
+        ("rows=-y, columns=-x", "rows=y, columns=x"),
     ),
     mutant(
         "noise hides a shift",
