@@ -102,6 +102,18 @@ def test_forged_predictions_are_found_with_their_evidence(genuine, checks, forge
     assert f"({change}: {len(large)}; sent_id 1, 2, 3, 4, 5, ...)" in found["text"]
 
 
+def ragged(truth, random):
+    boundary = ndimage.binary_dilation(truth) & ~ndimage.binary_erosion(truth)
+    return truth ^ (boundary & (random.random(truth.shape) < 0.1))
+
+
+def test_noise_along_the_boundary_is_told_in_words(genuine, checks):
+    large = [case for case in genuine if min(case["truth"].shape) >= 300]
+    found = checks(forged(large, ragged))["altered_truth"]
+    assert found["raised"]
+    assert "with noise along its boundary: " in found["text"]
+
+
 def test_a_mask_that_no_logits_give_is_found_whatever_the_truth(genuine, checks):
     random = np.random.default_rng(0)
     speckled = [

@@ -124,8 +124,10 @@ def _changes() -> list[_Change]:
 
 
 _CHANGES = _changes()
-_NOISE = sentence("with noise")
-SAID = {said["text"]: said for said in (_NOISE, *(change.said for change in _CHANGES))}  # by its text
+_NOISE, _RAGGED = sentence("with noise"), sentence("with noise along its boundary")
+SAID = {
+    said["text"]: said for said in (_NOISE, _RAGGED, *(change.said for change in _CHANGES))
+}  # by its text
 
 
 def _moved(
@@ -189,7 +191,7 @@ def _ragged(predicted: np.ndarray, truth: np.ndarray, places: np.ndarray) -> Alt
     standing_out = _others(_around(predicted, places, 1)).sum(axis=1) >= _MOST
     if touching.mean() < _LEAST_TOUCHING or standing_out.mean() < _LEAST_STANDING_OUT:
         return None
-    return Alteration("with noise along its boundary", len(places), int(np.count_nonzero(~standing_out)))
+    return Alteration(_RAGGED["text"], len(places), int(np.count_nonzero(~standing_out)))
 
 
 def _around(mask: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:
