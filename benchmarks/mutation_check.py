@@ -578,7 +578,7 @@ MUTANTS = (
         ),
     ),
     mutant(
-        "ten bins of calibration", "metrics/probability", "metrics/probability", ("_BINS = 15", "_BINS = 10")
+        "ten bins of calibration", "metrics/probability", "metrics/probability", ("BINS = 15", "BINS = 10")
     ),
     mutant(
         "calibration with its sign",
