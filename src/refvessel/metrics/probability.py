@@ -107,7 +107,8 @@ def _average_precision(found: np.ndarray, others: np.ndarray) -> float:
 def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     """The expected calibration error of probabilities and their bool labels, both flat and not empty."""
     _, probabilities, foreground = binned(scores, labels)
-    return float(np.abs(foreground - probabilities).sum() / scores.size)
+    gaps = foreground - probabilities
+    return float(np.abs(gaps).sum() / scores.size)
 
 
 def binned(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
