@@ -584,7 +584,7 @@ MUTANTS = (
         "calibration with its sign",
         "metrics/probability",
         "metrics/probability",
-        ("np.abs(foreground - probabilities).sum()", "(foreground - probabilities).sum()"),
+        ("np.abs(gaps).sum()", "gaps.sum()"),
     ),
     mutant(
         "only the ignored pixels have probabilities",
