@@ -160,6 +160,8 @@ def _n(row: Mapping[str, Any]) -> Cell:
 
 def _score(summary: Mapping[str, Any], score: str, best: Best | None) -> Cell:
     name = f"{score}_patient_mean"
+    if name not in summary:  # the rows of other rasterisers have some of the scores
+        return Cell((_UNDEFINED,))
     lines = _estimate(summary, name, _decimals(score))
     defined = summary[f"{score}_n"]
     if defined != summary["n_expressions"]:
