@@ -110,6 +110,8 @@ def test_two_models_with_equal_predictions_are_found(scored, scored_once, vessel
         "raised": True,
         "count": 4,
         "text": "4 of 6 predictions of the two models are equal.",
+        "message": "%(equal)s of %(n)s predictions of the two models are equal.",
+        "values": {"equal": 4, "n": 6},
     }
 
 

@@ -21,12 +21,13 @@ compute_stages = ImageEncoder._stages
 def stages_computed_once() -> Iterator[None]:
     """Within the block, the trunk of one configuration and weights computes the features of the same pixels once.
 
-    Not what is compiled or on a GPU: there, how it is computed is what tests ask.
+    Not what is compiled or on a GPU: there, how it is computed is what tests ask. Nor what is trained: a gradient
+    is asked for once.
     """
     known: OrderedDict[tuple[str, bytes, bytes], list[Windows]] = OrderedDict()
 
     def stages(encoder: ImageEncoder, images: torch.Tensor, positions: torch.Tensor) -> list[Windows]:
-        if not images.is_cpu or encoder._block_tokens is not block_tokens:
+        if torch.is_grad_enabled() or not images.is_cpu or encoder._block_tokens is not block_tokens:
             return compute_stages(encoder, images, positions)
         config, weights = encoder._encoder.config.to_json_string(), encoder._encoder.state_dict().values()
         key = config, _digest(*weights), _digest(images, positions)

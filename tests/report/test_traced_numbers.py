@@ -74,6 +74,9 @@ def write_nothing(target) -> None:
         Path(target).write_bytes(b"<svg/>")
 
 
+COUNTED = re.compile(r"\(n = \d+\)")  # in a heading, of how many
+
+
 class Shown(HTMLParser):
     """The numbers of a page by where they stand: table, row and column, or section and sentence.
 
@@ -106,7 +109,10 @@ class Shown(HTMLParser):
             text = self._taken()
             column = self._columns[len(self._row)] if len(self._row) < len(self._columns) else ""
             place = f"{self._section} | {self._columns[:1]} {self._names()} | {column}"
-            self._row.append(text if tag == "th" else skeleton(text))
+            heading, number = COUNTED.subn("(n = #)", text)
+            self._row.append(heading if tag == "th" else skeleton(text))
+            if number:
+                self.numbers[f"{self._section}: {heading}"] += numbers_of(text)
             if tag == "td" and column != "best":  # which a score has by its definition
                 self.numbers[place] += numbers_of(text)
         elif tag == "thead":
