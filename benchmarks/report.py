@@ -27,7 +27,7 @@ from cases_page import SIDE, varied, vessel_pair
 from PIL import Image
 
 from refvessel.dataset.tree.layout import DATASET, IMAGES, INSTANCES
-from refvessel.evaluation import scoring
+from refvessel.evaluation import judging, scoring
 from refvessel.evaluation.comparing import compare_models
 from refvessel.files import write_json
 from refvessel.parquet_file import write_parquet
@@ -102,7 +102,7 @@ def write_run(root: Path, model: str, predictions: pd.DataFrame, truth: pd.DataF
     path = predictions_of(root, model)
     made_from = {"run": {"model": "ab" * 32, "split": "test"}}
     write_parquet(path, pa.Table.from_pandas(predictions, preserve_index=False), made_from)
-    judged: list[scoring.Judged] = []
+    judged: list[judging.Judged] = []
 
     def judge_some(paired, policy, measure, *_):
         if not judged:
@@ -118,9 +118,9 @@ def write_run(root: Path, model: str, predictions: pd.DataFrame, truth: pd.DataF
             truth_mask=paired["mask"].map(json.dumps).to_numpy(),
             predicted_mask=paired["mask_predicted"].map(json.dumps).to_numpy(),
         )
-        return scoring.Judged(table, judged[0].breaks)
+        return judging.Judged(table, judged[0].breaks)
 
-    judge, scoring.judge_pairs = scoring.judge_pairs, judge_some
+    judge, judging.judge_pairs = judging.judge_pairs, judge_some
     checks, scoring.forgery_checks = scoring.forgery_checks, lambda *_, **__: {}
     try:
         read, origin = read_predictions(path)
@@ -132,7 +132,7 @@ def write_run(root: Path, model: str, predictions: pd.DataFrame, truth: pd.DataF
             provenance={"predictions": origin, "dataset": file_record(root / "tree" / DATASET)},
         )
     finally:
-        scoring.judge_pairs, scoring.forgery_checks = judge, checks
+        judging.judge_pairs, scoring.forgery_checks = judge, checks
 
 
 def predictions_of(root: Path, model: str) -> Path:
