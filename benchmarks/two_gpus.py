@@ -38,6 +38,7 @@ from refvessel.jobs.gpus import visible_gpus
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_BETWEEN_LOOKS = 0.01
+PUBLISHED = "shards"
 PREDICTIONS = "results/predictions/random/frames/test/predictions.parquet"
 
 
@@ -84,10 +85,10 @@ def configuration(model: Path, frames: Path) -> dict[str, object]:
 
 
 def shards_below(folder: Path) -> Iterator[tuple[int, Path]]:
-    """The shards that there are now, by their inode, which stays where a finished one is moved."""
+    """The shards under way or finished, by their inode; the workflow's own are copies that it makes at the end."""
     for place, _, names in os.walk(folder):
         for name in names:
-            if name.endswith(".jsonl"):
+            if name.endswith(".jsonl") and Path(place).name != PUBLISHED:
                 path = Path(place, name)
                 with suppress(FileNotFoundError):
                     yield path.stat().st_ino, path
