@@ -19,9 +19,7 @@ _TAKEN = [
 
 
 @app.command()
-@with_sections(
-    settings=Options(Inference, "inference", only=tuple(_TAKEN))
-)
+@with_sections(settings=Options(Inference, "inference", only=tuple(_TAKEN)))
 def caption(
     settings: Inference,
     model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
