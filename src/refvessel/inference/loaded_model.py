@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 from refvessel.inference.devices import choose_dtype, describe_device, memory_for_weights
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, WAITING, Reporter
+from refvessel.model.compilation import fuse_blocks
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.spreading import Spreading
 from refvessel.settings.inference_section import Inference
@@ -81,9 +82,12 @@ def loaded_model(
         if stated is not None:
             offloaded = held.enter_context(_empty_folder(shard.with_name(f".{shard.name}.offload")))
             spreading = Spreading(memory_for_weights(device, stated), offloaded)
-        yield Sa2VAModel.load(
+        model = Sa2VAModel.load(
             folder, dtype=dtype, device=device, spreading=spreading, language_weights=language_weights
         )
+        if device.type == "cuda" and spreading is None:
+            fuse_blocks(model)
+        yield model
 
 
 @contextmanager

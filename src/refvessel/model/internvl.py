@@ -14,7 +14,8 @@ from transformers.models.internvl.modeling_internvl import InternVLMultiModalPro
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.image_tokens import ImageTokens, ImageView
 from refvessel.model.internvit import internvit
-from refvessel.model.kernels import PatchMatmul, fuse_gelu
+from refvessel.model.kernels import fuse_gelu, fuse_patches
+from refvessel.model.pointwise import add_normed, normed
 
 
 def modules_of(config: Sa2VAConfig) -> dict[str, nn.Module]:
@@ -45,16 +46,19 @@ class TileEncoder:
         self._vision_model = model.vision_model
         self._projector = model.multi_modal_projector
         self._pixels = pixels
+        self._run_block = run_block
+
+    def fuse(self) -> None:
+        """Let a GPU compute fewer kernels, in place."""
+        fuse_patches(self._vision_model.embeddings.patch_embeddings, "projection")
+        if self._vision_model.config.hidden_act == "gelu":
+            for layer in self._vision_model.encoder.layer:
+                fuse_gelu(layer.mlp, "fc1", "activation_fn")
 
     def compile(self) -> None:
-        """Fuse and compile InternViT's blocks, in place."""
-        embeddings = self._vision_model.embeddings.patch_embeddings
-        embeddings.projection = PatchMatmul(embeddings.projection)
-        embeddings.compile()
-        for layer in self._vision_model.encoder.layer:
-            if self._vision_model.config.hidden_act == "gelu":
-                fuse_gelu(layer.mlp, "fc1", "activation_fn")
-            layer.compile()
+        """Compile InternViT's blocks."""
+        self._vision_model.embeddings.patch_embeddings.compile()
+        self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
         """The image tokens of each view."""
@@ -64,8 +68,29 @@ class TileEncoder:
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, hidden size)."""
-        patches = self._vision_model(tiles).last_hidden_state[:, 1:]  # without the class token
+        patches = self._read(tiles)[:, 1:]  # without the class token
         return self._projector(_pixel_shuffle(patches))
+
+    def _read(self, tiles: torch.Tensor) -> torch.Tensor:
+        """InternViT's last states."""
+        encoder = self._vision_model
+        if hasattr(encoder, "_hf_hook"):  # of a model spread over devices
+            last: torch.Tensor = encoder(tiles).last_hidden_state
+            return last
+        hidden = encoder.embeddings(tiles)
+        for block in encoder.encoder.layer:
+            hidden = self._run_block(block, hidden)
+        return normed(encoder.layernorm, hidden) if isinstance(encoder.layernorm, nn.LayerNorm) else hidden
+
+
+def run_block(block: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """A block of InternViT over patches, (tiles, patches, channels), which may be overwritten.
+
+    The arithmetic is the library's, but that what is added and normed is one kernel on a GPU.
+    """
+    attended, _ = block.attention(normed(block.layernorm_before, hidden))
+    hidden, between = add_normed(block.layernorm_after, hidden, attended, block.lambda_1)
+    return torch.addcmul(hidden, block.lambda_2, block.mlp(between))
 
 
 def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:
