@@ -127,7 +127,7 @@ class Predictor:
         opened = [image for image in images if not isinstance(image, UserError)]
         return Batch(
             images=opened if len(opened) == len(tasks) else [],
-            prompts=[[self._prompt(expression) for expression in task.expressions] for task in tasks],
+            prompts=[self.prompts(task) for task in tasks],
             tasks=tasks,
             full=len(tasks) >= self.batch_size,
         )
@@ -213,6 +213,15 @@ class Predictor:
 
         answers = segment_flipped(segment, images) if self._flips else segment(images)
         return _timed(self._records(tasks, answers), time.perf_counter() - begin)
+
+    def prompts(self, task: ImageTask) -> list[str]:
+        """What is asked about an image."""
+        return [self._prompt(expression) for expression in task.expressions]
+
+    def between_batches(self, action: Callable[[], None]) -> None:
+        """Do something while no stage of a batch is computed."""
+        with self._model_lock:
+            action()
 
     def rehearse(self, tasks: Tasks) -> None:
         """Hold at once as much memory as `predict_all` does with batches of these; raises whatever goes wrong."""

@@ -16,8 +16,10 @@ from refvessel.code import code_hash
 from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
+from refvessel.inference.compiling import compiled_where_it_pays
 from refvessel.inference.devices import choose_device, choose_dtype, describe_device, peak_memory
 from refvessel.inference.drafts import known_drafts
+from refvessel.inference.kernel_folder import keep_kernels
 from refvessel.inference.loaded_model import model_at_work
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.predictor import Predictor
@@ -27,6 +29,7 @@ from refvessel.inference.sheets import Numbering, Sheet, SheetsWriter, Wanted, o
 from refvessel.jobs.progress import RUNNING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
 from refvessel.model.compilation import compile_blocks
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.predictions.asked import asked_of
 from refvessel.predictions.identity import (
@@ -37,7 +40,7 @@ from refvessel.predictions.identity import (
     require_unchanged,
 )
 from refvessel.predictions.prediction import Prediction, failures
-from refvessel.predictions.run_file import Run
+from refvessel.predictions.run_file import Run, count_batches
 from refvessel.predictions.shard import publish_shard
 from refvessel.predictions.word_cases import word_cases
 from refvessel.provenance import versions
@@ -158,6 +161,8 @@ def segment_sentences(
         UserError: as `segment_shard`.
     """
     device = choose_device(settings.device)
+    if device.type == "cuda":
+        keep_kernels(answers or Path(wanted[0].output).parent)
     settings.weights_memory(device.type)  # refused here, where the device is known
     part = parse_shard(shard)
     found = identify(model)  # beside the checks: it reads all weights, where nothing states their hash
@@ -253,15 +258,21 @@ def _complete(job: _Job) -> None:
 
 def _segment(job: _Job, writer: SheetsWriter, reporter: Reporter) -> None:
     """Predict, write and report what is missing."""
-    with _ready(job, reporter) as predictor:
+    with _ready(job, reporter) as (predictor, model):
         require_unchanged(job.model, job.state)
         # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
         batches = _left(form_batches(job.tasks, predictor.batch_size), writer)
         with (
             _read(batches, job) as images,
             closing(predictor.predict_all(batches, images)) as predictions,
+            compiled_where_it_pays(
+                predictor, model, batches, folder=job.model, settings=job.settings
+            ) as with_left,
         ):
+            left = sum(map(len, batches))
             for batch, predicted in zip(batches, predictions, strict=True):
+                with_left(left)
+                left -= len(batch)
                 missing = _unfinished(batch, writer)
                 kept = [each for each in predicted if each[0].sent_id in missing]
                 writer.append(kept)
@@ -292,7 +303,7 @@ def _run(settings: Inference, device: torch.device, model: ModelIdentity, **of_w
 
 
 @contextmanager
-def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
+def _ready(job: _Job, reporter: Reporter) -> Iterator[tuple[Predictor, Sa2VAModel]]:
     """The model on its devices, which it holds until the block ends, and the batch size that fits."""
     settings, processor, device = job.settings, job.processor, job.device
     at_work = model_at_work(job.model, job.shard, settings=settings, device=device, reporter=reporter)
@@ -303,11 +314,17 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[Predictor]:
         predictor.batch_size = settings.batch_size or fitting_batch_size(
             job.tasks, predictor.rehearse, device, flips=settings.flips
         )
-        if settings.compiled:
+        segmenter.batches.clear()  # those were no job's
+        at_once = settings.compiled == "yes"
+        if at_once:
             compile_blocks(model)
-        state = WARMING_UP if settings.compiled else RUNNING
+        state = WARMING_UP if at_once else RUNNING
         reporter.enter(state, describe_device(device, getattr(model, "hf_device_map", None)))
-        yield predictor
+        try:
+            yield predictor, model
+        finally:
+            for sheet in job.sheets:
+                count_batches(sheet.shard, segmenter.batches)
 
 
 @contextmanager

@@ -80,8 +80,8 @@ def _feed_forward(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def _added(hidden: torch.Tensor, inputs: torch.Tensor, linear: nn.Module) -> torch.Tensor:
-    """What a layer makes of its inputs, added to `hidden`, where it lies if a matmul can."""
-    if isinstance(linear, nn.Linear) and linear.bias is None:
+    """What a layer makes of its inputs, added to `hidden`; on a GPU where it lies, if a matmul can."""
+    if hidden.is_cuda and isinstance(linear, nn.Linear) and linear.bias is None:
         return kernels.add_matmul(hidden, inputs, linear.weight)
     outputs: torch.Tensor = linear(inputs)
     return hidden + outputs

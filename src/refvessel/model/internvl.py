@@ -15,7 +15,7 @@ from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.image_tokens import ImageTokens, ImageView
 from refvessel.model.internvit import internvit
 from refvessel.model.kernels import fuse_gelu, fuse_patches
-from refvessel.model.pointwise import add_normed, normed
+from refvessel.model.pointwise import add_normed, add_scaled, normed
 
 
 def modules_of(config: Sa2VAConfig) -> dict[str, nn.Module]:
@@ -90,7 +90,7 @@ def run_block(block: Any, hidden: torch.Tensor) -> torch.Tensor:
     """
     attended, _ = block.attention(normed(block.layernorm_before, hidden))
     hidden, between = add_normed(block.layernorm_after, hidden, attended, block.lambda_1)
-    return torch.addcmul(hidden, block.lambda_2, block.mlp(between))
+    return add_scaled(hidden, block.mlp(between), block.lambda_2)
 
 
 def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:

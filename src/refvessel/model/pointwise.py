@@ -46,8 +46,13 @@ def add_normed(
         from refvessel.model.triton_pointwise import add_norm_rows_  # as above
 
         return states, add_norm_rows_(states, added.contiguous(), scale, *_parameters(norm))
-    states = scale * added + states
+    states = add_scaled(states, added, scale)
     return states, norm(states)
+
+
+def add_scaled(states: torch.Tensor, added: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """states + scale * added: (..., width), which may be overwritten, likewise, and (width,)."""
+    return states.addcmul_(added, scale) if by_kernels(states) else scale * added + states
 
 
 def _parameters(norm: Any) -> tuple[torch.Tensor, torch.Tensor | None, float]:
