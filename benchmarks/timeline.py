@@ -1,11 +1,11 @@
-"""A `refvessel` command with a time line on stderr: when its steps begin and end, and what its threads do meanwhile.
+"""A `refvessel` command with a time line on stderr: its steps, and where its threads are meanwhile.
 
     PYTHONPATH=src python benchmarks/timeline.py BEGIN COMMAND ...
 
-BEGIN is when the command was started, in seconds since the epoch; what follows is as for `refvessel`. Steps are told
-in milliseconds since then. Behind them stands where the threads were found every few milliseconds, by phases: the
-innermost lines of this package, and what they called; a sample counts for the time since the one before, so that a
-call that holds Python's lock is not missed.
+BEGIN is when the command was started, in seconds since the epoch; what follows is as for `refvessel`. Steps are
+told in milliseconds since then. Behind them stands where the threads were found every few milliseconds, by phases:
+the innermost lines of this package, and what they called; a sample counts for the time since the one before, so
+that a call that holds Python's lock is not missed.
 """
 
 import sys
@@ -176,7 +176,7 @@ class ToldImports(MetaPathFinder):
                     wrap(*step)
                 phase[0] = "start"
 
-        spec.loader.exec_module = executed  # type: ignore[method-assign]
+        spec.loader.exec_module = executed
         return spec
 
 
@@ -208,7 +208,7 @@ def main() -> None:
 
     replaced: Any = cli
     replaced.load_by_parts, replaced.end_at_once = load, ended
-    progress.Reporter.enter = told_state  # type: ignore[method-assign]
+    progress.Reporter.enter = told_state
     sys.argv = ["refvessel", *sys.argv[2:]]
     cli.run()
 
