@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from refvessel.inference.drafts import Drafts
+from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
 from refvessel.model.decoding import Answer, Prefill, Stopping
@@ -24,6 +25,7 @@ from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.model.transfer import Arriving
+from refvessel.rle import RLE, decode
 
 ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 LARGEST_LOGIT = float(np.finfo(np.float16).max)
@@ -42,10 +44,10 @@ class Batch:
     features: SAM2's, of all images, likewise; None where they are made of those images only that some answer
         segments.
     answers: to all prompts, image by image.
-    masks: of each answer, bool (number of [SEG], width, height), on their way to the host once the batch is
+    masks: of each answer, bool (number of [SEG], width, height), on the model's device, once the batch is
         decoded: run lengths run down the columns.
-    others: of all [SEG] one after the other, likewise: the predicted IoU of each candidate, float32 (number, 3),
-        the logits, float16 (number, size/4, size/4); and bool, whether all logits are finite.
+    others: of all [SEG] one after the other, on their way to the host: the predicted IoU of each candidate,
+        float32 (number, 3), the logits, float16 (number, size/4, size/4); and bool, whether all logits are finite.
     """
 
     images: Sequence[ProcessedImage]
@@ -55,7 +57,7 @@ class Batch:
     prefill: Prefill | None = None
     features: ImageFeatures | None = None
     answers: Sequence[Answer] = ()
-    masks: Arriving | None = None
+    masks: Sequence[torch.Tensor] | None = None
     others: Arriving | None = None
 
     @property
@@ -74,7 +76,7 @@ class Segmentation:
     """The answer to one prompt.
 
     answer: generated text, special tokens included.
-    masks: bool (number of [SEG], height, width), at the image's own size.
+    rles: the mask of each [SEG], at the image's own size.
     scores: SAM2's predicted IoU of each mask, the best of its candidates.
     logits: float16 (number of [SEG], size/4, size/4), what the masks were upsampled and thresholded from.
     drafted: whether the draft was the answer, so that the prompt's own pass verified it.
@@ -82,11 +84,16 @@ class Segmentation:
     """
 
     answer: str
-    masks: np.ndarray
+    rles: list[RLE]
     scores: list[float]
     logits: np.ndarray
     drafted: bool = False
     leads: list[float] = field(default_factory=list)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """The masks decoded, bool (number of [SEG], height, width)."""
+        return np.array([decode(each) for each in self.rles], dtype=bool)
 
 
 class Segmenter:
@@ -153,25 +160,25 @@ class Segmenter:
             for logits, (height, width) in zip(found.logits.split(_counts(answers)), sizes, strict=True)
         ]
         halves = found.logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT).half()
-        arriving = Arriving(*masks)
         others = Arriving(found.iou_scores, halves, torch.isfinite(found.logits).all())
         batch.let_go()
-        batch.answers, batch.masks, batch.others = answers, arriving, others
+        batch.answers, batch.masks, batch.others = answers, masks, others
 
+    @torch.inference_mode()
     def collect(self, batch: Batch) -> list[list[Segmentation]]:
         """The answers of each image, in the order of its prompts, once all tensors are on the host."""
         assert batch.masks is not None
         assert batch.others is not None
-        scores, logits, finite = batch.others.wait()
+        scores, logits, finite = batch.others.wait()  # launched behind the masks, which are there now, too
         if not finite:
             raise ArithmeticError("the mask logits are not finite")
         counts = _counts(batch.answers)
         ranked = scores.sort(-1, descending=True).values
         grouped: list[list[Segmentation]] = [[] for _ in batch.prompts]
-        for owner, answer, masks, score, lead, mine in zip(
+        for owner, answer, rles, score, lead, mine in zip(
             batch.owners,
             batch.answers,
-            batch.masks.wait(),
+            encode_masks(batch.masks),
             ranked[:, 0].split(counts),
             (ranked[:, :1] - ranked[:, 1:2]).split(counts),  # without columns where there is one candidate
             logits.split(counts),
@@ -180,7 +187,7 @@ class Segmenter:
             grouped[owner].append(
                 Segmentation(
                     answer=self._processor.answer_text(answer.token_ids),
-                    masks=masks.mT.numpy(),
+                    rles=rles,
                     scores=score.tolist(),
                     logits=mine.numpy(),
                     drafted=answer.drafted,
