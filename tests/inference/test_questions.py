@@ -10,7 +10,7 @@ from refvessel.inference import run as run_module
 from refvessel.inference.run import segment_questions
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.sheets import Wanted
-from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.hiera import ImageEncoder
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.prediction import read_shard
@@ -43,17 +43,17 @@ def encoded():
     """How many images were encoded by SAM2, and how many prompts were read, by a job that takes note."""
     seen = {"images": 0, "prompts": 0}
     patch = pytest.MonkeyPatch()
-    encode_images, encode = Sa2VAModel.encode_images, Segmenter.encode
+    look, encode = ImageEncoder.look, Segmenter.encode
 
-    def noting_images(model, images):
+    def noting_images(encoder, images):
         seen["images"] += len(images)
-        return encode_images(model, images)
+        return look(encoder, images)
 
     def noting_prompts(segmenter, batch):
         seen["prompts"] += sum(map(len, batch.prompts))
         return encode(segmenter, batch)
 
-    patch.setattr(Sa2VAModel, "encode_images", noting_images)
+    patch.setattr(ImageEncoder, "look", noting_images)
     patch.setattr(Segmenter, "encode", noting_prompts)
     yield seen
     patch.undo()
