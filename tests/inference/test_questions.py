@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refvessel.dataset.tree.expressions import read_expressions
-from refvessel.inference import run as run_module
+from refvessel.inference import completing
 from refvessel.inference.run import segment_questions
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.sheets import Wanted
@@ -118,7 +118,7 @@ def test_a_killed_job_asks_only_what_nobody_answered(together, tree, demo_model,
 def test_answers_of_a_job_with_other_questions_are_used_again(
     together, tree, demo_model, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run_module, "model_at_work", None)  # nothing is loaded
+    monkeypatch.setattr(completing, "device_at_work", None)  # nothing is loaded
     # One question under two names is one, too.
     outputs = [(QUESTIONS["short"], tmp_path / "a.jsonl"), (QUESTIONS["short"], tmp_path / "b.jsonl")]
     segment(demo_model, tree, outputs, answers=together / "answers")

@@ -42,7 +42,8 @@ _THREADS = 4  # that collect masks
 _PREFETCHED = 2  # batches beside the one that is awaited: masks are collected meanwhile
 
 Tasks = Sequence[ImageTask]
-Images = Iterator[ProcessedImage | UserError] | None
+Shown = Iterator[ProcessedImage | UserError]  # in the place of one that does not open, why
+Images = Shown | None
 Predicted = tuple[Prediction, np.ndarray]  # a record, and its masks' logits: float16 (number, size/4, size/4)
 Decoding = tuple[Tasks, Future[list[Predicted]]]  # a part of a batch, and its records to come
 
@@ -74,7 +75,7 @@ class Predictor:
         self._segmenter = segmenter
         self._processor = processor
         self._question = question
-        self._flips = flips
+        self.flips = flips
         self._turns = turns or Turns()
         self._model_lock = self._turns.lock
         self._waiting: deque[Batch] = deque()  # to be decoded
@@ -199,19 +200,14 @@ class Predictor:
             with self._model_lock:
                 return self._segmenter.segment(self._batch(tasks, self._processed(images)))
 
-        answers = segment_flipped(segment, images) if self._flips else segment(images)
+        answers = segment_flipped(segment, images) if self.flips else segment(images)
         return _timed(self._records(tasks, answers), time.perf_counter() - begin)
 
-    def rehearse(self, tasks: Tasks) -> None:
-        """Hold at once as much memory as `predict_all` does with batches of these; raises whatever goes wrong."""
-        if self._flips:
-            self.attempt(tasks)
-            return
-        images = self._processed([open_image(task.expressions[0]) for task in tasks])
-        waiting = self._batch(tasks, images)
-        self._segmenter.encode(waiting)
-        self._segmenter.segment(self._batch(tasks, images))
-        waiting.let_go()
+    def rehearse_encoding(self, tasks: Tasks) -> Batch:
+        """A batch of these as it waits to be decoded; raises whatever goes wrong."""
+        batch = self._batch(tasks, self._processed([open_image(task.expressions[0]) for task in tasks]))
+        self._segmenter.encode(batch)
+        return batch
 
     def _processed(self, images: Sequence[Image.Image]) -> list[ProcessedImage]:
         return [self._processor.process_image(image) for image in images]
@@ -268,6 +264,17 @@ def predict_in_turn(
                         found[number], asked[number] = [], 0
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def rehearse_in_turn(predictors: Sequence[Predictor], tasks: Tasks) -> None:
+    """Hold at once as much memory as `predict_in_turn` does with batches of these; raises whatever goes wrong."""
+    if predictors[0].flips:
+        predictors[0].attempt(tasks)
+        return
+    waiting = [predictor.rehearse_encoding(tasks) for predictor in predictors]
+    predictors[0].attempt(tasks)
+    for batch in waiting:
+        batch.let_go()
 
 
 def _timed(predicted: list[Predicted], seconds: float) -> list[Predicted]:
