@@ -16,10 +16,12 @@ import torch
 
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.mask_texts import encode_masks
+from refvessel.inference.looks import Looks
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
 from refvessel.model.decoding import Answer, Prefill, Stopping
 from refvessel.model.grounding import ImageFeatures, Masks
+from refvessel.model.hiera import Windows
 from refvessel.model.image_tokens import ImageTokens, ImageView, join_tokens
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import PackedPrompts, pack_prompts
@@ -104,6 +106,7 @@ class Segmenter:
         processor: the model's processor.
         max_new_tokens: the longest answer.
         drafts: for speculative decoding; a draft that is no answer costs time. None decodes token by token.
+        looks: of the models that look at the same images in turn; None: this one alone does.
     """
 
     def __init__(
@@ -112,16 +115,17 @@ class Segmenter:
         processor: Sa2VAProcessor,
         max_new_tokens: int,
         drafts: Drafts | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self._model = model
+        self._looks = looks or Looks()
         self._processor = processor
         self._stopping = Stopping(processor.stop_token_ids, max_new_tokens)
         self._drafts = drafts
         self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
         # SAM2's encoder runs beside the language model: much of it waits for memory, and the rest for matmuls.
-        self._side_stream: torch.cuda.Stream | None = None
-        if model.device.type == "cuda":
-            self._side_stream = torch.cuda.Stream(model.device)
+        self._side_stream = self._looks.side_stream(model.device)
+        if self._side_stream:
             self._side_stream.wait_stream(self._main_stream())  # the weights have to be there
 
     def segment(self, batch: Batch) -> list[list[Segmentation]]:
@@ -228,7 +232,8 @@ class Segmenter:
         multiple = ROUND_LENGTH if self._side_stream else 1
         packed = pack_prompts([token_ids for _, token_ids in rows], draft, multiple=multiple)
         packed = self._processor.placed(packed, [views[image].layout for image, _ in rows])
-        of_image = self._model.read_images(views)
+        vision = self._model.vision
+        of_image = vision.tokens(self._looks.once(vision.tower, views, lambda: vision.look(views)), views)
         return self._model.read_prompts(
             packed.on(self._model.device),
             self._as_often_as_shown([of_image[image] for image, _ in rows], packed),
@@ -286,8 +291,13 @@ class Segmenter:
         return self._model.decode_masks(features, states, [encoded.index(image) for image in index])
 
     def _encode_wholes(self, images: Sequence[ProcessedImage]) -> ImageFeatures:
-        wholes = [image.whole[None] for image in images]
-        return self._model.encode_images(self._model.pixels(wholes, self._model.grounding_dtype))
+        encoder, wholes = self._model.image_encoder, [image.whole for image in images]
+
+        def look() -> list[list[Windows]]:
+            parts = [whole[None] for whole in wholes]
+            return encoder.look(self._model.pixels(parts, self._model.grounding_dtype))
+
+        return self._model.features(self._looks.once(encoder.trunk, wholes, look))
 
     def _main_stream(self) -> torch.cuda.Stream:
         return torch.cuda.current_stream(self._model.device)

@@ -32,6 +32,9 @@ class TileEncoder:
     Args:
         model: what `modules_of` the family are parts of.
         pixels: normalises the tiles of views, one after the other.
+
+    Attributes:
+        tower: InternViT, which models may share: what it sees is the same for all of them.
     """
 
     # The modules whose results are used outside of modules.
@@ -42,29 +45,42 @@ class TileEncoder:
         model: Any,
         pixels: Callable[[Sequence[ImageView]], torch.Tensor],
     ) -> None:
-        self._vision_model = model.vision_model
+        self.tower = model.vision_model
         self._projector = model.multi_modal_projector
         self._pixels = pixels
 
     def compile(self) -> None:
         """Fuse and compile InternViT's blocks, in place."""
-        embeddings = self._vision_model.embeddings.patch_embeddings
+        embeddings = self.tower.embeddings.patch_embeddings
         embeddings.projection = PatchMatmul(embeddings.projection)
         embeddings.compile()
-        for layer in self._vision_model.encoder.layer:
-            if self._vision_model.config.hidden_act == "gelu":
+        for layer in self.tower.encoder.layer:
+            if self.tower.config.hidden_act == "gelu":
                 fuse_gelu(layer.mlp, "fc1", "activation_fn")
             layer.compile()
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
         """The image tokens of each view."""
-        tiles = self.embed_tiles(self._pixels(views))
+        return self.tokens(self.look(views), views)
+
+    def look(self, views: Sequence[ImageView]) -> torch.Tensor:
+        """What the tower sees in all tiles, for `tokens`."""
+        return self.see_tiles(self._pixels(views))
+
+    def tokens(self, seen: torch.Tensor, views: Sequence[ImageView]) -> list[ImageTokens]:
+        """The image tokens of each view, of what the tower sees in them."""
         counts = [len(view.tiles) for view in views]
-        return [ImageTokens(each.flatten(0, 1)) for each in tiles.split(counts)]
+        return [ImageTokens(each.flatten(0, 1)) for each in self._projected(seen).split(counts)]
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, hidden size)."""
-        patches = self._vision_model(tiles).last_hidden_state[:, 1:]  # without the class token
+        return self._projected(self.see_tiles(tiles))
+
+    def see_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """The tower's states of normalised tiles: (tiles, 3, side, side) to (tiles, patches, channels)."""
+        return self.tower(tiles).last_hidden_state[:, 1:]  # without the class token
+
+    def _projected(self, patches: torch.Tensor) -> torch.Tensor:
         return self._projector(_pixel_shuffle(patches))
 
 
