@@ -105,7 +105,9 @@ class Predictor:
                 if batch.images:
                     self._run(self._segmenter.encode, batch)
                 self._waiting.append(batch)
-                left = 0 if batch.prefill is None else 1  # beside a batch that is tried again, none is encoded
+                left = (
+                    0 if batch.prefill is None else 1
+                )  # beside a batch that is tried again, none is encoded
                 while len(self._waiting) > left:
                     done.append(self._decode_next(pool))
             yield done

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from refvessel.inference.drafts import Drafts
-from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.looks import Looks
+from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
 from refvessel.model.decoding import Answer, Prefill, Stopping

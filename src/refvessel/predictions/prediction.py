@@ -96,7 +96,7 @@ def parse_record(line: bytes) -> Prediction:
 
 
 def known_record(line: bytes) -> Prediction:
-    """The record of a line that was found, or made, to be one: nothing is checked, which takes most of the time."""
+    """The record of a line that was found, or made, to be one: nothing is checked, which would take longest."""
     return Prediction(**json.loads(line))
 
 
