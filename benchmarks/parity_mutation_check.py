@@ -342,9 +342,9 @@ MUTANTS = (
     ),
     mutant(
         "masks transposed",
-        "inference/segmenter",
+        "inference/mask_texts",
         REFUTED,
-        ("masks=masks.mT.numpy()", "masks=masks.numpy()"),
+        ("encode(mask.mT.numpy())", "encode(mask.numpy())"),
     ),
     mutant(
         "logits handed to the next prompt",

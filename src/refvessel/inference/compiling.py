@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import torch
+
 from refvessel.inference.batches import has_room
+from refvessel.inference.devices import choose_dtype
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.preparing import LikeBatch
-from refvessel.model.compilation import compile_blocks
-from refvessel.model.modeling import Sa2VAModel
 from refvessel.settings.inference_section import Inference
 
 # Seconds on an H200 with InternVL3-8B's shapes: what compiled blocks save of an image, and how long the model
@@ -92,40 +93,45 @@ class BesideWork:
 
 @contextmanager
 def compiled_where_it_pays(
-    predictor: Predictor,
-    model: Sa2VAModel,
-    batches: Sequence[Sequence[ImageTask]],
-    *,
+    predictors: Sequence[Predictor],
+    batches: Sequence[Sequence[Sequence[ImageTask]]],
     folder: Path,
     settings: Inference,
+    device: torch.device,
 ) -> Iterator[Callable[[int], None]]:
-    """A function that is told, between batches, how many images are left.
+    """A function that is told now and then how many images are left.
 
     Args:
-        predictor: what the model works for.
-        model: which may be compiled.
-        batches: of the job.
-        folder: the model's official Hugging Face folder.
-        settings: how it is run.
+        predictors: of models of one kind.
+        batches: of each.
+        folder: official Hugging Face folder of the first model.
+        settings: how they are run.
+        device: where.
     """
-    full = next((batch for batch in batches if len(batch) >= predictor.batch_size), None)
-    whole = settings.weights_memory(model.device.type) is None
-    if settings.compiled != "auto" or model.device.type != "cuda" or not whole or full is None:
+    size = predictors[0].batch_size
+    full = next((batch for batch in batches[0] if len(batch) >= size), None)
+    whole = settings.weights_memory(device.type) is None
+    if settings.compiled != "auto" or device.type != "cuda" or not whole or full is None:
         yield lambda _: None
         return
     task = full[0]
+
+    def compile_models() -> None:
+        for predictor in predictors:
+            predictor.compile()
+
     beside = BesideWork(
         LikeBatch(
             model=str(folder),
             size=(task.expressions[0].height, task.expressions[0].width),
-            prompts=tuple(predictor.prompts(task)),
-            images=predictor.batch_size,
-            dtype=str(model.dtype).removeprefix("torch."),
+            prompts=tuple(predictors[0].prompts(task)),
+            images=size,
+            dtype=str(choose_dtype(settings.dtype, device)).removeprefix("torch."),
             draft=settings.draft,
             language_weights=settings.language_weights,
         ),
-        lambda: predictor.between_batches(lambda: compile_blocks(model)),
-        lambda: has_room(task, predictor.batch_size),
+        compile_models,
+        lambda: has_room(task, size),
     )
     try:
         yield beside.advance

@@ -110,10 +110,25 @@ class ImageEncoder:
         Returns:
             (images, hidden, size/16, size/16), and what `narrow` makes of the finer levels.
         """
-        trunk = self._encoder.backbone
-        positions = trunk._get_pos_embed((images.shape[-1] // _STRIDE, images.shape[-1] // _STRIDE))
+        return self.project(self.look(images))
+
+    @property
+    def trunk(self) -> nn.Module:
+        """What `look` is computed by; models may share it."""
+        return self._encoder.backbone
+
+    def look(self, images: torch.Tensor) -> list[list[Windows]]:
+        """What the trunk sees in normalised images, for `project`: a few at a time, the features of each stage."""
+        side = images.shape[-1] // _STRIDE
+        positions = self._encoder.backbone._get_pos_embed((side, side))
         pieces = images.split(_IMAGES_ON_A_CPU if images.is_cpu else _MOST_IMAGES)
-        parts = [self._pyramid(self._stages(piece, positions)) for piece in pieces]
+        return [self._stages(piece, positions) for piece in pieces]
+
+    def project(
+        self, seen: Sequence[Sequence[Windows]]
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """The features, as `encode` returns them, of what `look` saw."""
+        parts = [self._pyramid(stages) for stages in seen]
         coarse, fine, middle = (torch.cat(part) for part in zip(*parts, strict=True))
         return coarse, (fine, middle)
 

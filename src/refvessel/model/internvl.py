@@ -33,6 +33,9 @@ class TileEncoder:
     Args:
         model: what `modules_of` the family are parts of.
         pixels: normalises the tiles of views, one after the other.
+
+    Attributes:
+        tower: InternViT, which models may share: what it sees is the same for all of them.
     """
 
     # The modules whose results are used outside of modules.
@@ -43,37 +46,50 @@ class TileEncoder:
         model: Any,
         pixels: Callable[[Sequence[ImageView]], torch.Tensor],
     ) -> None:
-        self._vision_model = model.vision_model
+        self.tower = model.vision_model
         self._projector = model.multi_modal_projector
         self._pixels = pixels
         self._run_block = run_block
 
     def fuse(self) -> None:
         """Let a GPU compute fewer kernels, in place."""
-        fuse_patches(self._vision_model.embeddings.patch_embeddings, "projection")
-        if self._vision_model.config.hidden_act == "gelu":
-            for layer in self._vision_model.encoder.layer:
+        fuse_patches(self.tower.embeddings.patch_embeddings, "projection")
+        if self.tower.config.hidden_act == "gelu":
+            for layer in self.tower.encoder.layer:
                 fuse_gelu(layer.mlp, "fc1", "activation_fn")
 
     def compile(self) -> None:
         """Compile InternViT's blocks."""
-        self._vision_model.embeddings.patch_embeddings.compile()
+        self.tower.embeddings.patch_embeddings.compile()
         self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
         """The image tokens of each view."""
-        tiles = self.embed_tiles(self._pixels(views))
+        return self.tokens(self.look(views), views)
+
+    def look(self, views: Sequence[ImageView]) -> torch.Tensor:
+        """What the tower sees in all tiles, for `tokens`."""
+        return self.see_tiles(self._pixels(views))
+
+    def tokens(self, seen: torch.Tensor, views: Sequence[ImageView]) -> list[ImageTokens]:
+        """The image tokens of each view, of what the tower sees in them."""
         counts = [len(view.tiles) for view in views]
-        return [ImageTokens(each.flatten(0, 1)) for each in tiles.split(counts)]
+        return [ImageTokens(each.flatten(0, 1)) for each in self._projected(seen).split(counts)]
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """Image tokens of normalised tiles: (tiles, 3, side, side) to (tiles, tokens, hidden size)."""
-        patches = self._read(tiles)[:, 1:]  # without the class token
+        return self._projected(self.see_tiles(tiles))
+
+    def see_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """The tower's states of normalised tiles: (tiles, 3, side, side) to (tiles, patches, channels)."""
+        return self._read(tiles)[:, 1:]  # without the class token
+
+    def _projected(self, patches: torch.Tensor) -> torch.Tensor:
         return self._projector(_pixel_shuffle(patches))
 
     def _read(self, tiles: torch.Tensor) -> torch.Tensor:
         """InternViT's last states."""
-        encoder = self._vision_model
+        encoder = self.tower
         if hasattr(encoder, "_hf_hook"):  # of a model spread over devices
             last: torch.Tensor = encoder(tiles).last_hidden_state
             return last

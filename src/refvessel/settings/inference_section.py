@@ -39,7 +39,7 @@ class Inference(Section):
     shards: int | None = setting(
         None,
         "Jobs that a split is divided into, until all of them are done; null is as many as the GPUs serve at "
-        "once, two at least.",
+        "once.",
         free=True,
         ge=1,
         le=10_000,
