@@ -11,6 +11,7 @@ from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from refvessel.model import kernels, pointwise
+from refvessel.model.joined import project
 
 
 def run_layer(layer: Any, hidden: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
@@ -53,7 +54,9 @@ def _mixed(layer: Any, hidden: torch.Tensor, inputs: dict[str, Any]) -> torch.Te
     if hasattr(attention, "q_norm"):
         query, key = pointwise.normed(attention.q_norm, query), pointwise.normed(attention.k_norm, key)
     query, key = pointwise.rotated(query, key, *inputs["position_embeddings"])
-    keys, values = inputs["past_key_values"].update(key.transpose(1, 2), value.transpose(1, 2))
+    # What is kept of them shall not keep the queries, too.
+    key, value = (each.contiguous().transpose(1, 2) for each in (key, value))
+    keys, values = inputs["past_key_values"].update(key, value)
     mixed, _ = sdpa_attention_forward(
         attention, query.transpose(1, 2), keys, values, inputs["attention_mask"], scaling=attention.scaling
     )
@@ -63,11 +66,16 @@ def _mixed(layer: Any, hidden: torch.Tensor, inputs: dict[str, Any]) -> torch.Te
 def _projected(attention: Any, normed: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Queries, keys and values: each (rows, length, heads * size)."""
     if not hasattr(attention, "qkv_proj"):
-        return attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
+        return project(attention, projections(attention), normed)
     queries = attention.config.num_attention_heads * attention.head_dim
     keys = attention.config.num_key_value_heads * attention.head_dim
     together: torch.Tensor = attention.qkv_proj(normed)
     return together.split([queries, keys, keys], -1)
+
+
+def projections(attention: Any) -> list[nn.Linear]:
+    """The layers that make queries, keys and values; none where one layer makes them all."""
+    return [] if hasattr(attention, "qkv_proj") else [attention.q_proj, attention.k_proj, attention.v_proj]
 
 
 def _feed_forward(layer: Any, hidden: torch.Tensor) -> torch.Tensor:

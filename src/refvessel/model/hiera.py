@@ -266,10 +266,4 @@ def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
 
 def _pool(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
     """The maximum of each 2x2 tokens of a window where the block halves the resolution."""
-    if not block.query_stride:
-        return tokens
-    windows, count, channels = tokens.shape
-    half = int(count**0.5) // 2
-    rows = tokens.reshape(windows, half, 2, half, 2, channels).unbind(2)  # (windows, half, half, 2, channels)
-    (a, b), (c, d) = (row.unbind(3) for row in rows)  # each (windows, half, half, channels)
-    return torch.maximum(torch.maximum(a, b), torch.maximum(c, d)).reshape(windows, -1, channels)
+    return pointwise.pooled(tokens) if block.query_stride else tokens

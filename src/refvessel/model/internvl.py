@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector
 
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.image_tokens import ImageTokens, ImageView
 from refvessel.model.internvit import internvit
+from refvessel.model.joined import join, keep_at_hand, project
 from refvessel.model.kernels import fuse_gelu, fuse_patches
 from refvessel.model.pointwise import add_normed, add_scaled, normed
 
@@ -57,10 +59,14 @@ class TileEncoder:
         if self.tower.config.hidden_act == "gelu":
             for layer in self.tower.encoder.layer:
                 fuse_gelu(layer.mlp, "fc1", "activation_fn")
+        for layer in self.tower.encoder.layer:
+            join(_projections(layer.attention))
 
     def compile(self) -> None:
         """Compile InternViT's blocks."""
         self.tower.embeddings.patch_embeddings.compile()
+        for layer in self.tower.encoder.layer:
+            keep_at_hand(layer.attention, _projections(layer.attention))
         self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
@@ -104,9 +110,25 @@ def run_block(block: Any, hidden: torch.Tensor) -> torch.Tensor:
 
     The arithmetic is the library's, but that what is added and normed is one kernel on a GPU.
     """
-    attended, _ = block.attention(normed(block.layernorm_before, hidden))
+    attended = _attend(block.attention, normed(block.layernorm_before, hidden))
     hidden, between = add_normed(block.layernorm_after, hidden, attended, block.lambda_1)
     return add_scaled(hidden, block.mlp(between), block.lambda_2)
+
+
+def _attend(attention: Any, patches: torch.Tensor) -> torch.Tensor:
+    """Attention of patches to all of their tile: (tiles, patches, channels), likewise."""
+    query, key, value = project(attention, _projections(attention), patches)
+    query, key = attention.q_norm(query), attention.k_norm(key)
+    query, key, value = (
+        each.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for each in (query, key, value)
+    )
+    mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    projected: torch.Tensor = attention.projection_layer(mixed.transpose(1, 2).flatten(2))
+    return projected
+
+
+def _projections(attention: Any) -> list[nn.Linear]:
+    return [attention.q_proj, attention.k_proj, attention.v_proj]
 
 
 def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:

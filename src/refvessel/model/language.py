@@ -14,7 +14,8 @@ from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
-from refvessel.model.decoder_layer import run_last_layer, run_layer
+from refvessel.model.decoder_layer import projections, run_last_layer, run_layer
+from refvessel.model.joined import join, keep_at_hand
 from refvessel.model.kernels import ALIGNED, TransposedLinear
 from refvessel.model.pointwise import normed
 
@@ -57,6 +58,8 @@ class LanguageModel:
         head = self._causal.lm_head
         if isinstance(head, nn.Linear) and head.out_features % ALIGNED:
             self._causal.lm_head = TransposedLinear(head)
+        for layer in self._causal.model.layers:
+            join(projections(layer.self_attn))
 
     def compile(self) -> None:
         """Compile the layers, each kind of layer once."""

@@ -97,3 +97,20 @@ def _rotated(states: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> 
     one, other = turning.chunk(2, -1)
     turned = turning * cosine.unsqueeze(2) + torch.cat([-other, one], -1) * sine.unsqueeze(2)
     return torch.cat([turned, rest], -1) if rest.shape[-1] else turned
+
+
+def pooled(tokens: torch.Tensor) -> torch.Tensor:
+    """The maximum of each 2x2 tokens of square windows.
+
+    (windows, tokens, channels) to (windows, tokens / 4, channels); windows and tokens follow each other evenly.
+    """
+    windows, count, channels = tokens.shape
+    side = int(count**0.5)
+    if by_kernels(tokens):
+        from refvessel.model.triton_pointwise import pool_rows  # as above
+
+        return pool_rows(tokens, side)
+    half = side // 2
+    rows = tokens.reshape(windows, half, 2, half, 2, channels).unbind(2)  # (windows, half, half, 2, channels)
+    (a, b), (c, d) = (row.unbind(3) for row in rows)  # each (windows, half, half, channels)
+    return torch.maximum(torch.maximum(a, b), torch.maximum(c, d)).reshape(windows, -1, channels)

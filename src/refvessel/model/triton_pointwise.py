@@ -198,3 +198,41 @@ def _rotate_heads(states, head_stride, heads, cosines, sines, half, HEADS: tl.co
     other_turned = other.to(tl.float32) * cosines[None, :] + one.to(tl.float32) * sines[None, :]
     tl.store(place, turned.to(one.dtype), mask=there)
     tl.store(place + half, other_turned.to(one.dtype), mask=there)
+
+
+def pool_rows(tokens: torch.Tensor, side: int) -> torch.Tensor:
+    """The maximum of each 2x2 tokens of square windows.
+
+    Args:
+        tokens: (windows, side * side, channels), in which tokens follow each other evenly.
+        side: of a window, even.
+
+    Returns:
+        (windows, side * side / 4, channels)
+    """
+    windows, count, channels = tokens.shape
+    pooled = tokens.new_empty(windows, count // 4, channels)
+    rows = windows * count // 4
+    block = triton.next_power_of_2(channels)
+    together = max(1, _ELEMENTS // 2 // block)
+    _pool[(triton.cdiv(rows, together),)](
+        tokens, pooled, rows, channels, tokens.stride(1), SIDE=side, ROWS=together, BLOCK=block
+    )
+    return pooled
+
+
+@triton.jit
+def _pool(
+    tokens, pooled, rows, channels, stride, SIDE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
+    channel = tl.arange(0, BLOCK)
+    there = (row < rows)[:, None] & (channel < channels)[None, :]
+    half: tl.constexpr = SIDE // 2
+    window, within = row // (half * half), row % (half * half)
+    first = window * (SIDE * SIDE) + within // half * 2 * SIDE + within % half * 2
+    place = tokens + first[:, None] * stride + channel[None, :]
+    above = tl.maximum(tl.load(place, mask=there), tl.load(place + stride, mask=there))
+    place += SIDE * stride
+    below = tl.maximum(tl.load(place, mask=there), tl.load(place + stride, mask=there))
+    tl.store(pooled + row[:, None] * channels + channel[None, :], tl.maximum(above, below), mask=there)
