@@ -12,6 +12,7 @@ from stages import segment_shard
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES
 from refvessel.errors import UserError
+from refvessel.inference import completing
 from refvessel.inference import run as run_module
 from refvessel.inference.predictor import Predictor
 from refvessel.predictions.gather import gather_predictions
@@ -45,13 +46,13 @@ def answers(finished, tmp_path):
 def segmented_images(monkeypatch):
     """The images that went through the model."""
     seen = []
-    predict_all = Predictor.predict_all
+    decoded = Predictor.decoded
 
-    def noted(predictor, batches, images):
+    def noted(predictor, batches, images, pool):
         seen.extend(task.image_id for batch in batches for task in batch)
-        return predict_all(predictor, batches, images)
+        return decoded(predictor, batches, images, pool)
 
-    monkeypatch.setattr(Predictor, "predict_all", noted)
+    monkeypatch.setattr(Predictor, "decoded", noted)
     return seen
 
 
@@ -71,7 +72,7 @@ def images_of(tree):
 def test_another_number_of_shards_needs_no_model(
     finished, answers, segmented_images, tree, demo_model, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run_module, "model_at_work", None)  # nothing is loaded
+    monkeypatch.setattr(completing, "device_at_work", None)  # nothing is loaded
     shards = [tmp_path / f"{number}-of-3.jsonl" for number in (1, 2, 3)]
     for number, shard in enumerate(shards, start=1):
         segment(demo_model, tree, shard, answers, shard=f"{number}/3", save_logits=True)

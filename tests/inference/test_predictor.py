@@ -11,9 +11,9 @@ from PIL import Image
 
 from refvessel.errors import UserError
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.predictor import Predictor
+from refvessel.inference.predictor import Predictor, rehearse_in_turn
 from refvessel.inference.segmenter import Segmentation
-from refvessel.rle import empty
+from refvessel.rle import empty, encode
 
 SIDE = 8
 
@@ -47,7 +47,7 @@ class Model:
         return [[self.respond(prompt) for prompt in mine] for mine in batch.prompts]
 
     def respond(self, prompt):
-        masks, logits = np.ones((1, SIDE, SIDE), bool), np.ones((1, 2, 2), np.float16)
+        masks, logits = [encode(np.ones((SIDE, SIDE), bool))], np.ones((1, 2, 2), np.float16)
         return Segmentation(prompt, masks, [float("nan") if "bad" in prompt else self.score], logits)
 
 
@@ -339,6 +339,6 @@ def test_nothing_is_encoded_beside_a_batch_with_a_damaged_image(images):
 def test_a_rehearsal_takes_what_two_batches_at_once_do(images):
     task, *_ = images(["a"])
     fits, does_not = Cramped(memory=11), Cramped(memory=10)
-    Predictor(fits, Processor(), "{phrase}", 1).rehearse([task])
+    rehearse_in_turn([Predictor(fits, Processor(), "{phrase}", 1)], [task])
     with pytest.raises(torch.OutOfMemoryError):
-        Predictor(does_not, Processor(), "{phrase}", 1).rehearse([task])
+        rehearse_in_turn([Predictor(does_not, Processor(), "{phrase}", 1)], [task])

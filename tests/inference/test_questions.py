@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from refvessel.dataset.tree.expressions import read_expressions
-from refvessel.inference import run as run_module
+from refvessel.inference import completing
 from refvessel.inference.run import segment_questions
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.sheets import Wanted
-from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.hiera import ImageEncoder
 from refvessel.predictions.gather import gather_predictions
 from refvessel.predictions.logits_file import logits_file, read_logits
 from refvessel.predictions.prediction import read_shard
@@ -43,17 +43,17 @@ def encoded():
     """How many images were encoded by SAM2, and how many prompts were read, by a job that takes note."""
     seen = {"images": 0, "prompts": 0}
     patch = pytest.MonkeyPatch()
-    encode_images, encode = Sa2VAModel.encode_images, Segmenter.encode
+    look, encode = ImageEncoder.look, Segmenter.encode
 
-    def noting_images(model, images):
+    def noting_images(encoder, images):
         seen["images"] += len(images)
-        return encode_images(model, images)
+        return look(encoder, images)
 
     def noting_prompts(segmenter, batch):
         seen["prompts"] += sum(map(len, batch.prompts))
         return encode(segmenter, batch)
 
-    patch.setattr(Sa2VAModel, "encode_images", noting_images)
+    patch.setattr(ImageEncoder, "look", noting_images)
     patch.setattr(Segmenter, "encode", noting_prompts)
     yield seen
     patch.undo()
@@ -118,7 +118,7 @@ def test_a_killed_job_asks_only_what_nobody_answered(together, tree, demo_model,
 def test_answers_of_a_job_with_other_questions_are_used_again(
     together, tree, demo_model, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run_module, "model_at_work", None)  # nothing is loaded
+    monkeypatch.setattr(completing, "device_at_work", None)  # nothing is loaded
     # One question under two names is one, too.
     outputs = [(QUESTIONS["short"], tmp_path / "a.jsonl"), (QUESTIONS["short"], tmp_path / "b.jsonl")]
     segment(demo_model, tree, outputs, answers=together / "answers")

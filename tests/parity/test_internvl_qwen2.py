@@ -62,17 +62,17 @@ class Official:
 
 
 @contextmanager
-def tiles_embedded_once(model):
+def tiles_seen_once(model):
     """What sees tiles only, and neither prompt nor draft, computes the same tiles once."""
-    embed, known = model.vision.embed_tiles, {}
+    see, known = model.vision.see_tiles, {}
 
-    def embedded(tiles):
+    def seen(tiles):
         key = (tiles.dtype, *tiles.shape, hashlib.sha256(tiles.float().numpy().tobytes()).digest())
         if key not in known:
-            known[key] = embed(tiles)
+            known[key] = see(tiles)
         return known[key]
 
-    with mock.patch.object(model.vision, "embed_tiles", embedded):
+    with mock.patch.object(model.vision, "see_tiles", seen):
         yield
 
 
@@ -84,14 +84,14 @@ def official(parity):
 @pytest.fixture(scope="module")
 def model(parity):
     model = Sa2VAModel.load(parity, dtype=torch.float32)
-    with tiles_embedded_once(model):
+    with tiles_seen_once(model):
         yield model
 
 
 @pytest.fixture(scope="module")
 def rounded_model(parity):
     model = Sa2VAModel.load(parity, dtype=torch.bfloat16)
-    with tiles_embedded_once(model):
+    with tiles_seen_once(model):
         yield model
 
 

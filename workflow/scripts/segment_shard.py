@@ -7,6 +7,7 @@ from refvessel.inference.sheets import Wanted
 from refvessel.jobs.ending import end_at_once
 from refvessel.model.library import load_by_parts
 from refvessel.predictions.chosen_question import read_chosen_question
+from refvessel.predictions.identity import identify
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.words_section import Words
 from refvessel.workflow import logged
@@ -24,6 +25,7 @@ for (question, words), shard in zip(besides, output.get("words", []), strict=Tru
     wanted.append(Wanted(question, Path(shard), Words.model_validate(words)))
 load_by_parts()
 with logged(snakemake.log[0]):
+    identify(Path(given.model))  # hashes weights while libraries are imported
     from refvessel.inference.run import segment_questions  # loads the library
 
     segment_questions(

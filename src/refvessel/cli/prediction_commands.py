@@ -11,6 +11,7 @@ from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
 from refvessel.errors import UserError
 from refvessel.mask_logits import MODEL_THRESHOLD
+from refvessel.predictions.identity import identify
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
@@ -22,23 +23,45 @@ _OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")
 @with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD))
 def segment(
     settings: Inference,
-    model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(
+            help="Official Sa2VA Hugging Face folder; given several times, checkpoints of one family and size, "
+            "which see each image together."
+        ),
+    ],
     dataset: Annotated[Path, typer.Option(help="Official RefCOCO tree.")],
     split: Annotated[str, typer.Option(help="Split of the tree.")],
-    output: Annotated[Path, typer.Option(help="Shard to write, JSON lines; an unfinished one is completed.")],
+    output: Annotated[
+        list[Path],
+        typer.Option(
+            help="Shard to write, JSON lines; an unfinished one is completed. One of each model, in their order."
+        ),
+    ],
     shard: Annotated[str, typer.Option(help="K/N: the K-th shard of N.")] = "1/1",
     answers: Annotated[
         Path | None, typer.Option(help="Folder of finished answers, used again and added to; output last.")
     ] = None,
 ) -> None:
     """Segment every expression of one shard of a split."""
-    from refvessel.inference.run import segment_shard
+    if len(model) != len(output):
+        raise UserError(
+            f"{len(model)} --model and {len(output)} --output are given; give one output for each model, in order."
+        )
+    for several, flag in ((model, "--model"), (output, "--output")):
+        if len({each.resolve() for each in several}) < len(several):
+            raise UserError(f"{flag} names one path twice; name each once.")
+    for folder in model:  # whose weights are hashed while libraries are imported
+        identify(folder)
+    from refvessel.inference.run import segment_series
+    from refvessel.inference.sheets import Wanted
 
-    segment_shard(
-        model=model,
+    segment_series(
+        models={
+            folder: [Wanted(settings.question, path)] for folder, path in zip(model, output, strict=True)
+        },
         dataset=dataset,
         split=split,
-        output=output,
         shard=shard,
         answers=answers,
         settings=settings,

@@ -2,17 +2,22 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from transformers.utils import logging as transformers_logging
 
+from refvessel.inference.batches import has_room_for_another
 from refvessel.inference.devices import choose_dtype, describe_device, memory_for_weights
+from refvessel.inference.plan import ImageTask
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, WAITING, Reporter
+from refvessel.model.compilation import fuse_blocks
 from refvessel.model.modeling import Sa2VAModel
+from refvessel.model.sharing import share_equal
 from refvessel.model.spreading import Spreading
 from refvessel.settings.inference_section import Inference
 
@@ -32,6 +37,21 @@ def model_at_work(
 
     Raises UserError where the model does not fit or is none.
     """
+    with device_at_work(settings, device, lambda: reporter.enter(WAITING)):
+        reporter.enter(LOADING, describe_device(device))
+        with _loaded(folder, shard, settings, device) as model:
+            yield model
+
+
+@contextmanager
+def device_at_work(settings: Inference, device: torch.device, waiting: Callable[[], None]) -> Iterator[None]:
+    """What a job's models run on, which the job holds until the block ends.
+
+    Args:
+        settings: how models are run.
+        device: where.
+        waiting: is called where the job waits for a GPU.
+    """
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -39,18 +59,54 @@ def model_at_work(
         torch.set_num_threads(settings.threads)
     with ExitStack() as held:
         if device.type == "cuda":
-            held.enter_context(claimed_gpus(settings.gpus_per_job, lambda: reporter.enter(WAITING)))
-        reporter.enter(LOADING, describe_device(device))
-        yield held.enter_context(
-            loaded_model(
-                folder,
-                shard,
-                dtype=choose_dtype(settings.dtype, device),
-                device=device,
-                stated=settings.weights_memory(device.type),
-                language_weights=settings.language_weights,
+            held.enter_context(claimed_gpus(settings.gpus_per_job, waiting))
+        yield
+
+
+@contextmanager
+def loaded_series(
+    folders: Mapping[Path, Path], *, settings: Inference, device: torch.device, tasks: Sequence[ImageTask]
+) -> Iterator[list[Sa2VAModel]]:
+    """The first of the models of a job, as many as find room together; what is equal in them is there once.
+
+    Args:
+        folders: official Hugging Face folder -> the shard of its model.
+        settings: how the models are run.
+        device: where.
+        tasks: what will be segmented.
+
+    Raises UserError where not even the first fits, or one is none.
+    """
+    with ExitStack() as held:
+        models: list[Sa2VAModel] = []
+        weights = shared = 0
+        for folder, shard in folders.items():
+            if models and not has_room_for_another(tasks, weights, device):
+                break
+            model = held.enter_context(_loaded(folder, shard, settings, device))
+            weights = weights or model.get_memory_footprint()
+            shared += share_equal(model, models)
+            models.append(model)
+        if len(models) > 1:
+            print(
+                f"{len(models)} models at once: their weights take {(weights * len(models) - shared) / 1e9:.2f} GB; "
+                f"{shared / 1e9:.2f} GB more are equal to others of them.",
+                file=sys.stderr,
             )
-        )
+        yield models
+
+
+def _loaded(
+    folder: Path, shard: Path, settings: Inference, device: torch.device
+) -> AbstractContextManager[Sa2VAModel]:
+    return loaded_model(
+        folder,
+        shard,
+        dtype=choose_dtype(settings.dtype, device),
+        device=device,
+        stated=settings.weights_memory(device.type),
+        language_weights=settings.language_weights,
+    )
 
 
 @contextmanager
@@ -81,9 +137,12 @@ def loaded_model(
         if stated is not None:
             offloaded = held.enter_context(_empty_folder(shard.with_name(f".{shard.name}.offload")))
             spreading = Spreading(memory_for_weights(device, stated), offloaded)
-        yield Sa2VAModel.load(
+        model = Sa2VAModel.load(
             folder, dtype=dtype, device=device, spreading=spreading, language_weights=language_weights
         )
+        if device.type == "cuda" and spreading is None:
+            fuse_blocks(model)
+        yield model
 
 
 @contextmanager

@@ -5,16 +5,18 @@
     caller                                                records 1,          ...
 
 A batch that fails in any stage is left to `predict`, which settles every failure.
+
+Several models take turns batch by batch, on that same thread: what towers that they share see in a batch is known
+to all of them. Each settles its own failures.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
-from threading import RLock
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from refvessel.inference.plan import ImageTask
 from refvessel.inference.prediction_records import answered, failed
 from refvessel.inference.prefetch import prefetch
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
+from refvessel.inference.turns import Turns
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.predictions.prediction import Prediction
 from refvessel.prompts import prompt_of
@@ -39,8 +42,10 @@ _THREADS = 4  # that collect masks
 _PREFETCHED = 2  # batches beside the one that is awaited: masks are collected meanwhile
 
 Tasks = Sequence[ImageTask]
-Images = Iterator[ProcessedImage | UserError] | None
+Shown = Iterator[ProcessedImage | UserError]  # in the place of one that does not open, why
+Images = Shown | None
 Predicted = tuple[Prediction, np.ndarray]  # a record, and its masks' logits: float16 (number, size/4, size/4)
+Decoding = tuple[Tasks, Future[list[Predicted]]]  # a part of a batch, and its records to come
 
 
 class Predictor:
@@ -53,6 +58,7 @@ class Predictor:
         batch_size: images that go through the model at once, at first; fewer after each time that memory was
             short, never more.
         flips: whether the logits are averaged over an image and its flips.
+        turns: in common with the predictors of other models; None: there are none.
     """
 
     def __init__(
@@ -63,14 +69,17 @@ class Predictor:
         batch_size: int = 1,
         *,
         flips: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         self.batch_size = batch_size
         self._segmenter = segmenter
         self._processor = processor
         self._question = question
-        self._flips = flips
-        self._model_lock = RLock()  # a batch that is tried again, by another thread, has the model for itself
+        self.flips = flips
+        self._turns = turns or Turns()
+        self._model_lock = self._turns.lock
         self._waiting: deque[Batch] = deque()  # to be decoded
+        self._turns.waiting.append(self._waiting)
 
     def predict_all(
         self, batches: Sequence[Tasks], images: Images = None
@@ -81,58 +90,47 @@ class Predictor:
             batches: what to segment.
             images: the batches' images, one after the other; None: they are read when their turn comes.
         """
-        pool = ThreadPoolExecutor(_THREADS)
-        try:
-            begin = time.perf_counter()
-            with closing(prefetch(self._decoded(batches, images, pool), _PREFETCHED)) as decoded:
-                for tasks in batches:
-                    predicted: list[Predicted] = []
-                    missing = len(tasks)
-                    while missing:
-                        part, records = next(decoded)
-                        predicted += self._collected(part, records)
-                        missing -= len(part)
-                    now = time.perf_counter()
-                    begin, seconds = now, now - begin
-                    yield _timed(predicted, seconds)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        with closing(predict_in_turn([self], [batches], [images])) as predictions:
+            for _, predicted in predictions:
+                yield predicted
 
-    def _decoded(
-        self, batches: Sequence[Tasks], images: Images, pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[Tasks, Future[list[Predicted]]]]:
-        """Parts of the batches, and the records to come; the next is encoded before one is decoded."""
+    def decoded(
+        self, batches: Iterable[Tasks], images: Images, pool: ThreadPoolExecutor
+    ) -> Iterator[list[Decoding]]:
+        """With each batch, and once more, what was decoded meanwhile: the next is encoded before one is decoded."""
         self._waiting.clear()
-        for batch in self._parts(batches, images):
-            if batch.images:
-                self._run(self._segmenter.encode, batch)
-            self._waiting.append(batch)
-            left = 0 if batch.prefill is None else 1  # beside a batch that is tried again, none is encoded
-            while len(self._waiting) > left:
-                yield self._decode_next(pool)
-        while self._waiting:
-            yield self._decode_next(pool)
-
-    def _parts(self, batches: Sequence[Tasks], images: Images) -> Iterator[Batch]:
-        """As many images of a batch as fit at once."""
         for tasks in batches:
-            rest = tasks
-            while rest:
-                size = self.batch_size
-                part, rest = rest[:size], rest[size:]
-                yield self._batch(part, [next(images) for _ in part] if images else [])
+            done: list[Decoding] = []
+            for batch in self._parts(tasks, images):
+                if batch.images:
+                    self._run(self._segmenter.encode, batch)
+                self._waiting.append(batch)
+                left = (
+                    0 if batch.prefill is None else 1
+                )  # beside a batch that is tried again, none is encoded
+                while len(self._waiting) > left:
+                    done.append(self._decode_next(pool))
+            yield done
+        yield [self._decode_next(pool) for _ in range(len(self._waiting))]
+
+    def _parts(self, tasks: Tasks, images: Images) -> Iterator[Batch]:
+        """As many images of a batch as fit at once."""
+        while tasks:
+            size = self.batch_size
+            part, tasks = tasks[:size], tasks[size:]
+            yield self._batch(part, [next(images) for _ in part] if images else [])
 
     def _batch(self, tasks: Tasks, images: Sequence[ProcessedImage | UserError]) -> Batch:
         """A batch, without images where one of them did not open."""
         opened = [image for image in images if not isinstance(image, UserError)]
         return Batch(
             images=opened if len(opened) == len(tasks) else [],
-            prompts=[[self._prompt(expression) for expression in task.expressions] for task in tasks],
+            prompts=[self.prompts(task) for task in tasks],
             tasks=tasks,
             full=len(tasks) >= self.batch_size,
         )
 
-    def _decode_next(self, pool: ThreadPoolExecutor) -> tuple[Tasks, Future[list[Predicted]]]:
+    def _decode_next(self, pool: ThreadPoolExecutor) -> Decoding:
         """The records to come of what waits longest."""
         with self._model_lock:
             batch = self._waiting.popleft()
@@ -159,7 +157,8 @@ class Predictor:
     def _collect(self, batch: Batch) -> list[Predicted]:
         return self._records(batch.tasks, self._segmenter.collect(batch))
 
-    def _collected(self, tasks: Tasks, records: Future[list[Predicted]]) -> list[Predicted]:
+    def collected(self, tasks: Tasks, records: Future[list[Predicted]]) -> list[Predicted]:
+        """The records of what was decoded, which `predict` makes where they do not come."""
         outcome = attempted(records.result)
         return self.predict(tasks) if isinstance(outcome, Failure) else outcome
 
@@ -180,7 +179,7 @@ class Predictor:
             return outcome
         require_working_gpu()
         if outcome.short_of_memory:
-            if self._waiting_let_go():
+            if self._turns.let_go():
                 return self._settled(tasks)
             self._shrink(tasks)
             torch.cuda.empty_cache()
@@ -189,14 +188,6 @@ class Predictor:
             (expression,) = tasks[0].expressions
             return [(failed(expression, self._prompt(expression), outcome.reason), _NO_LOGITS)]
         return list(chain.from_iterable(map(self.predict, halves)))
-
-    def _waiting_let_go(self) -> bool:
-        """Whether any batch that waits was encoded; none is any more."""
-        with self._model_lock:
-            encoded = [batch for batch in self._waiting if batch.prefill is not None]
-            for batch in encoded:
-                batch.let_go()
-        return bool(encoded)
 
     def _shrink(self, tasks: Tasks) -> None:
         """So many images were too many."""
@@ -211,19 +202,28 @@ class Predictor:
             with self._model_lock:
                 return self._segmenter.segment(self._batch(tasks, self._processed(images)))
 
-        answers = segment_flipped(segment, images) if self._flips else segment(images)
+        answers = segment_flipped(segment, images) if self.flips else segment(images)
         return _timed(self._records(tasks, answers), time.perf_counter() - begin)
 
-    def rehearse(self, tasks: Tasks) -> None:
-        """Hold at once as much memory as `predict_all` does with batches of these; raises whatever goes wrong."""
-        if self._flips:
-            self.attempt(tasks)
-            return
-        images = self._processed([open_image(task.expressions[0]) for task in tasks])
-        waiting = self._batch(tasks, images)
-        self._segmenter.encode(waiting)
-        self._segmenter.segment(self._batch(tasks, images))
-        waiting.let_go()
+    def prompts(self, task: ImageTask) -> list[str]:
+        """What is asked about an image."""
+        return [self._prompt(expression) for expression in task.expressions]
+
+    @property
+    def paths(self) -> Counter[str]:
+        """The batches encoded so far, by the path that computed them."""
+        return self._segmenter.batches
+
+    def compile(self) -> None:
+        """Compile the model, while no stage of a batch is computed."""
+        with self._model_lock:
+            self._segmenter.compile()
+
+    def rehearse_encoding(self, tasks: Tasks) -> Batch:
+        """A batch of these as it waits to be decoded; raises whatever goes wrong."""
+        batch = self._batch(tasks, self._processed([open_image(task.expressions[0]) for task in tasks]))
+        self._segmenter.encode(batch)
+        return batch
 
     def _processed(self, images: Sequence[Image.Image]) -> list[ProcessedImage]:
         return [self._processor.process_image(image) for image in images]
@@ -239,6 +239,58 @@ class Predictor:
         stated = self._question
         question = stated if isinstance(stated, str) else stated[expression.sent_id]
         return prompt_of(question, expression.phrase)
+
+
+def predict_in_turn(
+    predictors: Sequence[Predictor], batches: Sequence[Sequence[Tasks]], images: Sequence[Images]
+) -> Generator[tuple[int, list[Predicted]], None, None]:
+    """The records of each batch by each predictor, whose turn it is with each batch, while later ones are computed.
+
+    Args:
+        predictors: of models, which have their turns in common.
+        batches: of each, as many; a batch may be empty.
+        images: of each, those of its batches, one after the other; None: they are read when their turn comes.
+
+    Yields:
+        A predictor's number and its records of its next batch that is not empty.
+    """
+    pool = ThreadPoolExecutor(_THREADS)
+
+    def in_turn() -> Iterator[tuple[int, list[Decoding]]]:
+        each = zip(predictors, batches, images, strict=True)
+        steps = [predictor.decoded(mine, shown, pool) for predictor, mine, shown in each]
+        for step in zip(*steps, strict=True):
+            yield from enumerate(step)
+
+    try:
+        begin = time.perf_counter()
+        wanted = [deque(tasks for tasks in mine if tasks) for mine in batches]
+        found: list[list[Predicted]] = [[] for _ in predictors]
+        asked = [0] * len(predictors)  # images of the batch that is being gathered
+        with closing(prefetch(in_turn(), _PREFETCHED)) as decoded:
+            for number, parts in decoded:
+                for part, records in parts:
+                    found[number] += predictors[number].collected(part, records)
+                    asked[number] += len(part)
+                    if asked[number] == len(wanted[number][0]):
+                        now = time.perf_counter()
+                        begin, seconds = now, now - begin
+                        yield number, _timed(found[number], seconds)
+                        wanted[number].popleft()
+                        found[number], asked[number] = [], 0
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def rehearse_in_turn(predictors: Sequence[Predictor], tasks: Tasks) -> None:
+    """Hold at once as much memory as `predict_in_turn` does with batches of these; raises whatever goes wrong."""
+    if predictors[0].flips:
+        predictors[0].attempt(tasks)
+        return
+    waiting = [predictor.rehearse_encoding(tasks) for predictor in predictors]
+    predictors[0].attempt(tasks)
+    for batch in waiting:
+        batch.let_go()
 
 
 def _timed(predicted: list[Predicted], seconds: float) -> list[Predicted]:

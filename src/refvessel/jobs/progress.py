@@ -96,7 +96,8 @@ def duration(seconds: float) -> str:
 class Reporter:
     """Tells the progress of one shard: each change of state, and between them now and then."""
 
-    def __init__(self, shard: Path, *, done: int, total: int) -> None:
+    def __init__(self, shard: Path, *, done: int, total: int, who: str = "") -> None:
+        self._who = who
         self._path = progress_file(shard)
         self._done_before = done
         self._done = done
@@ -137,7 +138,7 @@ class Reporter:
             self._written = now
         if at_once or now - self._printed >= _SECONDS_BETWEEN_LINES:
             with full_disk_is_a_user_error(Path("The log")):
-                print(self._progress(now), file=sys.stderr, flush=True)
+                print(f"{self._who}{self._progress(now)}", file=sys.stderr, flush=True)
             self._printed = now
 
     def _progress(self, now: float) -> Progress:
@@ -159,9 +160,12 @@ class Reporter:
 
 
 @contextmanager
-def reported(shard: Path, *, done: int, total: int) -> Iterator[Reporter]:
-    """Report the progress of a shard of `total` images, `done` of them by earlier jobs, and how the block ends."""
-    reporter = Reporter(shard, done=done, total=total)
+def reported(shard: Path, *, done: int, total: int, who: str = "") -> Iterator[Reporter]:
+    """Report the progress of a shard of `total` images, `done` of them by earlier jobs, and how the block ends.
+
+    `who` begins its lines on stderr, where a job has several shards.
+    """
+    reporter = Reporter(shard, done=done, total=total, who=who)
     with sign_of_life(_sign(progress_file(shard))):
         try:
             yield reporter

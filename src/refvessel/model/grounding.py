@@ -14,7 +14,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
-from refvessel.model.hiera import ImageEncoder
+from refvessel.model.hiera import ImageEncoder, Windows
 from refvessel.model.transfer import to_device
 
 
@@ -94,9 +94,13 @@ class GroundedModel(PreTrainedModel):
 
     def encode_images(self, images: torch.Tensor) -> ImageFeatures:
         """SAM2's features of normalised images: (images, 3, size, size)."""
-        sam2 = self.grounding_encoder
-        coarse, fine = self.image_encoder.encode(images)
-        return ImageFeatures(coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1), fine)
+        return self.features(self.image_encoder.look(images))
+
+    def features(self, seen: Sequence[Sequence[Windows]]) -> ImageFeatures:
+        """SAM2's features of images, of what its trunk saw in them (see `ImageEncoder.look`)."""
+        coarse, fine = self.image_encoder.project(seen)
+        no_memory = self.grounding_encoder.no_memory_embedding
+        return ImageFeatures(coarse + no_memory.reshape(1, -1, 1, 1), fine)
 
     def decode_masks(
         self, features: ImageFeatures, seg_states: torch.Tensor, images: Sequence[int] | None = None

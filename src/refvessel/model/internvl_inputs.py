@@ -7,7 +7,7 @@ from PIL import Image
 
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.image_tokens import ImageView, Layout, tokens_of
-from refvessel.model.normalisation import channels_first
+from refvessel.model.normalisation import IMAGENET, channels_first
 from refvessel.model.prompt_templates import find_template
 from refvessel.prompts import IMAGE_PLACEHOLDER
 
@@ -21,6 +21,7 @@ class TileInputs:
 
     image_token = "<IMG_CONTEXT>"
     has_axes = False
+    statistics = IMAGENET
 
     def __init__(self, config: Sa2VAConfig) -> None:
         self._config = config

@@ -214,6 +214,12 @@ class Sa2VAModel(GroundedModel):
         """
         return complete(self.language, prefilled, seg_token_id=seg_token_id, stopping=stopping)
 
+    def path(self, *, full: bool) -> str:
+        """What computes a batch: `compiled` where it is full, else own `kernels` on a GPU, or `pytorch`."""
+        if full and self.language.is_compiled:
+            return "compiled"
+        return "kernels" if self.device.type == "cuda" else "pytorch"
+
     def uncompiled(self) -> AbstractContextManager[object]:
         """Where shapes occur that are too rare to be compiled for."""
         return self.language.uncompiled()

@@ -18,7 +18,7 @@ from refvessel.model.image_tokens import ImageView, Layout, tokens_of
 from refvessel.model.internvl_inputs import TileInputs
 from refvessel.model.isolation import tokenizer_alone
 from refvessel.model.multimodal_positions import with_multimodal_positions
-from refvessel.model.normalisation import channels_first
+from refvessel.model.normalisation import Statistics, channels_first
 from refvessel.model.packing import PackedPrompts
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
 from refvessel.model.qwen_inputs import read_inputs
@@ -55,11 +55,13 @@ class Inputs(Protocol):
         image_token: stands for one image token.
         stop_tokens: end an answer.
         has_axes: whether positions are of time, row and column.
+        statistics: what pixels are normalised by.
     """
 
     image_token: str
     stop_tokens: tuple[str, ...]
     has_axes: bool
+    statistics: Statistics
 
     def view_image(self, image: Image.Image) -> ImageView:
         """A still image, of mode L or RGB."""
@@ -135,6 +137,11 @@ class Sa2VAProcessor:
             return processor
         except UserError as error:
             raise UserError(f"{folder}: {error}") from None
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the pixels that the language model sees are normalised by."""
+        return self._inputs.statistics
 
     def process_image(self, image: Image.Image) -> ProcessedImage:
         """Cut and resize one image: of mode L as it is, of any other PIL mode in RGB.

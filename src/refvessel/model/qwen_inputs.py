@@ -49,7 +49,7 @@ class PatchInputs:
     def __init__(self, config: QwenSa2VAConfig, statistics: Statistics, turn: Any) -> None:
         self._patch: int = config.vision_config.patch_size
         self._merge: int = config.vision_config.spatial_merge_size
-        self._statistics = statistics
+        self.statistics = statistics
         self._turn = lru_cache(_TURNS_KEPT)(turn)
 
     def view_image(self, image: Image.Image) -> ImageView:
@@ -60,7 +60,7 @@ class PatchInputs:
         """The patches of each frame, one after the other."""
         patches = torch.cat([self._patches(self._resized(frame)) for frame in frames])
         layout = tuple(self.layout(frame.width, frame.height)[0] for frame in frames)
-        return ImageView(patches, layout, self._statistics)
+        return ImageView(patches, layout, self.statistics)
 
     def layout(self, width: int, height: int) -> Layout:
         """That of a still image of this size in pixels."""

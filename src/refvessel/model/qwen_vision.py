@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from refvessel.model import kernels
+from refvessel.model import kernels, pointwise
 from refvessel.model.image_tokens import Grid, ImageTokens, ImageView, tokens_of
 from refvessel.model.kernels import ALIGNED, fuse_gelu
 from refvessel.model.operators import operator
@@ -27,12 +27,15 @@ class PatchEncoder:
         model: whose `vision_model` is transformers' tower of either family; parts of that are replaced by such as
             compute the same.
         pixels: normalises the patches of views, one after the other.
+
+    Attributes:
+        tower: transformers' tower, which models may share: what it sees is the same for all of them.
     """
 
     def __init__(self, model: Any, pixels: Callable[[Sequence[ImageView]], torch.Tensor]) -> None:
-        self._vision_model = model.vision_model
+        self.tower = model.vision_model
         self._pixels = pixels
-        config = self._vision_model.config
+        config = self.tower.config
         self._merge: int = config.spatial_merge_size
         self._window: int | None = None
         self._full_blocks: Sequence[int] = range(config.depth)
@@ -41,48 +44,59 @@ class PatchEncoder:
             self._full_blocks = config.fullatt_block_indexes
         self._deepstack: Sequence[int] = getattr(config, "deepstack_visual_indexes", ())
         self._run_block = run_block
-        self._vision_model.patch_embed.proj = StillPatches(self._vision_model.patch_embed.proj)
-        for block in self._vision_model.blocks:
+        self.tower.patch_embed.proj = StillPatches(self.tower.patch_embed.proj)
+        for block in self.tower.blocks:
             block.attn = SegmentAttention(block.attn)
 
     @property
     def called(self) -> tuple[str, ...]:
         """The modules whose results are used outside of modules."""
         deepstack = [f"vision_model.deepstack_merger_list.{index}" for index in range(len(self._deepstack))]
-        positions = ["vision_model.pos_embed"] if hasattr(self._vision_model, "pos_embed") else []
+        positions = ["vision_model.pos_embed"] if hasattr(self.tower, "pos_embed") else []
         return ("vision_model.patch_embed.proj", "vision_model.merger", *positions, *deepstack)
 
-    def compile(self) -> None:
-        """Fuse, pad and compile the blocks, in place."""
-        for block in self._vision_model.blocks:
+    def fuse(self) -> None:
+        """Fuse and pad the blocks' layers for a GPU, in place."""
+        for block in self.tower.blocks:
             if hasattr(block.mlp, "gate_proj"):
                 block.mlp = GatedFeedForward(block.mlp)
-            elif self._vision_model.config.hidden_act == "gelu_pytorch_tanh":
+            elif self.tower.config.hidden_act == "gelu_pytorch_tanh":
                 fuse_gelu(block.mlp, "linear_fc1", "act_fn", approximate="tanh")
+
+    def compile(self) -> None:
+        """Compile the blocks."""
         self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
         """The image tokens of each view."""
+        return self.tokens(self.look(views), views)
+
+    def tokens(self, seen: list[ImageTokens], views: Sequence[ImageView]) -> list[ImageTokens]:  # noqa: ARG002
+        """The same of what `look` sees in them, which is all there is: the mergers are the tower's own."""
+        return seen
+
+    def look(self, views: Sequence[ImageView]) -> list[ImageTokens]:
+        """What the tower sees in each view, for `tokens`."""
         grids = tuple(grid for view in views for image in view.layout for grid in image)
         pixels = self._pixels(views)
         plan = plan_patches(grids, self._merge, self._window).on(pixels.device)
-        hidden = self._vision_model.patch_embed.proj(pixels)  # (patches, channels)
-        if hasattr(self._vision_model, "pos_embed"):
+        hidden = self.tower.patch_embed.proj(pixels)  # (patches, channels)
+        if hasattr(self.tower, "pos_embed"):
             hidden = hidden + self._learned_positions(grids, hidden)
         hidden = self._in_places(hidden, plan.units)
         left_out = torch.zeros(hidden.shape[-1], dtype=torch.float32, device=hidden.device)
         rotary = self._rotary(plan)
         deepstack = []
-        for index, block in enumerate(self._vision_model.blocks):
+        for index, block in enumerate(self.tower.blocks):
             segments = plan.images if index in self._full_blocks else plan.windows
             if hasattr(block, "_hf_hook"):  # of a model spread over devices
                 hidden = block(hidden, cu_seqlens=segments, position_embeddings=rotary)
             else:
                 hidden, left_out = self._run_block(block, hidden, left_out, segments, rotary)
             if index in self._deepstack:
-                merger = self._vision_model.deepstack_merger_list[self._deepstack.index(index)]
+                merger = self.tower.deepstack_merger_list[self._deepstack.index(index)]
                 deepstack.append(_ordered(merger(_whole(hidden, left_out)), plan))
-        tokens = _ordered(self._vision_model.merger(_whole(hidden, left_out)), plan)
+        tokens = _ordered(self.tower.merger(_whole(hidden, left_out)), plan)
         counts = [tokens_of(view.layout) for view in views]
         parts = zip(*(each.split(counts) for each in (tokens, *deepstack)), strict=True)
         return [ImageTokens(mine, tuple(of_layers)) for mine, *of_layers in parts]
@@ -95,8 +109,8 @@ class PatchEncoder:
 
     def _learned_positions(self, grids: Sequence[Grid], like: torch.Tensor) -> torch.Tensor:
         """Qwen3-VL's learned positions, bilinear between those of its own square: (patches, channels)."""
-        count = self._vision_model.config.num_position_embeddings
-        table = self._vision_model.pos_embed(torch.arange(count, device=like.device))
+        count = self.tower.config.num_position_embeddings
+        table = self.tower.pos_embed(torch.arange(count, device=like.device))
         side = int(count**0.5)
         square = table.t().unflatten(1, (side, side))[None].float()
         known = {}
@@ -109,7 +123,7 @@ class PatchEncoder:
 
     def _rotary(self, plan: PatchPlan) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosine and sine of the rotary positions, float32 (patches, 1, head size)."""
-        config = self._vision_model.config
+        config = self.tower.config
         axis = config.hidden_size // config.num_heads // 2
         steps = torch.arange(0, axis, 2, dtype=torch.float32, device=plan.positions.device)
         angles = plan.positions[:, :, None].float() * (
@@ -244,14 +258,15 @@ def run_block(
     A matmul adds itself to the patches where they lie, which leaves no place for its bias: `left_out`, float32
     (channels,), is what the patches lack, before and after.
     """
-    mixed = block.attn.mix(block.norm1(_whole(patches, left_out)), segments, rotary)
+    mixed = block.attn.mix(pointwise.normed(block.norm1, patches, left_out), segments, rotary)
     patches = kernels.add_matmul(patches, mixed, block.attn.proj.weight)
     left_out = left_out + block.attn.proj.bias
-    normed, mlp = block.norm2(_whole(patches, left_out)), block.mlp
+    normed, mlp = pointwise.normed(block.norm2, patches, left_out), block.mlp
     if isinstance(mlp, GatedFeedForward):
         hidden, last = mlp.gated(normed), mlp.down_proj
     elif hasattr(mlp, "gate_proj"):
-        hidden, last = mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed), mlp.down_proj
+        hidden = pointwise.gated(mlp.act_fn, mlp.gate_proj(normed), mlp.up_proj(normed))
+        last = mlp.down_proj
     else:
         hidden, last = mlp.act_fn(mlp.linear_fc1(normed)), mlp.linear_fc2
     return kernels.add_matmul(patches, hidden, last.weight), left_out + last.bias
@@ -288,6 +303,9 @@ class GatedFeedForward(nn.Module):
 
     def gated(self, patches: torch.Tensor) -> torch.Tensor:
         """What the last layer takes: (patches, channels) to (patches, channels between)."""
+        if pointwise.by_kernels(patches):
+            gate, up = functional.linear(patches, self.weight, self.bias).chunk(2, dim=-1)
+            return pointwise.gated(self.act_fn, gate, up)
         gate, up = functional.linear(patches, self.weight).chunk(2, dim=-1)
         gate_bias, up_bias = self.bias.chunk(2)
         return self.act_fn(gate + gate_bias) * (up + up_bias)
