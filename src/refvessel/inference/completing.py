@@ -175,9 +175,7 @@ def _predict(
 
 
 @contextmanager
-def _ready(
-    works: Sequence[_Work], settings: Inference, device: torch.device
-) -> Iterator[list[Predictor]]:
+def _ready(works: Sequence[_Work], settings: Inference, device: torch.device) -> Iterator[list[Predictor]]:
     """The models of the first works, as many as find room, and the batch size that fits."""
     folders = {work.job.model: work.job.shard for work in works}
     with loaded_series(folders, settings=settings, device=device, tasks=works[0].job.tasks) as models:

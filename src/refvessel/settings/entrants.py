@@ -80,7 +80,7 @@ def imported_entrant(model: str) -> Entrant:
 
 
 def asked_together(entries: Sequence[Entry], kinds: Mapping[str, str]) -> list[list[Entry]]:
-    """The sets of entries for each of which one job looks at the images: of one model, or kind, data set and split.
+    """The sets of entries for each of which one job looks at images: of a model, or kind, a data set and split.
 
     Left out are those that any job serves: asked alone, and in the data set's own phrases.
 

@@ -39,8 +39,8 @@ class Inference(Section):
     together: bool = setting(
         False,
         "Whether one job asks all checkpoints of one kind (trained on the same base, or finished folders of one "
-        "config.json), as many at once as memory holds: what is equal in them, such as image encoders, is computed "
-        "once. Each gets the shards that it would get apart.",
+        "config.json), as many at once as memory holds: what is equal in them, such as image encoders, is "
+        "computed once. Each gets the shards that it would get apart.",
         free=True,
     )
     gpus_per_job: int = setting(
