@@ -54,7 +54,7 @@ def device_at_work(settings: Inference, device: torch.device, waiting: Callable[
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    if device.type == "cpu":
+    if device.type == "cpu" and settings.threads:
         torch.set_num_threads(settings.threads)
     with ExitStack() as held:
         if device.type == "cuda":
