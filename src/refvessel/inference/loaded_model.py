@@ -88,8 +88,8 @@ def loaded_series(
             models.append(model)
         if len(models) > 1:
             print(
-                f"{len(models)} models at once: their weights take {(weights * len(models) - shared) / 1e9:.2f} GB, "
-                f"and {shared / 1e9:.2f} GB more would be the same again.",
+                f"{len(models)} models at once: {(weights * len(models) - shared) / 1e9:.2f} GB of weights, without "
+                f"{shared / 1e9:.2f} GB that are the same in several.",
                 file=sys.stderr,
             )
         yield models

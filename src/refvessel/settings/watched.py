@@ -22,8 +22,8 @@ def watched_model(settings: Settings, name: str | None) -> str:
         )
     if name is None and len(trained) != 1:
         raise UserError(
-            f"{len(trained)} of the models have a checkpoint, in whose place those of the work folder come; choose "
-            "one with --name."
+            f"{len(trained)} of the models have a checkpoint, in whose place those of the work folder come; "
+            "choose one with --name."
         )
     return name or trained[0]
 
