@@ -89,8 +89,8 @@ def loaded_series(
         if len(models) > 1:
             kept = weights * len(models) - shared
             print(
-                f"{len(models)} models at once: {kept / 1e9:.2f} GB of weights, without {shared / 1e9:.2f} GB that "
-                "are the same in several.",
+                f"{len(models)} models at once: {kept / 1e9:.2f} GB of weights, without {shared / 1e9:.2f} GB "
+                "that are the same in several.",
                 file=sys.stderr,
             )
         yield models
