@@ -14,7 +14,7 @@ from refvessel.settings.inference_section import Inference
 _TAKEN = [
     name
     for name in Inference.model_fields
-    if name not in ("shards", "question", "draft", "flips", "save_logits")
+    if name not in ("shards", "together", "question", "draft", "flips", "save_logits")
 ]
 
 

@@ -13,7 +13,7 @@ from refvessel.settings.inference_section import Inference
 from refvessel.settings.video_section import Video
 
 _OF_VIDEOS = tuple(name for name in Video.model_fields if not name.endswith("question"))
-_TAKEN = tuple(name for name in Inference.model_fields if name != "shards")
+_TAKEN = tuple(name for name in Inference.model_fields if name not in ("shards", "together"))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from refvessel.settings.inference_section import Inference
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 
-_OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")
+_OF_A_SHARD = tuple(name for name in Inference.model_fields if name not in ("shards", "together"))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from refvessel.cli.section_options import Options, with_sections
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.video_section import Video
 
-_OF_IMAGES = ("shards", "batch_size", "question", "flips", "save_logits")
+_OF_IMAGES = ("shards", "together", "batch_size", "question", "flips", "save_logits")
 _OF_VIDEOS = tuple(name for name in Inference.model_fields if name not in _OF_IMAGES)
 
 

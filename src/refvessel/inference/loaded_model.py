@@ -88,9 +88,10 @@ def loaded_series(
             shared += share_equal(model, models)
             models.append(model)
         if len(models) > 1:
+            kept = weights * len(models) - shared
             print(
-                f"{len(models)} models at once: their weights take {(weights * len(models) - shared) / 1e9:.2f} GB; "
-                f"{shared / 1e9:.2f} GB more are equal to others of them.",
+                f"{len(models)} models at once: {kept / 1e9:.2f} GB of weights, without {shared / 1e9:.2f} GB "
+                "that are the same in several.",
                 file=sys.stderr,
             )
         yield models

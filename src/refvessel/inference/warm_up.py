@@ -22,6 +22,7 @@ from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.preparing import LikeBatch, few_layers
 from refvessel.inference.segmenter import Batch, Segmenter
+from refvessel.model.compilation import fuse_blocks
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
@@ -57,7 +58,7 @@ def warmed_up(
     whole = settings.weights_memory(device.type) is None
     if (
         device.type != "cuda"
-        or settings.compiled is True
+        or settings.compiled == "yes"
         or not whole
         or len(tasks) < _IMAGES
         or not has_room_for_another(tasks, _MODELS * weights, device)
@@ -82,6 +83,8 @@ def warmed_up(
 def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) -> Iterator[None]:
     """Rehearse beside the block, which ends when that has."""
     model = few_layers(like, device)  # here, since the precision of new tensors is the process's
+    if device.type == "cuda":
+        fuse_blocks(model)
     thread = Thread(target=attempted, args=[partial(rehearse, model, processor, like)], daemon=True)
     del model  # the thread lets go of it at its end
     thread.start()

@@ -44,6 +44,13 @@ class Inference(Section):
         ge=1,
         le=10_000,
     )
+    together: bool = setting(
+        False,
+        "Whether one job asks all checkpoints of one kind (trained on the same base, or finished folders of one "
+        "config.json), as many at once as memory holds: what is equal in them, such as image encoders, is "
+        "computed once. Each gets the shards that it would get apart.",
+        free=True,
+    )
     gpus_per_job: int = setting(
         1,
         "Free GPUs that each of these jobs takes and holds, where it runs on any; several share one model. All "
@@ -123,9 +130,13 @@ class Inference(Section):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         try:
-            self.weights_memory(self.device)
+            spread = self.weights_memory(self.device) is not None
         except UserError as error:
             raise ValueError(str(error).removesuffix(".")) from None
+        if self.together and spread:
+            raise ValueError(
+                "together needs each model whole on one GPU; leave it out, or device_map and gpus_per_job above 1"
+            )
         return self
 
     def weights_memory(self, device: str | None) -> dict[int | str, int] | None:
