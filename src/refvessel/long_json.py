@@ -1,4 +1,4 @@
-"""JSON files with lists that are longer than memory: read and written item by item, with the standard library alone."""
+"""JSON files with lists that are longer than memory, read and written item by item."""
 
 import json
 import re
@@ -110,7 +110,8 @@ class _Text:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except (ValueError, RecursionError):
                 value, end = None, len(self._text)
-            if end < len(self._text):  # something follows, so that a number is whole, too
+            # Something follows, and it is not the rest of a number.
+            if end < len(self._text) and self._text[end] not in ".eE":
                 break
             if not self._more():
                 raise ReadWholeError

@@ -17,12 +17,11 @@ from refvessel.predictions.asked_sequences import asked_in_sequences
 from refvessel.predictions.identity import dataset_identity, hashes_of_files
 from refvessel.predictions.prediction import Prediction, places_of_records
 from refvessel.predictions.run_file import common_run, run_identity, without_sam2
-from refvessel.predictions.table import write_prediction_groups
+from refvessel.predictions.table import PER_GROUP, write_prediction_groups
 from refvessel.provenance import file_record
 from refvessel.settings.video_section import Video
 
 _MOST_NAMED = 5
-_EXPRESSIONS_PER_GROUP = 8192  # in memory at once, with their masks: some 100 MB of 512x512
 
 
 def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, output: Path) -> None:
@@ -58,8 +57,8 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
         return {each.sent_id: each.identity for each in asked}
 
     def groups() -> Iterator[list[Prediction]]:
-        for first in range(0, len(expressions), _EXPRESSIONS_PER_GROUP):
-            some = expressions[first : first + _EXPRESSIONS_PER_GROUP]
+        for first in range(0, len(expressions), PER_GROUP):
+            some = expressions[first : first + PER_GROUP]
             predictions = lines.read(first, len(some))
             _require_same_expressions(some, predictions)
             _require_same_images(identities(some), predictions)

@@ -90,11 +90,14 @@ class Tree:
         by_split = sorted(self._refs_by_split().items())
         return {split: self._annotated(refs, problems) for split, refs in by_split}
 
-    def coco_ids(self) -> dict[int, tuple[int, int]]:
-        """The ids of image and category in `instances.json` by ref_id; raises UserError where a ref lacks one."""
+    def coco_ids(self, refs: Iterable[int] | None = None) -> dict[int, tuple[int, int]]:
+        """The ids of image and category in `instances.json` by ref_id, of all refs or those at some positions.
+
+        Raises UserError where a ref lacks one.
+        """
         ids = {}
-        for number, ref in enumerate(self.refs):
-            where = self._at_ref(number)
+        for number in range(len(self.refs)) if refs is None else refs:
+            ref, where = self.refs[number], self._at_ref(number)
             ref_id, image_id = entries.ids_of(ref, where)
             ids[ref_id] = (image_id, entries.category_of(ref, where))
         return ids

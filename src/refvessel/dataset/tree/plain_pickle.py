@@ -67,7 +67,12 @@ class _Memo:
 class _ListUnpickler(pickle._Unpickler):
     """The same of a list, whose items `print_item` gets; they are not kept."""
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
+    # What the class written in Python has besides: the containers that are being filled, and what was remembered.
+    pop_mark: Callable[[], list[Any]]
+    stack: list[Any]
+    metastack: list[list[Any]]
+    memo: Any
     print_item: Callable[[Any], None]
     printed: list[Any] | None = None
 

@@ -73,12 +73,22 @@ class SplitBlocks:
                             column.append(value)
         columns = [np.array(column, np.int64) for column in (sent_ids, refs, images, ref_ids)]
         order = columns[0].argsort(kind="stable")
-        sorted_ids, *others = (column[order] for column in columns)
+        sorted_ids, sorted_refs, sorted_images, sorted_ref_ids = (column[order] for column in columns)
         twice = sorted_ids[1:][sorted_ids[1:] == sorted_ids[:-1]]
         if len(twice):
             problems.add(f"{tree.root / REFS} has the sent_id {twice[0]} twice; number the sentences anew.")
         problems.raise_any()
-        return cls(tree, sorted_ids, *others, list(places), frozenset(phrases), answered, spaced)
+        return cls(
+            tree,
+            sorted_ids,
+            sorted_refs,
+            sorted_images,
+            sorted_ref_ids,
+            list(places),
+            frozenset(phrases),
+            answered,
+            spaced,
+        )
 
     def __len__(self) -> int:
         return len(self.sent_ids)
