@@ -16,7 +16,7 @@ from PIL import Image
 from refvessel.inference.batches import has_room_for_another
 from refvessel.inference.devices import choose_dtype
 from refvessel.inference.drafts import known_drafts
-from refvessel.inference.failures import attempted
+from refvessel.inference.failures import Failure, attempted
 from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
@@ -81,7 +81,11 @@ def warmed_up(
 @contextmanager
 def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) -> Iterator[None]:
     """Rehearse beside the block, which ends when that has."""
-    model = few_layers(like, device)  # here, since the precision of new tensors is the process's
+    # Made here, since the precision of new tensors is the process's.
+    model = attempted(lambda: few_layers(like, device))
+    if isinstance(model, Failure):
+        yield
+        return
     thread = Thread(target=attempted, args=[partial(rehearse, model, processor, like)], daemon=True)
     del model  # the thread lets go of it at its end
     thread.start()
