@@ -25,6 +25,7 @@ The plain loop is `plain_loop.py`'s over `--plain` expressions, in a process of 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -262,12 +263,12 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
     if arguments.cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.cache)
         os.environ["TRITON_CACHE_DIR"] = str(arguments.cache / "triton")
-    size = 0
+    size, results = 0, folder / "results"  # beside which kernels are kept for the second run
+    shutil.rmtree(results, ignore_errors=True)
     for number in range(arguments.runs):
-        with tempfile.TemporaryDirectory() as output:
-            shard = Path(output) / "shard.jsonl"
-            row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
-            size = shard.stat().st_size
+        shard = results / f"{number + 1}.jsonl"
+        row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
+        size = shard.stat().st_size
     print(
         f"\na shard of {size / 1e6:.1f} MB: masks of random weights are noise, which takes more than a mask"
     )

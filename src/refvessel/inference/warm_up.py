@@ -24,9 +24,10 @@ from refvessel.inference.preparing import LikeBatch, few_layers
 from refvessel.inference.segmenter import Batch, Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.model.shapes_alone import shapes_alone
 from refvessel.settings.inference_section import Inference
 
-_IMAGES = 16  # kernels are built apart for numbers that 16 divides, as it does those of large batches
+_IMAGES = 64  # as large batches have: libraries choose their kernels by the size of what is computed
 _MODELS = 2  # beside which there is room for few layers and so few images
 
 
@@ -82,7 +83,8 @@ def warmed_up(
 def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) -> Iterator[None]:
     """Rehearse beside the block, which ends when that has."""
     # Made here, since the precision of new tensors is the process's.
-    model = attempted(lambda: few_layers(like, device))
+    with shapes_alone():
+        model = attempted(lambda: few_layers(like, device))
     if isinstance(model, Failure):
         yield
         return
