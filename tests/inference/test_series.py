@@ -55,9 +55,7 @@ def checkpoint(model, folder, trained, change=lambda tensor: tensor * 1.05 + 0.0
 
 def segment(models, tree, folder, **options):
     """Segment by these models, by name, each into the shard of its name."""
-    wanted = {
-        model: [Wanted(SETTINGS.question, folder / f"{name}.jsonl")] for name, model in models.items()
-    }
+    wanted = {model: [Wanted(SETTINGS.question, folder / f"{name}.jsonl")] for name, model in models.items()}
     settings = options.pop("settings", SETTINGS)
     segment_series(models=wanted, dataset=tree, split="test", shard="1/2", settings=settings, **options)
     return folder
@@ -144,7 +142,9 @@ def test_a_model_that_fails_fails_alone(alone, checkpoints, demo_model, tree, tm
     decoder = TRAINED["decoder"]
     broken = checkpoint(demo_model, tmp_path / "broken", decoder, lambda tensor: tensor * float("inf"))
     models = {"first": checkpoints["first"], "broken": broken, "language": checkpoints["language"]}
-    with pytest.raises(UserError, match="broken.tree.test.*: 4 expressions failed, more than the 0 allowed") as error:
+    with pytest.raises(
+        UserError, match="broken.tree.test.*: 4 expressions failed, more than the 0 allowed"
+    ) as error:
         segment(models, tree, tmp_path, answers=tmp_path / "answers")
     assert "language" not in str(error.value)
     assert not (tmp_path / "broken.jsonl").exists()  # as if it were alone
