@@ -4,7 +4,7 @@ import pytest
 
 from refvessel.errors import UserError
 from refvessel.files import write_json
-from refvessel.predictions.identity import require_as_converted
+from refvessel.predictions.identity import identify, model_identity, require_as_converted
 from refvessel.provenance import identity_of_tensors
 
 TENSORS = {"a": {"dtype": "float32", "shape": [1], "sha256": "0" * 64}}
@@ -36,3 +36,17 @@ def test_a_consistent_report_is_taken(tmp_path):
     report = {"identity": identity_of_tensors(TENSORS, {}), "tensors": TENSORS, "files": {}}
     write_json(tmp_path / "conversion.json", report)
     assert require_as_converted(tmp_path) == report
+
+
+def test_files_are_hashed_once_as_long_as_they_do_not_change(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    found = identify(tmp_path)
+    assert identify(tmp_path) is found
+    first = found.result()
+    assert first == model_identity(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    assert identify(tmp_path).result().sha256 != first.sha256
+    write_json(tmp_path / "conversion.json", [])
+    with pytest.raises(UserError, match=r"conversion\.json does not describe a conversion"):
+        identify(tmp_path).result()
