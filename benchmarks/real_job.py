@@ -25,7 +25,6 @@ The plain loop is `plain_loop.py`'s over `--plain` expressions, in a process of 
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -263,12 +262,14 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
     if arguments.cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.cache)
         os.environ["TRITON_CACHE_DIR"] = str(arguments.cache / "triton")
-    size, results = 0, folder / "results"  # beside which kernels are kept for the second run
-    shutil.rmtree(results, ignore_errors=True)
-    for number in range(arguments.runs):
-        shard = results / f"{number + 1}.jsonl"
-        row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
-        size = shard.stat().st_size
+    size = 0
+    with (
+        tempfile.TemporaryDirectory() as output
+    ):  # the kernels that the first run leaves there serve the next
+        for number in range(arguments.runs):
+            shard = Path(output) / f"{number + 1}.jsonl"
+            row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
+            size = shard.stat().st_size
     print(
         f"\na shard of {size / 1e6:.1f} MB: masks of random weights are noise, which takes more than a mask"
     )

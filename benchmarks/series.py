@@ -112,9 +112,7 @@ def stream(
     found: list[Predicted] = []
     begin = warm = end = time.perf_counter()
     with ExitStack() as held:
-        images = held.enter_context(
-            read_images(everything, processor, readers=usable_cores(), pinned=ON_GPU)
-        )
+        images = held.enter_context(read_images(everything, processor, readers=usable_cores(), pinned=ON_GPU))
         shards = [held.enter_context((folder / f"{number}.jsonl").open("w")) for number in range(len(models))]
         of_each, shown = [repeated] * len(models), tee(images, len(models))
         made = predict_in_turn(predictors(models, processor, batch), of_each, shown)
@@ -154,15 +152,22 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--compiled", action="store_true")
-    parser.add_argument("--small", action="store_true", help="models of a few megabytes, which a CPU computes")
+    parser.add_argument(
+        "--small", action="store_true", help="models of a few megabytes, which a CPU computes"
+    )
     arguments = parser.parse_args()
     begin = time.perf_counter()
-    models, processor, shared = checkpoints(arguments.models, compiled=arguments.compiled, small=arguments.small)
+    models, processor, shared = checkpoints(
+        arguments.models, compiled=arguments.compiled, small=arguments.small
+    )
     print(
         f"{torch.cuda.get_device_name() if ON_GPU else 'CPU'}, torch {torch.__version__}, batches of {arguments.batch_size}; made in "
         f"{time.perf_counter() - begin:.0f} s, {shared / 1e9:.2f} GB are equal to others\n"
     )
-    print("| models | ms per image | each further | peak memory GiB | warm-up s |\n|---|---|---|---|---|", flush=True)
+    print(
+        "| models | ms per image | each further | peak memory GiB | warm-up s |\n|---|---|---|---|---|",
+        flush=True,
+    )
     alone = 0.0
     of_first: list[list[Predicted]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -180,8 +185,10 @@ def main() -> None:
             peak = memory(torch.cuda.max_memory_allocated)
             print(f"| {count} | {per_image:.2f} | {further} | {peak:.1f} | {warm_up:.0f} |", flush=True)
     equal = all(are_equal(of_first[0], others) for others in of_first[1:])
-    print(f"\nthe first model's {len(of_first[0])} records and logits, alone and among others: "
-          f"{'equal bit by bit' if equal else 'NOT EQUAL'}")
+    print(
+        f"\nthe first model's {len(of_first[0])} records and logits, alone and among others: "
+        f"{'equal bit by bit' if equal else 'NOT EQUAL'}"
+    )
 
 
 if __name__ == "__main__":

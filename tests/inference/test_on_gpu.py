@@ -95,8 +95,21 @@ def assert_equal_but_for_rounding(masks, others):
 
 
 def test_a_compiled_model_gives_the_same_masks(segment, on_one_gpu):
-    masks, _ = segment("--compiled", "--batch-size", "2")
+    masks, _ = segment("--compiled", "yes", "--batch-size", "2")
     assert_equal_but_for_rounding(masks, on_one_gpu)
+
+
+def test_a_gpu_gives_the_masks_of_the_cpu(segment, on_one_gpu):
+    masks, device = segment("--device", "cpu")
+    assert device == "cpu"
+    assert_equal_but_for_rounding(on_one_gpu, masks)
+
+
+@pytest.mark.parametrize("options", [(), ("--compiled", "yes", "--batch-size", "2")])
+def test_bfloat16_changes_a_pixel_in_a_thousand_at_most_whichever_path_computes(segment, on_one_gpu, options):
+    masks, _ = segment("--dtype", "bfloat16", *options)
+    for one, other in zip(masks, on_one_gpu, strict=True):
+        assert (one != other).mean() < 1e-3
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs here")

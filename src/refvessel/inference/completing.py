@@ -16,6 +16,7 @@ import torch
 
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
+from refvessel.inference.compiling import compiled_where_it_pays
 from refvessel.inference.devices import describe_device, peak_memory
 from refvessel.inference.drafts import known_drafts
 from refvessel.inference.loaded_model import device_at_work, loaded_series
@@ -29,11 +30,11 @@ from refvessel.inference.turns import Turns
 from refvessel.inference.warm_up import warmed_up
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
-from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.sharing import shared_towers
 from refvessel.predictions.identity import ModelState, require_unchanged
 from refvessel.predictions.prediction import Prediction, failures
+from refvessel.predictions.run_file import count_batches
 from refvessel.predictions.shard import publish_shard
 from refvessel.prompts import prompt_of
 from refvessel.settings.inference_section import Inference
@@ -203,7 +204,9 @@ def _predict(
         closing(
             predict_in_turn(predictors, left, _shown_to_each(images, shown, list(map(_asked, left))))
         ) as predictions,
+        compiled_where_it_pays(predictors, left, works[0].job.model, settings, device) as with_so_many_left,
     ):
+        images_left = sum(map(len, left[0]))
         for number, predicted in predictions:
             work = works[number]
             kept = [each for each in predicted if each[0].sent_id not in work.writer.finished]
@@ -213,6 +216,9 @@ def _predict(
                 failures=len(failures(prediction for prediction, _ in kept)),
                 memory=peak_memory(device),
             )
+            if number == 0:
+                images_left -= len({prediction.image_id for prediction, _ in predicted})
+                with_so_many_left(images_left)
 
 
 @contextmanager
@@ -243,11 +249,17 @@ def _ready(works: Sequence[_Work], settings: Inference, device: torch.device) ->
         )
         for work, model, predictor in zip(works, models, predictors, strict=False):
             predictor.batch_size = size
-            if settings.compiled:
-                compile_blocks(model)
-            state = WARMING_UP if settings.compiled else RUNNING
+            predictor.paths.clear()  # those were no job's
+            if settings.compiled == "yes":
+                predictor.compile()
+            state = WARMING_UP if settings.compiled == "yes" else RUNNING
             work.reporter.enter(state, describe_device(device, getattr(model, "hf_device_map", None)))
-        yield predictors
+        try:
+            yield predictors
+        finally:
+            for work, predictor in zip(works, predictors, strict=False):
+                for sheet in work.job.sheets:
+                    count_batches(sheet.shard, predictor.paths)
 
 
 def _warmed_up(job: Job, settings: Inference, device: torch.device) -> AbstractContextManager[None]:

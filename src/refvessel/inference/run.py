@@ -15,6 +15,7 @@ from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.completing import Job, complete
 from refvessel.inference.devices import choose_device, choose_dtype
+from refvessel.inference.kernel_folder import keep_kernels
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.sheets import Numbering, Sheet, Wanted
 from refvessel.jobs.gpus import visible_gpus
@@ -201,7 +202,9 @@ def _segment_by_all(
     settings: Inference,
 ) -> None:
     device = choose_device(settings.device)
-    if device.type == "cuda":  # beside the checks: another process asks the driver
+    if device.type == "cuda":
+        keep_kernels(answers or next(Path(each.output).parent for mine in models.values() for each in mine))
+        # Beside the checks: another process asks the driver.
         Thread(target=visible_gpus, daemon=True).start()
     # Refused here, where the device is known.
     if settings.weights_memory(device.type) is not None and len(models) > 1:

@@ -5,6 +5,7 @@ decode   answers, and the masks of their [SEG]; the host waits for the tokens th
 collect  the host waits for the masks
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from refvessel.inference.looks import Looks
 from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
+from refvessel.model.compilation import compile_blocks
 from refvessel.model.decoding import Answer, Prefill, Stopping
 from refvessel.model.grounding import ImageFeatures, Masks
 from refvessel.model.hiera import Windows
@@ -122,11 +124,16 @@ class Segmenter:
         self._processor = processor
         self._stopping = Stopping(processor.stop_token_ids, max_new_tokens)
         self._drafts = drafts
+        self.batches: Counter[str] = Counter()  # encoded so far, by the path that computed them
         self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
         # SAM2's encoder runs beside the language model: much of it waits for memory, and the rest for matmuls.
         self._side_stream = self._looks.side_stream(model.device)
         if self._side_stream:
             self._side_stream.wait_stream(self._main_stream())  # the weights have to be there
+
+    def compile(self) -> None:
+        """Compile the model's blocks."""
+        compile_blocks(self._model)
 
     def segment(self, batch: Batch) -> list[list[Segmentation]]:
         """Answer every prompt of every image; prompts may differ in number and length from image to image.
@@ -142,6 +149,7 @@ class Segmenter:
     @torch.inference_mode()
     def encode(self, batch: Batch) -> None:
         """Read images and prompts; the host waits for nothing."""
+        self.batches[self._model.path(full=batch.full)] += 1
         with self._compiled_if_full(batch):
             features = self._encode_beside(batch.images, self._side_stream) if self._side_stream else None
             batch.prefill = self._read([image.view for image in batch.images], batch.prompts)

@@ -11,20 +11,13 @@ from pathlib import Path
 from threading import Thread
 
 import torch
-from PIL import Image
 
 from refvessel.inference.batches import has_room_for_another
 from refvessel.inference.devices import choose_dtype
-from refvessel.inference.drafts import known_drafts
 from refvessel.inference.failures import Failure, attempted
-from refvessel.inference.mask_texts import encode_masks
-from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.preparing import LikeBatch, few_layers
-from refvessel.inference.segmenter import Batch, Segmenter
-from refvessel.model.modeling import Sa2VAModel
+from refvessel.inference.preparing import LikeBatch, few_layers, rehearse
 from refvessel.model.processing import Sa2VAProcessor
-from refvessel.model.shapes_alone import shapes_alone
 from refvessel.settings.inference_section import Inference
 
 _IMAGES = 64  # as large batches have: libraries choose their kernels by the size of what is computed
@@ -58,7 +51,7 @@ def warmed_up(
     whole = settings.weights_memory(device.type) is None
     if (
         device.type != "cuda"
-        or settings.compiled is True
+        or settings.compiled == "yes"
         or not whole
         or len(tasks) < _IMAGES
         or not has_room_for_another(tasks, _MODELS * weights, device)
@@ -83,8 +76,7 @@ def warmed_up(
 def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) -> Iterator[None]:
     """Rehearse beside the block, which ends when that has."""
     # Made here, since the precision of new tensors is the process's.
-    with shapes_alone():
-        model = attempted(lambda: few_layers(like, device))
+    model = attempted(lambda: few_layers(like, device))
     if isinstance(model, Failure):
         yield
         return
@@ -97,23 +89,3 @@ def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) 
         thread.join()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-@torch.inference_mode()
-def rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
-    """Take a batch like those to come through a model and its masks to their text."""
-    height, width = like.size
-    image = processor.process_image(Image.new("RGB", (width, height)))
-    batch = Batch([image] * like.images, [like.prompts] * like.images)
-    segmenter = Segmenter(model, processor, 1, known_drafts(like.draft, processor))
-    segmenter.encode(batch)
-    features = batch.features
-    if features is None:  # on the CPU, which makes them when it knows of what
-        features = model.encode_images(model.pixels([image.whole[None]] * like.images, model.grounding_dtype))
-    states = torch.zeros(
-        len(batch.owners), model.config.llm_config.hidden_size, dtype=model.dtype, device=model.device
-    )
-    logits = model.decode_masks(features, states, batch.owners).logits
-    segmenter.decode(batch)  # which finds no [SEG] in what such a model answers
-    masks = official_masks(logits[: len(like.prompts)], height=height, width=width)
-    encode_masks([masks.mT.contiguous()])
