@@ -4,10 +4,10 @@ import threading
 
 import torch
 
-from refvessel.inference import warm_up
+from refvessel.inference import preparing, warm_up
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.preparing import LikeBatch, few_layers
-from refvessel.inference.warm_up import rehearse, rehearsed, warmed_up
+from refvessel.inference.preparing import LikeBatch, few_layers, rehearse
+from refvessel.inference.warm_up import rehearsed, warmed_up
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
@@ -29,7 +29,7 @@ def test_a_rehearsal_reads_images_answers_them_and_writes_masks(demo_model, monk
         return decode_masks(self, features, states, images)
 
     monkeypatch.setattr(Sa2VAModel, "decode_masks", noted)
-    monkeypatch.setattr(warm_up, "encode_masks", encoded.extend)
+    monkeypatch.setattr(preparing, "encode_masks", encoded.extend)
     batch = like(demo_model)
     rehearse(few_layers(batch, torch.device("cpu")), Sa2VAProcessor.from_pretrained(demo_model), batch)
     assert seen == [4]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from refvessel import artifacts
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
+from refvessel.metrics.summary_file import read_summary
 from refvessel.settings.whole import Settings
 
 Role = Literal["configuration", "model", "data", "predictions", "scores", "comparisons", "report", "code"]
@@ -103,7 +104,7 @@ def names_published(settings: Settings) -> list[str]:
 def versions_stated(settings: Settings, results: Path) -> dict[str, str]:
     """The software of the jobs that scored, as the first summary.json states it; empty without scores."""
     for each in settings.scored_entries():
-        summary = read_json(results / artifacts.OF_SCORES.format(**each.places) / artifacts.SUMMARY)
+        summary = read_summary(results / artifacts.OF_SCORES.format(**each.places) / artifacts.SUMMARY)
         versions: dict[str, str] = summary["provenance"]["versions"]
         return versions
     return {}

@@ -11,23 +11,16 @@ from pathlib import Path
 from threading import Thread
 
 import torch
-from PIL import Image
 
 from refvessel.inference.batches import has_room_for_another
 from refvessel.inference.devices import choose_dtype
-from refvessel.inference.drafts import known_drafts
-from refvessel.inference.failures import attempted
-from refvessel.inference.mask_texts import encode_masks
-from refvessel.inference.official_masks import official_masks
+from refvessel.inference.failures import Failure, attempted
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.preparing import LikeBatch, few_layers
-from refvessel.inference.segmenter import Batch, Segmenter
-from refvessel.model.compilation import fuse_blocks
-from refvessel.model.modeling import Sa2VAModel
+from refvessel.inference.preparing import LikeBatch, few_layers, rehearse
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
-_IMAGES = 16  # kernels are built apart for numbers that 16 divides, as it does those of large batches
+_IMAGES = 64  # as large batches have: libraries choose their kernels by the size of what is computed
 _MODELS = 2  # beside which there is room for few layers and so few images
 
 
@@ -82,9 +75,11 @@ def warmed_up(
 @contextmanager
 def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) -> Iterator[None]:
     """Rehearse beside the block, which ends when that has."""
-    model = few_layers(like, device)  # here, since the precision of new tensors is the process's
-    if device.type == "cuda":
-        fuse_blocks(model)
+    # Made here, since the precision of new tensors is the process's.
+    model = attempted(lambda: few_layers(like, device))
+    if isinstance(model, Failure):
+        yield
+        return
     thread = Thread(target=attempted, args=[partial(rehearse, model, processor, like)], daemon=True)
     del model  # the thread lets go of it at its end
     thread.start()
@@ -94,23 +89,3 @@ def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) 
         thread.join()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-@torch.inference_mode()
-def rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
-    """Take a batch like those to come through a model and its masks to their text."""
-    height, width = like.size
-    image = processor.process_image(Image.new("RGB", (width, height)))
-    batch = Batch([image] * like.images, [like.prompts] * like.images)
-    segmenter = Segmenter(model, processor, 1, known_drafts(like.draft, processor))
-    segmenter.encode(batch)
-    features = batch.features
-    if features is None:  # on the CPU, which makes them when it knows of what
-        features = model.encode_images(model.pixels([image.whole[None]] * like.images, model.grounding_dtype))
-    states = torch.zeros(
-        len(batch.owners), model.config.llm_config.hidden_size, dtype=model.dtype, device=model.device
-    )
-    logits = model.decode_masks(features, states, batch.owners).logits
-    segmenter.decode(batch)  # which finds no [SEG] in what such a model answers
-    masks = official_masks(logits[: len(like.prompts)], height=height, width=width)
-    encode_masks([masks.mT.contiguous()])

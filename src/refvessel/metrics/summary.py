@@ -27,9 +27,11 @@ from refvessel.metrics.overlap import COUNTS, matthews_correlation, overlap_rati
 from refvessel.metrics.policy import SCORES, EmptyPolicy
 from refvessel.metrics.referring import referring_terms
 from refvessel.metrics.spread import judged_scores, spread, spread_columns
+from refvessel.metrics.summary_file import METRIC_PER_CASE
 
 Summary = dict[str, int | float | None]
 
+_CASES_AT_ONCE = 8192  # as Python's objects in memory
 _FOREGROUND_LABEL = "1"  # nnU-Net's name for the one foreground class of a binary mask
 _NNUNET_COLUMNS = {
     "Dice": "dice",
@@ -81,24 +83,26 @@ def summarise_by(
 
 
 def nnunet_summary(cases: pd.DataFrame) -> dict[str, Any]:
-    """`metric_per_case`, `mean` and `foreground_mean` as in nnU-Net's summary.json.
+    """`metric_per_case`, an iterator, `mean` and `foreground_mean` as in nnU-Net's summary.json.
 
     A mean leaves out what the empty-case policy leaves undefined, as nnU-Net's does; `dice_n` and `iou_n` of
     `summarise` say over how many it is. The masks are binary, so the one label is "1" and `foreground_mean` equals
     its mean over the expressions. An expression is identified by its ids instead of nnU-Net's two file names.
     """
     ids = (*EXPRESSION, "patient", "status")
-    per_case = [
+    shown = cases[[*ids, *_NNUNET_COLUMNS.values()]]
+    per_case = (
         {
             **{name: case[name] for name in ids},
             "metrics": {
                 _FOREGROUND_LABEL: {name: plain(case[column]) for name, column in _NNUNET_COLUMNS.items()}
             },
         }
-        for case in cases.to_dict("records")
-    ]
+        for first in range(0, len(shown), _CASES_AT_ONCE)
+        for case in shown[first : first + _CASES_AT_ONCE].to_dict("records")
+    )
     mean = {name: plain(cases[column].mean()) for name, column in _NNUNET_COLUMNS.items()}
-    return {"metric_per_case": per_case, "mean": {_FOREGROUND_LABEL: mean}, "foreground_mean": mean}
+    return {METRIC_PER_CASE: per_case, "mean": {_FOREGROUND_LABEL: mean}, "foreground_mean": mean}
 
 
 def plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ All kinds that Sa2VA is built on are alike: a norm, attention with rotary positi
 part. The arithmetic is the library's; what lies between the matmuls is `pointwise`'s.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -47,10 +48,27 @@ def run_last_layer(
 def _mixed(layer: Any, hidden: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
     """What attention mixes, before its last projection: (rows, length, heads * size)."""
     attention = layer.self_attn
-    query, key, value = (
-        each.unflatten(-1, (-1, attention.head_dim))
-        for each in _projected(attention, pointwise.normed(layer.input_layernorm, hidden))
-    )
+    normed = pointwise.normed(layer.input_layernorm, hidden)
+    if layers := projections(attention):
+        query, key, value = project(attention, layers, normed)
+    else:
+        query, key, value = projected(attention, lambda layer: layer(normed))
+    return attend(attention, query, key, value, inputs)
+
+
+def attend(
+    attention: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, inputs: dict[str, Any]
+) -> torch.Tensor:
+    """What a layer's attention mixes of what was projected: each (rows, length, heads * size), so the result.
+
+    Args:
+        attention: the layer's.
+        query: overwritten, perhaps.
+        key: likewise, perhaps of fewer heads.
+        value: likewise.
+        inputs: as of `run_layer`.
+    """
+    query, key, value = (each.unflatten(-1, (-1, attention.head_dim)) for each in (query, key, value))
     if hasattr(attention, "q_norm"):
         query, key = pointwise.normed(attention.q_norm, query), pointwise.normed(attention.k_norm, key)
     query, key = pointwise.rotated(query, key, *inputs["position_embeddings"])
@@ -63,14 +81,26 @@ def _mixed(layer: Any, hidden: torch.Tensor, inputs: dict[str, Any]) -> torch.Te
     return mixed.flatten(2)
 
 
-def _projected(attention: Any, normed: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Queries, keys and values: each (rows, length, heads * size)."""
+def projected(
+    attention: Any, apply: Callable[[nn.Module], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Queries, keys and values: each (rows, length, heads * size), by what applies a linear layer."""
     if not hasattr(attention, "qkv_proj"):
-        return project(attention, projections(attention), normed)
+        return apply(attention.q_proj), apply(attention.k_proj), apply(attention.v_proj)
     queries = attention.config.num_attention_heads * attention.head_dim
     keys = attention.config.num_key_value_heads * attention.head_dim
-    together: torch.Tensor = attention.qkv_proj(normed)
-    return together.split([queries, keys, keys], -1)
+    query, key, value = apply(attention.qkv_proj).split([queries, keys, keys], -1)
+    return query, key, value
+
+
+def gate_and_up(
+    feed_forward: Any, apply: Callable[[nn.Module], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, nn.Module]:
+    """What goes through the activation, what that is multiplied with, and the activation; likewise."""
+    if not hasattr(feed_forward, "gate_up_proj"):
+        return apply(feed_forward.gate_proj), apply(feed_forward.up_proj), feed_forward.act_fn
+    gate, up = apply(feed_forward.gate_up_proj).chunk(2, -1)
+    return gate, up, feed_forward.activation_fn
 
 
 def projections(attention: Any) -> list[nn.Linear]:
@@ -80,10 +110,7 @@ def projections(attention: Any) -> list[nn.Linear]:
 
 def _feed_forward(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
     normed, part = pointwise.normed(layer.post_attention_layernorm, hidden), layer.mlp
-    if hasattr(part, "gate_up_proj"):
-        (gate, up), activation = part.gate_up_proj(normed).chunk(2, -1), part.activation_fn
-    else:
-        gate, up, activation = part.gate_proj(normed), part.up_proj(normed), part.act_fn
+    gate, up, activation = gate_and_up(part, lambda layer: layer(normed))
     return _added(hidden, pointwise.gated(activation, gate, up), part.down_proj)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
+from refvessel.model import float8_layer
 from refvessel.model.decoder_layer import projections, run_last_layer, run_layer
 from refvessel.model.joined import join, keep_at_hand
 from refvessel.model.kernels import ALIGNED, TransposedLinear
@@ -61,9 +62,14 @@ class LanguageModel:
         for layer in self._causal.model.layers:
             join(projections(layer.self_attn))
 
+    def multiply_in_float8(self) -> None:
+        """Let layers, whose weights are float8, multiply them with float8."""
+        self._run_layer, self._run_last_layer = float8_layer.run_layer, float8_layer.run_last_layer
+
     def compile(self) -> None:
         """Compile the layers, each kind of layer once."""
-        self._run_layer, self._run_last_layer = torch.compile(run_layer), torch.compile(run_last_layer)
+        self._run_layer = torch.compile(self._run_layer)
+        self._run_last_layer = torch.compile(self._run_last_layer)
         for (
             layer
         ) in self._causal.model.layers:  # layers with numbers of their own would be compiled one by one

@@ -232,6 +232,7 @@ def _of_failures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         ),
         _source(one, "cases", CASES) | hashes_of_images(one.evaluation.dataset, files),
     )
+    shown = {kind: one.with_masks(some) for kind, some in shown.items()}
     draw_gallery(shown, one.images, one.summary["settings"]["distance_unit"], figure.path)
     return [figure]
 
@@ -261,7 +262,7 @@ def _of_phrases(one: Artifacts, folder: Path) -> list[ShownFigure]:
             | _source(one, "breaks", BREAKS)
             | hashes_of_images(one.evaluation.dataset, files),
         )
-        draw_overlays(shown, one.images, figure.path, one.breaks)
+        draw_overlays(one.with_masks(shown), one.images, figure.path, one.breaks)
         drawn.append(figure)
     return drawn
 

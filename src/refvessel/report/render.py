@@ -147,7 +147,9 @@ def _describe_cases(
         for dataset, file in images:
             sources |= hashes_of_images(dataset, [file])
         caption = (
-            marked("Every case with its masks, scores and answer")
+            marked("Cases with their masks, scores and answers: those of some images, and the worst")
+            if path == CASES_PAGE and any(isinstance(one, Artifacts) and one.sampled for one in artifacts)
+            else marked("Every case with its masks, scores and answer")
             if path == CASES_PAGE
             else marked("A case's image")
         )

@@ -11,7 +11,7 @@ from refvessel.settings.section import Section, setting
 
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-LanguageWeights = Literal["int8", "float8"]
+LanguageWeights = Literal["int8", "float8", "float8-products"]
 
 _PLACEHOLDERS = (IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER)
 
@@ -72,8 +72,9 @@ class Inference(Section):
     )
     language_weights: LanguageWeights | None = setting(
         None,
-        "Weights of the language model's linear layers in 8 bits, with a scale for each output channel; null "
-        "keeps them in dtype.",
+        "Weights of the language model's linear layers in 8 bits, with a scale for each output channel; with "
+        "float8-products also what they are multiplied with, with a scale for each token: for Hopper and later "
+        "GPUs; null keeps them in dtype.",
     )
     threads: int | None = setting(
         None,
