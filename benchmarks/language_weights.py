@@ -22,6 +22,7 @@ from refvessel.demo.annotations import write_labelme_folder
 from refvessel.inference.segmenter import Batch, Segmentation, Segmenter
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
+from refvessel.model.quantisation import LANGUAGE_WEIGHTS
 from refvessel.prompts import prompt_of
 from refvessel.rle import decode
 from refvessel.settings.dataset_section import Dataset
@@ -31,7 +32,7 @@ from refvessel.settings.model_section import Model
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 FIRST_PATIENT = 3000  # training began at 10,000, the demo evaluates 0 to 9
 PHRASES = {"vessel": "blood vessel", "catheter": "catheter"}
-KINDS = [(dtype, kind) for dtype in ("float32", "bfloat16") for kind in (None, "int8", "float8")]
+KINDS = [(dtype, kind) for dtype in ("float32", "bfloat16") for kind in (None, *LANGUAGE_WEIGHTS)]
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ MUTANTS = (
         "the class token for the last patch",
         "model/internvl",
         STAGE.format(SMALL),
-        ("last_hidden_state[:, 1:]", "last_hidden_state[:, :-1]"),
+        ("self._read(tiles)[:, 1:]", "self._read(tiles)[:, :-1]"),
     ),
     mutant(
         "pixels shuffled by columns, InternVL's version 1",
@@ -138,15 +138,15 @@ MUTANTS = (
         "model/language",
         STAGE.format(SMALL),
         (
-            "return self._causal.model.norm(states) if self._normed else states",
+            "return normed(self._causal.model.norm, states) if self._normed else states",
             "return states",
         ),
     ),
     mutant(
-        "no norm before the last feed-forward part",
-        "model/language",
+        "no norm before a feed-forward part",
+        "model/decoder_layer",
         STAGE.format(SMALL),
-        ("layer.mlp(layer.post_attention_layernorm(chosen))", "layer.mlp(chosen)"),
+        ("pointwise.normed(layer.post_attention_layernorm, hidden), layer.mlp", "hidden, layer.mlp"),
     ),
     mutant(
         "the state that chose [SEG], token by token",
@@ -342,9 +342,9 @@ MUTANTS = (
     ),
     mutant(
         "masks transposed",
-        "inference/segmenter",
+        "inference/mask_texts",
         REFUTED,
-        ("masks=masks.mT.numpy()", "masks=masks.numpy()"),
+        ("encode(mask.mT.numpy())", "encode(mask.numpy())"),
     ),
     mutant(
         "logits handed to the next prompt",

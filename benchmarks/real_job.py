@@ -1,7 +1,7 @@
 """A whole job, from the command's start to its end: one shard of a full-size model, by parts, beside a plain loop.
 
     PYTHONPATH=src:tools python benchmarks/real_job.py [--frames 1220] [--runs 2] [--plain 24] [--folder DIR]
-        [--cache DIR] [--small] [-- OPTION ...]
+        [--cache DIR] [--small] [--parts] [-- OPTION ...]
 
 Writes an official folder of the 8B's shapes with random weights (or, with `--small`, one of a few megabytes that a
 CPU computes) and a tree of frames of 512x512, one expression each; reads the weights once, so that they lie in the
@@ -14,6 +14,9 @@ first     from there to the first lines on the disk: where it compiles, that is 
 stream    the first lines to the last one
 finish    the last line to "finished"
 exit      "finished" to the process's end
+
+With `--parts`, each run tells besides, on stderr, what `timeline.py` does: when its steps begin and end, in
+milliseconds since the command's start, and where its threads were meanwhile.
 
 The plain loop is `plain_loop.py`'s over `--plain` expressions, in a process of its own that loads by
 `Sa2VAModel.load`, as plainly as it comes: its time is its start and loading, and so many expressions at its rate.
@@ -34,6 +37,7 @@ from pathlib import Path
 SIDE = 512  # pixels
 DRAWN = 8  # kinds of frames
 PHRASE = "blood vessel"
+BEGIN = "BEGIN"  # what stands in a command for the time at which it starts
 STATES = ("loading", "warming up", "running", "finished")
 IMPORTS = """
 import os, refvessel.cli
@@ -153,7 +157,9 @@ def timed_job(command: list[str], shard: Path) -> dict[str, float]:
     """Run a job, and note when it tells of a state, when lines are on the disk, and when it is gone."""
     seen: dict[str, float] = {}
     begin = time.perf_counter()
-    job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    job = subprocess.Popen(
+        [str(time.time()) if each == BEGIN else each for each in command], stderr=subprocess.PIPE, text=True
+    )
 
     def listen() -> None:
         for line in job.stderr:
@@ -215,6 +221,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the model and the tree are kept, for another call")
     parser.add_argument("--cache", type=Path, help="where compiled kernels are kept")
     parser.add_argument("--small", action="store_true", help="a model of a few megabytes")
+    parser.add_argument("--parts", action="store_true", help="a time line of each run, on stderr")
     parser.add_argument("--part", choices=("model", "tree", "plain"), help=argparse.SUPPRESS)
     parser.add_argument("options", nargs="*", help="of `refvessel segment`, behind --")
     arguments = parser.parse_args()
@@ -247,7 +254,10 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
     )
     print(f"| {arguments.frames} frames | start | load | first | stream | finish | exit | all |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    command = [*python, "-m", "refvessel.cli", "segment", "--model", str(folder / "model")]
+    runs = (
+        [str(Path(__file__).with_name("timeline.py")), BEGIN] if arguments.parts else ["-m", "refvessel.cli"]
+    )
+    command = [*python, *runs, "segment", "--model", str(folder / "model")]
     command += ["--dataset", str(folder / "tree"), "--split", "test", *arguments.options]
     if arguments.cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.cache)

@@ -177,7 +177,7 @@ def run():
         draft=None,
         max_new_tokens=9,
         flips=False,
-        compiled=False,
+        compiled="no",
         save_logits=False,
         code="c",
         versions={},

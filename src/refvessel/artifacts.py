@@ -50,6 +50,7 @@ EXTERNAL = "comparisons/external.json"  # models on other data sets than the one
 TUNED = "thresholds/{model}/{dataset}.json"
 CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is chosen
 ANSWERS = "answers"
+KERNELS = ".kernels"  # that compilers made for a GPU, in the folder of answers or beside a shard
 OF_REPORT = "report"
 OF_WATCH = "watch/{model}/{dataset}"  # a training's learning curve
 DEMO_ANGIOGRAMS = "demo/angiograms"

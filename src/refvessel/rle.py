@@ -15,8 +15,12 @@ import numpy as np
 from pycocotools import mask as coco
 
 MOST_PIXELS = 178_956_970  # of an image: what Pillow opens at most, and far fewer than run lengths can count
-_FIRST_CHARACTER = 48  # COCO's text form writes six bits a character, from "0" on
-_CONTINUES, _SIGN = 0x20, 0x10  # of the six bits: one more character follows; the last one's sign
+FIRST_CHARACTER = 48  # COCO's text form writes six bits a character, from "0" on
+DIGIT_BITS = 5  # of the six, which carry the number, the lowest first
+CONTINUES, _SIGN = 0x20, 0x10  # of the six bits: one more character follows; the last one's sign
+STORED_WHOLE = (
+    3  # runs at the beginning; each of the others is stored as the difference to the run before last
+)
 _MAX_CHARACTERS = 7  # of one run: 35 bits
 
 
@@ -83,10 +87,10 @@ def run_lengths(counts: str) -> np.ndarray | None:
     """
     if not counts or not counts.isascii():
         return None
-    digits = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(_FIRST_CHARACTER)  # wraps below "0"
-    if digits.max() > 63 or digits[-1] & _CONTINUES:
+    digits = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(FIRST_CHARACTER)  # wraps below "0"
+    if digits.max() > 63 or digits[-1] & CONTINUES:
         return None
-    (last,) = (digits < _CONTINUES).nonzero()  # index of each run's last digit
+    (last,) = (digits < CONTINUES).nonzero()  # index of each run's last digit
     first = np.concatenate([[0], last[:-1] + 1])
     length = last - first + 1
     if length.max() > _MAX_CHARACTERS:
@@ -95,8 +99,10 @@ def run_lengths(counts: str) -> np.ndarray | None:
     runs = values[first]
     for place in range(1, length.max()):
         (longer,) = (length > place).nonzero()
-        runs[longer] |= values[first[longer] + place] << (5 * place)
-    runs -= (digits[last] & _SIGN).astype(np.int64) * 2 << (5 * (length - 1))  # one bit above the last digit
+        runs[longer] |= values[first[longer] + place] << (DIGIT_BITS * place)
+    runs -= (digits[last] & _SIGN).astype(np.int64) * 2 << (
+        DIGIT_BITS * (length - 1)
+    )  # one bit above the last digit
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs

@@ -9,6 +9,7 @@ from scipy.special import expit
 from refvessel.inference.augmentation import segment_flipped
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.segmenter import Segmentation
+from refvessel.rle import encode
 
 SIDE = 16
 
@@ -20,7 +21,7 @@ def picture(seed):
 def answer(logits, text="[SEG]", score=0.5, leads=()):
     logits = np.asarray(logits, np.float16)
     masks = official_masks(torch.from_numpy(logits).float(), height=SIDE, width=SIDE).numpy()
-    return Segmentation(text, masks, [score] * len(logits), logits, leads=[*leads])
+    return Segmentation(text, list(map(encode, masks)), [score] * len(logits), logits, leads=[*leads])
 
 
 def brightness(image):
@@ -82,4 +83,4 @@ def test_an_answer_without_mask_stays_one():
     last = answer(np.full((1, 4, 4), 3.0))
     ((averaged,),) = segment_flipped(lambda images: [[next(views, last)]], [picture(0)])
     assert averaged.answer == "No."
-    assert averaged.masks.shape == (0, SIDE, SIDE)
+    assert averaged.rles == []

@@ -15,6 +15,7 @@ from refvessel.model.grounding import Masks
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.rle import encode
 from refvessel.settings.inference_section import Inference
 
 from plain_loop import plain_answer  # isort: skip
@@ -89,7 +90,7 @@ def test_the_leads_of_a_batch_belong_to_their_masks(tree, model, processor, monk
 
 def test_one_candidate_alone_and_a_failure_have_no_lead(expression, tmp_path):
     asked = expression(sent_id=1, image_path=tmp_path / "a.png")
-    alone = Segmentation("[SEG]", np.ones((1, 8, 8), bool), [0.5], np.ones((1, 2, 2), np.float16))
+    alone = Segmentation("[SEG]", [encode(np.ones((8, 8), bool))], [0.5], np.ones((1, 2, 2), np.float16))
     assert answered(asked, "?", alone).lead is None
     assert failed(asked, "?", "out of memory").lead is None
 

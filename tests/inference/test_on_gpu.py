@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from refvessel.errors import UserError
+from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import Segmentation
 from refvessel.model.modeling import Sa2VAModel
-from refvessel.rle import decode
+from refvessel.rle import decode, encode
 
 pytestmark = pytest.mark.skipif(not torch.cuda.device_count(), reason="there is no GPU here")
 
@@ -41,7 +42,7 @@ class Greedy:
 
     def segment(self, batch):
         filled = torch.empty(len(batch.images) * GIB, dtype=torch.uint8, device="cuda")
-        answer = Segmentation("[SEG]", np.ones((1, 8, 8), bool), [0.5], np.ones((1, 2, 2), np.float16))
+        answer = Segmentation("[SEG]", [encode(np.ones((8, 8), bool))], [0.5], np.ones((1, 2, 2), np.float16))
         assert len(filled) >= GIB
         return [[answer for _ in mine] for mine in batch.prompts]
 
@@ -94,8 +95,21 @@ def assert_equal_but_for_rounding(masks, others):
 
 
 def test_a_compiled_model_gives_the_same_masks(segment, on_one_gpu):
-    masks, _ = segment("--compiled", "--batch-size", "2")
+    masks, _ = segment("--compiled", "yes", "--batch-size", "2")
     assert_equal_but_for_rounding(masks, on_one_gpu)
+
+
+def test_a_gpu_gives_the_masks_of_the_cpu(segment, on_one_gpu):
+    masks, device = segment("--device", "cpu")
+    assert device == "cpu"
+    assert_equal_but_for_rounding(on_one_gpu, masks)
+
+
+@pytest.mark.parametrize("options", [(), ("--compiled", "yes", "--batch-size", "2")])
+def test_bfloat16_changes_a_pixel_in_a_thousand_at_most_whichever_path_computes(segment, on_one_gpu, options):
+    masks, _ = segment("--dtype", "bfloat16", *options)
+    for one, other in zip(masks, on_one_gpu, strict=True):
+        assert (one != other).mean() < 1e-3
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs here")
@@ -122,3 +136,11 @@ def test_more_weights_than_the_gpu_holds_are_an_error_with_its_remedy(demo_model
             Sa2VAModel.load(demo_model, dtype=torch.float32, device="cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_a_gpu_writes_masks_as_the_host_does():
+    masks = (
+        torch.rand(3, 300, 200, generator=torch.Generator().manual_seed(0))
+        < torch.tensor([0.5, 0, 1])[:, None, None]
+    )
+    assert encode_masks([masks[:2].cuda(), masks[2:].cuda()]) == encode_masks([masks[:2], masks[2:]])

@@ -7,6 +7,7 @@ from refvessel.inference.sheets import Wanted
 from refvessel.jobs.ending import end_at_once
 from refvessel.model.library import load_by_parts
 from refvessel.predictions.chosen_question import read_chosen_question
+from refvessel.predictions.identity import identify
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.words_section import Words
 from refvessel.workflow import logged
@@ -28,6 +29,8 @@ for (model, question, words), shard in zip(besides, output.get("words", []), str
     wanted[model].append(Wanted(question, Path(shard), Words.model_validate(words)))
 load_by_parts()
 with logged(snakemake.log[0]):
+    for folder in folders:
+        identify(folder)  # hashes weights while libraries are imported
     from refvessel.inference.run import segment_series  # loads the library
 
     segment_series(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.segmenter import Segmentation
+from refvessel.rle import encode
 
 # Each way to flip an image, and the axes of (masks, height, width) along which that reverses its masks.
 _FLIPS = {
@@ -47,16 +48,17 @@ def segment_flipped(
 def _average(
     answer: Segmentation, flipped: Sequence[tuple[tuple[int, ...], Segmentation]], height: int, width: int
 ) -> Segmentation:
-    alike = [(axes, view) for axes, view in flipped if len(view.masks) == len(answer.masks)]
-    if not len(answer.masks):
+    alike = [(axes, view) for axes, view in flipped if len(view.rles) == len(answer.rles)]
+    if not answer.rles:
         return answer
     upright = np.stack([answer.logits, *(np.flip(view.logits, axes) for axes, view in alike)])
     logits = upright.mean(axis=0, dtype=np.float32)
     scores = np.array([answer.scores, *(view.scores for _, view in alike)]).mean(axis=0)
     leads = np.array([answer.leads, *(view.leads for _, view in alike)]).min(axis=0)
+    masks = official_masks(torch.from_numpy(logits), height=height, width=width)
     return Segmentation(
         answer=answer.answer,
-        masks=official_masks(torch.from_numpy(logits), height=height, width=width).numpy(),
+        rles=[encode(mask) for mask in masks.numpy()],
         scores=scores.tolist(),
         logits=logits.astype(np.float16),
         drafted=answer.drafted,

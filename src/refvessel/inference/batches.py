@@ -96,6 +96,12 @@ def bytes_of_image(task: ImageTask, weights: int) -> float:
     return measured * max(1.0, weights / _WEIGHTS) * _MARGIN
 
 
+def has_room(task: ImageTask, images: int) -> bool:
+    """Whether the first GPU has room for another process with a batch of so many images such as this one."""
+    free, _ = torch.cuda.mem_get_info(0)  # what this process holds for itself is not free to others
+    return images * bytes_of_image(task, 0) <= free * _SHARE_OF_FREE_MEMORY
+
+
 def _peaks(run: Callable[[], object]) -> list[int]:
     """The most bytes that are held of each GPU at once while it runs, by the pools of all its streams."""
     gpus = range(torch.cuda.device_count())

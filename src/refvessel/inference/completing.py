@@ -6,7 +6,7 @@ Models that see images alike take turns with each batch, as many at once as the 
 import gc
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import tee
@@ -17,6 +17,7 @@ import torch
 from refvessel.cores import usable_cores
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
+from refvessel.inference.compiling import compiled_where_it_pays
 from refvessel.inference.devices import describe_device, peak_memory
 from refvessel.inference.drafts import known_drafts
 from refvessel.inference.loaded_model import device_at_work, loaded_series
@@ -29,11 +30,11 @@ from refvessel.inference.sheets import Numbering, Sheet, SheetsWriter, Wanted, o
 from refvessel.inference.turns import Turns
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
-from refvessel.model.compilation import compile_blocks
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.sharing import shared_towers
 from refvessel.predictions.identity import ModelState, require_unchanged
 from refvessel.predictions.prediction import Prediction, failures
+from refvessel.predictions.run_file import count_batches
 from refvessel.predictions.shard import publish_shard
 from refvessel.settings.inference_section import Inference
 
@@ -140,30 +141,71 @@ def _segment(works: Sequence[_Work], settings: Inference, device: torch.device) 
             work.reporter.enter(state, on)
 
     with device_at_work(settings, device, partial(enter, WAITING)):
-        enter(LOADING, describe_device(device))
         while works:
-            with _ready(works, settings, device) as predictors:
-                now, works = works[: len(predictors)], works[len(predictors) :]
-                _predict(now, predictors, settings, device)
-            del predictors
+            ahead = _shown_in_any_case(works)
+            reading = (
+                nullcontext() if ahead is None else _read(ahead, works[0].job.processor, settings, device)
+            )
+            # Processes that read are forked before the weights are there, and read while these are loaded.
+            with reading as images:
+                enter(LOADING, describe_device(device))
+                with _ready(works, settings, device) as predictors:
+                    now, works = works[: len(predictors)], works[len(predictors) :]
+                    _predict(now, predictors, images, settings, device)
+                del predictors
             gc.collect()  # modules refer to each other
 
 
+def _shown_in_any_case(works: Sequence[_Work]) -> list[ImageTask] | None:
+    """What is shown, in its order, however many images make a batch and however many models find room.
+
+    None where it depends on them.
+    """
+    alone = [_shown([work], 1) for work in works]
+    first, *others = [[task.image_id for task in shown] for shown in alone]
+    if any(work.writer.interrupted for work in works) or any(each != first for each in others):
+        return None
+    return alone[0]
+
+
+def _shown(works: Sequence[_Work], size: int) -> list[ImageTask]:
+    """The images that any model is asked about yet, in the order of batches of this size."""
+    whole = form_batches(works[0].job.tasks, size)
+    asked = [_asked(_batches_left(work, size)) for work in works]
+    return [task for batch in whole for task in batch if any(task.image_id in mine for mine in asked)]
+
+
+def _batches_left(work: _Work, size: int) -> list[list[ImageTask]]:
+    """Batches are those of the whole shard, whatever an earlier job finished: so are the masks."""
+    return _left(form_batches(work.job.tasks, size), work.writer)
+
+
+def _asked(batches: Sequence[Sequence[ImageTask]]) -> set[str]:
+    return {task.image_id for batch in batches for task in batch}
+
+
 def _predict(
-    works: Sequence[_Work], predictors: Sequence[Predictor], settings: Inference, device: torch.device
+    works: Sequence[_Work],
+    predictors: Sequence[Predictor],
+    ahead: Images,
+    settings: Inference,
+    device: torch.device,
 ) -> None:
+    """Segment what is left; `ahead` are the images that are shown, where they are read already."""
     for work in works:
         require_unchanged(work.job.model, work.job.state)
-    # Batches are those of the whole shard, whatever an earlier job finished: so are the masks.
     size = predictors[0].batch_size
-    whole = form_batches(works[0].job.tasks, size)
-    left = [_left(form_batches(work.job.tasks, size), work.writer) for work in works]
-    asked = [{task.image_id for batch in batches for task in batch} for batches in left]
-    shown = [task for batch in whole for task in batch if any(task.image_id in mine for mine in asked)]
+    left = [_batches_left(work, size) for work in works]
+    shown = _shown(works, size)
+    reading = _read(shown, works[0].job.processor, settings, device) if ahead is None else nullcontext(ahead)
     with (
-        _read(shown, works[0].job.processor, settings, device) as images,
-        closing(predict_in_turn(predictors, left, _shown_to_each(images, shown, asked))) as predictions,
+        reading as images,
+        closing(
+            predict_in_turn(predictors, left, _shown_to_each(images, shown, list(map(_asked, left))))
+        ) as predictions,
+        compiled_where_it_pays(predictors, left, works[0].job.model, settings, device) as with_so_many_left,
     ):
+        images_left = sum(map(len, left[0]))
         for number, predicted in predictions:
             work = works[number]
             kept = [each for each in predicted if each[0].sent_id not in work.writer.finished]
@@ -173,6 +215,9 @@ def _predict(
                 failures=len(failures(prediction for prediction, _ in kept)),
                 memory=peak_memory(device),
             )
+            if number == 0:
+                images_left -= len({prediction.image_id for prediction, _ in predicted})
+                with_so_many_left(images_left)
 
 
 @contextmanager
@@ -199,11 +244,17 @@ def _ready(works: Sequence[_Work], settings: Inference, device: torch.device) ->
         )
         for work, model, predictor in zip(works, models, predictors, strict=False):
             predictor.batch_size = size
-            if settings.compiled:
-                compile_blocks(model)
-            state = WARMING_UP if settings.compiled else RUNNING
+            predictor.paths.clear()  # those were no job's
+            if settings.compiled == "yes":
+                predictor.compile()
+            state = WARMING_UP if settings.compiled == "yes" else RUNNING
             work.reporter.enter(state, describe_device(device, getattr(model, "hf_device_map", None)))
-        yield predictors
+        try:
+            yield predictors
+        finally:
+            for work, predictor in zip(works, predictors, strict=False):
+                for sheet in work.job.sheets:
+                    count_batches(sheet.shard, predictor.paths)
 
 
 @contextmanager

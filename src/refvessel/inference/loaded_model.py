@@ -15,6 +15,7 @@ from refvessel.inference.devices import choose_dtype, describe_device, memory_fo
 from refvessel.inference.plan import ImageTask
 from refvessel.jobs.gpus import claimed_gpus
 from refvessel.jobs.progress import LOADING, WAITING, Reporter
+from refvessel.model.compilation import fuse_blocks
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.sharing import share_equal
 from refvessel.model.spreading import Spreading
@@ -137,9 +138,12 @@ def loaded_model(
         if stated is not None:
             offloaded = held.enter_context(_empty_folder(shard.with_name(f".{shard.name}.offload")))
             spreading = Spreading(memory_for_weights(device, stated), offloaded)
-        yield Sa2VAModel.load(
+        model = Sa2VAModel.load(
             folder, dtype=dtype, device=device, spreading=spreading, language_weights=language_weights
         )
+        if device.type == "cuda" and spreading is None:
+            fuse_blocks(model)
+        yield model
 
 
 @contextmanager

@@ -6,14 +6,14 @@ from refvessel.answer_status import Status
 from refvessel.dataset.tree.expressions import Sentence
 from refvessel.inference.segmenter import Segmentation
 from refvessel.predictions.prediction import Prediction
-from refvessel.rle import RLE, empty, encode, union
+from refvessel.rle import RLE, empty, union
 
 
 def answered(expression: Sentence, prompt: str, segmentation: Segmentation) -> Prediction:
     """The record of an answered expression; raises ArithmeticError where its score is not finite."""
     if not all(map(math.isfinite, [*segmentation.scores, *segmentation.leads])):
         raise ArithmeticError("the predicted IoU is not finite")
-    masks = [encode(mask) for mask in segmentation.masks]
+    masks = segmentation.rles
     return Prediction(
         image_id=expression.image_id,
         ref_id=expression.ref_id,

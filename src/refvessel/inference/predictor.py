@@ -11,7 +11,7 @@ to all of them. Each settles its own failures.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -125,7 +125,7 @@ class Predictor:
         opened = [image for image in images if not isinstance(image, UserError)]
         return Batch(
             images=opened if len(opened) == len(tasks) else [],
-            prompts=[[self._prompt(expression) for expression in task.expressions] for task in tasks],
+            prompts=[self.prompts(task) for task in tasks],
             tasks=tasks,
             full=len(tasks) >= self.batch_size,
         )
@@ -204,6 +204,20 @@ class Predictor:
 
         answers = segment_flipped(segment, images) if self.flips else segment(images)
         return _timed(self._records(tasks, answers), time.perf_counter() - begin)
+
+    def prompts(self, task: ImageTask) -> list[str]:
+        """What is asked about an image."""
+        return [self._prompt(expression) for expression in task.expressions]
+
+    @property
+    def paths(self) -> Counter[str]:
+        """The batches encoded so far, by the path that computed them."""
+        return self._segmenter.batches
+
+    def compile(self) -> None:
+        """Compile the model, while no stage of a batch is computed."""
+        with self._model_lock:
+            self._segmenter.compile()
 
     def rehearse_encoding(self, tasks: Tasks) -> Batch:
         """A batch of these as it waits to be decoded; raises whatever goes wrong."""

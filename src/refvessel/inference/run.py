@@ -1,8 +1,10 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -14,8 +16,10 @@ from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.completing import Job, complete
 from refvessel.inference.devices import choose_device, choose_dtype
+from refvessel.inference.kernel_folder import keep_kernels
 from refvessel.inference.plan import ImageTask, parse_shard, plan_shard
 from refvessel.inference.sheets import Numbering, Sheet, Wanted
+from refvessel.jobs.gpus import visible_gpus
 from refvessel.model.configuration import read_config
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.sharing import require_one_kind
@@ -199,6 +203,10 @@ def _segment_by_all(
     settings: Inference,
 ) -> None:
     device = choose_device(settings.device)
+    if device.type == "cuda":
+        keep_kernels(answers or next(Path(each.output).parent for mine in models.values() for each in mine))
+        # Beside the checks: another process asks the driver.
+        Thread(target=visible_gpus, daemon=True).start()
     # Refused here, where the device is known.
     if settings.weights_memory(device.type) is not None and len(models) > 1:
         raise UserError(
@@ -210,11 +218,15 @@ def _segment_by_all(
     for model in models:
         read_official_folder(model)
     processors = {model: Sa2VAProcessor.from_pretrained(model) for model in models}
-    require_one_kind({str(model): read_config(model) for model in models}, [*processors.values()])
+    if len(models) > 1:
+        require_one_kind({str(model): read_config(model) for model in models}, [*processors.values()])
     layout = next(iter(processors.values())).layout
     tasks = plan_shard(sentences, *part, layout)
     expressions = [expression for task in tasks for expression in task.expressions]
-    images = hashes_of_files(each.image_path for each in expressions)
+    with ThreadPoolExecutor(1) as beside:
+        hashing = beside.submit(hashes_of_files, [each.image_path for each in expressions])
+        code = code_hash(*ANSWERING)
+        images = hashing.result()
     jobs = []
     for model, wanted in models.items():
         identity = identities[model].result()
@@ -223,7 +235,9 @@ def _segment_by_all(
         for each in wanted:
             if any(sheet.is_of(each) for sheet in sheets):
                 continue
-            run = _run(settings, device, identity, split=split, shard=shard, question=each.question)
+            run = _run(
+                settings, device, identity, code=code, split=split, shard=shard, question=each.question
+            )
             if each.words is not None:
                 run = replace(run, save_logits=False)  # nothing is made of them
             folder = None if answers is None else Path(answers) / run.identity[:_DIGITS]
@@ -268,6 +282,5 @@ def _run(settings: Inference, device: torch.device, model: ModelIdentity, **of_w
         flips=settings.flips,
         compiled=settings.compiled,
         save_logits=settings.save_logits,
-        code=code_hash(*ANSWERING),
         versions={name: version for name, version in versions().items() if name in _COMPUTING},
     )

@@ -5,6 +5,7 @@ decode   answers, and the masks of their [SEG]; the host waits for the tokens th
 collect  the host waits for the masks
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ import torch
 
 from refvessel.inference.drafts import Drafts
 from refvessel.inference.looks import Looks
+from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.official_masks import official_masks
 from refvessel.inference.plan import ImageTask
+from refvessel.model.compilation import compile_blocks
 from refvessel.model.decoding import Answer, Prefill, Stopping
 from refvessel.model.grounding import ImageFeatures, Masks
 from refvessel.model.hiera import Windows
@@ -27,6 +30,7 @@ from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.packing import PackedPrompts, pack_prompts
 from refvessel.model.processing import ProcessedImage, Sa2VAProcessor
 from refvessel.model.transfer import Arriving
+from refvessel.rle import RLE, decode
 
 ROUND_LENGTH = 8  # tokens; GPU kernels like row lengths that are a multiple
 LARGEST_LOGIT = float(np.finfo(np.float16).max)
@@ -45,10 +49,10 @@ class Batch:
     features: SAM2's, of all images, likewise; None where they are made of those images only that some answer
         segments.
     answers: to all prompts, image by image.
-    masks: of each answer, bool (number of [SEG], width, height), on their way to the host once the batch is
+    masks: of each answer, bool (number of [SEG], width, height), on the model's device, once the batch is
         decoded: run lengths run down the columns.
-    others: of all [SEG] one after the other, likewise: the predicted IoU of each candidate, float32 (number, 3),
-        the logits, float16 (number, size/4, size/4); and bool, whether all logits are finite.
+    others: of all [SEG] one after the other, on their way to the host: the predicted IoU of each candidate,
+        float32 (number, 3), the logits, float16 (number, size/4, size/4); and bool, whether all logits are finite.
     """
 
     images: Sequence[ProcessedImage]
@@ -58,7 +62,7 @@ class Batch:
     prefill: Prefill | None = None
     features: ImageFeatures | None = None
     answers: Sequence[Answer] = ()
-    masks: Arriving | None = None
+    masks: Sequence[torch.Tensor] | None = None
     others: Arriving | None = None
 
     @property
@@ -77,7 +81,7 @@ class Segmentation:
     """The answer to one prompt.
 
     answer: generated text, special tokens included.
-    masks: bool (number of [SEG], height, width), at the image's own size.
+    rles: the mask of each [SEG], at the image's own size.
     scores: SAM2's predicted IoU of each mask, the best of its candidates.
     logits: float16 (number of [SEG], size/4, size/4), what the masks were upsampled and thresholded from.
     drafted: whether the draft was the answer, so that the prompt's own pass verified it.
@@ -85,11 +89,16 @@ class Segmentation:
     """
 
     answer: str
-    masks: np.ndarray
+    rles: list[RLE]
     scores: list[float]
     logits: np.ndarray
     drafted: bool = False
     leads: list[float] = field(default_factory=list)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """The masks decoded, bool (number of [SEG], height, width)."""
+        return np.array([decode(each) for each in self.rles], dtype=bool)
 
 
 class Segmenter:
@@ -116,11 +125,16 @@ class Segmenter:
         self._processor = processor
         self._stopping = Stopping(processor.stop_token_ids, max_new_tokens)
         self._drafts = drafts
+        self.batches: Counter[str] = Counter()  # encoded so far, by the path that computed them
         self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
         # SAM2's encoder runs beside the language model: much of it waits for memory, and the rest for matmuls.
         self._side_stream = self._looks.side_stream(model.device)
         if self._side_stream:
             self._side_stream.wait_stream(self._main_stream())  # the weights have to be there
+
+    def compile(self) -> None:
+        """Compile the model's blocks."""
+        compile_blocks(self._model)
 
     def segment(self, batch: Batch) -> list[list[Segmentation]]:
         """Answer every prompt of every image; prompts may differ in number and length from image to image.
@@ -136,6 +150,7 @@ class Segmenter:
     @torch.inference_mode()
     def encode(self, batch: Batch) -> None:
         """Read images and prompts; the host waits for nothing."""
+        self.batches[self._model.path(full=batch.full)] += 1
         with self._compiled_if_full(batch):
             features = self._encode_beside(batch.images, self._side_stream) if self._side_stream else None
             batch.prefill = self._read([image.view for image in batch.images], batch.prompts)
@@ -158,25 +173,25 @@ class Segmenter:
             for logits, (height, width) in zip(found.logits.split(_counts(answers)), sizes, strict=True)
         ]
         halves = found.logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT).half()
-        arriving = Arriving(*masks)
         others = Arriving(found.iou_scores, halves, torch.isfinite(found.logits).all())
         batch.let_go()
-        batch.answers, batch.masks, batch.others = answers, arriving, others
+        batch.answers, batch.masks, batch.others = answers, masks, others
 
+    @torch.inference_mode()
     def collect(self, batch: Batch) -> list[list[Segmentation]]:
         """The answers of each image, in the order of its prompts, once all tensors are on the host."""
         assert batch.masks is not None
         assert batch.others is not None
-        scores, logits, finite = batch.others.wait()
+        scores, logits, finite = batch.others.wait()  # launched behind the masks, which are there now, too
         if not finite:
             raise ArithmeticError("the mask logits are not finite")
         counts = _counts(batch.answers)
         ranked = scores.sort(-1, descending=True).values
         grouped: list[list[Segmentation]] = [[] for _ in batch.prompts]
-        for owner, answer, masks, score, lead, mine in zip(
+        for owner, answer, rles, score, lead, mine in zip(
             batch.owners,
             batch.answers,
-            batch.masks.wait(),
+            encode_masks(batch.masks),
             ranked[:, 0].split(counts),
             (ranked[:, :1] - ranked[:, 1:2]).split(counts),  # without columns where there is one candidate
             logits.split(counts),
@@ -185,7 +200,7 @@ class Segmenter:
             grouped[owner].append(
                 Segmentation(
                     answer=self._processor.answer_text(answer.token_ids),
-                    masks=masks.mT.numpy(),
+                    rles=rles,
                     scores=score.tolist(),
                     logits=mine.numpy(),
                     drafted=answer.drafted,

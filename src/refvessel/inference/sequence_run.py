@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -223,7 +224,7 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[SequenceSegmenter]:
     at_work = model_at_work(job.model, job.shard, settings=job.settings, device=job.device, reporter=reporter)
     with at_work as model:
         original = _original(model, job.sam2) if job.video.propagation == "sa2va-i" else None
-        if job.settings.compiled:
+        if job.settings.compiled == "yes":
             compile_blocks(model)
         drafts = known_drafts(job.settings.draft, job.processor, job.shard)
         segmenter = SequenceSegmenter(
@@ -233,7 +234,8 @@ def _ready(job: _Job, reporter: Reporter) -> Iterator[SequenceSegmenter]:
             encoded_ahead=job.number("encoded_ahead"),
             keep_logits=job.settings.save_logits,
         )
-        reporter.enter(WARMING_UP if job.settings.compiled else RUNNING, describe_device(job.device))
+        state = WARMING_UP if job.settings.compiled == "yes" else RUNNING
+        reporter.enter(state, describe_device(job.device))
         yield segmenter
 
 
@@ -358,7 +360,7 @@ def _run(
     sam2: Path | None,
     device: torch.device,
     model: ModelIdentity,
-    **of_what: str,
+    **of_what: Any,
 ) -> Run:
     return Run(
         **of_what,
@@ -372,7 +374,7 @@ def _run(
         draft=settings.draft,
         max_new_tokens=settings.max_new_tokens,
         flips=False,
-        compiled=settings.compiled,
+        compiled="yes" if settings.compiled == "yes" else "no",  # when it pays is not known of runs
         save_logits=settings.save_logits,
         code=code_hash(*ANSWERING),
         versions={name: version for name, version in versions().items() if name in _COMPUTING},

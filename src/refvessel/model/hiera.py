@@ -20,8 +20,8 @@ from transformers.models.sam2.modeling_sam2 import (
     Sam2VisionModel,
 )
 
-from refvessel.model import kernels
-from refvessel.model.kernels import PatchMatmul, fuse_gelu
+from refvessel.model import kernels, pointwise
+from refvessel.model.kernels import fuse_gelu, fuse_patches
 
 _STRIDE = 4  # of the finest features, in pixels
 _IMAGES_ON_A_CPU = 1  # at once: its caches hold the features of one image, but not of many
@@ -85,13 +85,16 @@ class ImageEncoder:
         self._embed_patches = embed_patches
         self._block_tokens = block_tokens
 
-    def compile(self) -> None:
-        """Fuse and compile what repeats, in place."""
+    def fuse(self) -> None:
+        """Let a GPU compute fewer kernels, in place."""
         trunk: Any = self._encoder.backbone
         if trunk.config.hidden_act == "gelu":
             for block in trunk.blocks:
                 fuse_gelu(block.mlp, "proj_in", "activation")
-        trunk.patch_embed.projection = PatchMatmul(trunk.patch_embed.projection)
+        fuse_patches(trunk.patch_embed, "projection")
+
+    def compile(self) -> None:
+        """Compile what repeats."""
         self._embed_patches = torch.compile(embed_patches)
         self._block_tokens = torch.compile(block_tokens)
 
@@ -230,14 +233,14 @@ def block_tokens(
     A matmul adds itself to the tokens where they lie, which leaves no place for its bias: `left_out`, float32
     (channels,), is what the tokens lack, before and after. The tokens given may be overwritten.
     """
-    normed = block.layer_norm1(tokens + left_out.to(tokens.dtype))
+    normed = pointwise.normed(block.layer_norm1, tokens, left_out)
     if block.dim != block.dim_out:
         tokens = _pool(block, block.proj(normed))
         left_out = _nothing(tokens)
     attention, feed_forward = block.attn, block.mlp
     tokens = kernels.add_matmul(tokens, _attend(block, normed), attention.proj.weight)
     left_out = left_out + attention.proj.bias
-    normed = block.layer_norm2(tokens + left_out.to(tokens.dtype))
+    normed = pointwise.normed(block.layer_norm2, tokens, left_out)
     hidden = feed_forward.activation(feed_forward.proj_in(normed))
     tokens = kernels.add_matmul(tokens, hidden, feed_forward.proj_out.weight)
     return tokens, left_out + feed_forward.proj_out.bias
@@ -263,10 +266,4 @@ def _attend(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
 
 def _pool(block: Sam2MultiScaleBlock, tokens: torch.Tensor) -> torch.Tensor:
     """The maximum of each 2x2 tokens of a window where the block halves the resolution."""
-    if not block.query_stride:
-        return tokens
-    windows, count, channels = tokens.shape
-    half = int(count**0.5) // 2
-    rows = tokens.reshape(windows, half, 2, half, 2, channels).unbind(2)  # (windows, half, half, 2, channels)
-    (a, b), (c, d) = (row.unbind(3) for row in rows)  # each (windows, half, half, channels)
-    return torch.maximum(torch.maximum(a, b), torch.maximum(c, d)).reshape(windows, -1, channels)
+    return pointwise.pooled(tokens) if block.query_stride else tokens

@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.models.internvl.modeling_internvl import InternVLMultiModalProjector
 
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.image_tokens import ImageTokens, ImageView
 from refvessel.model.internvit import internvit
-from refvessel.model.kernels import PatchMatmul, fuse_gelu
+from refvessel.model.joined import join, keep_at_hand, project
+from refvessel.model.kernels import fuse_gelu, fuse_patches
+from refvessel.model.pointwise import add_normed, add_scaled, normed
 
 
 def modules_of(config: Sa2VAConfig) -> dict[str, nn.Module]:
@@ -48,16 +51,23 @@ class TileEncoder:
         self.tower = model.vision_model
         self._projector = model.multi_modal_projector
         self._pixels = pixels
+        self._run_block = run_block
+
+    def fuse(self) -> None:
+        """Let a GPU compute fewer kernels, in place."""
+        fuse_patches(self.tower.embeddings.patch_embeddings, "projection")
+        if self.tower.config.hidden_act == "gelu":
+            for layer in self.tower.encoder.layer:
+                fuse_gelu(layer.mlp, "fc1", "activation_fn")
+        for layer in self.tower.encoder.layer:
+            join(_projections(layer.attention))
 
     def compile(self) -> None:
-        """Fuse and compile InternViT's blocks, in place."""
-        embeddings = self.tower.embeddings.patch_embeddings
-        embeddings.projection = PatchMatmul(embeddings.projection)
-        embeddings.compile()
+        """Compile InternViT's blocks."""
+        self.tower.embeddings.patch_embeddings.compile()
         for layer in self.tower.encoder.layer:
-            if self.tower.config.hidden_act == "gelu":
-                fuse_gelu(layer.mlp, "fc1", "activation_fn")
-            layer.compile()
+            keep_at_hand(layer.attention, _projections(layer.attention))
+        self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
         """The image tokens of each view."""
@@ -78,10 +88,47 @@ class TileEncoder:
 
     def see_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """The tower's states of normalised tiles: (tiles, 3, side, side) to (tiles, patches, channels)."""
-        return self.tower(tiles).last_hidden_state[:, 1:]  # without the class token
+        return self._read(tiles)[:, 1:]  # without the class token
 
     def _projected(self, patches: torch.Tensor) -> torch.Tensor:
         return self._projector(_pixel_shuffle(patches))
+
+    def _read(self, tiles: torch.Tensor) -> torch.Tensor:
+        """InternViT's last states."""
+        encoder = self.tower
+        if hasattr(encoder, "_hf_hook"):  # of a model spread over devices
+            last: torch.Tensor = encoder(tiles).last_hidden_state
+            return last
+        hidden = encoder.embeddings(tiles)
+        for block in encoder.encoder.layer:
+            hidden = self._run_block(block, hidden)
+        return normed(encoder.layernorm, hidden) if isinstance(encoder.layernorm, nn.LayerNorm) else hidden
+
+
+def run_block(block: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """A block of InternViT over patches, (tiles, patches, channels), which may be overwritten.
+
+    The arithmetic is the library's, but that what is added and normed is one kernel on a GPU.
+    """
+    attended = _attend(block.attention, normed(block.layernorm_before, hidden))
+    hidden, between = add_normed(block.layernorm_after, hidden, attended, block.lambda_1)
+    return add_scaled(hidden, block.mlp(between), block.lambda_2)
+
+
+def _attend(attention: Any, patches: torch.Tensor) -> torch.Tensor:
+    """Attention of patches to all of their tile: (tiles, patches, channels), likewise."""
+    query, key, value = project(attention, _projections(attention), patches)
+    query, key = attention.q_norm(query), attention.k_norm(key)
+    query, key, value = (
+        each.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for each in (query, key, value)
+    )
+    mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    projected: torch.Tensor = attention.projection_layer(mixed.transpose(1, 2).flatten(2))
+    return projected
+
+
+def _projections(attention: Any) -> list[nn.Linear]:
+    return [attention.q_proj, attention.k_proj, attention.v_proj]
 
 
 def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:

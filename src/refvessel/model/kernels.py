@@ -38,10 +38,12 @@ class LinearGelu(nn.Module):
 def fuse_gelu(feed_forward: nn.Module, linear: str, activation: str, approximate: str = "none") -> None:
     """Let a linear layer compute the GELU behind it; both are named as `feed_forward` does.
 
-    `approximate` is PyTorch's: none for the exact one, tanh for its tanh form.
+    `approximate` is PyTorch's: none for the exact one, tanh for its tanh form. Done before, it is not done again.
     """
-    fused = LinearGelu(cast("nn.Linear", feed_forward.get_submodule(linear)), approximate)
-    feed_forward.set_submodule(linear, fused)
+    layer = feed_forward.get_submodule(linear)
+    if not isinstance(layer, nn.Linear):
+        return
+    feed_forward.set_submodule(linear, LinearGelu(layer, approximate))
     feed_forward.set_submodule(activation, nn.Identity())
 
 
@@ -94,6 +96,13 @@ class PatchMatmul(nn.Module):
         weight = self.weight.flatten(1)
         weight = functional.pad(weight, (0, patches.shape[-1] - weight.shape[1]))
         return functional.linear(patches, weight, self.bias).permute(0, 3, 1, 2)
+
+
+def fuse_patches(embeddings: nn.Module, convolution: str) -> None:
+    """Let a matmul take the place of the convolution that embeds patches, where none has."""
+    layer = embeddings.get_submodule(convolution)
+    if isinstance(layer, nn.Conv2d):
+        embeddings.set_submodule(convolution, PatchMatmul(layer))
 
 
 def unfold_patches(

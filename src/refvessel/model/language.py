@@ -10,10 +10,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
+from refvessel.model import float8_layer
+from refvessel.model.decoder_layer import projections, run_last_layer, run_layer
+from refvessel.model.joined import join, keep_at_hand
 from refvessel.model.kernels import ALIGNED, TransposedLinear
+from refvessel.model.pointwise import normed
 
 
 class KeyValues:
@@ -45,18 +50,30 @@ class LanguageModel:
     def __init__(self, causal: PreTrainedModel, *, normed: bool = True) -> None:
         self._causal: Any = causal  # its kinds have a decoder and a head in common, but no type that says so
         self._normed = normed
-        self._read_last = read_last
+        self._run_layer = run_layer
+        self._run_last_layer = run_last_layer
         self.is_compiled = False
 
-    def compile(self) -> None:
-        """Compile the layers in place, each kind of layer once."""
-        if self._causal.lm_head.out_features % ALIGNED:
-            self._causal.lm_head = TransposedLinear(self._causal.lm_head)
-        self._read_last = torch.compile(read_last)
+    def fuse(self) -> None:
+        """Let a GPU multiply fast, in place."""
+        head = self._causal.lm_head
+        if isinstance(head, nn.Linear) and head.out_features % ALIGNED:
+            self._causal.lm_head = TransposedLinear(head)
         for layer in self._causal.model.layers:
-            # Our caches have no numbers, and layers with numbers of their own would be compiled one by one.
+            join(projections(layer.self_attn))
+
+    def multiply_in_float8(self) -> None:
+        """Let layers, whose weights are float8, multiply them with float8."""
+        self._run_layer, self._run_last_layer = float8_layer.run_layer, float8_layer.run_last_layer
+
+    def compile(self) -> None:
+        """Compile the layers, each kind of layer once."""
+        self._run_layer = torch.compile(self._run_layer)
+        self._run_last_layer = torch.compile(self._run_last_layer)
+        for (
+            layer
+        ) in self._causal.model.layers:  # layers with numbers of their own would be compiled one by one
             layer.self_attn.layer_idx = 0
-            layer.compile()
         self.is_compiled = True
 
     def uncompiled(self) -> AbstractContextManager[object]:
@@ -69,7 +86,7 @@ class LanguageModel:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Of the token behind each state: (..., hidden size) to (..., vocabulary)."""
-        return self._causal.lm_head(states if self._normed else self._causal.model.norm(states))
+        return self._causal.lm_head(states if self._normed else normed(self._causal.model.norm, states))
 
     def empty_caches(self) -> list[KeyValues]:
         """One per layer."""
@@ -106,7 +123,7 @@ class LanguageModel:
         decoder = self._causal.model
         rotary = decoder.rotary_emb(embeds, positions if rotary_positions is None else rotary_positions)
         masks: dict[int | None, torch.Tensor | None] = {}
-        hidden = embeds
+        hidden = embeds.clone()  # layers add to it where it lies
         for index, (layer, cache) in enumerate(zip(decoder.layers, caches, strict=True)):
             window = _window(decoder.config, index, key_positions.shape[1])
             if window not in masks:
@@ -117,28 +134,18 @@ class LanguageModel:
                 "position_embeddings": rotary,
                 "past_key_values": cache,
             }
-            is_spread = hasattr(layer, "_hf_hook")  # over devices
-            if layer is decoder.layers[-1] and index >= len(added) and not is_spread:
-                return self._finished(self._read_last(layer, hidden, inputs, wanted))
-            hidden = layer(hidden, **inputs)
+            if hasattr(layer, "_hf_hook"):  # of a model spread over devices
+                hidden = layer(hidden, **inputs)
+            elif layer is decoder.layers[-1] and index >= len(added):
+                return self._finished(self._run_last_layer(layer, hidden, inputs, wanted))
+            else:
+                hidden = self._run_layer(layer, hidden, inputs)
             if index < len(added):
                 hidden = hidden + added[index].to(hidden.device)
         return self._finished(hidden[wanted])
 
     def _finished(self, states: torch.Tensor) -> torch.Tensor:
-        return self._causal.model.norm(states) if self._normed else states
-
-
-def read_last(
-    layer: Any,
-    hidden: torch.Tensor,
-    inputs: dict[str, Any],
-    wanted: tuple[torch.Tensor, torch.Tensor],
-) -> torch.Tensor:
-    """The last layer; only what is wanted of it goes through its feed-forward part, which is most of it."""
-    attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden), **inputs)
-    chosen = (hidden + attended)[wanted]
-    return chosen + layer.mlp(layer.post_attention_layernorm(chosen))
+        return normed(self._causal.model.norm, states) if self._normed else states
 
 
 def _window(config: PreTrainedConfig, index: int, keys: int) -> int | None:

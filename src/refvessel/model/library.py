@@ -7,9 +7,9 @@ not there. That apart nothing of it changes: a name of the whole library that is
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import import_module, metadata, reload
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -78,7 +78,8 @@ class _PartsLoader(Loader):
         changed.models = _bare(f"{_LIBRARY}.models")
         # Of processors, which read the whole library, models take one name, for its types.
         changed.processing_utils = _bare(f"{_LIBRARY}.processing_utils", Unpack=Unpack)
-        utilities: Any = import_module(f"{_LIBRARY}.utils")
+        with _distributions_on_demand():
+            utilities: Any = import_module(f"{_LIBRARY}.utils")
         utilities.auto_docstring = _undecorated  # it reads sources, to write the documentation of models
         questions = utilities.import_utils
         _answer_no(questions, *_NOT_USED, _SPREADS)
@@ -86,6 +87,39 @@ class _PartsLoader(Loader):
             for name in _OF_ALL_MODELS:
                 import_module(name)
         getattr(questions, _SPREADS).cache_clear()
+
+
+class _Distributions(dict[str, list[str]]):
+    """Import name -> distributions; mostly they are called alike, which is seen without reading all there are."""
+
+    def __init__(self, read: Callable[[], Mapping[str, list[str]]]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, name: str) -> list[str]:
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            found = self._read().get(name)
+            if found is None:
+                raise KeyError(name) from None
+            return self.setdefault(name, found)
+        return self.setdefault(name, [name])
+
+
+@contextmanager
+def _distributions_on_demand() -> Iterator[None]:
+    """Who asks within what distributions there are gets a table that reads each when it is looked up.
+
+    Up to its version 5.17, transformers reads all that are installed as soon as it is imported: a second and more.
+    """
+    changed: Any = metadata
+    before = changed.packages_distributions
+    changed.packages_distributions = lambda: _Distributions(cache(before))
+    try:
+        yield
+    finally:
+        changed.packages_distributions = before
 
 
 def _answer_no(questions: Any, *names: str) -> None:

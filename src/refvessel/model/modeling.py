@@ -28,7 +28,7 @@ from refvessel.model.library import load_spreading
 from refvessel.model.naming import QWEN3_VL
 from refvessel.model.normalisation import IMAGENET, Normalisation, Statistics
 from refvessel.model.packing import PackedPrompts
-from refvessel.model.quantisation import LANGUAGE_WEIGHTS, quantise_linear_layers
+from refvessel.model.quantisation import FLOAT8_PRODUCTS, LANGUAGE_WEIGHTS, quantise_linear_layers
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
 from refvessel.model.qwen_vision import PatchEncoder
 from refvessel.model.shapes_alone import shapes_alone
@@ -64,6 +64,8 @@ class Sa2VAModel(GroundedModel):
         of_family = PatchEncoder if isinstance(config, QwenSa2VAConfig) else TileEncoder
         self.vision: TileEncoder | PatchEncoder = of_family(self, self._tiles)
         self.language = LanguageModel(self.language_model, normed=config.architecture != QWEN3_VL)
+        if language_weights == FLOAT8_PRODUCTS:
+            self.language.multiply_in_float8()
         # What is offloaded to the disk is read there as long as the model is used.
         self.weights_alone: TemporaryDirectory[str] | None = None
         self.post_init()
@@ -85,7 +87,8 @@ class Sa2VAModel(GroundedModel):
             dtype: torch.float32, torch.bfloat16, or torch.float16, which leaves SAM2 in float32.
             device: where the weights go, straight from the file.
             spreading: where they go instead, if not to one device.
-            language_weights: int8 or float8 for those of the language model's linear layers; None: in `dtype`.
+            language_weights: of the language model's linear layers: int8, float8, or float8-products, which also
+                rounds what they multiply; None: in `dtype`.
 
         Raises:
             UserError: for a tensor that is missing, not of this model, or of another shape; for too little memory.
@@ -213,6 +216,12 @@ class Sa2VAModel(GroundedModel):
         Raises ArithmeticError where the language model's logits are not finite.
         """
         return complete(self.language, prefilled, seg_token_id=seg_token_id, stopping=stopping)
+
+    def path(self, *, full: bool) -> str:
+        """What computes a batch: `compiled` where it is full, else own `kernels` on a GPU, or `pytorch`."""
+        if full and self.language.is_compiled:
+            return "compiled"
+        return "kernels" if self.device.type == "cuda" else "pytorch"
 
     def uncompiled(self) -> AbstractContextManager[object]:
         """Where shapes occur that are too rare to be compiled for."""

@@ -12,7 +12,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-LANGUAGE_WEIGHTS = {"int8": torch.int8, "float8": torch.float8_e4m3fn}
+FLOAT8_PRODUCTS = "float8-products"  # of which also states are rounded, to be multiplied so
+LANGUAGE_WEIGHTS = {
+    "int8": torch.int8,
+    "float8": torch.float8_e4m3fn,
+    FLOAT8_PRODUCTS: torch.float8_e4m3fn,
+}
 LANGUAGE_LINEAR = re.compile(r"language_model\.model\.layers\.\d+\.\w+\.\w+_proj\.weight")
 _LARGEST = {torch.int8: 127, torch.float8_e4m3fn: 448}
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from refvessel.model import kernels
+from refvessel.model import kernels, pointwise
 from refvessel.model.image_tokens import Grid, ImageTokens, ImageView, tokens_of
 from refvessel.model.kernels import ALIGNED, fuse_gelu
 from refvessel.model.operators import operator
@@ -55,13 +55,16 @@ class PatchEncoder:
         positions = ["vision_model.pos_embed"] if hasattr(self.tower, "pos_embed") else []
         return ("vision_model.patch_embed.proj", "vision_model.merger", *positions, *deepstack)
 
-    def compile(self) -> None:
-        """Fuse, pad and compile the blocks, in place."""
+    def fuse(self) -> None:
+        """Fuse and pad the blocks' layers for a GPU, in place."""
         for block in self.tower.blocks:
             if hasattr(block.mlp, "gate_proj"):
                 block.mlp = GatedFeedForward(block.mlp)
             elif self.tower.config.hidden_act == "gelu_pytorch_tanh":
                 fuse_gelu(block.mlp, "linear_fc1", "act_fn", approximate="tanh")
+
+    def compile(self) -> None:
+        """Compile the blocks."""
         self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
@@ -255,14 +258,15 @@ def run_block(
     A matmul adds itself to the patches where they lie, which leaves no place for its bias: `left_out`, float32
     (channels,), is what the patches lack, before and after.
     """
-    mixed = block.attn.mix(block.norm1(_whole(patches, left_out)), segments, rotary)
+    mixed = block.attn.mix(pointwise.normed(block.norm1, patches, left_out), segments, rotary)
     patches = kernels.add_matmul(patches, mixed, block.attn.proj.weight)
     left_out = left_out + block.attn.proj.bias
-    normed, mlp = block.norm2(_whole(patches, left_out)), block.mlp
+    normed, mlp = pointwise.normed(block.norm2, patches, left_out), block.mlp
     if isinstance(mlp, GatedFeedForward):
         hidden, last = mlp.gated(normed), mlp.down_proj
     elif hasattr(mlp, "gate_proj"):
-        hidden, last = mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed), mlp.down_proj
+        hidden = pointwise.gated(mlp.act_fn, mlp.gate_proj(normed), mlp.up_proj(normed))
+        last = mlp.down_proj
     else:
         hidden, last = mlp.act_fn(mlp.linear_fc1(normed)), mlp.linear_fc2
     return kernels.add_matmul(patches, hidden, last.weight), left_out + last.bias
@@ -299,6 +303,9 @@ class GatedFeedForward(nn.Module):
 
     def gated(self, patches: torch.Tensor) -> torch.Tensor:
         """What the last layer takes: (patches, channels) to (patches, channels between)."""
+        if pointwise.by_kernels(patches):
+            gate, up = functional.linear(patches, self.weight, self.bias).chunk(2, dim=-1)
+            return pointwise.gated(self.act_fn, gate, up)
         gate, up = functional.linear(patches, self.weight).chunk(2, dim=-1)
         gate_bias, up_bias = self.bias.chunk(2)
         return self.act_fn(gate + gate_bias) * (up + up_bias)

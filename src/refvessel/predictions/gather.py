@@ -1,6 +1,5 @@
 """All shards of a split into one table, every expression exactly once."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from refvessel.errors import UserError
 from refvessel.predictions.asked import asked_of
 from refvessel.predictions.asked_sequences import asked_in_sequences
 from refvessel.predictions.identity import dataset_identity, hashes_of_files
-from refvessel.predictions.prediction import Prediction, places_of_records
+from refvessel.predictions.prediction import Prediction, known_record, places_of_records
 from refvessel.predictions.run_file import common_run, run_identity, without_sam2
 from refvessel.predictions.table import write_prediction_groups
 from refvessel.provenance import file_record
@@ -111,8 +110,7 @@ class _Lines(NamedTuple):
             }
             for number, place in zip(self.shard[here].tolist(), self.place[here].tolist(), strict=True):
                 files[number].seek(place)
-                line = files[number].readline()  # found to be a record when it was read first
-                predictions.append(Prediction(**json.loads(line)))
+                predictions.append(known_record(files[number].readline()))
         return predictions
 
 

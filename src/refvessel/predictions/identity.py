@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from refvessel.files import read_json, sha256_of_file
 from refvessel.provenance import identity_of_tensors
 
 _LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
-_READ_AT_ONCE = 1 << 20
+_READ_AT_ONCE = 1 << 23  # bytes, for which a thread asks twice for Python's lock
 _BLOCK = 1 << 26  # bytes of a weight file that one thread hashes at a time
 _INPUTS = ("preprocessor_config.json", "processor_config.json", "chat_template.jinja", "chat_template.json")
 _THE_FILES = "the files"
@@ -76,7 +77,15 @@ class ModelIdentity:
 
 
 def identify(folder: Path) -> "Future[ModelIdentity]":
-    """The identity of a model, found by threads while the caller does something else."""
+    """The identity of a model, found by threads while the caller does something else.
+
+    Of files that did not change since it was called before, it is what was found then, or is being found.
+    """
+    return _identified(Path(folder), _everything_of(Path(folder)))
+
+
+@lru_cache(maxsize=64)
+def _identified(folder: Path, _as_it_is: ModelState) -> "Future[ModelIdentity]":
     pool = ThreadPoolExecutor(1)
     found = pool.submit(model_identity, folder)
     pool.shutdown(wait=False)
@@ -125,9 +134,14 @@ def require_as_converted(folder: Path) -> dict[str, Any]:
 
 def model_state(folder: Path) -> ModelState:
     """What changes where a file of a model is overwritten; links are followed."""
+    return tuple(each for each in _everything_of(Path(folder)) if each[0] != CONVERSION)
+
+
+def _everything_of(folder: Path) -> ModelState:
+    """The same with what describes the model; nothing where there is no folder, which is told elsewhere."""
     state = []
-    for path in sorted(Path(folder).iterdir()):
-        if path.name != CONVERSION and not path.name.startswith(".") and path.is_file():
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not path.name.startswith(".") and path.is_file():
             status = path.stat()
             state.append((path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(state)
@@ -207,7 +221,7 @@ def _tensors_of(path: Path) -> list[tuple[str, int, int]]:
 def _hash_of_range(place: tuple[Path, int, int]) -> str:
     path, start, end = place
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as stream:
         stream.seek(start)
         while start < end and (block := stream.read(min(_READ_AT_ONCE, end - start))):
             digest.update(block)

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 from refvessel.answer_status import Status
@@ -50,10 +51,16 @@ class Prediction:
 
     def to_line(self) -> str:
         """One JSON line, its end included."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False) + "\n"
+        texts = {name: _json(getattr(self, name)) for name in COLUMNS if name != _MASKS}
+        # Mostly there is one mask, which is its own union: a long text that need not be made twice.
+        masks = [texts[_UNION] if each is self.mask else _json(each) for each in self.masks]
+        texts[_MASKS] = f"[{', '.join(masks)}]"
+        return "{" + ", ".join(f'"{name}": {texts[name]}' for name in COLUMNS) + "}\n"
 
 
 COLUMNS = tuple(field.name for field in fields(Prediction))
+_UNION, _MASKS = "mask", "masks"
+_json = partial(json.dumps, ensure_ascii=False, allow_nan=False)
 
 
 def read_shard(path: Path) -> list[Prediction]:
@@ -86,6 +93,11 @@ def parse_record(line: bytes) -> Prediction:
     if not all(map(is_rle, [*prediction.masks, *union_alone])):
         raise ValueError("a mask is not an RLE")
     return replace(prediction, status=Status(prediction.status))
+
+
+def known_record(line: bytes) -> Prediction:
+    """The record of a line that was found, or made, to be one: nothing is checked, which would take longest."""
+    return Prediction(**json.loads(line))
 
 
 def _parse(line: bytes, where: str) -> Prediction:

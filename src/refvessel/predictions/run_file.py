@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from refvessel.artifacts import RUN_SUFFIX, beside
 from refvessel.errors import UserError
-from refvessel.files import read_json
+from refvessel.files import read_json, write_json
 
 # Settings that change answers. Size of a batch, draft, threads and compilation only round otherwise: that may
 # move a pixel whose logit is all but zero, and choose another of SAM2's candidates where two are all but equal:
@@ -46,12 +47,13 @@ class Run:
     draft: str | None
     max_new_tokens: int
     flips: bool
-    compiled: bool
+    compiled: str
     save_logits: bool
     code: str
     versions: dict[str, str]
     video: dict[str, Any] | None = None
     model_from: str | None = None
+    batches: dict[str, int] | None = None
 
     @property
     def identity(self) -> str:
@@ -79,6 +81,13 @@ def read_run(shard: Path) -> dict[str, Any] | None:
     """The description of a shard's run; None where the shard came without it."""
     path = run_file(shard)
     return read_json(path) if path.exists() else None
+
+
+def count_batches(shard: Path, batches: Mapping[str, int]) -> None:
+    """Add batches, by the path that computed them, to the description of a shard's run."""
+    run = read_json(run_file(shard))
+    run["batches"] = dict(Counter(run.get("batches") or {}) + Counter(batches))
+    write_json(run_file(shard), run)
 
 
 def common_run(shards: Sequence[Path]) -> dict[str, Any] | None:

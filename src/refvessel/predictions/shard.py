@@ -16,7 +16,7 @@ from refvessel.predictions.answers import find_answers
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.logits_file import logits_file
 from refvessel.predictions.logits_writer import LogitsWriter, Place, places_of_logits
-from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.predictions.prediction import Prediction, known_record, read_shard
 from refvessel.predictions.run_file import COMMON, Run, read_run, run_file
 
 
@@ -70,7 +70,7 @@ class ShardWriter:
         before = self._path.read_bytes()
         lines = before.split(b"\n")[:-1]
         records = {
-            each.sent_id: (each, line) for each, line in zip(read_shard(self._path), lines, strict=True)
+            each.sent_id: (each, line) for each, line in zip(map(known_record, lines), lines, strict=True)
         }
         in_order = [records[sent_id] for sent_id in self._asked if sent_id in records]
         _replace_content(self._path, before, b"".join(line + b"\n" for _, line in in_order))
@@ -103,6 +103,7 @@ def open_shard(
     with sole_writer(path):
         if path.exists():
             _require_same_run(path, run)
+            run = replace(run, batches=(read_run(path) or {}).get("batches"))
         path.touch()
         interrupted = _interrupted(path)
         logits = LogitsWriter(path) if run.save_logits else None

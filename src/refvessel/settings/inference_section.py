@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_validator
 
 from refvessel.errors import UserError
 from refvessel.prompts import IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER
@@ -11,7 +11,7 @@ from refvessel.settings.section import Section, setting
 
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-LanguageWeights = Literal["int8", "float8"]
+LanguageWeights = Literal["int8", "float8", "float8-products"]
 
 _PLACEHOLDERS = (IMAGE_PLACEHOLDER, PHRASE_PLACEHOLDER)
 
@@ -21,6 +21,14 @@ def _has_placeholders(question: str) -> str:
         raise ValueError(f"{question!r} must hold {' and '.join(_PLACEHOLDERS)} once each; add them")
     return question
 
+
+# YAML takes yes and no for truth values, and so they were once.
+_WORDS = {True: "yes", False: "no"}
+Compiled = Annotated[
+    Literal["auto", "yes", "no"],
+    BeforeValidator(lambda value: _WORDS[value] if isinstance(value, bool) else value),
+    WithJsonSchema({"enum": ["auto", "yes", "no", True, False]}),
+]
 
 Question = Annotated[str, AfterValidator(_has_placeholders)]
 
@@ -64,8 +72,9 @@ class Inference(Section):
     )
     language_weights: LanguageWeights | None = setting(
         None,
-        "Weights of the language model's linear layers in 8 bits, with a scale for each output channel; null "
-        "keeps them in dtype.",
+        "Weights of the language model's linear layers in 8 bits, with a scale for each output channel; with "
+        "float8-products also what they are multiplied with, with a scale for each token: for Hopper and later "
+        "GPUs; null keeps them in dtype.",
     )
     threads: int | None = setting(
         None,
@@ -103,8 +112,11 @@ class Inference(Section):
         "Test-time augmentation: average the logits over an image and its three flips; not for phrases that "
         "name a side.",
     )
-    compiled: bool = setting(
-        False, "Compile the model's blocks first; pays on a GPU, for many images.", free=True
+    compiled: Compiled = setting(
+        "auto",
+        "Whether the model's blocks are compiled before they compute, which takes tens of seconds; auto does it "
+        "on a GPU, for so many images that it pays, and works uncompiled meanwhile.",
+        free=True,
     )
     save_logits: bool = setting(
         False,
@@ -135,5 +147,5 @@ class Inference(Section):
             max_memory=self.max_memory,
             gpus_per_job=self.gpus_per_job,
             device=device,
-            compiled=self.compiled,
+            compiled=self.compiled == "yes",
         )
