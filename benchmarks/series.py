@@ -33,7 +33,7 @@ from refvessel.inference.predictor import Predicted, Predictor, predict_in_turn
 from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.turns import Turns
-from refvessel.model.compilation import compile_blocks
+from refvessel.model.compilation import compile_blocks, fuse_blocks
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.sharing import share_equal, shared_towers
@@ -70,8 +70,7 @@ def checkpoints(count: int, *, compiled: bool, small: bool) -> tuple[list[Sa2VAM
         model, processor = random_model("cuda" if ON_GPU else "cpu", settings=SMALL_MODEL if small else None)
         if number:
             train(model, number)
-        if compiled:
-            compile_blocks(model)
+        (compile_blocks if compiled else fuse_blocks)(model) if ON_GPU else None
         shared += share_equal(model, models)
         models.append(model)
         print(f"model {number + 1}: {memory(torch.cuda.memory_allocated):.1f} GiB", flush=True)
