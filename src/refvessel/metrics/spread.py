@@ -34,16 +34,16 @@ def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
     """
     names = judged_scores(cases)
     scores = cases[names].astype(np.float64)
-    percents = np.array(sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()}))
-    percentiles = scores.groupby(group).quantile(percents / 100)
+    percents = sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()})
+    percentiles = scores.groupby(group).quantile(np.array(percents) / 100).to_numpy()
+    percentiles = percentiles.reshape(-1, len(percents), len(names))  # (groups, percentiles, scores)
     patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
-    lowest, highest = patients.min(), patients.max()
+    lowest, highest = patients.min().to_numpy(), patients.max().to_numpy()
     columns = {}
-    for score in names:
-        of_score = percentiles[score].unstack()
+    for number, score in enumerate(names):
         for name, percent in percentiles_shown(score).items():
-            columns[f"{score}_{name}"] = of_score[percent / 100]
-        columns[f"{score}_worst_patient"] = (highest if score in ERRORS else lowest)[score]
+            columns[f"{score}_{name}"] = percentiles[:, percents.index(percent), number]
+        columns[f"{score}_worst_patient"] = (highest if score in ERRORS else lowest)[:, number]
     return pd.DataFrame(columns)
 
 
