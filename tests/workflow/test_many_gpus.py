@@ -38,6 +38,12 @@ def test_each_gpu_gets_a_shard_where_none_is_stated(planned):
     assert shards == 4
 
 
+def test_no_gpu_waits_for_the_cores_of_others(planned):
+    told, _ = planned(4, threads=8)  # and 16 cores
+    assert "GPUs found: 4. Shards segmented at once: 4 at most." in told
+    assert "threads: 4\n" in told
+
+
 def test_jobs_of_two_gpus_are_half_as_many_at_once_and_a_stated_number_of_shards_is_taken(planned):
     told, shards = planned(4, shards=7, gpus_per_job=2)
     assert "GPUs found: 4. Shards segmented at once: 2 at most." in told

@@ -72,7 +72,7 @@ def gpus_found():
 def share_gpus(found):
     """Let all jobs together take what --resources says, else the GPUs that are found, and tell it.
 
-    Returns how many jobs of models run at once.
+    Returns how many jobs of models run at once, and how many cores each takes.
     """
     inference = settings.inference
     stated = (
@@ -80,18 +80,22 @@ def share_gpus(found):
     )
     if not HERE:
         most = min(workflow.resource_settings.nodes or 1, MOST_IN_A_QUEUE)
-        return most if stated is None else max(1, stated // inference.gpus_per_job)
+        at_once = most if stated is None else max(1, stated // inference.gpus_per_job)
+        return at_once, inference.threads
     if stated is None:
         # On the CPU one job computes at a time, as on one GPU: a model takes the memory and the cores.
         stated = found or inference.gpus_per_job
     workflow.register_resource("gpu", stated)
     cores = workflow.resource_settings.cores
     at_once = stated // inference.gpus_per_job
+    threads = min(cores, inference.threads)
+    if found:  # no GPU waits for cores that the jobs of others have
+        threads = max(1, min(threads, cores // max(1, at_once)))
     logger.info(
         f"GPUs found: {found}. Shards segmented at once: "
-        f"{min(at_once, cores // min(cores, inference.threads))} at most."
+        f"{min(at_once, cores // threads)} at most."
     )
-    return at_once
+    return at_once, threads
 
 
 try:
@@ -102,7 +106,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-WORKERS = share_gpus(found)
+WORKERS, THREADS = share_gpus(found)
 config = settings.canonical()  # what a rule's script sees
 if workflow.is_main_process and begin_run(cancel=cancel_jobs_of):
     logger.info("The lock of a killed run was taken away.")
