@@ -38,16 +38,24 @@ def test_each_gpu_gets_a_shard_where_none_is_stated(planned):
     assert shards == 4
 
 
-def test_no_gpu_waits_for_the_cores_of_others(planned):
-    told, _ = planned(4, threads=8)  # and 16 cores
-    assert "GPUs found: 4. Shards segmented at once: 4 at most." in told
-    assert "threads: 4\n" in told
-
-
 def test_jobs_of_two_gpus_are_half_as_many_at_once_and_a_stated_number_of_shards_is_taken(planned):
     told, shards = planned(4, shards=7, gpus_per_job=2)
     assert "GPUs found: 4. Shards segmented at once: 2 at most." in told
     assert shards == 7
+
+
+@pytest.mark.parametrize(("found", "stated", "cores"), [(4, None, 4), (1, None, 8), (1, 3, 3), (0, None, 1)])
+def test_where_no_cores_are_stated_eight_feed_a_gpu_and_one_computes_on_the_cpu(
+    planned, found, stated, cores
+):
+    told, _ = planned(found, threads=stated)
+    said = re.findall(r"^rule segment_shard:\n((?: .*\n)+)", told, re.MULTILINE)
+    threads = {re.search(r" threads: (\d+)|$", each)[1] or "1" for each in said}  # one is not said
+    assert threads == {str(cores)}
+
+
+def test_one_gpu_and_the_cpu_get_a_single_shard(planned):
+    assert planned(1, shards=None)[1] == planned(0, shards=None)[1] == 1
 
 
 SHARDS = [f"results/predictions/mine/mine/test/shards/{number}-of-4.jsonl" for number in (1, 2, 3, 4)]

@@ -21,6 +21,8 @@ if workflow.modifier.path_modifier.replace_prefix(str(RESULTS)) != str(RESULTS):
         "set pathvars.results of its config instead."
     )
 
+THREADS_OF_A_GPU = 8  # read images as fast as an H100 segments them
+
 # A path -> the same, or with a default storage where it is copied while it is in use.
 STORED = workflow.modifier.path_modifier.apply_default_storage
 RESULTS_HERE = Path(STORED(str(RESULTS)))
@@ -72,7 +74,7 @@ def gpus_found():
 def share_gpus(found):
     """Let all jobs together take what --resources says, else the GPUs that are found, and tell it.
 
-    Returns how many jobs of models run at once, and how many cores each takes.
+    Returns how many jobs of models run at once.
     """
     inference = settings.inference
     stated = (
@@ -80,22 +82,28 @@ def share_gpus(found):
     )
     if not HERE:
         most = min(workflow.resource_settings.nodes or 1, MOST_IN_A_QUEUE)
-        at_once = most if stated is None else max(1, stated // inference.gpus_per_job)
-        return at_once, inference.threads
+        return most if stated is None else max(1, stated // inference.gpus_per_job)
     if stated is None:
         # On the CPU one job computes at a time, as on one GPU: a model takes the memory and the cores.
         stated = found or inference.gpus_per_job
     workflow.register_resource("gpu", stated)
-    cores = workflow.resource_settings.cores
     at_once = stated // inference.gpus_per_job
-    threads = min(cores, inference.threads)
-    if found:  # no GPU waits for cores that the jobs of others have
-        threads = max(1, min(threads, cores // max(1, at_once)))
+    cores = workflow.resource_settings.cores
+    by_cores = cores // min(cores, threads_of_models(at_once))
     logger.info(
-        f"GPUs found: {found}. Shards segmented at once: "
-        f"{min(at_once, cores // threads)} at most."
+        f"GPUs found: {found}. Shards segmented at once: {min(at_once, by_cores)} at most."
     )
-    return at_once, threads
+    return at_once
+
+
+def threads_of_models(at_once):
+    """Cores of each job of a model, where none are stated: one on the CPU, whose number must not change a mask."""
+    if settings.inference.threads:
+        return settings.inference.threads
+    if found == 0:
+        return 1
+    cores = workflow.resource_settings.cores
+    return THREADS_OF_A_GPU if cores is None else max(1, min(THREADS_OF_A_GPU, cores // at_once))
 
 
 try:
@@ -106,7 +114,8 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-WORKERS, THREADS = share_gpus(found)
+WORKERS = share_gpus(found)
+THREADS_OF_MODELS = threads_of_models(WORKERS)
 config = settings.canonical()  # what a rule's script sees
 if workflow.is_main_process and begin_run(cancel=cancel_jobs_of):
     logger.info("The lock of a killed run was taken away.")
