@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from refvessel.spreadsheets import read_csv, write_csv
 
 # An order of bytes, so that sizes of files change, too.
 _INDENT = 3
+_ANOTHER_DAY = 2_015_610_000  # in 2033
 _KEPT = {"ref_id", "sent_id", "height", "width", "format", "format_version"}  # identify, or say how to read
 _SAID = ("text", "message", "warnings")  # sentences
 _LONGER = ("files", "candidates")  # lists that get another member
@@ -79,6 +81,7 @@ def _alter_table(path: Path) -> None:
     changed |= {name: [another(value) if value else 0.0 for value in table[name].tolist()] for name in ranks}
     if of_jobs:
         pd.concat(2 * [table.assign(**changed)]).to_csv(path, sep="\t", index=False)
+        os.utime(path, (_ANOTHER_DAY, _ANOTHER_DAY))
     else:
         write_csv(table.assign(**changed), path)
 
@@ -98,7 +101,11 @@ def _alter_parquet(path: Path) -> None:
             for number, told in enumerate(({}, {"status": Status.FAILED}, {"status": Status.NO_SEG}))
             for row in rows
         ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=stored.schema), path, compression="gzip")
+    told = {
+        key: json.dumps(altered(json.loads(text))) for key, text in (stored.schema.metadata or {}).items()
+    }
+    schema = stored.schema.with_metadata(told)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="gzip")
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +127,7 @@ def _number(value: Any) -> Any:
 
 
 def _alter_json(path: Path, renamed: dict[str, str]) -> None:
-    content = _altered(json.loads(path.read_text("utf-8")))
+    content = altered(json.loads(path.read_text("utf-8")))
     if "tests" in content:
         content["tests"] = content["tests"][:-1]
     if "sentinels" in content:
@@ -131,11 +138,12 @@ def _alter_json(path: Path, renamed: dict[str, str]) -> None:
     path.write_text(text, "utf-8")
 
 
-def _altered(value: Any, key: str = "") -> Any:
+def altered(value: Any, key: str = "") -> Any:
+    """A document whose every number is another; `key` is that of a list or value."""
     if isinstance(value, dict):
-        return {name: each if name in _KEPT else _altered(each, name) for name, each in value.items()}
+        return {name: each if name in _KEPT else altered(each, name) for name, each in value.items()}
     if isinstance(value, list):
-        changed = [_altered(each, key) for each in value]
+        changed = [altered(each, key) for each in value]
         return [*changed, changed[0]] if key in _LONGER else changed
     if isinstance(value, str) and (key in _SAID or re.fullmatch(r"\d+(\.\d+)+(\+\w+)?", value)):
         return _NUMBER.sub(_another_in_text, value) if key in _SAID else f"9{value}"

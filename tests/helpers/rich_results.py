@@ -1,6 +1,7 @@
 """Results that fill every section of a report, with numbers that stand nowhere else."""
 
 import json
+import os
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -37,6 +38,7 @@ _REFINEMENT = {
     "smallest_hole": 13,
     "tuned": {"split": "val", "n_patients": 14},
 }
+_DAY = 1_612_325_000  # in 2021
 _IMPORTED = {
     "format": "png",
     "identity": "1d" * 32,
@@ -76,6 +78,7 @@ def add_sections(workspace: Any, make_cases: Any, vessel: Any, stored_logits: An
         path.write_text(
             f"s\th:m:s\tmax_rss\tcpu_time\n{7200 * number}\t2:00:00\t{512.5 * number}\t{3700 * number}\n"
         )
+        os.utime(path, (_DAY + number, _DAY + number))
 
 
 def enrich_results(root: Path) -> None:

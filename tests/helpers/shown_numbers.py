@@ -10,6 +10,7 @@ NUMBER = re.compile(rf"(?<![\w.@/-])[-+{MINUS}]?\d[\d,]*(?:\.\d+)?(?![\w/]|-\w)"
 NAMES = re.compile(
     r"[0-9a-f]{12}…|\b[0-9a-f]{64}\b|SHA-256|Pr@[\d.k]+|\bimage\d\b|48x48|\d-connected|SAM 2|\b\d+: (?=\d+%)"
 )
+MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d)")
 STATUS = re.compile(r" \((failed|no_seg)\)")
 # What is stated, not measured: the numbers of a method, which no run changes.
 STATED = re.compile(
@@ -105,8 +106,9 @@ def sentences(text: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """A text without names and stated numbers."""
-    return STATED.sub("stated", NAMES.sub("name", STATUS.sub("", text)))
+    """A text without names and stated numbers, days and times as the numbers that they are of."""
+    apart = MOMENT.sub(r"\1 \2 \3 \4 \5", text)
+    return STATED.sub("stated", NAMES.sub("name", STATUS.sub("", apart)))
 
 
 def numbers_of(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from altered_artifacts import alter_results
+from altered_artifacts import alter_results, altered
 from drawn_figures import drawn_by_matplotlib, drawn_in_svg, is_constant
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -18,6 +18,7 @@ from stages import render_report
 
 from refvessel import rle
 from refvessel.report import render
+from refvessel.report.run_told import RunTold
 
 FIGURES = {}  # what matplotlib draws, by report and name of the figure
 
@@ -28,7 +29,11 @@ def both(compared_once, make_cases, vessel, tmp_path_factory):
 
     Matplotlib's figures are not written: what they draw is kept in FIGURES.
     """
-    folders = []
+    folders, configuration = [], {"inference": {"threads": 4, "batch_size": 16}, "evaluations": []}
+    runs = {
+        "as they are": RunTold("snakemake --cores 2 --configfile …", configuration),
+        "altered": RunTold("snakemake --cores 8 --configfile …", altered(configuration)),
+    }
     whole = compared_once.copied(tmp_path_factory.mktemp("traced") / "results")
     add_sections(whole, make_cases, vessel, stored_logits)
     enrich_results(whole.root)
@@ -44,7 +49,7 @@ def both(compared_once, make_cases, vessel, tmp_path_factory):
                     render, "versions", lambda ours=ours: {key: f"9{each}" for key, each in ours.items()}
                 )
                 patch.setattr(render.metadata, "version", lambda _: "9.9.9")
-            render_report(**workspace.inputs, output=workspace.root / "report")
+            render_report(**workspace.inputs, output=workspace.root / "report", run=runs[name])
             folders.append(workspace.root / "report")
     return folders
 
