@@ -37,8 +37,8 @@ def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
     columns = {}
     for names in columns_at_once(cases[judged_scores(cases)]):
         scores = cases[names].astype(np.float64)
-        percentiles = scores.groupby(group).quantile(np.array(percents) / 100).to_numpy()
-        percentiles = percentiles.reshape(-1, len(percents), len(names))  # (groups, percentiles, scores)
+        taken = scores.groupby(group).quantile(np.array(percents) / 100).to_numpy()
+        percentiles = taken.reshape(-1, len(percents), len(names))  # of groups
         patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
         lowest, highest = patients.min().to_numpy(), patients.max().to_numpy()
         for number, score in enumerate(names):
