@@ -5,7 +5,7 @@ from pathlib import Path
 from refvessel import artifacts
 from refvessel.inference.sheets import Wanted
 from refvessel.jobs.ending import end_at_once
-from refvessel.model.library import load_by_parts
+from refvessel.model.library import imports_kept, load_by_parts
 from refvessel.predictions.chosen_question import read_chosen_question
 from refvessel.predictions.identity import identify
 from refvessel.settings.inference_section import Inference
@@ -26,7 +26,8 @@ for (question, words), shard in zip(besides, output.get("words", []), strict=Tru
 load_by_parts()
 with logged(snakemake.log[0]):
     identify(Path(given.model))  # hashes weights while libraries are imported
-    from refvessel.inference.run import segment_questions  # loads the library
+    with imports_kept():
+        from refvessel.inference.run import segment_questions  # loads the library
 
     segment_questions(
         model=Path(given.model),
