@@ -217,7 +217,8 @@ def _segment_by_all(
     for model in models:
         read_official_folder(model)
     processors = {model: Sa2VAProcessor.from_pretrained(model) for model in models}
-    require_one_kind({str(model): read_config(model) for model in models}, [*processors.values()])
+    if len(models) > 1:
+        require_one_kind({str(model): read_config(model) for model in models}, [*processors.values()])
     layout = next(iter(processors.values())).layout
     tasks = plan_shard(sentences, *part, layout)
     expressions = [expression for task in tasks for expression in task.expressions]
