@@ -263,7 +263,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.cache)
         os.environ["TRITON_CACHE_DIR"] = str(arguments.cache / "triton")
     size = 0
-    with tempfile.TemporaryDirectory() as output:  # the kernels that the first run leaves there serve the next
+    with (
+        tempfile.TemporaryDirectory() as output
+    ):  # the kernels that the first run leaves there serve the next
         for number in range(arguments.runs):
             shard = Path(output) / f"{number + 1}.jsonl"
             row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
