@@ -8,7 +8,7 @@
 `stages` makes up a split: ten expressions per image, the images copies of 20 synthetic angiograms, truths and
 predictions vessel-like masks, and prints CPU seconds and peak memory of each stage, a process of its own, and of
 its processes together. With `--judge-once` the shape scores of equal pairs of masks, of which there are 600, are
-computed once: what is left is all that grows with the expressions beside these scores, which take the same for each.
+computed once: what is left is what grows with the expressions beside these scores, each of which takes the same.
 With two models, both of the same masks, `compare` is a stage, and the report shows both.
 `dag` prints those of a dry run of the whole workflow. `simulate` takes the costs of RESULTS.md and prints how long
 segmenting takes on many GPUs, see `scale_simulation.py`.
@@ -134,7 +134,7 @@ def stage_commands(folder: Path, threads: int, judge_once: bool, models: int) ->
     predictions, scores = folder / "predictions.parquet", folder / "scores"
     refvessel: list[str | Path] = [sys.executable, "-m", "refvessel.cli"]
     once = [sys.executable, __file__, "judge-once"]
-    cases = [option for number in range(models) for option in ("--cases", f"m{number}={scores / CASES}")]
+    cases = [f"m{number}={scores / CASES}" for number in range(models)]
     return {
         "gather": [*refvessel, "gather", *shards, *split, "--output", predictions],
         "score": [

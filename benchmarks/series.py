@@ -3,12 +3,12 @@
     PYTHONPATH=src:tools python benchmarks/series.py [--models 4] [--frames 512] [--batch-size 64] [--compiled]
         [--small]
 
-Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L, wired so that they answer as trained ones do (see
-`full_size.py`). The checkpoints differ as those of one LoRA run do: low-rank updates of all linear layers of the
-language model, its embeddings and output layer, projector, text projection and mask decoder; InternViT and SAM2's
-trunk are equal. Each row is a stream from PNG files of 512x512, one expression each, to shards on the disk, by so
-many models in turn. The first batches are left out, and some run behind those that count. At last the records and
-logits of the first model alone are compared with those that it gives among all.
+Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L, wired so that they answer as trained ones do
+(see `full_size.py`). The checkpoints differ as those of one LoRA run do: in all linear layers of the language
+model by low-rank updates, in embeddings and output layer, projector, text projection and mask decoder; InternViT and
+SAM2's trunk are equal. Each row is a stream from PNG files of 512x512, one expression each, to shards on the disk,
+by so many models in turn. The first batches are left out, and some run behind those that count. At last the
+records and logits of the first model alone are compared with those that it gives among all.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from refvessel.inference.predictor import Predicted, Predictor, predict_in_turn
 from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.turns import Turns
-from refvessel.model.compilation import compile_blocks
+from refvessel.model.compilation import compile_blocks, fuse_blocks
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.sharing import share_equal, shared_towers
@@ -70,8 +70,7 @@ def checkpoints(count: int, *, compiled: bool, small: bool) -> tuple[list[Sa2VAM
         model, processor = random_model("cuda" if ON_GPU else "cpu", settings=SMALL_MODEL if small else None)
         if number:
             train(model, number)
-        if compiled:
-            compile_blocks(model)
+        (compile_blocks if compiled else fuse_blocks)(model) if ON_GPU else None
         shared += share_equal(model, models)
         models.append(model)
         print(f"model {number + 1}: {memory(torch.cuda.memory_allocated):.1f} GiB", flush=True)
@@ -161,7 +160,8 @@ def main() -> None:
         arguments.models, compiled=arguments.compiled, small=arguments.small
     )
     print(
-        f"{torch.cuda.get_device_name() if ON_GPU else 'CPU'}, torch {torch.__version__}, batches of {arguments.batch_size}; made in "
+        f"{torch.cuda.get_device_name() if ON_GPU else 'CPU'}, torch {torch.__version__}, batches of "
+        f"{arguments.batch_size}; made in "
         f"{time.perf_counter() - begin:.0f} s, {shared / 1e9:.2f} GB are equal to others\n"
     )
     print(

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from refvessel.errors import UserError
 from refvessel.settings.checked import checked_config
+from refvessel.settings.kinds import kinds_of
+from refvessel.settings.model_section import Model
 from refvessel.settings.whole import Settings
 from refvessel.settings.words_section import Words
 
@@ -84,6 +86,32 @@ def test_a_model_asked_alone_and_in_questions_is_asked_in_one_job():
     settings = checked_config(config({"model": "m"}, {"model": "m", "questions": {"a": "<image> {phrase}"}}))
     (together,) = settings.asked_together()
     assert [each.entrant.name for each in together] == ["m", "m-a"]
+
+
+def test_checkpoints_of_one_base_are_asked_in_one_job_where_that_is_wanted():
+    other = DEMO["models"]["demo"] | {"checkpoint": "iter_2.pth"}
+    elsewhere = other | {"base_mllm": "elsewhere"}
+    asked = [{"model": name} for name in ("m", "other", "elsewhere")]
+    models = {"other": other, "elsewhere": elsewhere}
+    asked += [{"model": name, "split": "val"} for name in ("m", "other")]
+    assert checked_config(config(*asked, models=models)).asked_together() == []
+    settings = checked_config(config(*asked, models=models, inference={"together": True}))
+    assert [[(each.entrant.name, each.split) for each in some] for some in settings.asked_together()] == [
+        [("m", "test"), ("other", "test")],
+        [("m", "val"), ("other", "val")],
+    ]
+
+
+def test_finished_folders_are_of_one_kind_where_their_configurations_are_the_same(tmp_path):
+    for name, content in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(content)
+    models = {name: Model(folder=tmp_path / name) for name in "abcd"}
+    models["masks"] = Model(predictions=tmp_path, format="masks")
+    kinds = kinds_of(models)
+    assert sorted(kinds) == ["a", "b", "c", "d"]  # of which d is not there
+    assert kinds["a"] == kinds["b"]
+    assert len(set(kinds.values())) == 3
 
 
 def test_words_that_are_asked_besides_are_asked_in_the_same_job():

@@ -52,10 +52,17 @@ CHOSEN = "questions/{model}/{dataset}.json"  # of an entrant whose question is c
 ANSWERS = "answers"
 KERNELS = ".kernels"  # that compilers made for a GPU, in the folder of answers or beside a shard
 OF_REPORT = "report"
+OF_WATCH = "watch/{model}/{dataset}"  # a training's learning curve
 DEMO_ANGIOGRAMS = "demo/angiograms"
 DEMO_FILMS = "demo/films"
 DEMO_SECOND_ANNOTATION = "demo/second_annotation"
 DEMO_VESSELNESS = "demo/vesselness"  # masks of the baseline
+
+# What the folder of a learning curve holds, besides a page.
+WATCHED = "checkpoints.json"  # which are scored, and what they were
+WATCH_CONFIG = "config.yaml"  # of the run that scored the latest
+CURVE = "learning_curve.svg"
+CURVE_TABLE = "learning_curve.csv"
 
 # What a report's folder holds.
 PAGE = "index.html"

@@ -53,7 +53,8 @@ def read_parquet(path: Path, remedy: str, columns: Sequence[str] | None = None) 
         UserError: where the file is missing or is not Parquet.
     """
     with _readable(path, remedy):
-        table = parquet.read_table(path, columns=columns)
+        known = columns and [name for name in parquet.read_schema(path).names if name in columns]
+        table = parquet.read_table(path, columns=known)
     text = (table.schema.metadata or {}).get(_METADATA_KEY)
     try:
         return table, None if text is None else json.loads(text)
@@ -86,11 +87,17 @@ def parquet_rows(path: Path, rows: Iterable[slice]) -> Iterator[pa.Table]:
         path: of a readable Parquet file.
         rows: slices that follow each other from the first row on.
     """
+    groups = row_groups(path)
+    first, held = 0, pa.table({})
+    for each in rows:
+        while first + len(held) < each.stop:
+            known = [held.slice(each.start - first)] if len(held) else []
+            held, first = pa.concat_tables([*known, next(groups)]), each.start
+        yield held.slice(each.start - first, each.stop - each.start)
+
+
+def row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The row groups of a readable Parquet file one after another, with these columns or all."""
     with parquet.ParquetFile(path) as file:
-        groups = (file.read_row_group(number) for number in range(file.num_row_groups))
-        first, held = 0, file.schema_arrow.empty_table()
-        for each in rows:
-            while first + len(held) < each.stop:
-                held = pa.concat_tables([held.slice(each.start - first), next(groups)])
-                first = each.start
-            yield held.slice(each.start - first, each.stop - each.start)
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns=columns)

@@ -114,6 +114,19 @@ def test_questions_share_a_job_and_the_one_chosen_on_val_is_asked_alone(start, t
     assert planned["score_cases"] == 4  # demo, demo-a, demo-b, demo-chosen
 
 
+def test_checkpoints_that_are_asked_together_share_a_job_and_nothing_else(start, tmp_path):
+    def change(config):
+        config["inference"].update(shards=1, together=True)
+        config["models"]["later"] = config["models"]["demo"] | {"group": "demo"}
+        config["evaluations"].append(config["evaluations"][0] | {"model": "later"})
+
+    planned = planned_rules(start(tmp_path / "run", change))
+    assert planned["segment_questions_1"] == 1
+    assert "segment_shard" not in planned
+    each = ("convert_checkpoint", "gather_predictions", "score_cases")
+    assert [planned[rule] for rule in each] == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

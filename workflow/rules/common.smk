@@ -107,8 +107,12 @@ def needs_of_model(listed, questions=1):
 def weights(converted):
     """The folder of a model, or the layers of the largest that is evaluated, where these are larger.
 
-    An array of shards asks for what its first one does, whichever model that is of.
+    An array of shards asks for what its first one does, whichever model that is of. Of several models, a GPU's host
+    has one at a time in its memory.
     """
+    folders = [converted] if isinstance(converted, str) else [*converted]
+    if settings.inference.device != "cpu":
+        folders = [max(folders, key=lambda folder: size_mb([folder]))]
     run = [
         settings.models[name]
         for name in settings.evaluated("model")
@@ -123,7 +127,7 @@ def weights(converted):
         for each in run
     ]
     there = [[path for path in paths if path and path.exists()] for paths in layers]
-    return max([[converted], *there], key=size_mb)
+    return max([folders, *there], key=size_mb)
 
 
 # A job whose GPU fails is tried again here, on another; a scheduler's profile says it for all jobs.
@@ -149,6 +153,24 @@ def model_layers(wildcards):
 def checkpoint_of_entrant(wildcards):
     """The folder of the model that an entrant asks; `{model}` is the entrant's name."""
     return at(artifacts.OF_CHECKPOINT, model=ENTRANTS[wildcards.model].model)
+
+
+def models_of(places):
+    """The models that a job asks whose entrants are at these places, each once."""
+    return list(dict.fromkeys(ENTRANTS[each["model"]].model for each in places))
+
+
+def checkpoints_of(places):
+    """The folders of the models that a job asks; of one that is asked alone, that of the rule's wildcards."""
+    if not places[0]:
+        return checkpoint_of_entrant
+    return [at(artifacts.OF_CHECKPOINT, model=model) for model in models_of(places)]
+
+
+def asked_by(places):
+    """Of each entrant that a job asks, the number of its model among these."""
+    models = models_of(places) if places[0] else []
+    return [models.index(ENTRANTS[each["model"]].model) for each in places if each] or [0]
 
 
 def questions_of_entrants(places):

@@ -19,7 +19,7 @@ checkpoint list_expressions:
 
 
 # Whatever is asked alone; and a rule for each split about which a model is asked several questions, or in other words
-# besides: one job looks at each image once, and answers them all.
+# besides, or several models are asked together: one job looks at each image once, and answers them all.
 for number, together in enumerate([None, *settings.asked_together()]):
     places = [entry.places for entry in together] if together else [{}]
 
@@ -29,7 +29,7 @@ for number, together in enumerate([None, *settings.asked_together()]):
         input:
             unpack(knowing(chosen_question, places[0])),
             expressions=knowing(listed_expressions, places[0]),
-            model=knowing(checkpoint_of_entrant, places[0]),
+            model=checkpoints_of(places),
             dataset=ancient(at(artifacts.OF_DATASET, **places[0])),
         output:
             **words_of_a_job(together),
@@ -49,11 +49,12 @@ for number, together in enumerate([None, *settings.asked_together()]):
         retries: TRIES_ON_ANOTHER_GPU
         conda:
             ENVIRONMENT_OF_MODELS
-        threads: settings.inference.threads
+        threads: THREADS_OF_MODELS
         resources:
             **needs_of_model("expressions", len(places)),
         params:
             questions=questions_of_entrants(places),
+            asked_by=asked_by(places),
             words=[entry.words and entry.words.canonical() for entry in together or ()],
             settings=answer_settings(),
             code=code_of("segment_shard"),

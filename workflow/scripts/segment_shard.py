@@ -1,4 +1,4 @@
-"""Rules segment_shard and segment_questions: every expression of one shard, in one question or in several."""
+"""Rules segment_shard and segment_questions: every expression of one shard, in one question or in several, by all models."""
 
 from pathlib import Path
 
@@ -19,20 +19,24 @@ shards = list(map(Path, output.shards))
 results = shards[0].parents[len(Path(artifacts.OF_SHARDS).parts)]
 chosen = given.get("question")
 questions = [read_chosen_question(Path(chosen))] if chosen else snakemake.params.questions
-wanted = [Wanted(question, shard) for question, shard in zip(questions, shards, strict=True)]
-besides = [each for each in zip(questions, snakemake.params.words, strict=False) if each[1]]
-for (question, words), shard in zip(besides, output.get("words", []), strict=True):
-    wanted.append(Wanted(question, Path(shard), Words.model_validate(words)))
+folders = [Path(given.model)] if isinstance(given.model, str) else list(map(Path, given.model))
+models = [folders[number] for number in snakemake.params.asked_by]  # of each question
+wanted: dict[Path, list[Wanted]] = {folder: [] for folder in folders}
+for model, question, shard in zip(models, questions, shards, strict=True):
+    wanted[model].append(Wanted(question, shard))
+besides = [each for each in zip(models, questions, snakemake.params.words, strict=False) if each[2]]
+for (model, question, words), shard in zip(besides, output.get("words", []), strict=True):
+    wanted[model].append(Wanted(question, Path(shard), Words.model_validate(words)))
 load_by_parts()
 with logged(snakemake.log[0]):
-    identify(Path(given.model))  # hashes weights while libraries are imported
-    from refvessel.inference.run import segment_questions  # loads the library
+    for folder in folders:
+        identify(folder)  # hashes weights while libraries are imported
+    from refvessel.inference.run import segment_series  # loads the library
 
-    segment_questions(
-        model=Path(given.model),
+    segment_series(
+        models=wanted,
         dataset=Path(given.dataset),
         split=shards[0].parent.parent.name,
-        wanted=wanted,
         shard=snakemake.wildcards.part.replace("-of-", "/"),
         # Snakemake removes the outputs of a failed job; what any job finished is kept here, by what it depends on:
         # a model or a data set under another name is not segmented again.

@@ -23,6 +23,7 @@ from refvessel.cli import (  # noqa: F401  (their commands join the application)
     run_command,
     score_commands,
     video_commands,
+    watch_command,
 )
 from refvessel.cli.app import app
 from refvessel.errors import UserError

@@ -9,7 +9,6 @@ import typer
 from refvessel.cli.app import app
 from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
-from refvessel.cores import usable_cores
 from refvessel.errors import UserError
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.predictions.identity import identify
@@ -17,11 +16,11 @@ from refvessel.settings.inference_section import Inference
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
 from refvessel.settings.scores_section import Scores
 
-_OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")
+_OF_A_SHARD = tuple(name for name in Inference.model_fields if name not in ("shards", "together"))
 
 
 @app.command()
-@with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD, defaults={"threads": "all cores"}))
+@with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD))
 def segment(
     settings: Inference,
     model: Annotated[
@@ -56,9 +55,6 @@ def segment(
         identify(folder)
     from refvessel.inference.run import segment_series
     from refvessel.inference.sheets import Wanted
-
-    if "threads" not in settings.model_fields_set:  # Snakemake gives a job its cores; a command has them all
-        settings = settings.model_copy(update={"threads": usable_cores()})
 
     segment_series(
         models={

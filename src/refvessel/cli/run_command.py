@@ -43,6 +43,19 @@ def run(
     """Run the workflow, from models and data to the report, as Snakemake does with its Snakefile."""
     if config is not None and not config.is_file():
         raise UserError(f"--config {config} names no file; check the path, which is seen from this folder.")
+    command = command_of_run(config, cores=cores, workflow_profile=workflow_profile)
+    # In place of this process: whoever stops it stops the run.
+    os.execv(sys.executable, [*command, *(arguments or [])])
+
+
+def command_of_run(config: Path | None, *, cores: str | None, workflow_profile: str | None) -> list[str]:
+    """Snakemake with this workflow; what it is to make, and its own options, may follow.
+
+    Args:
+        config: the configuration; None: the usual one.
+        cores: that all jobs together take; None: all of them, where they run here.
+        workflow_profile: where jobs run; None: here.
+    """
     given = ["--configfile", str(config)] if config else []
     if workflow_profile:
         given += ["--workflow-profile", workflow_profile]
@@ -50,8 +63,7 @@ def run(
         given += ["--cores", cores or "all"]
     # An option of several values, such as --configfile, would take what is to be made for one of them.
     given += ["--snakefile", str(workflow_folder() / _SNAKEFILE)]
-    # In place of this process: whoever stops it stops the run.
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *given, *(arguments or [])])
+    return [sys.executable, "-m", "snakemake", *given]
 
 
 @app.command()

@@ -13,7 +13,6 @@ from refvessel.settings.whole import Settings
 
 Role = Literal["configuration", "model", "data", "predictions", "scores", "comparisons", "report", "code"]
 CONFIGURATION = "configuration.json"
-WITHHELD = "path, not published"
 _OF_SCORES = (
     *(artifacts.CASES, artifacts.BREAKS, artifacts.SUMMARY, artifacts.THRESHOLDS, artifacts.WORDS),
     *(artifacts.VIDEO, artifacts.VIDEO_CASES),
@@ -80,12 +79,6 @@ def code(workflow: Path) -> list[Part]:
     """The workflow's files; `workflow` is the folder of its Snakefile."""
     paths = sorted(path for pattern in _CODE for path in workflow.glob(pattern))
     return [Part(path, path.relative_to(workflow).as_posix(), "code") for path in paths]
-
-
-def configuration(settings: Settings) -> dict[str, Any]:
-    """All settings, defaults written out, but for paths, which can identify a person or a machine."""
-    plain = _without_paths(settings.model_dump(by_alias=True))
-    return {name: value for name, value in plain.items() if name != "pathvars"}
 
 
 def names_published(settings: Settings) -> list[str]:
@@ -159,14 +152,6 @@ def _of_report(results: Path) -> Iterator[tuple[str, Role, bool]]:
 
 def _input(record: Mapping[str, Any]) -> Input:
     return Input(str(record["name"]), str(record["sha256"]), int(record["bytes"]))
-
-
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without_paths(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_without_paths(each) for each in value]
-    return WITHHELD if isinstance(value, Path) else value
 
 
 def _texts(value: Any) -> list[str]:

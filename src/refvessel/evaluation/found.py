@@ -13,6 +13,7 @@ from refvessel.evaluation.judging import Judged, Measure, judged_groups
 from refvessel.evaluation.logit_diameters import logit_diameters
 from refvessel.evaluation.parts import Part
 from refvessel.evaluation.probability_cases import probability_cases
+from refvessel.metrics.cases import CASES_SCHEMA
 from refvessel.metrics.official import Overlaps
 from refvessel.metrics.policy import EmptyPolicy
 from refvessel.metrics.region_detection import Regions
@@ -79,8 +80,16 @@ class Found:
         self._samples.append(_only(part, self._sampled))
 
     def cases(self) -> pd.DataFrame:
-        """The table of cases of all parts, without masks."""
-        return pd.concat([each.cases for each in self._judged], ignore_index=True)
+        """The table of cases of all parts, without masks; what it was put together from is forgotten.
+
+        Column by column: the table is never in memory twice.
+        """
+        tables = [each.cases for each in self._judged]
+        columns = {
+            name: pd.concat([table.pop(name) for table in tables], ignore_index=True)
+            for name in CASES_SCHEMA.names
+        }
+        return pd.DataFrame(columns, copy=False)
 
     def breaks(self) -> pd.DataFrame:
         """The table of breaks of all parts."""

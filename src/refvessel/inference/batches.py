@@ -19,7 +19,7 @@ _SHARE_OF_FREE_MEMORY = 0.8  # the rest is for what the allocator cannot reuse
 # Bytes that the allocator held at most of an image beyond the first, of each of its tiles, and of each expression
 # beyond its first: InternVL3-8B's shapes in bfloat16 on an H200, images of 512 to 1600 pixels, 8 and 32 of them.
 _OF_AN_IMAGE, _OF_A_TILE, _OF_AN_EXPRESSION = 410 << 20, 81 << 20, 46 << 20
-# Of an image that was encoded by a further model and waits: its keys and values, and SAM2's features (by the shapes).
+# Of an image that a further model has encoded and that waits: keys and values, SAM2's features (by their shapes).
 _WAITING = 32 << 20
 _WEIGHTS = 16.4e9  # bytes that the weights took there; of larger ones, an image takes more in proportion
 _MARGIN = 1.5  # for other shapes; where it is too little, batches shrink

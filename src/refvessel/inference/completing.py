@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from refvessel.cores import usable_cores
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
 from refvessel.inference.compiling import compiled_where_it_pays
@@ -280,7 +281,7 @@ def _read(
         yield None
         return
     on_gpu = device.type == "cuda"
-    readers = settings.threads if on_gpu else 1
+    readers = (settings.threads or usable_cores()) if on_gpu else 1
     with read_images(tasks, processor, readers=readers, pinned=on_gpu) as images:
         yield images
 

@@ -55,7 +55,7 @@ def device_at_work(settings: Inference, device: torch.device, waiting: Callable[
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    if device.type == "cpu":
+    if device.type == "cpu" and settings.threads:
         torch.set_num_threads(settings.threads)
     with ExitStack() as held:
         if device.type == "cuda":
@@ -88,9 +88,10 @@ def loaded_series(
             shared += share_equal(model, models)
             models.append(model)
         if len(models) > 1:
+            kept = weights * len(models) - shared
             print(
-                f"{len(models)} models at once: their weights take {(weights * len(models) - shared) / 1e9:.2f} GB; "
-                f"{shared / 1e9:.2f} GB more are equal to others of them.",
+                f"{len(models)} models at once: {kept / 1e9:.2f} GB of weights, without {shared / 1e9:.2f} GB "
+                "that are the same in several.",
                 file=sys.stderr,
             )
         yield models

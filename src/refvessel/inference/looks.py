@@ -65,7 +65,10 @@ class Looks:
 
     def forget(self, *towers: nn.Module) -> bool:
         """Let go of what these towers saw, or all; whether there was anything."""
-        return any([self._last.pop(tower, None) is not None for tower in towers or [*self._last]])
+        known = self._last.keys() & (towers or self._last.keys())
+        for tower in known:
+            del self._last[tower]
+        return bool(known)
 
 
 def _are_same(some: Sequence[object], others: Sequence[object]) -> bool:

@@ -97,7 +97,7 @@ class Predictor:
     def decoded(
         self, batches: Iterable[Tasks], images: Images, pool: ThreadPoolExecutor
     ) -> Iterator[list[Decoding]]:
-        """With each batch, and once more, what was decoded meanwhile: the next is encoded before one is decoded."""
+        """With each batch, and once more, what was decoded meanwhile: one is encoded before another is decoded."""
         self._waiting.clear()
         for tasks in batches:
             done: list[Decoding] = []
@@ -244,7 +244,7 @@ class Predictor:
 def predict_in_turn(
     predictors: Sequence[Predictor], batches: Sequence[Sequence[Tasks]], images: Sequence[Images]
 ) -> Generator[tuple[int, list[Predicted]], None, None]:
-    """The records of each batch by each predictor, whose turn it is with each batch, while later ones are computed.
+    """The records of each batch by each predictor, which take turns with it, while later ones are computed.
 
     Args:
         predictors: of models, which have their turns in common.

@@ -22,6 +22,7 @@ from refvessel.model.configuration import read_config
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
+from refvessel.model.shapes_alone import shapes_alone
 
 _LAYERS = 4  # of the language model; as many as Qwen3-VL's image encoder adds to, and a last one
 _NICENESS = 10  # it may take a core that nobody else wants
@@ -65,7 +66,7 @@ def few_layers(like: LikeBatch, device: torch.device) -> Sa2VAModel:
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, like.dtype))
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), shapes_alone():
             model = Sa2VAModel(config, like.language_weights)
     finally:
         torch.set_default_dtype(before)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -240,7 +241,7 @@ class Segmenter:
         multiple = ROUND_LENGTH if self._side_stream else 1
         packed = pack_prompts([token_ids for _, token_ids in rows], draft, multiple=multiple)
         packed = self._processor.placed(packed, [views[image].layout for image, _ in rows])
-        vision = self._model.vision
+        vision: Any = self._model.vision  # what it sees is for its own eyes
         of_image = vision.tokens(self._looks.once(vision.tower, views, lambda: vision.look(views)), views)
         return self._model.read_prompts(
             packed.on(self._model.device),

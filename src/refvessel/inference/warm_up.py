@@ -20,7 +20,7 @@ from refvessel.inference.preparing import LikeBatch, few_layers, rehearse
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
-_IMAGES = 16  # kernels are built apart for numbers that 16 divides, as it does those of large batches
+_IMAGES = 64  # as large batches have: libraries choose their kernels by the size of what is computed
 _MODELS = 2  # beside which there is room for few layers and so few images
 
 

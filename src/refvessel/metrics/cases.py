@@ -1,5 +1,6 @@
 """The table of cases, `cases.parquet`: one row per expression, from which every table and figure derives."""
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from refvessel.metrics.centre_lines import LENGTHS
 from refvessel.metrics.diameters import DIAMETERS
 from refvessel.metrics.overlap import COUNTS
 from refvessel.metrics.policy import SCORES
-from refvessel.parquet_file import number_of_rows, read_parquet, write_row_groups
+from refvessel.parquet_file import number_of_rows, read_parquet, row_groups, write_row_groups
 
 # What an expression is called in the tree and in predictions; `sent_id` alone tells it from all others.
 _EXPRESSION = {
@@ -92,10 +93,40 @@ def read_cases(
         raise UserError(f"{path} was written by a version that did not know {absent[0]}; score again.")
     if made_from is None or not (table := _completed(table)).schema.equals(CASES_SCHEMA):
         raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
-    cases = table.to_pandas()
+    # Of many the Arrow table is freed column by column.
+    cases = table.to_pandas(split_blocks=many, self_destruct=many)
     if cases["sent_id"].duplicated().any():
         raise UserError(f"{path} has an expression twice; score again.")
     return cases, made_from
+
+
+def read_cases_to_compare(path: Path, scores: Collection[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """`read_cases` with what tables are compared by: a hash of each mask in its place, and these scores alone.
+
+    Hashes of equal masks are equal, and a few masks at a time are in memory.
+    """
+    cases, made_from = read_cases(path, sorted(scores), most_masks=0)
+    hashed: dict[str, list[str | None]] = {name: [] for name in MASKS}
+    for table in row_groups(path, MASKS):
+        for name, found in hashed.items():
+            found += map(_hash, table[name].to_pylist())
+    columns = [
+        *EXPRESSION,
+        "patient",
+        "status",
+        "height",
+        "width",
+        "predicted_pixels",
+        *MASKS,
+        *sorted(scores),
+    ]
+    return cases.assign(**{name: pd.array(found, "str") for name, found in hashed.items()})[
+        columns
+    ], made_from
+
+
+def _hash(text: str | None) -> str | None:
+    return None if text is None else hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def read_masks(path: Path, sent_ids: Collection[int]) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from refvessel.metrics.cases import EXPRESSION
 from refvessel.metrics.overlap import COUNTS, matthews_correlation, overlap_ratios, overlap_scores
 from refvessel.metrics.policy import SCORES, EmptyPolicy
 from refvessel.metrics.referring import referring_terms
-from refvessel.metrics.spread import judged_scores, spread, spread_columns
+from refvessel.metrics.spread import columns_at_once, judged_scores, spread, spread_columns
 from refvessel.metrics.summary_file import METRIC_PER_CASE
 
 Summary = dict[str, int | float | None]
@@ -171,9 +171,13 @@ def _adding_up(label: np.ndarray) -> csr_array:
 
 def _added_up(add_up: csr_array, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The sums of a table's columns by the labels of `add_up`, and of how many values that are defined."""
-    values = table.to_numpy(np.float64)
-    known = ~np.isnan(values)
-    return add_up @ np.where(known, values, 0), add_up @ known.astype(np.float64)
+    sums, ns = [], []
+    for names in columns_at_once(table):
+        values = table[names].to_numpy(np.float64)
+        known = ~np.isnan(values)
+        sums.append(add_up @ np.where(known, values, 0))
+        ns.append(add_up @ known.astype(np.float64))
+    return np.hstack(sums), np.hstack(ns)
 
 
 def _numbers(cases: pd.DataFrame, add_up: csr_array) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Checkpoints of one training run: what is equal in them is in memory once, and computed once.
 
-Tensors are compared bit by bit, whatever a file says of them: -0 is not 0, and a NaN is equal to itself. A tower of
-which all tensors are equal becomes one module of several models, so that what it sees is known to be the same.
+Tensors are compared bit by bit, whatever a file says of them: -0 is not 0, and a NaN is equal to itself. A tower
+of which all tensors are equal becomes one module of several models, so that what it sees is known to be the same.
 """
 
 from collections import Counter
@@ -65,7 +65,8 @@ def share_equal(model: Sa2VAModel, earlier: Sequence[Sa2VAModel]) -> int:
             known = owner._parameters.get(key, owner._buffers.get(key))
             if known is not None and _is_equal(tensor, known):
                 saved += tensor.nbytes if known is not tensor else 0
-                (module._parameters if key in module._parameters else module._buffers)[key] = known
+                tensors: dict[str, Any] = module._parameters if key in module._parameters else module._buffers
+                tensors[key] = known
                 break
     for other in earlier:
         if model.vision.tower is not other.vision.tower and _is_one(model.vision.tower, other.vision.tower):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from refvessel.metrics.cases import MASKS, read_cases, read_masks
-from refvessel.report.case_gallery import failures
+from refvessel.report.worst_cases import failures
 
 MOST_SHOWN = 10_000  # cases of an evaluation
 _DRAWN = ("truth_mask", "predicted_mask")

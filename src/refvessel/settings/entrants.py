@@ -79,10 +79,14 @@ def imported_entrant(model: str) -> Entrant:
     return Entrant(model, model, None, "imported")
 
 
-def asked_together(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """The sets of entries for each of which one job looks at the images: of one model, data set and split.
+def asked_together(entries: Sequence[Entry], kinds: Mapping[str, str]) -> list[list[Entry]]:
+    """The sets of entries for each of which one job looks at images: of a model, or kind, a data set and split.
 
     Left out are those that any job serves: asked alone, and in the data set's own phrases.
+
+    Args:
+        entries: all.
+        kinds: model -> its kind, of those that one job asks together with others of their kind.
     """
     sets: dict[tuple[str, ...], dict[str, Entry]] = {}
     for each in entries:
@@ -91,7 +95,8 @@ def asked_together(entries: Sequence[Entry]) -> list[list[Entry]]:
             alone = (
                 entrant.name if entrant.question is None else ""
             )  # its question is known later than others
-            where = (entrant.model, each.dataset, each.split, alone)
+            kind = kinds.get(entrant.model, entrant.model)
+            where = (kind, each.dataset, each.split, alone)
             sets.setdefault(where, {}).setdefault(entrant.name, each)
     together = [list(named.values()) for named in sets.values()]
     return [some for some in together if len(some) > 1 or some[0].words is not None]

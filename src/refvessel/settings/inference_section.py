@@ -44,6 +44,13 @@ class Inference(Section):
         ge=1,
         le=10_000,
     )
+    together: bool = setting(
+        False,
+        "Whether one job asks all checkpoints of one kind (trained on the same base, or finished folders of one "
+        "config.json), as many at once as memory holds: what is equal in them, such as image encoders, is "
+        "computed once. Each gets the shards that it would get apart.",
+        free=True,
+    )
     gpus_per_job: int = setting(
         1,
         "Free GPUs that each of these jobs takes and holds, where it runs on any; several share one model. All "
@@ -69,9 +76,10 @@ class Inference(Section):
         "float8-products also what they are multiplied with, with a scale for each token: for Hopper and later "
         "GPUs; null keeps them in dtype.",
     )
-    threads: int = setting(
-        1,
-        "Cores of a job, to read images for a GPU (8 feed an H100) or to compute on the CPU.",
+    threads: int | None = setting(
+        None,
+        "Cores of a job, to read images for a GPU (8 feed an H100) or to compute on the CPU; null is, in a "
+        "run, 8 for a GPU (fewer where the machine has fewer) and 1 on the CPU, and all cores for a command.",
         free=True,
         ge=1,
     )
@@ -123,9 +131,13 @@ class Inference(Section):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         try:
-            self.weights_memory(self.device)
+            spread = self.weights_memory(self.device) is not None
         except UserError as error:
             raise ValueError(str(error).removesuffix(".")) from None
+        if self.together and spread:
+            raise ValueError(
+                "together needs each model whole on one GPU; leave it out, or device_map and gpus_per_job above 1"
+            )
         return self
 
     def weights_memory(self, device: str | None) -> dict[int | str, int] | None:

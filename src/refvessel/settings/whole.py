@@ -17,6 +17,7 @@ from refvessel.settings.entrants import (
     imported_entrant,
 )
 from refvessel.settings.inference_section import Inference, Question
+from refvessel.settings.kinds import kinds_of
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
@@ -188,14 +189,15 @@ class Settings(Section):
         )
 
     def asked_together(self) -> list[list[Entry]]:
-        """What one job asks in several ways, also on the split on which a threshold or a question is settled."""
+        """What one job asks, of one model or of several, also on the split on which something is settled."""
         entries = self.entries()
         settled = [
             Entry(each, entry.dataset, TUNING_SPLIT) for entry in entries for each in entry.entrant.candidates
         ]
         if isinstance(self.refinement.threshold, str):
             settled += [Entry(entry.entrant, entry.dataset, TUNING_SPLIT) for entry in entries]
-        return asked_together([*entries, *settled])
+        kinds = kinds_of(self.models) if self.inference.together else {}
+        return asked_together([*entries, *settled], kinds)
 
     def scored_table(self) -> str:
         """The name of the table that is scored: the refined one where anything is refined."""

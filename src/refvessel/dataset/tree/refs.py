@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,13 +46,16 @@ def read_pickle(path: Path) -> Any:
     return parse_json(content, f"{path}, read as plain data,")
 
 
-def stored_refs(path: Path) -> StoredItems:
+def stored_refs(path: Path) -> Sequence[Any]:
     """The list in a `refs(unc).p` that is too large for memory, raising as `read_refs` does.
 
-    Its JSON is in a temporary file as long as the list is used.
+    Its JSON is in a temporary file as long as the list is used. In memory is one that refers back too far.
     """
     lines = tempfile.TemporaryFile()  # noqa: SIM115 (the list closes it)
-    _as_json(Path(path), lambda size: [_MEMORY, _MEMORY_PER_BYTE * size], lines)
+    try:
+        _as_json(Path(path), lambda size: [_MEMORY, _MEMORY_PER_BYTE * size], lines)
+    except UserError:
+        return read_refs(path)  # or what is wrong with it
     items = StoredItems(lines, f"{path}, read as plain data,")
     lines.seek(0)
     begin = 0
