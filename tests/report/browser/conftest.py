@@ -51,7 +51,10 @@ def report(chromium, tmp_path_factory, new_workspace, make_cases, vessel):
     measured = workspace.benchmarks / "convert/demo.tsv"
     measured.parent.mkdir(parents=True)
     measured.write_text("s\tmax_rss\tcpu_time\n7\t512.5\t3\n")
-    configuration = {"models": {"demo": {"checkpoint": LONG}}, "inference": {"question": MARKUP, "threads": 2}}
+    configuration = {
+        "models": {"demo": {"checkpoint": LONG}},
+        "inference": {"question": MARKUP, "threads": 2},
+    }
     run = RunTold(f"snakemake --cores 2 --{'x' * 200} {FORMULA}", configuration)
     render_report(**workspace.inputs, output=workspace.root / "report", run=run)
     return workspace
