@@ -1,95 +1,200 @@
-"""A shard on each of two GPUs of one host, beside a shard on one of them, in the same run.
+"""What `make run` makes of one and of two GPUs of one host, beside `refvessel segment` on one, in the same run.
 
-    PYTHONPATH=src:tools python benchmarks/two_gpus.py [--frames 512] [--batch-size 64]
+    PYTHONPATH=src:tools:benchmarks python benchmarks/two_gpus.py [--frames 1220] [--folder DIR] [--small]
 
-Each process has its GPU and a model of the 8B's shapes, with random weights, and segments as many
-synthetic frames from PNG files to a shard on the disk: first one process alone, then both at once, in turns.
+Writes an official folder of the 8B's shapes with random weights (or, with `--small`, one of a few megabytes that a
+CPU computes) and so many frames of 512x512 with a mask each. The command of `make run` converts and links them
+first. Then each row begins from there:
+
+    one     the command of `make run`, as far as the table of predictions, with one visible GPU
+    two     the same with both
+    by hand `refvessel segment` with one, on the tree and the model that the run made
+
+No setting is stated but the model, the data and a split. "stream" is what the shards that work at once write in a
+second, from the first lines of each to its last ones; "all" is from the command's start to its end. Bars: two at
+least 1.85 times one on the stream, one not slower than by hand.
 """
 
 import argparse
-import multiprocessing
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 import time
-from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from engine import engine_seconds, frames, make_predictor
-from full_size import random_model
+import numpy as np
+import yaml
+from PIL import Image
+from real_job import DRAWN, PHRASE, SIDE, warm
 
+from refvessel.demo.angiogram import angiogram
 from refvessel.jobs.gpus import visible_gpus
-from refvessel.model.compilation import compile_blocks
 
-GPUS = 2
-PATIENCE = 600  # seconds, for a process that may have ended
-ROUNDS = 3
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS_BETWEEN_LOOKS = 0.01
+PUBLISHED = "shards"
+TREE, CHECKPOINT = "results/datasets/frames", "results/checkpoints/random"
+MADE = ("results/predictions", "results/answers")
+PREDICTIONS = "results/predictions/random/frames/test/predictions.parquet"
 
 
-def segment_in_turns(
-    gpu: str, first: bool, count: int, batch: int, together: Barrier, seconds: "Queue[tuple[int, int, float]]"
-) -> None:
-    """One GPU's process: reports the seconds of every run as (round, number of GPUs at work, seconds).
+class Watched(NamedTuple):
+    """What a shard's file was when it was first and last seen to grow."""
 
-    The first process is the one that also works alone.
-    """
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    model, processor = random_model("cuda")
-    predictor = make_predictor(model, processor, batch)
-    compile_blocks(model)
-    with tempfile.TemporaryDirectory() as name:
-        tasks = frames(Path(name) / "frames", count, 512, 1)
+    first: float  # seconds
+    already: int  # lines, then
+    last: float
 
-        def run(shard: list) -> float:
-            begin = time.perf_counter()
-            engine_seconds(predictor, processor, shard, batch, Path(name) / "shard", before=[], behind=[])
-            return time.perf_counter() - begin
 
-        run(tasks[: 2 * batch])
-        for number in range(ROUNDS):
-            together.wait(PATIENCE)
-            if first:
-                seconds.put((number, 1, run(tasks)))
-            together.wait(PATIENCE)
-            seconds.put((number, GPUS, run(tasks)))
+def write_frames(root: Path, count: int) -> None:
+    """Images and masks, as the form `masks` takes them: twenty frames a patient."""
+    drawn = [angiogram(7, number, 1) for number in range(DRAWN)]
+    images = [Image.fromarray(each.image).resize((SIDE, SIDE)) for each in drawn]
+    mask = Image.fromarray(np.eye(SIDE, dtype=np.uint8) * 255)
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+
+    def write(number: int) -> None:
+        name = f"p{number // 20}_f{number}.png"
+        images[number % DRAWN].save(root / "images" / name)
+        mask.save(root / "masks" / name)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(count)))
+
+
+def configuration(model: Path, frames: Path) -> dict[str, object]:
+    """What a user writes: a model, data and what is evaluated."""
+    data = {
+        "format": "masks",
+        "root": str(frames),
+        "phrases": {"vessel": PHRASE},
+        "patient_pattern": r"(?P<patient>p\d+)_f(?P<frame>\d+)",
+        "single_split": "test",
+        "near_duplicates": None,  # the same few drawings many times
+    }
+    return {
+        "models": {"random": {"folder": str(model)}},
+        "datasets": {"frames": data},
+        "evaluations": [{"model": "random", "dataset": "frames", "split": "test"}],
+    }
+
+
+def shards_below(folder: Path) -> Iterator[tuple[int, Path]]:
+    """The shards under way or finished, by their inode; the workflow's own are copies that it makes at the end."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".jsonl") and Path(place).name != PUBLISHED:
+                path = Path(place, name)
+                with suppress(FileNotFoundError):
+                    yield path.stat().st_ino, path
+
+
+@contextmanager
+def watching(folder: Path) -> Iterator[Callable[[], float]]:
+    """Watch the shards that are written below a folder; what is yielded tells their lines a second."""
+    seen: dict[int, Watched] = {}
+    sizes: dict[int, int] = {}
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LOOKS):
+            for shard, path in shards_below(folder):
+                with suppress(FileNotFoundError):
+                    size, now = path.stat().st_size, time.perf_counter()
+                    if shard in seen and size > sizes[shard]:
+                        seen[shard] = seen[shard]._replace(last=now)
+                    elif shard not in seen and size:
+                        seen[shard] = Watched(now, path.read_bytes().count(b"\n"), now)
+                    sizes[shard] = size
+
+    def rate() -> float:
+        ended.set()
+        thread.join()
+        lines = {shard: path.read_bytes().count(b"\n") for shard, path in shards_below(folder)}
+        return sum(
+            (lines[shard] - each.already) / (each.last - each.first)
+            for shard, each in seen.items()
+            if each.last > each.first
+        )
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield rate
+    finally:
+        ended.set()
+
+
+def run(name: str, command: list[str], folder: Path, gpus: list[str]) -> float:
+    """Run a command in a folder, print its row; returns its stream's expressions a second."""
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+    with watching(folder) as rate, (folder / "said.txt").open("w") as said:
+        begin = time.perf_counter()
+        ended = subprocess.run(
+            command, cwd=folder, env=os.environ | visible, stdout=said, stderr=subprocess.STDOUT, check=False
+        )
+        seconds = time.perf_counter() - begin
+        if ended.returncode:
+            raise SystemExit((folder / "said.txt").read_text()[-4000:])
+        stream = rate()
+    print(f"| {name} | {stream:.1f} | {seconds:.1f} |", flush=True)
+    return stream
+
+
+def measure(folder: Path, frames: int, small: bool) -> None:
+    """Write what is needed, run all three, print the table and the ratios."""
+    model, data = folder / "model", folder / "frames"
+    write = [sys.executable, str(ROOT / "benchmarks/real_job.py"), "--folder", str(folder), "--part", "model"]
+    subprocess.run([*write, *(["--small"] if small else [])], check=True)
+    write_frames(data, frames)
+    warm(model)
+    (folder / "my.yaml").write_text(yaml.safe_dump(configuration(model, data)))
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    snakemake += ["--configfile", "my.yaml", "--cores", "all"]
+    print(f"| {frames} frames | stream, expressions/s | all, s |\n|---|---|---|", flush=True)
+    gpus = visible_gpus()
+    run("data and model", [*snakemake, TREE, CHECKPOINT], folder, gpus[:1])
+    told = {}
+    for name, visible in {"one": gpus[:1], "two": gpus[:2]}.items():
+        told[name] = run(name, [*snakemake, PREDICTIONS], folder, visible)
+        for made in MADE:
+            shutil.rmtree(folder / made)
+    command = [
+        sys.executable,
+        "-m",
+        "refvessel.cli",
+        "segment",
+        "--split",
+        "test",
+        "--output",
+        "by_hand.jsonl",
+    ]
+    told["by hand"] = run("by hand", [*command, "--model", CHECKPOINT, "--dataset", TREE], folder, gpus[:1])
+    print(f"\ntwo over one, stream: {told['two'] / told['one']:.2f}")
+    print(f"one over by hand, stream: {told['one'] / told['by hand']:.2f}")
 
 
 def main() -> None:
-    """Measure and print one table."""
+    """Read the options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--frames", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--frames", type=int, default=1220)
+    parser.add_argument("--folder", type=Path, help="where all is kept")
+    parser.add_argument("--small", action="store_true", help="a model of a few megabytes")
     arguments = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
-    together, seconds = spawn.Barrier(GPUS), spawn.Queue()
-    jobs = [
-        spawn.Process(
-            target=segment_in_turns,
-            args=(gpu, number == 0, arguments.frames, arguments.batch_size, together, seconds),
-        )
-        for number, gpu in enumerate(visible_gpus()[:GPUS])
-    ]
-    for job in jobs:
-        job.start()
-    try:
-        runs = [seconds.get(timeout=PATIENCE) for _ in range(ROUNDS * (1 + GPUS))]
-    except BaseException:  # where one ends early, so does the rest
-        for job in jobs:
-            job.kill()
-        raise
-    for job in jobs:
-        job.join()
-    print(
-        f"\n{torch.cuda.get_device_name()} x {GPUS}, torch {torch.__version__}, {arguments.frames} frames per GPU"
-    )
-    print("| round | one GPU, s | two at once, s | images/s of two over one |")
-    print("|---|---|---|---|")
-    for number in range(ROUNDS):
-        alone, both = (max(took for at, gpus, took in runs if (at, gpus) == (number, n)) for n in (1, GPUS))
-        print(f"| {number + 1} | {alone:.2f} | {both:.2f} | {GPUS * alone / both:.2f} |")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (arguments.folder or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        measure(folder, arguments.frames, arguments.small)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ def write_small_demo(folder: Path, root: str = _DEMO["datasets"]["demo"]["root"]
     for name in ("base_mllm", "sam2", "checkpoint"):
         config["models"]["demo"][name] = str(ROOT / config["models"]["demo"][name])
     config["evaluations"] = [{"model": "demo", "dataset": "demo", "split": "test"}]
-    config["inference"].update(shards=3, batch_size=1)  # each answer is on the disk when it is given
+    # Each answer is on the disk when it is given.
+    config["inference"].update(shards=3, batch_size=1, threads=1)
     config["scores"].update(bootstrap_draws=100, ceiling_sample=0)  # what is scored is tested elsewhere
     folder.mkdir(parents=True)
     (folder / "my.yaml").write_text(yaml.safe_dump(config))

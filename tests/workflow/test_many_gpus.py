@@ -33,3 +33,17 @@ def test_jobs_of_two_gpus_are_half_as_many_at_once_and_a_stated_number_of_shards
     told, shards = planned(4, shards=7, gpus_per_job=2)
     assert "GPUs found: 4. Shards segmented at once: 2 at most." in told
     assert shards == 7
+
+
+@pytest.mark.parametrize(("found", "stated", "cores"), [(4, None, 4), (1, None, 8), (1, 3, 3), (0, None, 1)])
+def test_where_no_cores_are_stated_eight_feed_a_gpu_and_one_computes_on_the_cpu(
+    planned, found, stated, cores
+):
+    told, _ = planned(found, threads=stated)
+    said = re.findall(r"^rule segment_shard:\n((?: .*\n)+)", told, re.MULTILINE)
+    threads = {re.search(r" threads: (\d+)|$", each)[1] or "1" for each in said}  # one is not said
+    assert threads == {str(cores)}
+
+
+def test_one_gpu_and_the_cpu_get_a_single_shard(planned):
+    assert planned(1, shards=None)[1] == planned(0, shards=None)[1] == 1

@@ -296,7 +296,6 @@ def wanted_shards(model, dataset, split):
     """Into how many shards a split is divided: as many as is stated, or as pay; known once the checkpoint has run."""
     if settings.inference.shards:
         return settings.inference.shards
-    workers = WORKERS if QUEUED else max(2, WORKERS)
     asked = SimpleNamespace(dataset=dataset, split=split)
     of_runs = model in entrants_by("video")
     name = artifacts.SEQUENCES if of_runs else artifacts.EXPRESSIONS
@@ -304,10 +303,10 @@ def wanted_shards(model, dataset, split):
     listed = IOFile(STORED(path), rule=checkpoints.list_expressions.rule)
     if not is_there(listed):
         if workflow.dryrun or not workflow.is_main_process:
-            return workers
+            return WORKERS
         (listed_sequences if of_runs else listed_expressions)(asked)
     with listed.open():  # a default storage is asked for it, and then this again
-        return shards_that_pay(Path(listed), workers, queued=QUEUED)
+        return shards_that_pay(Path(listed), WORKERS, queued=QUEUED)
 
 
 def shards_of_a_job(suffix, together, folder=artifacts.OF_SHARDS):

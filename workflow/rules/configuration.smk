@@ -21,6 +21,8 @@ if workflow.modifier.path_modifier.replace_prefix(str(RESULTS)) != str(RESULTS):
         "set pathvars.results of its config instead."
     )
 
+THREADS_OF_A_GPU = 8  # read images as fast as an H100 segments them
+
 # A path -> the same, or with a default storage where it is copied while it is in use.
 STORED = workflow.modifier.path_modifier.apply_default_storage
 RESULTS_HERE = Path(STORED(str(RESULTS)))
@@ -85,13 +87,23 @@ def share_gpus(found):
         # On the CPU one job computes at a time, as on one GPU: a model takes the memory and the cores.
         stated = found or inference.gpus_per_job
     workflow.register_resource("gpu", stated)
-    cores = workflow.resource_settings.cores
     at_once = stated // inference.gpus_per_job
+    cores = workflow.resource_settings.cores
+    by_cores = cores // min(cores, threads_of_models(at_once))
     logger.info(
-        f"GPUs found: {found}. Shards segmented at once: "
-        f"{min(at_once, cores // min(cores, inference.threads))} at most."
+        f"GPUs found: {found}. Shards segmented at once: {min(at_once, by_cores)} at most."
     )
     return at_once
+
+
+def threads_of_models(at_once):
+    """Cores of each job of a model, where none are stated: one on the CPU, whose number must not change a mask."""
+    if settings.inference.threads:
+        return settings.inference.threads
+    if found == 0:
+        return 1
+    cores = workflow.resource_settings.cores
+    return THREADS_OF_A_GPU if cores is None else max(1, min(THREADS_OF_A_GPU, cores // at_once))
 
 
 try:
@@ -103,6 +115,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 WORKERS = share_gpus(found)
+THREADS_OF_MODELS = threads_of_models(WORKERS)
 config = settings.canonical()  # what a rule's script sees
 if workflow.is_main_process and begin_run(cancel=cancel_jobs_of):
     logger.info("The lock of a killed run was taken away.")

@@ -49,7 +49,7 @@ for number, together in enumerate([None, *settings.asked_together()]):
         retries: TRIES_ON_ANOTHER_GPU
         conda:
             ENVIRONMENT_OF_MODELS
-        threads: settings.inference.threads
+        threads: THREADS_OF_MODELS
         resources:
             **needs_of_model("expressions", len(places)),
         params:

@@ -39,7 +39,7 @@ rule segment_sequences:
     retries: TRIES_ON_ANOTHER_GPU
     conda:
         ENVIRONMENT_OF_MODELS
-    threads: settings.inference.threads
+    threads: THREADS_OF_MODELS
     resources:
         **needs_of_model("sequences"),
     params:

@@ -9,7 +9,6 @@ import typer
 from refvessel.artifacts import OF_FOLDER
 from refvessel.cli.app import app
 from refvessel.cli.section_options import Options, with_sections
-from refvessel.cores import usable_cores
 from refvessel.settings.inference_section import Inference
 
 _TAKEN = [
@@ -20,9 +19,7 @@ _TAKEN = [
 
 
 @app.command()
-@with_sections(
-    settings=Options(Inference, "inference", only=tuple(_TAKEN), defaults={"threads": "all cores"})
-)
+@with_sections(settings=Options(Inference, "inference", only=tuple(_TAKEN)))
 def caption(
     settings: Inference,
     model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
@@ -39,8 +36,6 @@ def caption(
     from refvessel.predictions.captions import CAPTION_QUESTION, write_captions
     from refvessel.predictions.prediction import failures, read_shard
 
-    if "threads" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"threads": usable_cores()})
     lines = output / OF_FOLDER.format(part=shard.replace("/", "-of-"))
     segment_sentences(
         model=model,

@@ -9,7 +9,6 @@ import typer
 from refvessel.artifacts import OF_FOLDER
 from refvessel.cli.app import app
 from refvessel.cli.section_options import Options, with_sections
-from refvessel.cores import usable_cores
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.video_section import Video
 
@@ -19,7 +18,7 @@ _TAKEN = tuple(name for name in Inference.model_fields if name != "shards")
 
 @app.command()
 @with_sections(
-    settings=Options(Inference, "inference", only=_TAKEN, defaults={"threads": "all cores"}),
+    settings=Options(Inference, "inference", only=_TAKEN),
     video=Options(Video, "video", only=_OF_VIDEOS),
 )
 def predict(
@@ -51,8 +50,6 @@ def predict(
     from refvessel.predictions.folder_predictions import require_replaceable, write_folder_predictions
     from refvessel.predictions.prediction import failures
 
-    if "threads" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"threads": usable_cores()})
     phrases = [text for text in require_phrases({each: each for each in phrase}).values() if text]
     require_replaceable(output)
     sentences = sentences_of_folder(images, phrases, sequences=True)

@@ -9,7 +9,6 @@ import typer
 from refvessel.cli.app import app
 from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
-from refvessel.cores import usable_cores
 from refvessel.errors import UserError
 from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.settings.inference_section import Inference
@@ -20,7 +19,7 @@ _OF_A_SHARD = tuple(name for name in Inference.model_fields if name != "shards")
 
 
 @app.command()
-@with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD, defaults={"threads": "all cores"}))
+@with_sections(settings=Options(Inference, "inference", only=_OF_A_SHARD))
 def segment(
     settings: Inference,
     model: Annotated[Path, typer.Option(help="Official Sa2VA Hugging Face folder.")],
@@ -34,9 +33,6 @@ def segment(
 ) -> None:
     """Segment every expression of one shard of a split."""
     from refvessel.inference.run import segment_shard
-
-    if "threads" not in settings.model_fields_set:  # Snakemake gives a job its cores; a command has them all
-        settings = settings.model_copy(update={"threads": usable_cores()})
 
     segment_shard(
         model=model,

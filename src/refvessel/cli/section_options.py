@@ -42,7 +42,6 @@ class Options:
     named: whether there are several under the key, by name.
     only: the fields that become options; None: all.
     flags: field -> its option, where it is not called like it.
-    defaults: field -> what happens without the option, where the command does not take the field's own default.
     """
 
     section: type[Section]
@@ -50,7 +49,6 @@ class Options:
     named: bool = False
     only: tuple[str, ...] | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
-    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fields(self) -> dict[str, FieldInfo]:
@@ -65,7 +63,7 @@ def with_sections(**sections: Options) -> Callable[[Callable[..., None]], Callab
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command).parameters
         made = {
-            name: _parameter(name, info, each.flags.get(name), each.defaults.get(name))
+            name: _parameter(name, info, each.flags.get(name))
             for each in sections.values()
             for name, info in each.fields.items()
         }
@@ -192,7 +190,7 @@ def _value(typed: Any, info: FieldInfo, flag: str) -> Any:
     return typed.value if isinstance(typed, Enum) else typed
 
 
-def _parameter(name: str, info: FieldInfo, flag: str | None, default: str | None) -> inspect.Parameter:
+def _parameter(name: str, info: FieldInfo, flag: str | None) -> inspect.Parameter:
     kind, many = _kind(name, info.annotation)
     limits = {
         key: getattr(each, key) for each in info.metadata for key in ("ge", "le", "lt") if hasattr(each, key)
@@ -202,7 +200,7 @@ def _parameter(name: str, info: FieldInfo, flag: str | None, default: str | None
     option = typer.Option(
         *([flag] if flag else []),
         help=f"{info.description}{_unit(info)}",
-        show_default=default or _shown(name, info.default) or False,
+        show_default=_shown(name, info.default) or False,
         metavar="NAME=VALUE" if many in ("pairs", "keys") else None,
         **(bounds if kind is int else {}),
     )

@@ -7,7 +7,6 @@ import typer
 
 from refvessel.cli.app import app
 from refvessel.cli.section_options import Options, with_sections
-from refvessel.cores import usable_cores
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.video_section import Video
 
@@ -17,7 +16,7 @@ _OF_VIDEOS = tuple(name for name in Inference.model_fields if name not in _OF_IM
 
 @app.command("segment-videos")
 @with_sections(
-    settings=Options(Inference, "inference", only=_OF_VIDEOS, defaults={"threads": "all cores"}),
+    settings=Options(Inference, "inference", only=_OF_VIDEOS),
     video=Options(Video, "video"),
 )
 def segment_videos(
@@ -43,8 +42,6 @@ def segment_videos(
     """Segment every expression of videos, with SAM2's memory."""
     from refvessel.inference.video_results import segment_videos
 
-    if "threads" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"threads": usable_cores()})
     segment_videos(
         model=model,
         root=root,

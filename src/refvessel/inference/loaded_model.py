@@ -35,7 +35,7 @@ def model_at_work(
     # What is wrong with a model is told by an error, once.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    if device.type == "cpu":
+    if device.type == "cpu" and settings.threads:
         torch.set_num_threads(settings.threads)
     with ExitStack() as held:
         if device.type == "cuda":

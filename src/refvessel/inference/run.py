@@ -13,6 +13,7 @@ import torch
 from refvessel.artifacts import SHARD_SUFFIX
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.code import code_hash
+from refvessel.cores import usable_cores
 from refvessel.dataset.tree.expressions import Sentence, read_expressions
 from refvessel.errors import UserError
 from refvessel.inference.batches import fitting_batch_size, form_batches
@@ -322,7 +323,7 @@ def _read(
         yield None
         return
     on_gpu = job.device.type == "cuda"
-    readers = job.settings.threads if on_gpu else 1
+    readers = (job.settings.threads or usable_cores()) if on_gpu else 1
     tasks = [*chain.from_iterable(batches)]
     with read_images(tasks, job.processor, readers=readers, pinned=on_gpu) as images:
         yield images

@@ -19,6 +19,7 @@ from refvessel.artifacts import SHARD_SUFFIX
 from refvessel.checkpoint.official_folder import read_official_folder
 from refvessel.checkpoint.sam2_tensors import read_sam2_tensors
 from refvessel.code import code_hash
+from refvessel.cores import usable_cores
 from refvessel.dataset.tree.expressions import Sentence
 from refvessel.errors import UserError
 from refvessel.files import sha256_of_file
@@ -187,7 +188,7 @@ class _Job:
 
 def _segment(job: _Job, writer: ShardWriter, reporter: Reporter, loaded: Callable[[], None]) -> None:
     """Segment, write and report the groups that are not finished; `loaded` is called once the model is."""
-    readers = job.settings.threads if job.on_gpu else 1
+    readers = (job.settings.threads or usable_cores()) if job.on_gpu else 1
     # The groups are those of the whole shard, whatever an earlier job finished: so are the masks.
     shown = choose_frames(job.tasks, job.video, readers=readers)
     groups = [

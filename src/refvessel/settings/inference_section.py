@@ -31,7 +31,7 @@ class Inference(Section):
     shards: int | None = setting(
         None,
         "Jobs that a split is divided into, until all of them are done; null is as many as the GPUs serve at "
-        "once, two at least.",
+        "once.",
         free=True,
         ge=1,
         le=10_000,
@@ -60,9 +60,10 @@ class Inference(Section):
         "Weights of the language model's linear layers in 8 bits, with a scale for each output channel; null "
         "keeps them in dtype.",
     )
-    threads: int = setting(
-        1,
-        "Cores of a job, to read images for a GPU (8 feed an H100) or to compute on the CPU.",
+    threads: int | None = setting(
+        None,
+        "Cores of a job, to read images for a GPU (8 feed an H100) or to compute on the CPU; null is, in a "
+        "run, 8 for a GPU (fewer where the machine has fewer) and 1 on the CPU, and all cores for a command.",
         free=True,
         ge=1,
     )
