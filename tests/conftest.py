@@ -26,22 +26,10 @@ def _room(path: Path) -> str:
     return path.relative_to(_ROOT / "tests").parts[0]
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector):
-    """Every second worker collects from the end: half of the modules it finds compiled, by one that began at the
-    beginning, and that one the other half. Rewriting asserts is half of what it takes to collect.
-    """
-    report = yield
-    worker = getattr(collector.config, "workerinput", {"workerid": "gw0"})["workerid"]
-    if isinstance(collector, pytest.Directory) and int(worker.removeprefix("gw")) % 2:
-        report.result.reverse()
-    return report
-
-
 def pytest_collection_modifyitems(items):
     """What takes long is begun first, so that no worker is left with it at the end."""
     rank = {room: number for number, room in enumerate(_LONGEST_FIRST)}
-    items.sort(key=lambda item: (rank.get(_room(item.path), len(rank)), item.path))
+    items.sort(key=lambda item: rank.get(_room(item.path), len(rank)))
 
 
 def pytest_collection_finish(session):
