@@ -35,8 +35,8 @@ def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
     names = judged_scores(cases)
     scores = cases[names].astype(np.float64)
     percents = sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()})
-    percentiles = scores.groupby(group).quantile(np.array(percents) / 100).to_numpy()
-    percentiles = percentiles.reshape(-1, len(percents), len(names))  # (groups, percentiles, scores)
+    quantiles = scores.groupby(group).quantile(np.array(percents) / 100).to_numpy()
+    percentiles = quantiles.reshape(-1, len(percents), len(names))  # (groups, percentiles, scores)
     patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
     lowest, highest = patients.min().to_numpy(), patients.max().to_numpy()
     columns = {}
