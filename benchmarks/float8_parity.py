@@ -2,8 +2,8 @@
 
     PYTHONPATH=src python benchmarks/float8_parity.py FOLDER [--device cuda] [--most-tiles 3]
 
-FOLDER holds `cases.json` with images, prompts and answers, as `tests/parity/test_internvl_qwen2.py` reads it. Masks
-and answers are compared with those of float32, for bfloat16 and bfloat16 with float8 products.
+FOLDER holds `cases.json` with images, prompts and answers, as `tests/parity/test_internvl_qwen2.py` reads it.
+Masks and answers are compared with those of float32, for bfloat16 and bfloat16 with float8 products.
 """
 
 import argparse

@@ -9,10 +9,9 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from refvessel.model.decoder_layer import run_layer
 from refvessel.model.language import KeyValues
-from refvessel.model.pointwise import add_normed, gated, normed, rotated
+from refvessel.model.pointwise import add_normed, gated, normed, pooled, rotated
 
-ON_GPU = pytest.mark.skipif(not torch.cuda.device_count(), reason="there is no GPU here")
-DEVICES = [("cpu", torch.float32), pytest.param(("cuda", torch.bfloat16), marks=ON_GPU)]
+DEVICES = [("cpu", torch.float32), ("cuda", torch.bfloat16)][: 1 + (torch.cuda.device_count() > 0)]
 
 
 class Rms(nn.Module):
@@ -90,6 +89,16 @@ def test_rotary_positions_turn_pairs_of_channels(where, turning):
         expected.append(torch.cat([turned.real, turned.imag, rest], -1))
     for found, correct in zip(rotated(query, key, cosine, sine), expected, strict=True):
         assert_near(found, correct)
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@torch.no_grad()
+def test_a_pooled_window_has_the_largest_of_each_four_tokens(where):
+    device, dtype = where
+    _, tokens, _ = torch.randn(3, 8 * 8, 3 * 72).to(device, dtype).chunk(3, -1)
+    square = tokens.float().transpose(1, 2).unflatten(2, (8, 8))
+    expected = functional.max_pool2d(square, 2).flatten(2).transpose(1, 2)
+    assert torch.equal(pooled(tokens).float(), expected)
 
 
 SIZES = {

@@ -1,7 +1,7 @@
 """Linear layers of the same inputs as one matmul, their weights one behind the other in memory.
 
-The layers stay what they are: their weights become views. Whether they still lie so is looked up at each use, since
-models may share single tensors with others.
+The layers stay what they are: their weights become views. Whether they still lie so is looked up at each use,
+since models may share single tensors with others.
 """
 
 from collections.abc import Sequence

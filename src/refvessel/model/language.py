@@ -16,7 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from refvessel.model import float8_layer
 from refvessel.model.decoder_layer import projections, run_last_layer, run_layer
-from refvessel.model.joined import join, keep_at_hand
+from refvessel.model.joined import join
 from refvessel.model.kernels import ALIGNED, TransposedLinear
 from refvessel.model.pointwise import normed
 

@@ -18,11 +18,11 @@ def quantise_rows(
 
     Args:
         states: contiguous (rows, width).
-        other: likewise: what is added to the states where they lie, or, `gated`, what their SiLU is multiplied with.
+        other: likewise: what is added to the states where they lie, or what their SiLU is multiplied with.
         weight: of the norm of root mean squares that follows, (width,).
         epsilon: of that norm.
         largest: the largest float8.
-        gated: what `other` is.
+        gated: whether `other` is the latter.
     """
     rows, width = states.shape
     values = torch.empty_like(states, dtype=torch.float8_e4m3fn)
