@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 EXTRAS ?= [test,lint,docs,progress]
+EVERYTHING := [captions,cluster-generic,docs,lint,progress,s3,sensitivity,slurm,test]
 # Snakemake loads each plugin that it finds whenever it starts: these are found by the tests of clusters alone.
 PLUGINS := $(VENV)/cluster
 # What keeps files on a remote store, and such a store: found by the tests of stores alone.
@@ -33,16 +34,20 @@ test: $(READY)
 # a store as remote ones are.
 test-slurm: $(READY) $(PLUGINS)/.ready $(STORE)/.ready
 	command -v slurmctld > /dev/null || tests/cluster/install_slurm.sh
-	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest -n $(CORES) --dist loadfile tests/cluster
+	PYTHONPATH=$(abspath $(PLUGINS)) $(BIN)/python -m pytest -n $(CORES) --dist loadfile tests/cluster tests/test_constraints.py
 
-# The wheel, installed into an environment of its own: the demo from another folder, as users without a checkout have it.
+# The wheel, installed into an environment of its own: the demo from another folder, as users without a checkout have
+# it. Whether all extras could be installed with it, pip tells without installing them.
 test-wheel:
 	rm -rf $(WHEEL)
 	$(PYTHON) -m venv $(WHEEL)/bare
 	$(WHEEL)/bare/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
 	$(WHEEL)/bare/bin/python -m pip install --quiet --constraint constraints.txt $(WHEEL)/refvessel-*.whl
+	$(WHEEL)/bare/bin/python -m pip install --quiet --constraint constraints.txt --dry-run \
+		"$$(echo $(WHEEL)/refvessel-*.whl)$(EVERYTHING)"
 	mkdir $(WHEEL)/run
-	cd $(WHEEL)/run && ../bare/bin/refvessel --version && ../bare/bin/refvessel run --cores $(CORES)
+	cd $(WHEEL)/run && ../bare/bin/refvessel --version && ../bare/bin/refvessel doctor && \
+		../bare/bin/refvessel run --cores $(CORES)
 
 # The report's pages in a real Chromium; where it cannot be installed, the tests say why and skip.
 test-browser: $(READY) $(DRIVER)/.ready
@@ -98,7 +103,7 @@ $(PLUGINS)/.ready: $(READY)
 		snakemake-executor-plugin-cluster-generic
 	touch $@
 
-# Without what these need besides, which is there: they would have an older python-dateutil than the tested one.
+# Without what these need besides, which is there.
 $(STORE)/.ready: $(READY)
 	rm -rf $(STORE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(STORE) \

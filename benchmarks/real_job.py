@@ -263,9 +263,11 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(arguments.cache)
         os.environ["TRITON_CACHE_DIR"] = str(arguments.cache / "triton")
     size = 0
-    for number in range(arguments.runs):
-        with tempfile.TemporaryDirectory() as output:
-            shard = Path(output) / "shard.jsonl"
+    with (
+        tempfile.TemporaryDirectory() as output
+    ):  # the kernels that the first run leaves there serve the next
+        for number in range(arguments.runs):
+            shard = Path(output) / f"{number + 1}.jsonl"
             row(f"run {number + 1}", timed_job([*command, "--output", str(shard)], shard))
             size = shard.stat().st_size
     print(

@@ -27,7 +27,7 @@ from cases_page import SIDE, varied, vessel_pair
 from PIL import Image
 
 from refvessel.dataset.tree.layout import DATASET, IMAGES, INSTANCES
-from refvessel.evaluation import judging, scoring
+from refvessel.evaluation import forgery, judging, scoring
 from refvessel.evaluation.comparing import compare_models
 from refvessel.files import write_json
 from refvessel.parquet_file import write_parquet
@@ -121,7 +121,7 @@ def write_run(root: Path, model: str, predictions: pd.DataFrame, truth: pd.DataF
         return judging.Judged(table, judged[0].breaks)
 
     judge, judging.judge_pairs = judging.judge_pairs, judge_some
-    checks, scoring.forgery_checks = scoring.forgery_checks, lambda *_, **__: {}
+    add, forgery.Forgeries.add = forgery.Forgeries.add, lambda *_, **__: None
     try:
         read, origin = read_predictions(path)
         scoring.score(
@@ -132,7 +132,7 @@ def write_run(root: Path, model: str, predictions: pd.DataFrame, truth: pd.DataF
             provenance={"predictions": origin, "dataset": file_record(root / "tree" / DATASET)},
         )
     finally:
-        judging.judge_pairs, scoring.forgery_checks = judge, checks
+        judging.judge_pairs, forgery.Forgeries.add = judge, add
 
 
 def predictions_of(root: Path, model: str) -> Path:

@@ -1,22 +1,23 @@
 """What `make run` makes of one and of two GPUs of one host, beside `refvessel segment` on one, in the same run.
 
-    PYTHONPATH=src:tools:benchmarks python benchmarks/two_gpus.py [--frames 2440] [--folder DIR] [--small]
+    PYTHONPATH=src:tools:benchmarks python benchmarks/two_gpus.py [--frames 1220] [--folder DIR] [--small]
 
 Writes an official folder of the 8B's shapes with random weights (or, with `--small`, one of a few megabytes that a
-CPU computes) and so many frames of 512x512 with a mask each; then runs, each from nothing,
+CPU computes) and so many frames of 512x512 with a mask each. The command of `make run` converts and links them
+first. Then each row begins from there:
 
     one     the command of `make run`, as far as the table of predictions, with one visible GPU
     two     the same with both
-    by hand `refvessel segment` with one, on the tree that `one` made
+    by hand `refvessel segment` with one, on the tree and the model that the run made
 
 No setting is stated but the model, the data and a split. "stream" is what the shards that work at once write in a
-second, from the first lines of each to its last ones; "all" is from the command's start to its end, conversion of
-the data and hashing of the weights included. Bars: two at least 1.85 times one on the stream, one not slower than
-by hand.
+second, from the first lines of each to its last ones; "all" is from the command's start to its end. Bars: two at
+least 1.85 times one on the stream, one not slower than by hand.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ from refvessel.jobs.gpus import visible_gpus
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_BETWEEN_LOOKS = 0.01
 PUBLISHED = "shards"
+TREE, CHECKPOINT = "results/datasets/frames", "results/checkpoints/random"
+MADE = ("results/predictions", "results/answers")
 PREDICTIONS = "results/predictions/random/frames/test/predictions.parquet"
 
 
@@ -130,9 +133,9 @@ def watching(folder: Path) -> Iterator[Callable[[], float]]:
         ended.set()
 
 
-def run(name: str, command: list[str], folder: Path, gpus: list[str] | None) -> tuple[float, float]:
-    """Run a command in a folder, print its row; returns its stream's expressions a second, and all its seconds."""
-    visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+def run(name: str, command: list[str], folder: Path, gpus: list[str]) -> float:
+    """Run a command in a folder, print its row; returns its stream's expressions a second."""
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
     with watching(folder) as rate, (folder / "said.txt").open("w") as said:
         begin = time.perf_counter()
         ended = subprocess.run(
@@ -143,7 +146,7 @@ def run(name: str, command: list[str], folder: Path, gpus: list[str] | None) -> 
             raise SystemExit((folder / "said.txt").read_text()[-4000:])
         stream = rate()
     print(f"| {name} | {stream:.1f} | {seconds:.1f} |", flush=True)
-    return stream, seconds
+    return stream
 
 
 def measure(folder: Path, frames: int, small: bool) -> None:
@@ -154,33 +157,29 @@ def measure(folder: Path, frames: int, small: bool) -> None:
     write_frames(data, frames)
     warm(model)
     (folder / "my.yaml").write_text(yaml.safe_dump(configuration(model, data)))
-    gpus = visible_gpus()
-    sets = {"one": gpus[:1], "two": gpus[:2]} if gpus else {"one": None}
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    snakemake += ["--configfile", "my.yaml", "--cores", "all"]
     print(f"| {frames} frames | stream, expressions/s | all, s |\n|---|---|---|", flush=True)
+    gpus = visible_gpus()
+    run("data and model", [*snakemake, TREE, CHECKPOINT], folder, gpus[:1])
     told = {}
-    for name, visible in sets.items():
-        (folder / name).mkdir()
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--cores",
-            "all",
-        ]
-        command += ["--configfile", str(folder / "my.yaml"), "--directory", str(folder / name), PREDICTIONS]
-        told[name] = run(name, command, folder / name, visible)
-        shards = sorted(path.name for path in (folder / name / "results").rglob("*-of-*.jsonl"))
-        print(f"shards: {', '.join(shards)}", file=sys.stderr, flush=True)
-    (folder / "hand").mkdir()
-    command = [sys.executable, "-m", "refvessel.cli", "segment", "--model", str(model), "--split", "test"]
-    command += ["--dataset", str(folder / "one/results/datasets/frames"), "--output", "shard.jsonl"]
-    told["by hand"] = run("by hand", command, folder / "hand", sets["one"])
-    stream = {name: each[0] for name, each in told.items()}
-    if "two" in stream:
-        print(f"\ntwo over one, stream: {stream['two'] / stream['one']:.2f}")
-    print(f"one over by hand, stream: {stream['one'] / stream['by hand']:.2f}")
+    for name, visible in {"one": gpus[:1], "two": gpus[:2]}.items():
+        told[name] = run(name, [*snakemake, PREDICTIONS], folder, visible)
+        for made in MADE:
+            shutil.rmtree(folder / made)
+    command = [
+        sys.executable,
+        "-m",
+        "refvessel.cli",
+        "segment",
+        "--split",
+        "test",
+        "--output",
+        "by_hand.jsonl",
+    ]
+    told["by hand"] = run("by hand", [*command, "--model", CHECKPOINT, "--dataset", TREE], folder, gpus[:1])
+    print(f"\ntwo over one, stream: {told['two'] / told['one']:.2f}")
+    print(f"one over by hand, stream: {told['one'] / told['by hand']:.2f}")
 
 
 def main() -> None:
@@ -188,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--frames", type=int, default=2440)
+    parser.add_argument("--frames", type=int, default=1220)
     parser.add_argument("--folder", type=Path, help="where all is kept")
     parser.add_argument("--small", action="store_true", help="a model of a few megabytes")
     arguments = parser.parse_args()

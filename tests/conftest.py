@@ -79,18 +79,30 @@ hypothesis.settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder shared with developers and CI; tests that need it skip, saying so, where it is absent."""
+def shared_if_there() -> Path | None:
+    """The folder shared with developers and CI."""
     folder = _ROOT.parent / "shared"
-    if not folder.is_dir():
-        pytest.skip(f"the shared test data {folder.name}/ is not beside the project")
-    return folder
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared(shared_if_there: Path | None) -> Path:
+    """The same folder; tests that need it skip, saying so, where it is absent."""
+    if not shared_if_there:
+        pytest.skip("the shared test data shared/ is not beside the project")
+    return shared_if_there
 
 
 @pytest.fixture(scope="session")
 def parity(shared: Path) -> Path:
     """The parity cases: the official code's results on a very small model."""
     return shared / "parity" / "internvl_qwen2"
+
+
+@pytest.fixture(scope="session")
+def official_folder() -> Path:
+    """A folder as the official conversion writes it; without its weights, but with their names and shapes."""
+    return _ROOT / "tests" / "data" / "internvl_qwen2"
 
 
 @pytest.fixture(scope="session")

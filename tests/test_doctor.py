@@ -1,5 +1,6 @@
 """The doctor says the truth: of this machine, of a full disk, of a site's partitions, of a configuration."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from refvessel.cli.app import app
 from refvessel.doctor import machine_checks
 from refvessel.doctor.examination import examine
 from refvessel.doctor.finding import Finding, table
@@ -125,12 +127,73 @@ def test_partitions_that_are_right_are_well(site, profile):
         ({"gpu": {"max_gpu": 1}}, "'gpu' states no max_runtime"),
         ({"old": {"max_runtime": 10}}, "'old' takes no jobs"),
         ({"cpu": {"max_runtime": 10}}, "none has GPUs"),
+        ({"gpu": {"max_runtime": 60, "max_gpu": "many"}}, "'gpu' states 'many' as max_gpu; give a number"),
+        ({"gpu": None}, "'gpu' states no limits"),
+        (["gpu"], "partitions is no mapping"),
         ({}, "the profile names none"),
     ],
 )
 def test_a_wrong_partition_is_told(site, profile, stated, told):
     (sentence,) = failures(look_at_profile(profile(stated), with_gpu=True))
     assert told in sentence
+
+
+@pytest.mark.parametrize(
+    ("resources", "told"),
+    [
+        ({"slurm_partition": "gpu", "slurm_account": "lab"}, []),
+        (["slurm_partition=gpu", "mem_mb=attempt * 2000"], []),
+        (
+            ["slurm_partition=gpus", "slurm_account=lab"],
+            ["'gpus' is none of Slurm's, which are cpu, gpu, old; correct the name"],
+        ),
+        ({"slurm_partition": "cpu"}, ["'cpu' has no GPUs; name another, or set inference.device: cpu"]),
+    ],
+)
+def test_one_partition_for_all_jobs_is_looked_at_too(site, tmp_path, resources, told):
+    (tmp_path / "profile.yaml").write_text(
+        yaml.safe_dump({"executor": "slurm", "default-resources": resources})
+    )
+    assert failures(look_at_profile(tmp_path, with_gpu=True)) == told
+
+
+def test_partitions_may_stand_in_a_file_that_the_profile_names(site, tmp_path):
+    (tmp_path / "profile.yaml").write_text("executor: slurm\nslurm-partition-config: ours.yaml\n")
+    assert failures(look_at_profile(tmp_path, with_gpu=True)) == [
+        "slurm-partition-config (ours.yaml) names no file; correct the path"
+    ]
+    (tmp_path / "ours.yaml").write_text("partitions: {gpu: {max_runtime: 60, max_gpu: 8}}")
+    assert failures(look_at_profile(tmp_path, with_gpu=True)) == []
+
+
+def test_the_command_tells_of_a_missing_gpu_a_full_disk_and_a_wrong_partition(
+    small_disk, tmp_path, monkeypatch, capsys
+):
+    for name, told in {"sinfo": SINFO, "sacctmgr": ""}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\nprintf '{told}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["inference"]["device"] = "cuda"
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
+    (small_disk / "all").write_bytes(b"0" * 200_000)
+    (tmp_path / "profile.yaml").write_text(
+        "executor: slurm\npartitions: {gpus: {max_runtime: 60, max_gpu: 8}}\n"
+    )
+    monkeypatch.chdir(ROOT)
+    arguments = ["doctor", "--config", str(tmp_path / "my.yaml"), "--results", str(small_disk / "results")]
+    for more, subject, told in (
+        ([], "GPUs", "none, and inference.device is 'cuda'"),
+        ([], "disk", "0.0 GB free"),
+        (["--profile", str(tmp_path)], "partitions", "'gpus' is none of Slurm's, which are cpu, gpu, old"),
+    ):
+        assert app([*arguments, *more], standalone_mode=False) == 1
+        shown = capsys.readouterr().out
+        assert re.search(rf"^failure +{subject} +{re.escape(told)}", shown, re.MULTILINE)
+        assert ("but this machine shows no GPU" in shown) is (
+            not more
+        )  # where jobs run elsewhere, it needs none
 
 
 def test_a_wrong_account_is_told(site, profile):

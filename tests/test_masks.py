@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,9 @@ from refvessel.rle import is_rle
 
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 70), st.integers(1, 70))))
 def test_every_encoded_mask_is_an_rle(mask):
-    assert is_rle(rle.encode(mask))
+    encoded = rle.encode(mask)
+    assert is_rle(encoded)
+    assert rle.as_json(encoded) == json.dumps(encoded)
 
 
 def test_long_runs_are_an_rle():

@@ -6,7 +6,7 @@ from typing import Any
 
 from refvessel.artifacts import OF_DATASET, OF_MASKS, OF_SCORES, REPORT, SUMMARY
 from refvessel.dataset.tree.stated_facts import has_truth
-from refvessel.files import read_json
+from refvessel.metrics.summary_file import read_summary
 
 
 def describe_outcome(results: Path, evaluations: Iterable[Mapping[str, str]]) -> str:
@@ -23,7 +23,7 @@ def describe_outcome(results: Path, evaluations: Iterable[Mapping[str, str]]) ->
         if masks.is_dir() and not has_truth(results / OF_DATASET.format(**each)):
             lines.append(f"{each['model']} on {each['dataset']}, {each['split']}: no truth; masks: {masks}")
         elif summary.is_file():
-            lines += _lines(f"{each['model']} on {each['dataset']}, {each['split']}", read_json(summary))
+            lines += _lines(f"{each['model']} on {each['dataset']}, {each['split']}", read_summary(summary))
     report = results / REPORT
     if report.is_file():
         lines.append(f"Report: {report.absolute()}")

@@ -108,6 +108,13 @@ def run_lengths(counts: str) -> np.ndarray | None:
     return runs
 
 
+def as_json(rle: RLE) -> str:
+    """The JSON text of an RLE, as `json.dumps` writes it: of the characters of counts, one alone is escaped."""
+    height, width = rle["size"]
+    counts = rle["counts"].replace("\\", "\\\\")
+    return f'{{"size": [{height}, {width}], "counts": "{counts}"}}'
+
+
 def as_text(rle: Mapping[str, Any]) -> RLE:
     """An RLE as pycocotools returns it, whose counts are bytes, in JSON-serialisable form."""
     counts = rle["counts"]

@@ -27,8 +27,8 @@ def edit(path: Path, change) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_the_extended_files_are_those_of_the_official_conversion(parity, tmp_path):
-    files, count = extended_tokenizer(without_sa2va_tokens(parity, tmp_path / "base"), TOKENS)
+def test_the_extended_files_are_those_of_the_official_conversion(official_folder, tmp_path):
+    files, count = extended_tokenizer(without_sa2va_tokens(official_folder, tmp_path / "base"), TOKENS)
     assert count == 383
     for name in (
         "tokenizer.json",
@@ -37,8 +37,8 @@ def test_the_extended_files_are_those_of_the_official_conversion(parity, tmp_pat
         "vocab.json",
         "special_tokens_map.json",
     ):
-        assert json.loads(files[name]) == json.loads((parity / name).read_text()), name
-    assert files["merges.txt"] == (parity / "merges.txt").read_bytes()
+        assert json.loads(files[name]) == json.loads((official_folder / name).read_text()), name
+    assert files["merges.txt"] == (official_folder / "merges.txt").read_bytes()
 
 
 def without_sa2va_tokens(official: Path, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refvessel.dataset.tree.refs import read_refs, write_refs
+from refvessel.dataset.tree.refs import read_refs, stored_refs, write_refs
 from refvessel.errors import UserError
 
 REFS = [
@@ -35,6 +35,38 @@ def test_equal_refs_give_equal_bytes_whatever_objects_they_are_made_of(tmp_path)
 def test_every_protocol_is_read(tmp_path, protocol):
     (tmp_path / "refs").write_bytes(pickle.dumps([*REFS, {"numbers": (1, 2.5, None, True)}], protocol))
     assert read_refs(tmp_path / "refs")[0] == REFS[0]
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_list_left_on_the_disk_has_the_same_items(tmp_path, protocol):
+    shared = {"sent": "Gefäß", "tokens": ["a", "b"]}
+    refs = [
+        {"ref_id": n, "split": "test", "sentences": [shared], "pair": (n, None, 0.5)} for n in range(2500)
+    ]
+    (tmp_path / "refs").write_bytes(pickle.dumps(refs, protocol))
+    stored = stored_refs(tmp_path / "refs")
+    assert not isinstance(stored, list)
+    assert list(stored) == read_refs(tmp_path / "refs")
+    assert (len(stored), stored[-1]["ref_id"], len(stored[3:5])) == (2500, 2499, 2)
+
+
+def test_a_list_that_refers_back_too_far_is_read_whole(tmp_path):
+    late = {"sent": "late"}
+    refs = [late, *([n] for n in range(140_000)), late]
+    (tmp_path / "refs").write_bytes(pickle.dumps(refs, 2))
+    assert stored_refs(tmp_path / "refs") == refs
+
+
+def test_what_is_no_list_of_plain_data_is_refused_in_the_same_words(tmp_path):
+    for number, value in enumerate(({"a": [1, 2]}, [[1], Bomb(tmp_path / "exploded")], ([1, 2],))):
+        (tmp_path / "refs").write_bytes(pickle.dumps(value)[: -1 if number == 2 else None])
+        told = []
+        for read in (read_refs, stored_refs):
+            with pytest.raises(UserError) as refused:
+                read(tmp_path / "refs")
+            told.append(str(refused.value))
+        assert told[0] == told[1]
+    assert not (tmp_path / "exploded").exists()
 
 
 class Bomb:

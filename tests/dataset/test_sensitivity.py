@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.draw import polygon as polygon_of_skimage
 from skimage.morphology import skeletonize
 
 from refvessel import rle
@@ -52,6 +55,21 @@ def test_a_grid_aligned_rectangle_shows_who_draws_the_border():
         mask[name] = int(drawn.sum())
     assert rle.area(rasterise(np.array([[5, 5], [15, 5], [15, 10], [5, 10]], float), 20, 20)) == 10 * 5
     assert mask["opencv truncated"] == mask["opencv rounded"] == mask["pillow"] == 11 * 6
+
+
+corners = st.lists(
+    st.tuples(*[st.integers(-20, 120).map(lambda number: number / 2)] * 2), min_size=3, max_size=9
+)
+
+
+@given(corners)
+def test_scikit_image_draws_any_polygon_as_its_own_function_does(corners):
+    """Of those that cross themselves and leave the image, too; half pixels lie on edges."""
+    for polygon in (np.array(corners), np.array(corners) * np.pi / 3):
+        drawn, expected = np.zeros((40, 50), np.uint8), np.zeros((40, 50), np.uint8)
+        rasterisers()["scikit-image"](polygon, drawn)
+        expected[polygon_of_skimage(polygon[:, 1], polygon[:, 0], expected.shape)] = 1
+        assert np.array_equal(drawn, expected)
 
 
 def test_masks_have_no_rasteriser(source, convert):

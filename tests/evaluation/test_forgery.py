@@ -13,7 +13,7 @@ from refvessel import rle
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.layout import IMAGES
 from refvessel.dataset.tree.writing import tree_writer
-from refvessel.evaluation.forgery import forgery_checks
+from refvessel.evaluation.forgery import Forgeries
 from refvessel.evaluation.pairing import pair_expressions
 from refvessel.predictions.origin import Origin, origin_of
 from refvessel.predictions.postprocessing import drop_small_components, fill_small_holes
@@ -38,13 +38,19 @@ def genuine():
     return [{"truth": truth, "prediction": mask} for truth, mask in pairs if truth.any() and mask.any()]
 
 
+def checks_of(paired, predictions, origin):
+    forgeries = Forgeries(origin)
+    forgeries.add(paired, predictions)
+    return forgeries.checks()
+
+
 @pytest.fixture(scope="module")
 def checks(tables):
     """A function: cases, and who drew them -> the two checks."""
 
     def of(cases, origin=Origin.MODEL):
         predictions, truth = tables(cases)
-        return forgery_checks(pair_expressions(predictions, truth), predictions, origin)
+        return checks_of(pair_expressions(predictions, truth), predictions, origin)
 
     return of
 
@@ -145,7 +151,7 @@ def test_a_union_of_masks_need_not_be_drawable_itself(tables):
     predictions, truth = tables([{"truth": ~even, "prediction": even | odd}])
     for parts, raised in (([even | odd], True), ([even, odd], False), ([even, even], True)):
         predictions["masks"] = [[rle.encode(part) for part in parts]]
-        found = forgery_checks(pair_expressions(predictions, truth), predictions, Origin.MODEL)
+        found = checks_of(pair_expressions(predictions, truth), predictions, Origin.MODEL)
         assert found["undrawable"]["raised"] == raised
 
 

@@ -9,7 +9,8 @@ import pytest
 from expressions import expression
 
 from refvessel.errors import UserError
-from refvessel.evaluation.word_check import check_words
+from refvessel.evaluation.pairing import pair_expressions, truth_table
+from refvessel.evaluation.word_check import WordCheck
 from refvessel.predictions.prediction import Prediction, Status
 from refvessel.predictions.word_cases import word_cases
 from refvessel.rle import encode
@@ -84,6 +85,13 @@ def predicted(expressions, answer):
 
 def table(records):
     return pd.DataFrame([vars(each) for each in records])
+
+
+def check_words(predictions, expressions, settings, *, words=None, answers=()):
+    cases = [] if words is None else word_cases(expressions, words)
+    check = WordCheck(settings, words=words, cases=cases, answers=answers)
+    check.add(pair_expressions(predictions, truth_table(expressions)))
+    return check.result()
 
 
 def test_a_model_that_reads_has_masks_as_different_as_the_truths(split):

@@ -2,23 +2,39 @@
 
 import json
 import math
+import os
 import re
-from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image, ImageOps
+from rich_results import FILMS, FRAMES, UNSEEN
 
+from refvessel import artifacts, rle
+from refvessel.answer_status import Status
 from refvessel.files import sha256_of_file
 from refvessel.metrics.comparison import RANK_SHARE
-from refvessel.metrics.label_ceiling import CEILING_SCORES
 from refvessel.spreadsheets import read_csv, write_csv
 
 # An order of bytes, so that sizes of files change, too.
 _INDENT = 3
+_ANOTHER_DAY = 2_015_610_000  # in 2033
 _KEPT = {"ref_id", "sent_id", "height", "width", "format", "format_version"}  # identify, or say how to read
-_SAID = ("text", "message")  # sentences
+_SAID = ("text", "message", "warnings")  # sentences
+_LONGER = ("files", "candidates")  # lists that get another member
+_MASKS = ("truth_mask", "predicted_mask", "mask", "masks")  # columns of run lengths as JSON
+_TABLES = (
+    *(artifacts.CASES, artifacts.BREAKS, artifacts.PREDICTIONS, artifacts.VIDEO_CASES),
+    *(artifacts.RANKING, artifacts.THRESHOLDS, "*.tsv"),
+)
+_DOCUMENTS = (
+    *(artifacts.SUMMARY, artifacts.COMPARISON, artifacts.VIDEO, artifacts.VIDEO_COMPARISON, artifacts.WORDS),
+    *(artifacts.CONVERSION, Path(artifacts.EXTERNAL).name, "questions/*/*.json"),
+)
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
 
 
@@ -32,114 +48,78 @@ def another(value: float) -> float:
 
 
 def alter_results(root: Path) -> None:
-    """Change every number of the artifacts below a folder, and how many cases, tests and checks there are.
+    """Change every number of the artifacts below a folder, every mask and image, and how many cases, tests and
+    checks there are.
 
     Hashes by which artifacts name each other follow, so that they still belong together.
     """
-    names = ("cases.parquet", "breaks.parquet", "predictions.parquet", "ranking.csv")
-    tables = [path for name in names for path in sorted(root.rglob(name))]
-    described = sorted(root.rglob("dataset.json"))
+    tables = [path for name in _TABLES for path in sorted(root.rglob(name))]
     renamed: dict[str, str] = {}
-    for path in [*tables, *described]:
+    for path in [*tables, *sorted(root.rglob(artifacts.DATASET))]:
         before = sha256_of_file(path)
         _alter_json(path, {}) if path.suffix == ".json" else _alter_table(path)
         renamed[before] = sha256_of_file(path)
-    for name in ("summary.json", "comparison.json", "external.json", "conversion.json", "words.json"):
+    for name in _DOCUMENTS:
         for path in root.rglob(name):
             _alter_json(path, renamed)
-
-
-def enrich_results(root: Path) -> None:
-    """Add to the artifacts below a folder what only larger runs have, with numbers that stand nowhere else."""
-    number = count(1)
-
-    def measured(*names: str) -> dict[str, Any]:
-        return {name: round(0.1 + 0.00371 * next(number), 5) for name in names} | {
-            "n_expressions": 5 + next(number)
-        }
-
-    def drawn() -> dict[str, Any]:
-        return {"scores": measured(*CEILING_SCORES), "n_expressions": 5 + next(number)}
-
-    def asked() -> dict[str, Any]:
-        return measured("mean", "low", "high") | {"n": 3 + next(number), "n_patients": 4 + next(number)}
-
-    renamed: dict[str, str] = {}
-    for path in root.rglob("dataset.json"):
-        before = sha256_of_file(path)
-        widths = {"all": {"truths": 41, "dice_mean": {"pillow": 0.931}, "area_mean": {"pillow": 1.12}}}
-        gates = {
-            "patients": {"compared": 19},
-            "identical_pixels": {"compared": 43},
-            "near_duplicates": {"nearest": 98, "bits": 256, "threshold": 56, "told_apart_by_vessels": 6},
-            "trained_on": {"compared": 29, "listed": 23},
-        }
-        more = {
-            "counts": {"images": 44, "expressions": 88, "patients": 11, "images_dropped": 6},
-            "rasteriser_sensitivity": {"truths": 41, "images": 37, "by_width": widths},
-            "gates": gates,
-        }
-        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | more), "utf-8")
-        renamed[before] = sha256_of_file(path)
-    for path in root.rglob("summary.json"):
-        summary = json.loads(path.read_text("utf-8"))
-        ceiling = drawn() | {"basis": "corners moved", "share": measured(*CEILING_SCORES)}
-        ceiling |= {"by_vessel_width": {"thin": drawn()}, "drawings": {"pillow": drawn()}}
-        groups = summary["by_phrase"]
-        regions = measured(*("f1", "f1_low", "f1_high", "pq", "pq_low", "pq_high", "AP", "AP50", "AP75"))
-        regions |= {"n_truths": 71, "n_predictions": 72, "n_images": 73, "n_matched": 74}
-        summary |= {"ceiling": ceiling, "regions": regions, "by_rasteriser": {"coco": groups["catheter"]}}
-        summary |= {"near_ties": {"n": 3, "of": 17, "below": 0.0001}, "first_look_of_n_patients": 77}
-        text = json.dumps(summary)
-        for before, after in renamed.items():
-            text = text.replace(before, after)
-        path.write_text(text, "utf-8")
-        kinds = {
-            kind: {
-                "dice_change": asked(),
-                "masks": asked(),
-                "by_words": [{"phrase": "vein", "words": kind} | said],
-            }
-            for kind in ("paraphrases", "translations")
-            if (said := measured("dice_change", "masks") | {"n": 3 + next(number)})
-        }
-        words = {
-            "predictions": summary["provenance"]["predictions"],
-            "settings": {"different_targets_below_iou": 0.5},
-            "swapped": {name: asked() for name in ("masks", "truths", "own", "other")},
-            "absent": {"n_acc": asked(), "as_shown": asked()},
-            **kinds,
-        }
-        path.with_name("words.json").write_text(json.dumps(words), "utf-8")
+    for path in root.rglob("*.png"):
+        with Image.open(path) as image:
+            changed = ImageOps.invert(image.convert("L"))
+        changed.save(path)
 
 
 def _alter_table(path: Path) -> None:
-    if path.suffix == ".csv":
-        table = read_csv(path, texts=("score", "model"))
-        ranks = [name for name in table.columns if name.startswith(RANK_SHARE)]
-        numbers = table.select_dtypes("number").columns.difference(ranks)
-        changed = {name: [another(value) for value in table[name].tolist()] for name in numbers}
-        changed |= {
-            name: [another(value) if value else 0.0 for value in table[name].tolist()] for name in ranks
-        }
-        write_csv(table.assign(**changed), path)
+    if path.suffix == ".parquet":
+        _alter_parquet(path)
         return
+    texts = ("score", "model") if path.name == artifacts.RANKING else ()
+    of_jobs = path.suffix == ".tsv"
+    table = pd.read_csv(path, sep="\t") if of_jobs else read_csv(path, texts)
+    ranks = [name for name in table.columns if name.startswith(RANK_SHARE)]
+    numbers = table.select_dtypes("number").columns.difference(ranks)
+    changed = {name: [another(value) for value in table[name].tolist()] for name in numbers}
+    changed |= {name: [another(value) if value else 0.0 for value in table[name].tolist()] for name in ranks}
+    if of_jobs:
+        pd.concat(2 * [table.assign(**changed)]).to_csv(path, sep="\t", index=False)
+        os.utime(path, (_ANOTHER_DAY, _ANOTHER_DAY))
+    else:
+        write_csv(table.assign(**changed), path)
+
+
+def _alter_parquet(path: Path) -> None:
     stored = pq.read_table(path)
-    rows = (
-        stored.to_pylist()
-        if path.name == "predictions.parquet"
-        else [_row(row) for row in stored.to_pylist()]
-    )
-    if path.name == "cases.parquet":
+    rows = [_row(row) for row in stored.to_pylist()]
+    if path.name == artifacts.CASES:
         names = {"patient": {"PC": "PB"}, "image_id": {"image4": "image3"}}
-        rows = [row | {key: new.get(row[key], row[key]) for key, new in names.items()} for row in rows[:-1]]
-    elif path.name == "breaks.parquet":
+        rows = [row | {key: new.get(row[key], row[key]) for key, new in names.items()} for row in rows]
+        del rows[slice(FRAMES - 1, None, FRAMES) if FILMS in path.parts else slice(-2, None)]
+    elif path.name == artifacts.BREAKS:
         rows = [*rows, *rows]
-    pq.write_table(pa.Table.from_pylist(rows, schema=stored.schema), path, compression="gzip")
+    elif UNSEEN in path.parts:
+        rows = [
+            row | {"sent_id": row["sent_id"] + number * len(rows)} | told
+            for number, told in enumerate(({}, {"status": Status.FAILED}, {"status": Status.NO_SEG}))
+            for row in rows
+        ]
+    told = {
+        key: json.dumps(altered(json.loads(text))) for key, text in (stored.schema.metadata or {}).items()
+    }
+    schema = stored.schema.with_metadata(told)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="gzip")
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value if key in _KEPT else _number(value) for key, value in row.items()}
+    changed = {key: value if key in _KEPT else _number(value) for key, value in row.items()}
+    masks = {key: json.loads(row[key]) for key in _MASKS if row.get(key) is not None}
+    return changed | {key: json.dumps(_another_mask(mask)) for key, mask in masks.items()}
+
+
+def _another_mask(mask: Any) -> Any:
+    """A mask, or each of several, that is larger; an empty one stays empty."""
+    if isinstance(mask, list):
+        return [_another_mask(each) for each in mask]
+    pixels = rle.decode(mask)
+    return rle.encode(pixels | np.roll(pixels, 2, axis=0))
 
 
 def _number(value: Any) -> Any:
@@ -147,7 +127,7 @@ def _number(value: Any) -> Any:
 
 
 def _alter_json(path: Path, renamed: dict[str, str]) -> None:
-    content = _altered(json.loads(path.read_text("utf-8")))
+    content = altered(json.loads(path.read_text("utf-8")))
     if "tests" in content:
         content["tests"] = content["tests"][:-1]
     if "sentinels" in content:
@@ -158,11 +138,13 @@ def _alter_json(path: Path, renamed: dict[str, str]) -> None:
     path.write_text(text, "utf-8")
 
 
-def _altered(value: Any, key: str = "") -> Any:
+def altered(value: Any, key: str = "") -> Any:
+    """A document whose every number is another; `key` is that of a list or value."""
     if isinstance(value, dict):
-        return {name: each if name in _KEPT else _altered(each, name) for name, each in value.items()}
+        return {name: each if name in _KEPT else altered(each, name) for name, each in value.items()}
     if isinstance(value, list):
-        return [_altered(each, key) for each in value]
+        changed = [altered(each, key) for each in value]
+        return [*changed, changed[0]] if key in _LONGER else changed
     if isinstance(value, str) and (key in _SAID or re.fullmatch(r"\d+(\.\d+)+(\+\w+)?", value)):
         return _NUMBER.sub(_another_in_text, value) if key in _SAID else f"9{value}"
     return _number(value)

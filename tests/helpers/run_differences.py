@@ -12,8 +12,11 @@ import pyarrow.parquet as pq
 _FOLDERS_OF_TIMES = ("logs", "benchmarks")
 _FILES_OF_TIMES = (".progress.json",)
 _TIME = "seconds"  # that an answer took: a field of shards and a column of their table
-# What the jobs of a run took, on its page.
-_COSTS = re.compile(r"<table[^>]*>\s*<caption>Jobs as Snakemake measured them.*?</table>", re.DOTALL)
+# On a run's page what its jobs took, and how it was started.
+_COSTS = re.compile(
+    r"<table[^>]*>\s*<caption>Jobs as Snakemake measured them.*?</table>|<div class=.run.>.*?</div>",
+    re.DOTALL,
+)
 _DIGITS = 12  # of a hash, in reports
 
 

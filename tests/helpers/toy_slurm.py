@@ -1,6 +1,8 @@
 """A Slurm of one node on this machine's loopback, with GPUs that are none: begun, asked, and put away again.
 
 Debian's packages (Slurm 22.05) without systemd, cgroups and a database. Both daemons and munged run as root.
+
+python tests/helpers/toy_slurm.py    # puts away what a killed test left of one
 """
 
 import os
@@ -99,6 +101,10 @@ class Slurm:
             if line.startswith("JobId=")
         ]
 
+    def wait_for_ends(self) -> None:
+        """Let jobs that have ended leave nothing behind; those that wait or run are not waited for."""
+        _wait_until(lambda: all(each["JobState"] != "COMPLETING" for each in self.jobs()))
+
 
 def why_not() -> str | None:
     """Why no Slurm can be started here; None where one can. What a killed test left of one is put away."""
@@ -107,10 +113,8 @@ def why_not() -> str | None:
         return f"{', '.join(missing)} not installed (`make test-slurm` installs them on Debian, as root)"
     if os.geteuid():
         return "Slurm's daemons are started as root"
-    with try_lock(_LOCK) as mine:
-        if not mine:
-            return "another test has one"
-        _put_away_what_was_left()
+    if not put_away_what_was_left():
+        return "another test has one"
     if (PLACE / "slurm.conf").exists():
         return f"{PLACE}/slurm.conf: this machine has a Slurm of its own"
     return None
@@ -177,13 +181,15 @@ def _put_away(root: Path) -> None:
             (PLACE / name).unlink()
 
 
-def _put_away_what_was_left() -> None:
-    """Of a test that was killed; nothing where the link is none of a toy's."""
-    link = PLACE / "slurm.conf"
-    if link.is_symlink() and link.readlink().parent.name.startswith(PREFIX):
-        root = link.readlink().parent
-        _put_away(root)
-        shutil.rmtree(root, ignore_errors=True)
+def put_away_what_was_left() -> bool:
+    """End what a test that was killed left, if anything; whether no other test has a Slurm."""
+    with try_lock(_LOCK) as mine:
+        link = PLACE / "slurm.conf"
+        if mine and link.is_symlink() and link.readlink().parent.name.startswith(PREFIX):
+            root = link.readlink().parent
+            _put_away(root)
+            shutil.rmtree(root, ignore_errors=True)
+        return mine
 
 
 def _begin_munge(root: Path) -> None:
@@ -228,3 +234,7 @@ def _end(pid_file: Path) -> None:
             process.wait(timeout=_SECONDS)
         except psutil.TimeoutExpired:
             process.kill()
+
+
+if __name__ == "__main__":
+    put_away_what_was_left()

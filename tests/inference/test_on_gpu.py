@@ -18,7 +18,8 @@ from refvessel.inference.segmenter import Segmentation
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.rle import decode, encode
 
-pytestmark = pytest.mark.skipif(not torch.cuda.device_count(), reason="there is no GPU here")
+if not torch.cuda.device_count():
+    pytest.skip("there is no GPU here", allow_module_level=True)
 
 GIB = 2**30
 

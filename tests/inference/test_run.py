@@ -11,6 +11,7 @@ from stages import segment_shard
 from refvessel.checkpoint.link import link_checkpoint
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
+from refvessel.inference import completing
 from refvessel.predictions.prediction import COLUMNS, NEAR_TIE
 from refvessel.rle import decode, union
 
@@ -75,12 +76,21 @@ def test_a_draft_changes_no_more_than_rounding_does(segmented, tree, demo_model,
     assert_same_answers_and_masks(ours, others)
 
 
-def test_a_batch_killed_in_its_middle_is_resumed_with_the_same_masks(tree, demo_model, tmp_path):
+def test_a_batch_killed_in_its_middle_is_resumed_with_the_same_masks(tree, demo_model, tmp_path, monkeypatch):
+    steps = []
+
+    def noted(name, function):
+        return lambda *arguments, **named: [steps.append(name), function(*arguments, **named)][1]
+
+    for name in ("read_images", "loaded_series"):
+        monkeypatch.setattr(completing, name, noted(name, getattr(completing, name)))
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     segment(demo_model, tree, whole, batch_size=3)
+    assert steps == ["read_images", "loaded_series"]  # the first are read while the model is loaded
     lines = whole.read_text().splitlines(keepends=True)
     cut.write_text("".join(lines[:2]) + lines[2][:50])
     segment(demo_model, tree, cut, batch_size=3)
+    assert steps[2:] == ["loaded_series", "read_images"]  # which are left depends on the size of a batch
     assert without_seconds(cut) == without_seconds(whole)
 
 

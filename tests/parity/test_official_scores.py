@@ -1,7 +1,8 @@
-"""The official scorers' numbers on small predictions, to their last digit."""
+"""The official scorers' numbers on small predictions, to their last digit: `tests/data/official_scores`."""
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ EXACTLY = 1e-12
 
 
 @pytest.fixture(scope="module")
-def scores(shared):
-    return shared / "parity" / "scores"
+def scores():
+    return Path(__file__).resolve().parents[1] / "data" / "official_scores"
 
 
 @pytest.fixture(scope="module")

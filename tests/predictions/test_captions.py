@@ -11,7 +11,8 @@ from refvessel.predictions.captions import CAPTION_QUESTION, parse_caption, writ
 from refvessel.predictions.prediction import Prediction
 from refvessel.rle import empty, encode
 
-ANSWERS = json.loads((Path(__file__).parents[1] / "data/gcg/answers.json").read_text("utf-8"))
+DATA = Path(__file__).parents[1] / "data"
+ANSWERS = json.loads((DATA / "gcg/answers.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("case", ANSWERS, ids=lambda case: repr(case["answer"]))
@@ -19,8 +20,8 @@ def test_an_answer_is_read_as_the_official_inference_reads_it(case):
     assert parse_caption(case["answer"]) == (case["caption"], case["phrases"])
 
 
-def test_the_question_is_the_official_one_with_its_five_blanks(shared):
-    questions = json.loads((shared / "parity/scores/questions.json").read_text("utf-8"))
+def test_the_question_is_the_official_one_with_its_five_blanks():
+    questions = json.loads((DATA / "official_scores/questions.json").read_text("utf-8"))
     assert questions["evaluation"]["gcg"]["text"] == CAPTION_QUESTION
 
 

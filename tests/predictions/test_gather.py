@@ -53,7 +53,7 @@ def test_a_split_of_many_row_groups_reads_as_one_of_a_single_one(shard, tree, tm
     other.write_text("".join(lines[1::2][::-1]))
     shard.write_text("".join(lines[::2][::-1]))
     other.with_suffix(".run.json").write_bytes(shard.with_suffix(".run.json").read_bytes())
-    monkeypatch.setattr(gathering, "_EXPRESSIONS_PER_GROUP", 2)
+    monkeypatch.setattr(gathering, "PER_GROUP", 2)
     gather(tree, tmp_path / "many.parquet", shard, other)
     one, many = (parquet.ParquetFile(tmp_path / f"{name}.parquet") for name in ("one", "many"))
     assert (one.num_row_groups, many.num_row_groups) == (1, math.ceil(len(lines) / 2))

@@ -1,5 +1,6 @@
 """A shard on the disk is whole lines of one run by one writer, however its writers ended."""
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -12,7 +13,7 @@ from refvessel.predictions.asked import Asked
 from refvessel.predictions.prediction import Prediction, read_shard
 from refvessel.predictions.run_file import run_file
 from refvessel.predictions.shard import open_shard
-from refvessel.rle import empty
+from refvessel.rle import empty, encode
 
 
 def prediction(sent_id, **changes):
@@ -50,6 +51,15 @@ def begin(path, run, *predictions):
 
 def append(writer, *predictions):
     writer.append([(prediction, np.zeros((0, 2, 2), np.float16)) for prediction in predictions])
+
+
+def test_a_line_is_the_records_json_however_many_masks_it_has():
+    place = np.arange(81).reshape(9, 9, order="F")
+    one, other = encode(place >= 44), encode(place % 3 > 0)
+    assert "\\" in one["counts"]
+    for union, masks in ((one, [one]), (one, [dict(one)]), (one, [other, one]), (other, []), (one, [other])):
+        record = prediction(7, mask=union, masks=masks, answer='"é"\n', score=0.1)
+        assert record.to_line() == json.dumps(asdict(record), ensure_ascii=False) + "\n"
 
 
 def test_a_shard_cut_anywhere_keeps_its_whole_lines(tmp_path, run):

@@ -37,29 +37,33 @@ class Workspace:
 
     comparisons: list[Path] = field(default_factory=list)
     external: Path | None = None
+    benchmarks: Path | None = None
 
     @property
     def inputs(self) -> dict:
-        names = ("evaluations", "checkpoints", "datasets", "comparisons", "external")
+        names = ("evaluations", "checkpoints", "datasets", "comparisons", "external", "benchmarks")
         return {name: getattr(self, name) for name in names}
 
     def copied(self, root: Path) -> "Workspace":
         """A copy, free to be changed."""
         shutil.copytree(self.root, root)
 
-        def there(path: Path) -> Path:
-            return root / path.relative_to(self.root)
+        def there(path: Path | None) -> Path | None:
+            return path and root / path.relative_to(self.root)
 
         return Workspace(
             root,
             [
-                replace(one, scores_dir=there(one.scores_dir), predictions=there(one.predictions))
+                replace(
+                    one, **{key: there(getattr(one, key)) for key in ("scores_dir", "predictions", "choice")}
+                )
                 for one in self.evaluations
             ],
             {name: there(path) for name, path in self.checkpoints.items()},
             {name: there(path) for name, path in self.datasets.items()},
             [there(path) for path in self.comparisons],
-            self.external and there(self.external),
+            there(self.external),
+            there(self.benchmarks),
         )
 
     def compare(self, dataset="demo", split="test", **options) -> Path:
@@ -114,6 +118,16 @@ class Workspace:
         self.checkpoints[model] = checkpoint
         self.datasets[dataset] = tree
         return scores
+
+    def add_unscored(self, cases: list[dict], *, model="demo", dataset="unseen", split="test") -> None:
+        """An evaluation of cases as of `add`, of which nobody knows the truth."""
+        tree = self._dataset(dataset, cases, described=True)
+        described = tree / "dataset.json"
+        write_json(described, json.loads(described.read_text("utf-8")) | {"truth": False})
+        path = self.root / "predictions" / model / dataset / split / "predictions.parquet"
+        self._write_predictions(self._tables(cases)[0], path)
+        self.evaluations.append(Evaluation(model, dataset, split, scores_dir=None, predictions=path))
+        self.datasets[dataset] = tree
 
     def _dataset(self, dataset: str, cases: list[dict], described: bool) -> Path:
         tree = self.root / "datasets" / dataset

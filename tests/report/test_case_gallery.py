@@ -6,7 +6,8 @@ from PIL import Image
 
 from refvessel import rle
 from refvessel.report.agreement_figures import agreement
-from refvessel.report.case_gallery import coloured, failures
+from refvessel.report.case_gallery import coloured
+from refvessel.report.worst_cases import failures
 
 NONE = float("nan")
 

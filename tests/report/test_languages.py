@@ -214,7 +214,7 @@ CAPTIONS = {"draw_sequences"}  # which words them; the others draw
 PROPER_NAMES = frozenset(
     """
     arias auc bca betti brier cheng cohen cvpr el fn fp gegundez geifman holm icml ieee kendall kirillov
-    logits matthews mcc neurips nll opencv sa sensitivity stucki tmi tn tp va wilcoxon yaniv scores
+    iclr logits matthews mcc nll opencv sa sensitivity stucki tmi tn tp va wilcoxon scores
     centre line tolerance
     """.split()  # noqa: SIM905
 )

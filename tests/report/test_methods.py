@@ -128,8 +128,8 @@ def test_what_is_cited_is_what_is_reported(artifacts, compared_once):
         name: 0 if name.startswith("cal_") and name.endswith("_n") else value
         for name, value in artifacts.summary.items()
     }
-    assert "Gegundez" in cited
-    assert "Gegundez" not in methods_text([replace(artifacts, summary=without)], [])
+    assert "Gegúndez" in cited
+    assert "Gegúndez" not in methods_text([replace(artifacts, summary=without)], [])
     both = [
         read_artifacts(
             one, checkpoint=compared_once.checkpoints[one.model], dataset=compared_once.datasets["demo"]

@@ -1,58 +1,47 @@
 """Every number that a report shows is one of its artifacts: change these, and it changes."""
 
-import io
 import json
 import re
 from collections import defaultdict
-from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from altered_artifacts import alter_results, enrich_results
+from altered_artifacts import alter_results, altered
+from drawn_figures import drawn_by_matplotlib, drawn_in_svg, is_constant
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from rich_results import add_sections, enrich_results
+from shown_numbers import Shown, numbers_of, sentences, skeleton, unseen, untraced
 from stages import render_report
 
+from refvessel import rle
 from refvessel.report import render
+from refvessel.report.run_told import RunTold
 
-MINUS = "\N{MINUS SIGN}"
-NUMBER = re.compile(rf"(?<![\w.@/-])[-+{MINUS}]?\d[\d,]*(?:\.\d+)?(?![\w/]|-\w)")
-# What stands in a name and is no number: of hashes, formats, pages, ranks.
-NAMES = re.compile(
-    r"[0-9a-f]{12}…|\b[0-9a-f]{64}\b|SHA-256|Pr@[\d.k]+|\bimage\d\b|48x48|\d-connected|SAM 2|\b\d+: (?=\d+%)"
-)
-STATUS = re.compile(r" \((failed|no_seg)\)")
-# What is stated, not measured: the numbers of a method, which no run changes.
-STATED = re.compile(
-    "|".join(
-        (
-            r"95(% intervals?\b(?! are from)|% from|% of draws|% of the differences)",  # levels of intervals
-            r"90% interval|each at 5%|can reach 5%|80% power at two-sided 5%",  # of tests
-            r"[Ww]orst 5%|5th percentile|errors the 95th",  # of spread
-            r"\d+ checks? passed|\d+ notes?$",  # which are listed below
-            r"fewer than 50:",  # patients, from which on intervals cover as they should
-            r"\d are the fewest with which one of",  # patients, which the number of tests settles
-            r"the worst 10 are listed|at most \d+ cases of a kind|at most the 8 groups",
-            r"At most 6 pairs",  # what is shown
-            r"within 1\.5 times the box|1\.96 standard deviations",  # of figures
-            rf"mean 1 {MINUS} Dice",  # of definitions
-            r"IoU above 0\.5|best value of each is 1\b|AP\d\d",
-        )
-    )
-)
+FIGURES = {}  # what matplotlib draws, by report and name of the figure
 
 
 @pytest.fixture(scope="module")
-def both(compared_once, tmp_path_factory):
-    """The folders of two reports: of artifacts, and of the same with every number changed. No picture is drawn."""
-    folders = []
+def both(compared_once, make_cases, vessel, tmp_path_factory):
+    """The folders of two reports: of artifacts, and of the same with every number changed.
+
+    Matplotlib's figures are not written: what they draw is kept in FIGURES.
+    """
+    folders, configuration = [], {"inference": {"threads": 4, "batch_size": 16}, "evaluations": []}
+    runs = {
+        "as they are": RunTold("snakemake --cores 2 --configfile …", configuration),
+        "altered": RunTold("snakemake --cores 8 --configfile …", altered(configuration)),
+    }
+    whole = compared_once.copied(tmp_path_factory.mktemp("traced") / "results")
+    add_sections(whole, make_cases, vessel, stored_logits)
+    enrich_results(whole.root)
     with pytest.MonkeyPatch.context() as patch:
-        for canvas, printing in ((FigureCanvasSVG, "print_svg"), (FigureCanvasPdf, "print_pdf")):
-            patch.setattr(canvas, printing, lambda self, target, **_: write_nothing(target))
+        patch.setattr(FigureCanvasSVG, "print_svg", lambda self, target, **_: target.write("<svg/>"))
+        patch.setattr(FigureCanvasPdf, "print_pdf", keep_what_is_drawn)
         for name in ("as they are", "altered"):
-            workspace = compared_once.copied(tmp_path_factory.mktemp("traced") / "results")
-            enrich_results(workspace.root)
+            workspace = whole.copied(tmp_path_factory.mktemp("traced") / "results")
             if name == "altered":
                 alter_results(workspace.root)
                 ours = render.versions()
@@ -60,122 +49,27 @@ def both(compared_once, tmp_path_factory):
                     render, "versions", lambda ours=ours: {key: f"9{each}" for key, each in ours.items()}
                 )
                 patch.setattr(render.metadata, "version", lambda _: "9.9.9")
-            render_report(**workspace.inputs, output=workspace.root / "report")
+            render_report(**workspace.inputs, output=workspace.root / "report", run=runs[name])
             folders.append(workspace.root / "report")
     return folders
 
 
-def write_nothing(target) -> None:
-    if isinstance(target, io.TextIOBase):
-        target.write("<svg/>")
-    elif hasattr(target, "write"):
-        target.write(b"<svg/>")
-    else:
-        Path(target).write_bytes(b"<svg/>")
+def keep_what_is_drawn(canvas, path, **_) -> None:
+    """In place of writing a PDF."""
+    Path(path).write_bytes(b"%PDF")
+    FIGURES.setdefault(Path(path).stem, []).append(drawn_by_matplotlib(canvas.figure))
 
 
-COUNTED = re.compile(r"\(n = \d+\)")  # in a heading, of how many
-
-
-class Shown(HTMLParser):
-    """The numbers of a page by where they stand: table, row and column, or section and sentence.
-
-    Headings of rows and columns are names, and the definitions are a method's.
-    """
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.numbers: dict[str, list[str]] = defaultdict(list)
-        self._section = ""
-        self._columns: list[str] = []
-        self._row: list[str] = []
-        self._text = ""
-        self._skipped = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        if tag in ("style", "script") or (tag, given.get("class")) == ("dl", "definitions"):
-            self._skipped = tag
-        if tag == "section":
-            self._section = given["id"]
-        if tag == "thead":
-            self._columns = []
-        if tag == "tr":
-            self._row = []
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            text = self._taken()
-            column = self._columns[len(self._row)] if len(self._row) < len(self._columns) else ""
-            place = f"{self._section} | {self._columns[:1]} {self._names()} | {column}"
-            heading, number = COUNTED.subn("(n = #)", text)
-            self._row.append(heading if tag == "th" else skeleton(text))
-            if number:
-                self.numbers[f"{self._section}: {heading}"] += numbers_of(text)
-            if tag == "td" and column != "best":  # which a score has by its definition
-                self.numbers[place] += numbers_of(text)
-        elif tag == "thead":
-            self._columns = self._row
-        elif tag in ("p", "li", "figcaption", "caption", "summary", "dd", "dt", "h1", "h2", "h3"):
-            for sentence in sentences(self._taken()):
-                self.numbers[f"{self._section}: {skeleton(sentence)}"] += numbers_of(sentence)
-        elif tag == self._skipped:
-            self._skipped = ""
-
-    def handle_data(self, data):
-        if not self._skipped:
-            self._text += data
-
-    def _names(self) -> list[str]:
-        """What the row's cells before this one say, but for numbers."""
-        return [cell for cell in self._row[:3] if "#" not in cell]
-
-    def _taken(self) -> str:
-        text, self._text = " ".join(self._text.split()), ""
-        return text
-
-
-def sentences(text: str) -> list[str]:
-    named = re.sub(r"sent_id \d+(, \d+)*", "sent_id", text)  # which say who is meant
-    return re.split(r"(?<=[.,;:]) ", re.sub("^(Passed|Warning|Note) ", "", named))
-
-
-def plain(text: str) -> str:
-    """A text without names and stated numbers."""
-    return STATED.sub("stated", NAMES.sub("name", STATUS.sub("", text)))
-
-
-def numbers_of(text: str) -> list[str]:
-    return NUMBER.findall(plain(text))
-
-
-def skeleton(text: str) -> str:
-    """A text without its numbers, and without the `s` of their plurals."""
-    return re.sub(r"s\b", "", NUMBER.sub("#", plain(text))).rstrip(".,;:")
-
-
-def untraced(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
-    """Where a number stands as before, with it; numbers of one place are compared one by one."""
-    return [
-        f"{place}: {number}"
-        for place in before.keys() & after.keys()
-        for number, other in zip(before[place], after[place], strict=False)
-        if number == other
-    ]
-
-
-def kind(place: str) -> str:
-    """Of a cell its column, of a sentence itself."""
-    section, *cell = place.split(" | ")
-    return place if not cell else f"{section} | {cell[0].partition('] ')[0]} | {cell[-1]}"
-
-
-def unseen(before: dict[str, list[str]], after: dict[str, list[str]]) -> set[str]:
-    """Columns and sentences with numbers of which nothing was compared."""
-    return {kind(place) for place in before if before[place]} - {
-        kind(place) for place in before.keys() & after.keys()
+def stored_logits(cases, path):
+    """Logits of the cases, each pixel's another one."""
+    chance = np.random.default_rng(3)
+    path.parent.mkdir(parents=True)
+    arrays = {
+        str(number): (np.where(case["prediction"], 1, -1) + chance.normal(size=case["truth"].shape))
+        for number, case in enumerate(cases, start=1)
     }
+    np.savez(path, **{key: each.astype(np.float16)[None] for key, each in arrays.items()})
+    return [path]
 
 
 def test_every_number_of_the_page(both):
@@ -232,13 +126,13 @@ def test_every_number_of_the_tables_for_papers(both):
 
 def test_every_number_of_the_tables(both):
     names = sorted(path.name for path in (both[0] / "tables").glob("*.csv"))
-    assert len(names) == 15
+    assert len(names) == 17
     for name in names:
         before, after = (pd.read_csv(folder / "tables" / name) for folder in both)
         assert list(before) == list(after)
         numbers = before.select_dtypes("number").columns
         assert len(numbers)
-        for column in numbers.difference(["ref_id", "sent_id"]):
+        for column in numbers.difference(["ref_id", "sent_id", "expression"]):
             pairs = zip(before[column].tolist(), after[column].tolist(), strict=False)
             assert not [
                 one for one, other in pairs if one == other and not (one == 0 and "rank_" in column)
@@ -246,26 +140,90 @@ def test_every_number_of_the_tables(both):
 
 
 def test_every_number_of_the_cases(both):
-    """Scores and breaks of each case, as the page of cases has them; the altered one has a case less per model."""
-    pages = []
-    for folder in both:
-        html = (folder / "cases.html").read_text("utf-8")
-        found = re.findall(r'<script type="application/json" id="([^"]*)">(.*?)</script>', html, re.DOTALL)
-        blocks = {name: json.loads(text) for name, text in found}
-        columns = pd.DataFrame(blocks["table"]["columns"])
-        details = pd.Series(blocks["details-0"], name="details")
-        ours = columns[columns["evaluation"] == 1].assign(details=details).set_index("sent_id")
-        pages.append((ours, blocks["table"]["scores"]))
-    (before, scores), (after, _) = pages
-    assert len(before) == len(after) + 1
-    compared = 0
-    for sent_id, row in after.iterrows():
-        for score in scores:
-            one, other = before.loc[sent_id, score], row[score]
-            compared += one == one
-            assert one != other, (sent_id, score)
-        breaks = [each["details"].get("breaks", []) for each in (before.loc[sent_id], row)]
-        assert len(breaks[1]) == 2 * len(breaks[0])
+    """Scores, frames, masks and breaks of each case, as the page of cases has them."""
+    before, after = (cases_of(folder / "cases.html") for folder in both)
+    assert set(after.index.get_level_values("evaluation")) == {0, 1, 2, 3, 4}
+    compared = defaultdict(int)
+    for case, row in after.iterrows():
+        was = before.loc[case] if case in before.index else None  # of what is seen for the first time
+        for name in (*COLUMNS, *(name for name in after.columns if name.startswith("score "))):
+            if was is not None and was[name] not in (None, -1):
+                compared[name] += 1
+                assert was[name] != row[name], (case, name)
+        breaks = [] if was is None else [each["details"].get("breaks", []) for each in (was, row)]
         for one, other in zip(*breaks, strict=False):
             assert not [i for i in (0, 1, 3) if one[i] == other[i]]
-    assert compared > 200
+            compared["breaks"] += 1
+        assert was is None or len(breaks[1]) == 2 * len(breaks[0])
+    assert min(compared[name] for name in (*COLUMNS, "score dice", "score auc", "breaks")) >= 6, compared
+
+
+COLUMNS = ("frame", "truth", "prediction", "picture")
+
+
+def cases_of(page) -> pd.DataFrame:
+    """What the page holds of each case, by the number of its evaluation and its sent_id; masks as run lengths."""
+    found = re.findall(
+        r'<script type="application/json" id="([^"]*)">(.*?)</script>', page.read_text("utf-8"), re.DOTALL
+    )
+    blocks = {name: json.loads(text) for name, text in found}
+    table = blocks["table"]
+    columns = table["columns"]
+    details = [each for name in blocks if name.startswith("details-") for each in blocks[name]]
+    masks = [each["counts"] for name in blocks if name.startswith("masks-") for each in blocks[name]]
+    shown = {
+        "frame": columns["frame"],
+        "picture": [table["pictures"][number] for number in columns["picture"]],
+        "details": details,
+        **{
+            name: [filled(masks[number]) if number >= 0 else None for number in columns[name]]
+            for name in ("truth", "prediction")
+        },
+        **{f"score {name}": columns[name] for name in table["scores"]},
+    }
+    places = pd.MultiIndex.from_arrays(
+        [columns["evaluation"], columns["sent_id"]], names=["evaluation", "sent_id"]
+    )
+    return pd.DataFrame(shown, index=places, dtype=object)
+
+
+def filled(counts: str) -> str | None:
+    """Run lengths of a mask that has foreground."""
+    return counts if rle.area({"size": [48, 48], "counts": counts}) else None
+
+
+OF_ALL = {"agreement", "calibre", "confidence", "dice_by_patient", "dice_by_phrase", "overlays", "subgroups"}
+OF_SOME = {"border", "examples", "failures", "sequence", "sequence.time", "thresholds"}
+OF_SEVERAL = {"differences", "external", "task"}
+
+
+def test_everything_that_figures_draw(both):
+    """Points, lines and words of matplotlib's; pictures, outlines, marks and words of those with images."""
+    with_images = sorted({path.stem for path in (both[0] / "figures").glob("*.svg")} - FIGURES.keys())
+    drawn = FIGURES | {
+        name: [drawn_in_svg(folder / f"figures/{name}.svg") for folder in both] for name in with_images
+    }
+    assert {re.sub(r".*\.test\.|_\d", "", name) for name in drawn} == OF_ALL | OF_SOME | OF_SEVERAL
+    for name, (before, after) in drawn.items():
+        pairs = [
+            (place, *pair)
+            for place in before.keys() & after.keys()
+            for pair in zip(before[place], after[place], strict=False)
+        ]
+        assert pairs, name
+        still = [f"{place}: {one}" for place, one, other in pairs if one == other]
+        assert [each for each in still if not is_constant(f"{name} | {each}")] == []
+    for path in (both[0] / "figures").glob("*.webp"):
+        assert path.read_bytes() != (both[1] / "figures" / path.name).read_bytes()
+
+
+def test_a_number_that_stays_is_noticed(both):
+    """One of a sentence and one of a cell, as if they were written into a template."""
+    html, altered = ((folder / "index.html").read_text("utf-8") for folder in both)
+    found = Shown(html).numbers
+    told, cell = r"<figcaption>[^<]*J&amp;F \d\.\d+ over (\d+) frames", r'<td class="number">(\d\.\d+)</td>'
+    for pattern in (told, cell):
+        number, place = re.search(pattern, html)[1], re.search(pattern, altered)
+        fixed = altered[: place.start(1)] + number + altered[place.end(1) :]
+        (noticed,) = {each.rpartition(": ")[2] for each in untraced(found, Shown(fixed).numbers)}
+        assert noticed == number

@@ -1,10 +1,19 @@
 """One machine with several GPUs: a split is divided among them all, and nothing need be said."""
 
 import re
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
+import yaml
+from snakemakes import run_snakemake
 
+from refvessel.demo.annotations import write_labelme_folder
 from refvessel.jobs import gpus
+from refvessel.predictions.run_file import run_file
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -47,3 +56,70 @@ def test_where_no_cores_are_stated_eight_feed_a_gpu_and_one_computes_on_the_cpu(
 
 def test_one_gpu_and_the_cpu_get_a_single_shard(planned):
     assert planned(1, shards=None)[1] == planned(0, shards=None)[1] == 1
+
+
+SHARDS = [f"results/predictions/mine/mine/test/shards/{number}-of-4.jsonl" for number in (1, 2, 3, 4)]
+
+
+@pytest.fixture
+def segmented(tmp_path, monkeypatch):
+    """A function that segments four shards on two GPUs that are none, of which some are broken.
+
+    A job holds its GPU until as many hold one as can. It gives the GPUs that were claimed, in that order, and
+    those that finished a shard.
+    """
+    write_labelme_folder(output=tmp_path / "frames", patients=[0], frames=4)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    config = {
+        "models": {"mine": {"folder": "model"}},
+        "datasets": {"mine": {"format": "labelme", "root": "frames", "single_split": "test"}},
+        "evaluations": [{"model": "mine", "dataset": "mine", "split": "test"}],
+        "inference": {"shards": 4},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    claims, finished = tmp_path / "claims", tmp_path / "finished"
+
+    def segmented(broken: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
+        def segment(*, wanted, **_) -> None:
+            """What `segment_questions` does where GPUs are, in a job of its own."""
+            with gpus.claimed_gpus(1, lambda: None) as (gpu,):
+                with claims.open("a") as lines:
+                    lines.write(f"{gpu}\n")
+                if gpu in broken:
+                    raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+                place = sum(1 for _ in claims.open())
+                while not broken and sum(1 for _ in claims.open()) < place + place % 2:
+                    time.sleep(0.01)
+                with finished.open("a") as lines:
+                    lines.write(f"{gpu}\n")
+            for each in wanted:
+                each.output.write_text("")
+                run_file(each.output).write_text("{}")
+
+        monkeypatch.setattr(
+            "refvessel.checkpoint.link.link_checkpoint", lambda folder, output: output.mkdir()
+        )
+        monkeypatch.setattr("refvessel.checkpoint.conversion_record.summary", str)
+        monkeypatch.setattr("refvessel.inference.run.segment_questions", segment)
+        monkeypatch.setattr(gpus, "usable_gpus", lambda: ["0", "1"])
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        done = run_snakemake(["--snakefile", str(ROOT / "Snakefile"), "--cores", "8", *SHARDS], tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert all((tmp_path / shard).exists() for shard in SHARDS)
+        return claims.read_text().split(), finished.read_text().split()
+
+    return segmented
+
+
+def test_all_gpus_work_at_once_and_have_as_much_to_do(segmented):
+    claimed, finished = segmented()
+    assert [sorted(claimed[:2]), sorted(claimed[2:])] == [["0", "1"], ["0", "1"]]
+    assert sorted(finished) == ["0", "0", "1", "1"]
+
+
+def test_the_shard_of_a_gpu_that_fails_goes_to_another_and_the_others_never_there(segmented):
+    claimed, finished = segmented(broken=("0",))
+    assert sorted(claimed) == ["0", "1", "1", "1", "1"]
+    assert finished == ["1", "1", "1", "1"]

@@ -1,3 +1,12 @@
+import sys
+
+from refvessel.jobs.shown_command import VARIABLE, shown_command
+
+# For the report: its job, wherever it runs, inherits the environment.
+if workflow.is_main_process:
+    os.environ[VARIABLE] = shown_command(sys.argv)
+
+
 rule render_report:
     input:
         **where_logits_are_stored(

@@ -1,11 +1,16 @@
 """Rule render_report: tables, figures and the page, from artifacts only."""
 
+import os
 from pathlib import Path
 
+from refvessel.jobs.shown_command import VARIABLE
 from refvessel.privacy.name_tables import table_of_tree
 from refvessel.report.render import render_report
+from refvessel.report.run_told import RunTold
 from refvessel.report.sections import Evaluation
 from refvessel.settings.privacy_section import Privacy
+from refvessel.settings.published import published
+from refvessel.settings.whole import Settings
 from refvessel.workflow import logged
 
 given, params = snakemake.input, snakemake.params
@@ -35,5 +40,6 @@ with logged(snakemake.log[0]):
         datasets=datasets,
         language=params.language,
         benchmarks=Path(params.benchmarks),
+        run=RunTold(os.environ.get(VARIABLE), published(Settings.model_validate(snakemake.config))),
         threads=snakemake.threads,
     )

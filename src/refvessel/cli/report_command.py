@@ -1,5 +1,6 @@
 """The command that renders the report."""
 
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -39,8 +40,11 @@ def report(
 
 def render(settings: Settings, output: Path) -> None:
     """As the workflow's rule renders it, into the folder `output`."""
+    from refvessel.jobs.shown_command import shown_command
     from refvessel.report.render import render_report
+    from refvessel.report.run_told import RunTold
     from refvessel.report.sections import Evaluation
+    from refvessel.settings.published import published
 
     results = Path(settings.pathvars.apply("<results>"))
     entries = settings.entries()
@@ -75,6 +79,8 @@ def render(settings: Settings, output: Path) -> None:
         settings=settings.privacy,
         private_log=Path(settings.pathvars.apply("<private_logs>")) / artifacts.PRIVATE_LOG_OF_REPORT,
         language=settings.report.language,
+        benchmarks=Path(settings.pathvars.apply("<benchmarks>")),
+        run=RunTold(shown_command(sys.argv), published(settings)),
     )
 
 

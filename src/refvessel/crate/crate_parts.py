@@ -8,11 +8,11 @@ from typing import Any, Literal
 from refvessel import artifacts
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
+from refvessel.metrics.summary_file import read_summary
 from refvessel.settings.whole import Settings
 
 Role = Literal["configuration", "model", "data", "predictions", "scores", "comparisons", "report", "code"]
 CONFIGURATION = "configuration.json"
-WITHHELD = "path, not published"
 _OF_SCORES = (
     *(artifacts.CASES, artifacts.BREAKS, artifacts.SUMMARY, artifacts.THRESHOLDS, artifacts.WORDS),
     *(artifacts.VIDEO, artifacts.VIDEO_CASES),
@@ -81,12 +81,6 @@ def code(workflow: Path) -> list[Part]:
     return [Part(path, path.relative_to(workflow).as_posix(), "code") for path in paths]
 
 
-def configuration(settings: Settings) -> dict[str, Any]:
-    """All settings, defaults written out, but for paths, which can identify a person or a machine."""
-    plain = _without_paths(settings.model_dump(by_alias=True))
-    return {name: value for name, value in plain.items() if name != "pathvars"}
-
-
 def names_published(settings: Settings) -> list[str]:
     """What the configuration calls its models, data sets and splits, and what it asks: published on purpose."""
     names = [*settings.models, *settings.datasets, *settings.entrants()]
@@ -103,7 +97,7 @@ def names_published(settings: Settings) -> list[str]:
 def versions_stated(settings: Settings, results: Path) -> dict[str, str]:
     """The software of the jobs that scored, as the first summary.json states it; empty without scores."""
     for each in settings.scored_entries():
-        summary = read_json(results / artifacts.OF_SCORES.format(**each.places) / artifacts.SUMMARY)
+        summary = read_summary(results / artifacts.OF_SCORES.format(**each.places) / artifacts.SUMMARY)
         versions: dict[str, str] = summary["provenance"]["versions"]
         return versions
     return {}
@@ -158,14 +152,6 @@ def _of_report(results: Path) -> Iterator[tuple[str, Role, bool]]:
 
 def _input(record: Mapping[str, Any]) -> Input:
     return Input(str(record["name"]), str(record["sha256"]), int(record["bytes"]))
-
-
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without_paths(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_without_paths(each) for each in value]
-    return WITHHELD if isinstance(value, Path) else value
 
 
 def _texts(value: Any) -> list[str]:

@@ -21,7 +21,6 @@ from refvessel.crate.crate_parts import (
     Part,
     Role,
     code,
-    configuration,
     inputs,
     names_published,
     outputs,
@@ -30,6 +29,7 @@ from refvessel.crate.crate_parts import (
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, sha256_of_file, write_json
 from refvessel.privacy.check import check_privacy
+from refvessel.settings.published import published
 from refvessel.settings.whole import Settings
 
 _RO_CRATE = "1.1"  # which the profiles build on
@@ -110,7 +110,7 @@ def export_crate(
     results = Path(settings.pathvars.apply("<results>"))
     made, given = outputs(settings, results), inputs(settings, results)
     with atomic_directory(output) as folder:
-        write_json(folder / CONFIGURATION, configuration(settings))
+        write_json(folder / CONFIGURATION, published(settings))
         (folder / _README).write_text(_ABOUT, "utf-8")
         parts = [
             Part(folder / CONFIGURATION, CONFIGURATION, "configuration"),

@@ -11,7 +11,7 @@ from refvessel.doctor.machine_checks import (
     look_at_memory,
     look_at_versions,
 )
-from refvessel.doctor.profile_checks import look_at_profile
+from refvessel.doctor.profile_checks import look_at_profile, runs_elsewhere
 from refvessel.errors import UserError
 from refvessel.files import read_yaml
 from refvessel.jobs.gpus import usable_gpus
@@ -32,11 +32,12 @@ def examine(*, config: Path | None, profile: Path | None, results: Path | None) 
     Raises:
         UserError: where the profile cannot be read.
     """
-    settings, of_configuration = _look_at_configuration(config, results)
+    elsewhere = profile is not None and runs_elsewhere(profile)
+    settings, of_configuration = _look_at_configuration(config, results, elsewhere=elsewhere)
     inference = settings.inference if settings else None
     place = results or Path((settings.pathvars if settings else PathVariables()).results)
     here = [look_at_versions()]
-    if profile is None:  # where jobs run elsewhere, this machine's GPUs and memory do not count
+    if not elsewhere:  # else this machine's GPUs and memory do not count
         here += [look_at_gpus(inference), look_at_memory(memory_mb("segment", _layers(settings), 1))]
     here += [look_at_disk(place, _size_of_results(settings)), look_at_folders(place)]
     with_gpu = inference is None or inference.device != "cpu"
@@ -45,16 +46,19 @@ def examine(*, config: Path | None, profile: Path | None, results: Path | None) 
 
 
 def _look_at_configuration(
-    config: Path | None, results: Path | None
+    config: Path | None, results: Path | None, *, elsewhere: bool
 ) -> tuple[Settings | None, list[Finding]]:
+    """The settings, where they can be read, and what is wrong with a run of them."""
     if config is None:
         return None, []
+    settings = None
     try:
         settings = _with_folders(checked_config(read_yaml(config)), results)
-        require_sound_run(settings, results=Path(settings.pathvars.results), gpus=len(usable_gpus()))
+        gpus = None if elsewhere else len(usable_gpus())
+        require_sound_run(settings, results=Path(settings.pathvars.results), gpus=gpus)
     except UserError as error:
         sentences = str(error).replace("config: ", "").splitlines()
-        return None, [Finding("configuration", "failure", each) for each in sentences]
+        return settings, [Finding("configuration", "failure", each) for each in sentences]
     evaluated = f"{len(settings.evaluations)} evaluations; what can be known to be wrong is not"
     return settings, [Finding("configuration", "fine", evaluated)]
 

@@ -12,7 +12,7 @@ from refvessel.errors import UserError
 from refvessel.evaluation.shared_phrases import answered_of_cases, with_shared_phrases
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
-from refvessel.metrics.cases import EXPRESSION, read_cases
+from refvessel.metrics.cases import EXPRESSION, read_cases_to_compare
 from refvessel.metrics.comparison import paired_tests, ranking
 from refvessel.metrics.non_inferiority import non_inferiority_tests
 from refvessel.metrics.policy import SCORES
@@ -112,7 +112,7 @@ def read_same_cases(
     """
     tables, made_from = {}, {}
     for name, path in cases.items():
-        table, made_from[name] = read_cases(path, sorted(scores))
+        table, made_from[name] = read_cases_to_compare(path, scores)
         tables[name] = table.sort_values("sent_id", ignore_index=True)
     answered = {name: answered_of_cases(each) for name, each in made_from.items()}
     tables, left_out = with_shared_phrases(tables, answered)

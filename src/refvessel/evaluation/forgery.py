@@ -21,9 +21,7 @@ _MOST_CASES = 50  # of the evidence
 _MOST_NAMED = 5
 
 
-def forgery_checks(
-    paired: pd.DataFrame, predictions: pd.DataFrame, origin: Origin, *, threads: int = 1
-) -> dict[str, dict[str, Any]]:
+class Forgeries:
     """Two sanity checks by name, as plain data, each with its evidence: `cases`, the first that it counts.
 
     altered_truth   predictions that are their truth with noise, shifted, dilated or eroded
@@ -31,36 +29,53 @@ def forgery_checks(
 
     Imported masks raise neither: their makers may know why, and the counts are there to be seen. Of refined and
     imported ones nobody asks whether a model could have drawn them.
-
-    Args:
-        paired: of `pair_expressions`.
-        predictions: the table that it paired, with the masks of each [SEG].
-        origin: who drew them.
-        threads: processes that share the work.
     """
-    parts = dict(zip(predictions["sent_id"], predictions["masks"], strict=True))
-    columns = (paired[name] for name in ("mask_predicted", "mask", "ignore_mask"))
-    found = call_each(
-        _look_at,
-        *columns,
-        paired["sent_id"].map(parts),
-        [origin == Origin.MODEL] * len(paired),
-        threads=threads,
-        calls_per_task=_EXPRESSIONS_PER_TASK,
-    )
-    ids = zip(paired["sent_id"].tolist(), paired["image_id"], strict=True)
-    names = [{"sent_id": sent_id, "image_id": image_id} for sent_id, image_id in ids]
-    altered = [{**name, **asdict(change)} for name, (change, _) in zip(names, found, strict=True) if change]
-    undrawable = [
-        {**name, "impossible_lines": lines} for name, (_, lines) in zip(names, found, strict=True) if lines
-    ]
-    informative = int((paired[["height", "width"]].max(axis="columns") > LOGITS_SIDE).sum())
-    return {
-        "altered_truth": _check(
-            altered, origin != Origin.IMPORTED, _told_of_alterations(altered, len(paired), origin)
-        ),
-        "undrawable": _check(undrawable, True, _told_of_undrawable(undrawable, informative, origin)),
-    }
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._n, self._informative = 0, 0
+        self._altered: list[dict[str, Any]] = []
+        self._undrawable: list[dict[str, Any]] = []
+
+    def add(self, paired: pd.DataFrame, predictions: pd.DataFrame, *, threads: int = 1) -> None:
+        """Look at some expressions.
+
+        Args:
+            paired: of `pair_expressions`.
+            predictions: the table that it paired, with the masks of each [SEG].
+            threads: processes that share the work.
+        """
+        parts = dict(zip(predictions["sent_id"], predictions["masks"], strict=True))
+        columns = (paired[name] for name in ("mask_predicted", "mask", "ignore_mask"))
+        found = call_each(
+            _look_at,
+            *columns,
+            paired["sent_id"].map(parts),
+            [self._origin == Origin.MODEL] * len(paired),
+            threads=threads,
+            calls_per_task=_EXPRESSIONS_PER_TASK,
+        )
+        ids = zip(paired["sent_id"].tolist(), paired["image_id"], strict=True)
+        for (sent_id, image_id), (change, lines) in zip(ids, found, strict=True):
+            name = {"sent_id": sent_id, "image_id": image_id}
+            if change:
+                self._altered.append({**name, **asdict(change)})
+            if lines:
+                self._undrawable.append({**name, "impossible_lines": lines})
+        self._n += len(paired)
+        self._informative += int((paired[["height", "width"]].max(axis="columns") > LOGITS_SIDE).sum())
+
+    def checks(self) -> dict[str, dict[str, Any]]:
+        """Both checks of all that was looked at."""
+        altered, undrawable, origin = self._altered, self._undrawable, self._origin
+        return {
+            "altered_truth": _check(
+                altered, origin != Origin.IMPORTED, _told_of_alterations(altered, self._n, origin)
+            ),
+            "undrawable": _check(
+                undrawable, True, _told_of_undrawable(undrawable, self._informative, origin)
+            ),
+        }
 
 
 def _look_at(

@@ -208,7 +208,8 @@ def judged_groups(
         yield part.cases
         hashes = part.cases["predicted_mask"].map(lambda text: hashlib.sha256(text.encode()).hexdigest())
         without = part.cases.assign(truth_mask=None, predicted_mask=hashes, ignore_mask=None)
-        judged.append(Judged(without, part.breaks))
+        columns = {name: column.copy() for name, column in without.items()}  # each freed by itself
+        judged.append(Judged(pd.DataFrame(columns, copy=False), part.breaks))
 
 
 def _as_json(mask: RLE | None) -> str | None:

@@ -1,8 +1,9 @@
 """Pairing each expression of the truth with its prediction, or refusing to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from refvessel import rle
@@ -46,10 +47,7 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
     """
     if truth.empty:
         raise UserError("The truth has no expression; check the split's name and the dataset.")
-    for name, table in (("truth", truth), ("predictions", predictions)):
-        _refuse(f"more than once in the {name}", table["sent_id"][table["sent_id"].duplicated()])
-    _refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))
-    _refuse("predicted but unknown to the truth", set(predictions["sent_id"]) - set(truth["sent_id"]))
+    require_same_expressions(truth["sent_id"].to_numpy(), predictions["sent_id"].to_numpy())
     paired = truth.sort_values("sent_id").merge(
         predictions[list(PREDICTED)], on="sent_id", validate="one_to_one", suffixes=("", "_predicted")
     )
@@ -66,15 +64,23 @@ def pair_expressions(predictions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataF
     )
 
 
+def require_same_expressions(truth: np.ndarray, predictions: np.ndarray) -> None:
+    """Raise UserError unless two arrays of sent_ids have the same, once each."""
+    for name, sent_ids in (("truth", truth), ("predictions", predictions)):
+        numbers, counts = np.unique(sent_ids, return_counts=True)
+        _refuse(f"more than once in the {name}", numbers[counts > 1])
+    _refuse("without a prediction", np.setdiff1d(truth, predictions))
+    _refuse("predicted but unknown to the truth", np.setdiff1d(predictions, truth))
+
+
 def _without(masks: pd.Series, ignored: pd.Series) -> pd.Series:
     pairs = zip(masks, ignored, strict=True)
     kept = [mask if out is None else rle.encode(rle.decode(mask) & ~rle.decode(out)) for mask, out in pairs]
     return pd.Series(kept, index=masks.index, dtype=object)
 
 
-def _refuse(fault: str, sent_ids: Iterable[int]) -> None:
-    sent_ids = sorted(set(sent_ids))
-    if sent_ids:
+def _refuse(fault: str, sent_ids: np.ndarray) -> None:
+    if len(sent_ids):
         shown = ", ".join(map(str, sent_ids[:5])) + (", ..." if len(sent_ids) > 5 else "")
         raise UserError(
             f"{len(sent_ids)} expressions are {fault} (sent_id {shown}); "

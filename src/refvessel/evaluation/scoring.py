@@ -1,6 +1,6 @@
 """Scoring predictions against the truth: `cases.parquet`, `summary.json` and, of logits, `thresholds.csv`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,14 @@ import pandas as pd
 
 from refvessel.artifacts import BREAKS, CASES, SUMMARY, THRESHOLDS, VIDEO, VIDEO_CASES
 from refvessel.dataset.tree.stated_facts import FIRST_LOOK, FirstLook
-from refvessel.evaluation.forgery import forgery_checks
-from refvessel.evaluation.found_regions import found_regions
-from refvessel.evaluation.judging import Judged, Measure, judged_groups
-from refvessel.evaluation.logit_diameters import logit_diameters
+from refvessel.evaluation.found import Found
+from refvessel.evaluation.judging import Measure
 from refvessel.evaluation.pairing import pair_expressions
-from refvessel.evaluation.probability_cases import probability_cases, threshold_table
+from refvessel.evaluation.parts import Part
+from refvessel.evaluation.probability_cases import threshold_table
 from refvessel.evaluation.redrawn_scores import cases_by_rasteriser, cases_of_drawings
-from refvessel.files import atomic_file, write_json
+from refvessel.files import atomic_file, read_json
+from refvessel.long_json import write_long_json
 from refvessel.metrics.artefacts import artefacts_summary
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
 from refvessel.metrics.border_calibration import border_reliability
@@ -24,15 +24,15 @@ from refvessel.metrics.cases import write_case_groups
 from refvessel.metrics.confidence import confidence_summary
 from refvessel.metrics.diameter_summary import summarise_diameters
 from refvessel.metrics.label_ceiling import label_ceiling
-from refvessel.metrics.official import OfficialReading, official_scores
+from refvessel.metrics.official import OfficialReading, Overlaps, official_scores_of
 from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.region_detection import region_summary
 from refvessel.metrics.sanity_checks import sanity_checks
 from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
+from refvessel.metrics.summary_file import METRIC_PER_CASE
 from refvessel.metrics.topology import CONNECTIVITY
 from refvessel.predictions.origin import Origin
-from refvessel.predictions.prediction import NEAR_TIE
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
 from refvessel.settings.scores_section import Protocol, Scores
@@ -90,18 +90,62 @@ def score(
     Raises UserError, before anything is written, unless the predictions are exactly those of the truth's
     expressions, once each, on images of the same size.
     """
+    truths = {} if official is None else official.truths
+    part, own = Part.of(predictions, truth, truths), None
+    if own_truth is not None:
+        known = predictions[predictions["sent_id"].isin(own_truth["sent_id"])]
+        own = Overlaps.of(pair_expressions(known, own_truth), truths)
+    summary = score_parts(
+        parts=[part],
+        unit="mm" if truth["spacing"].notna().all() else "px",
+        output=output,
+        settings=settings,
+        logits=logits,
+        redrawn=redrawn,
+        drawn_again=drawn_again,
+        official=official,
+        own=own,
+        looked_at=looked_at,
+        origin=origin,
+        of_regions=of_regions,
+        max_failures=max_failures,
+        threads=threads,
+        provenance=provenance,
+    )
+    return summary | {METRIC_PER_CASE: read_json(Path(output) / SUMMARY)[METRIC_PER_CASE]}
+
+
+def score_parts(
+    *,
+    parts: Iterable[Part],
+    unit: str,
+    output: Path,
+    settings: Scores,
+    logits: Sequence[Path] = (),
+    redrawn: Mapping[str, Mapping[int, RLE]] | None = None,
+    drawn_again: Mapping[str, Mapping[int, RLE]] | None = None,
+    official: OfficialReading | None = None,
+    own: Overlaps | None = None,
+    looked_at: FirstLook | None = None,
+    origin: Origin = Origin.MODEL,
+    of_regions: bool = False,
+    max_failures: int = 0,
+    threads: int = 1,
+    provenance: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """`score` of tables of which a part at a time is in memory; what it returns lacks nnU-Net's list of cases.
+
+    Args:
+        parts: of the tables, by sent_id; with `logits` there is one part.
+        unit: of distances: `mm` where the spacing of every expression is known, else `px`.
+        own: given where the truths are the official loader's, the overlaps with ours.
+        output, settings, logits, redrawn, drawn_again, official, looked_at, origin, of_regions, max_failures,
+        threads, provenance: as of `score`; the truths of `official` are those of the parts.
+
+    Raises UserError as `score` does.
+    """
     policy, draws = resolve_policy(settings.empty_cases), settings.bootstrap_draws
-    unit = "mm" if truth["spacing"].notna().all() else "px"
-    paired = pair_expressions(predictions, truth)
-    probability, counts, border = (
-        probability_cases(paired, logits, border_distance=settings.border_distance, threads=threads)
-        if logits
-        else (None, None, None)
-    )
     measure = Measure.stated(settings, unit=unit, threads=threads)
-    between_pixels = logit_diameters(
-        paired, logits, tolerance=settings.centre_line_tolerance, threads=threads
-    )
     conventions = {
         "distance_unit": unit,
         "nsd_tolerance": settings.nsd_tolerance,
@@ -109,23 +153,23 @@ def score(
         "centre_line_tolerance": settings.centre_line_tolerance,
         "border_distance": settings.border_distance,
         "empty_policy": policy,
-        "protocol": Protocol.OWN if own_truth is None else Protocol.OFFICIAL,
+        "protocol": Protocol.OWN if own is None else Protocol.OFFICIAL,
         **({} if looked_at is None else {FIRST_LOOK: looked_at._asdict()}),
     }
     bootstrap = {"draws": draws, "seed": SEED, "confidence": CONFIDENCE}
     provenance = {"versions": versions(), **(provenance or {})}
     output = Path(output)
-    judged: list[Judged] = []  # without masks
-    groups = judged_groups(paired, policy, measure, probability, between_pixels, judged)
+    redrawn, drawn_again = redrawn or {}, drawn_again or {}
+    found = Found(measure, settings, policy, [*redrawn.values(), *drawn_again.values()], logits, origin)
+    groups = (group for part in parts for group in found.judge(part, of_regions))
     write_case_groups(groups, output / CASES, {**provenance, "settings": conventions})
-    cases = pd.concat([each.cases for each in judged], ignore_index=True)
-    rescored = cases_by_rasteriser(cases, predictions, truth, redrawn or {}, policy, measure)
-    drawings = cases_of_drawings(truth, drawn_again or {}, policy, measure)
+    cases, counts, border = found.cases(), found.counts, found.border
+    rescored = cases_by_rasteriser(cases, *found.sample(), redrawn, policy, measure)
+    drawings = cases_of_drawings(found.sample()[1], drawn_again, policy, measure)
     for of_earlier_cases in (VIDEO, VIDEO_CASES):
         (output / of_earlier_cases).unlink(missing_ok=True)
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
-    breaks = pd.concat([each.breaks for each in judged])
-    write_breaks(breaks, output / BREAKS, {"cases": files["cases"], "settings": conventions})
+    write_breaks(found.breaks(), output / BREAKS, {"cases": files["cases"], "settings": conventions})
     files["breaks"] = file_record(output / BREAKS)
     if counts is None:
         (output / THRESHOLDS).unlink(missing_ok=True)  # of an earlier scoring, with logits
@@ -138,16 +182,18 @@ def score(
     summary = {
         **means,
         **({} if looked_at is None else {"first_look_of_n_patients": looked_at.of}),
-        "near_ties": near_ties(predictions),
+        "near_ties": found.near_ties(),
         "truth_artefacts": artefacts_summary(cases),
         **({} if (confidence := confidence_summary(cases, draws)) is None else {"confidence": confidence}),
         **(
             {}
             if border is None
-            else {"border_reliability": border_reliability(border, paired["patient"], draws)}
+            else {"border_reliability": border_reliability(border, cases["patient"], draws)}
         ),
-        **({"regions": region_summary(found_regions(predictions, paired), draws)} if of_regions else {}),
-        "official": _official(predictions, paired, official, own_truth),
+        **({"regions": region_summary(found.regions(), draws)} if of_regions else {}),
+        "official": official_scores_of(own, official, found.overlaps().whole)
+        if own
+        else official_scores_of(found.overlaps(), official),
         "settings": {
             **conventions,
             "annotator_pixel": settings.annotator_pixel,
@@ -157,7 +203,7 @@ def score(
         },
         "sentinels": {
             **sanity_checks(cases, max_failures),
-            **forgery_checks(paired, predictions, origin, threads=threads),
+            **found.forgeries.checks(),
         },
         **{
             f"by_{name}": summarise_by(cases, labels, policy, draws=0 if name == "patient" else draws)
@@ -169,24 +215,6 @@ def score(
         **nnunet_summary(cases),
         "provenance": {**provenance, **files},
     }
-    write_json(output / SUMMARY, summary)
+    write_long_json(output / SUMMARY, summary)
+    del summary[METRIC_PER_CASE]
     return summary
-
-
-def _official(
-    predictions: pd.DataFrame,
-    paired: pd.DataFrame,
-    reading: OfficialReading | None,
-    own_truth: pd.DataFrame | None,
-) -> dict[str, Any]:
-    """The summary's section: the official numbers beside ours."""
-    if own_truth is None:
-        return official_scores(paired, reading)
-    own = predictions[predictions["sent_id"].isin(own_truth["sent_id"])]
-    return official_scores(pair_expressions(own, own_truth), reading, pooled=paired)
-
-
-def near_ties(predictions: pd.DataFrame) -> dict[str, Any]:
-    """How many of the known leads are below NEAR_TIE, so that rounding may choose another mask."""
-    leads = predictions.reindex(columns=["lead"])["lead"].dropna()
-    return {"n": int((leads < NEAR_TIE).sum()), "of": len(leads), "below": NEAR_TIE}

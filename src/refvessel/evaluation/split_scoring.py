@@ -1,28 +1,35 @@
 """Predictions of a split against its truth: where the tree and the scores meet."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from refvessel.artifacts import COCO_RESULTS, COCO_TRUTH, WORDS
-from refvessel.dataset.tree.expressions import Expression, Tree, read_tree
-from refvessel.dataset.tree.layout import IMAGES, OUTLINES, description
-from refvessel.dataset.tree.official_truths import official_count, official_splits, official_truths
+from refvessel.artifacts import WORDS
+from refvessel.dataset.tree.expressions import read_tree
+from refvessel.dataset.tree.layout import OUTLINES, description
+from refvessel.dataset.tree.official_truths import official_count
 from refvessel.dataset.tree.outlines import read_outlines
+from refvessel.dataset.tree.split_blocks import SplitBlocks
 from refvessel.dataset.tree.stated_facts import asks_for_regions, first_look, has_truth
 from refvessel.errors import UserError
-from refvessel.evaluation.coco_results import coco_results, coco_truth
+from refvessel.evaluation.coco_files import CocoFiles
 from refvessel.evaluation.label_drawings import PolygonTruths, draw_again, draw_by_each_rasteriser
-from refvessel.evaluation.pairing import truth_table
-from refvessel.evaluation.scoring import score
-from refvessel.evaluation.word_check import check_words
+from refvessel.evaluation.parts import (
+    MOST_AT_ONCE,
+    Part,
+    split_at_once,
+    split_by_the_official_protocol,
+    split_in_parts,
+)
+from refvessel.evaluation.scoring import score_parts
+from refvessel.evaluation.word_check import WordCheck
 from refvessel.files import write_json
 from refvessel.metrics.official import OfficialReading
-from refvessel.predictions.answered import answered_phrases, only_answered
+from refvessel.predictions.answered import answered_phrases
 from refvessel.predictions.origin import origin_of
-from refvessel.predictions.table import read_predictions
+from refvessel.predictions.table import StoredPredictions, read_predictions
+from refvessel.predictions.word_cases import word_cases
 from refvessel.provenance import file_record
 from refvessel.settings.scores_section import Protocol, Scores
 from refvessel.settings.words_section import Words
@@ -71,72 +78,65 @@ def score_split(
     """
     if not has_truth(dataset):
         raise UserError(f"{dataset} has no truth, so nothing on it can be scored; look at its masks.")
-    table, made_from = read_predictions(predictions)
+    stored = StoredPredictions(predictions)
+    made_from = stored.provenance["made_from"]
     tree = read_tree(dataset)
-    answered = answered_phrases(made_from["made_from"] or {})
-    own = only_answered(tree.expressions(split), answered)
-    expressions = (
-        own if protocol == Protocol.OWN else only_answered(_official_expressions(tree, split), answered)
-    )
-    reading = OfficialReading(
-        split=split,
-        n_expressions=official_count(tree.refs, split, answered),
-        truths=official_truths(expressions, tree.refs, tree.annotations),
-    )
-    truth = _truth(expressions, dataset)
+    answered = answered_phrases(made_from or {})
+    outlines = Path(dataset) / OUTLINES
+    polygons = PolygonTruths(read_outlines(outlines) if protocol == Protocol.OWN else {})
     if protocol == Protocol.OFFICIAL:
-        masks = [reading.truths.get(*pair) for pair in zip(truth["sent_id"], truth["mask"], strict=True)]
-        truth = truth.assign(mask=masks, ignore_mask=None)
-        table = table[table["sent_id"].isin(truth["sent_id"])]
-    provenance = {"predictions": made_from, "dataset": file_record(description(dataset)), "split": split}
-    if (outlines := Path(dataset) / OUTLINES).is_file():
-        provenance["outlines"] = file_record(outlines)
-    ids, categories = tree.coco_ids(), tree.category_names()
+        read = split_by_the_official_protocol(tree, split, read_predictions(predictions)[0], answered)
+    elif logits or len(stored.sent_ids) <= MOST_AT_ONCE or not stored.sorted:
+        read = split_at_once(tree, split, read_predictions(predictions)[0], answered)
+    else:
+        images = 0 if words is None else words.images or math.inf
+        read = split_in_parts(
+            SplitBlocks.of(tree, split, answered),
+            stored,
+            polygons.outlines.keys(),
+            settings.ceiling_sample,
+            images,
+        )
     redrawn, drawn_again = None, None
     if protocol == Protocol.OWN:
-        polygons = PolygonTruths(read_outlines(outlines))
-        redrawn = draw_by_each_rasteriser(own, polygons, outlines)
+        redrawn = draw_by_each_rasteriser(read.sample, polygons, outlines)
         drawn_again = draw_again(
-            own, polygons, sample=settings.ceiling_sample, annotator_pixel=settings.annotator_pixel
+            read.sample, polygons, sample=settings.ceiling_sample, annotator_pixel=settings.annotator_pixel
         )
-    checked = check_words(table, expressions, settings, words=words, answers=words_answers)
-    summary = score(
-        predictions=table,
-        truth=truth,
-        own_truth=None if protocol == Protocol.OWN else _truth(own, dataset),
+    cases = [] if words is None else word_cases(read.sample, words, read.phrases)
+    checked = WordCheck(settings, words=words, cases=cases, answers=words_answers)
+    coco = CocoFiles(tree.category_names())
+    provenance = {
+        "predictions": stored.provenance,
+        "dataset": file_record(description(dataset)),
+        "split": split,
+        **({"outlines": file_record(outlines)} if outlines.is_file() else {}),
+    }
+    summary = score_parts(
+        parts=_watched(read.parts, checked, coco),
+        unit=read.unit,
+        own=read.overlaps,
         output=output,
         logits=logits,
         redrawn=redrawn,
         drawn_again=drawn_again,
-        official=reading,
+        official=OfficialReading(split, official_count(tree.refs, split, answered)),
         settings=settings,
         looked_at=first_look(dataset, split),
-        origin=origin_of(made_from["made_from"]),
+        origin=origin_of(made_from),
         of_regions=asks_for_regions(dataset),
         max_failures=max_failures,
         threads=threads,
         provenance=provenance,
     )
-    write_json(Path(output) / WORDS, {**checked, "predictions": file_record(predictions)})
-    write_json(Path(output) / COCO_RESULTS, coco_results(table, ids))
-    write_json(Path(output) / COCO_TRUTH, coco_truth(truth, ids, categories))
+    write_json(Path(output) / WORDS, {**checked.result(), "predictions": file_record(predictions)})
+    coco.write(Path(output))
     return summary
 
 
-def _truth(expressions: Sequence[Expression], dataset: Path) -> pd.DataFrame:
-    """The truths of expressions, with the files of their images."""
-    images = Path(dataset) / IMAGES
-    return truth_table(expressions).assign(
-        file_name=[each.image_path.relative_to(images).as_posix() for each in expressions]
-    )
-
-
-def _official_expressions(tree: Tree, split: str) -> list[Expression]:
-    """Those that the official loader takes for a split; raises UserError where it takes none."""
-    names = tree.split_names()
-    if not (selected := official_splits(split, names)):
-        raise UserError(
-            f"The official evaluator takes no expression of {tree.root} for the split {split!r}; its splits are "
-            f"{', '.join(sorted(names))}."
-        )
-    return tree.expressions_of(selected)
+def _watched(parts: Iterable[Part], words: WordCheck, coco: CocoFiles) -> Iterator[Part]:
+    """The parts, at each of which the two others look as well."""
+    for part in parts:
+        words.add(part.own)
+        coco.add(part.predictions, part.truth, part.coco_ids)
+        yield part

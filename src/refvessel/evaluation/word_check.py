@@ -21,7 +21,7 @@ from refvessel.metrics.policy import resolve_policy
 from refvessel.metrics.sanity_checks import same_mask_for_other_words
 from refvessel.metrics.summary import plain
 from refvessel.predictions.prediction import read_shard
-from refvessel.predictions.word_cases import WordCase, word_cases
+from refvessel.predictions.word_cases import WordCase
 from refvessel.provenance import file_record, versions
 from refvessel.rle import empty
 from refvessel.settings.scores_section import Scores
@@ -29,49 +29,73 @@ from refvessel.settings.words_section import Words
 
 OTHER_TARGETS = 0.5  # IoU of two truths up to which they count as different targets
 _MOST_PAIRS = 20  # of an image
+_SHARES = ("masks", "truths", "own", "other")  # see `_compared`
 
 
-def check_words(
-    predictions: pd.DataFrame,
-    expressions: Sequence[Expression],
-    settings: Scores,
-    *,
-    words: Words | None = None,
-    answers: Sequence[Path] = (),
-) -> dict[str, Any]:
-    """What `words.json` says, but for the predictions that it was made from.
+class WordCheck:
+    """Whether the masks of a split depend on the words; its expressions are added some at a time.
 
-    Args:
-        predictions: a table as `read_predictions` gives.
-        expressions: of the split.
-        settings: how Dice is formed where a mask is empty, and the draws of patients for the intervals.
-        words: what was asked besides; None: nothing.
-        answers: all shards of what was asked besides.
-
-    Raises:
-        UserError: as `pair_expressions` does, of predictions and of what was asked besides.
+    All of an image are added at once.
     """
-    paired = pair_expressions(predictions, truth_table(expressions))
-    swapped = _swapped(paired, settings.bootstrap_draws)
-    besides = {} if words is None else _besides(paired, word_cases(expressions, words), answers, settings)
-    return {
-        "swapped": swapped,
-        **besides,
-        "sentinels": {"same_mask_for_other_words": same_mask_for_other_words(swapped)},
-        "settings": {
-            "different_targets_below_iou": OTHER_TARGETS,
-            "bootstrap_draws": settings.bootstrap_draws,
-            "words": words and words.canonical(),
-        },
-        "provenance": {"versions": versions(), "answers": [file_record(path) for path in answers]},
-    }
+
+    def __init__(
+        self,
+        settings: Scores,
+        *,
+        words: Words | None = None,
+        cases: Sequence[WordCase[Expression]] = (),
+        answers: Sequence[Path] = (),
+    ) -> None:
+        """Begin without any expression.
+
+        Args:
+            settings: how Dice is formed where a mask is empty, and the draws of patients for the intervals.
+            words: what was asked besides; None: nothing.
+            cases: what that is of the split.
+            answers: all shards of what was asked besides.
+
+        Raises UserError as `pair_expressions` does, of what was asked besides.
+        """
+        self._settings, self._words, self._cases, self._answers = settings, words, cases, answers
+        self._asked = _asked(cases, answers) if cases else None
+        self._images = {case.asked.image_id for case in cases}
+        self._compared: list[pd.DataFrame] = []
+        self._asked_besides: list[pd.DataFrame] = []
+
+    def add(self, paired: pd.DataFrame) -> None:
+        """Look at a table of `pair_expressions`."""
+        self._compared.append(_compared(paired))
+        if self._images:
+            self._asked_besides.append(paired[paired["image_id"].isin(self._images)])
+
+    def result(self) -> dict[str, Any]:
+        """What `words.json` says, but for the predictions that it was made from."""
+        swapped = _swapped(self._compared, self._settings.bootstrap_draws)
+        besides: dict[str, Any] = {}
+        if self._asked is not None:
+            own = pd.concat(self._asked_besides, ignore_index=True)
+            besides = _besides(own, self._cases, self._asked, self._settings)
+        return {
+            "swapped": swapped,
+            **besides,
+            "sentinels": {"same_mask_for_other_words": same_mask_for_other_words(swapped)},
+            "settings": {
+                "different_targets_below_iou": OTHER_TARGETS,
+                "bootstrap_draws": self._settings.bootstrap_draws,
+                "words": self._words and self._words.canonical(),
+            },
+            "provenance": {
+                "versions": versions(),
+                "answers": [file_record(path) for path in self._answers],
+            },
+        }
 
 
-def _swapped(paired: pd.DataFrame, draws: int) -> dict[str, Any]:
+def _compared(paired: pd.DataFrame) -> pd.DataFrame:
     """What the masks of two targets of one image have in common, with each other and with the truths.
 
     masks: IoU of the two masks; truths: of the two truths; own: of each mask with its own truth; other: with the
-    other's.
+    other's. Beside them stand image_id and patient.
     """
     rows = [pair for _, image in paired.groupby("image_id", sort=True) for pair in _pairs_of_image(image)]
     first, second = (paired.loc[[pair[which] for pair in rows]].reset_index(drop=True) for which in (0, 1))
@@ -90,10 +114,15 @@ def _swapped(paired: pd.DataFrame, draws: int) -> dict[str, Any]:
     # Targets that one phrase names as well as the other, or that are not there, have no masks to differ; and two
     # empty masks say nothing of words.
     known = compared["masks"].notna() & (compared["truths"] <= OTHER_TARGETS) & _shown(first) & _shown(second)
-    patients = first["patient"][known]
+    return compared[known].assign(image_id=first["image_id"][known], patient=first["patient"][known])
+
+
+def _swapped(compared: Sequence[pd.DataFrame], draws: int) -> dict[str, Any]:
+    """The means of `_compared` over patients, image by image."""
+    rows = pd.concat(compared, ignore_index=True).sort_values("image_id", kind="stable", ignore_index=True)
     return {
-        "n_images": int(first["image_id"][known].nunique()),
-        **{str(name): patient_mean(compared[name][known], patients, draws) for name in compared},
+        "n_images": int(rows["image_id"].nunique()),
+        **{name: patient_mean(rows[name], rows["patient"], draws) for name in _SHARES},
     }
 
 
@@ -104,18 +133,20 @@ def _pairs_of_image(image: pd.DataFrame) -> list[tuple[Any, Any]]:
     return list(islice(pairs, _MOST_PAIRS))
 
 
+def _asked(cases: Sequence[WordCase[Expression]], answers: Sequence[Path]) -> pd.DataFrame:
+    """What was asked besides, paired with its truths."""
+    records = [record for path in answers for record in read_shard(path)]
+    table = pd.DataFrame({name: [getattr(each, name) for each in records] for name in PREDICTED})
+    return pair_expressions(table, truth_table([_with_its_truth(case) for case in cases]))
+
+
 def _besides(
     paired: pd.DataFrame,
     cases: Sequence[WordCase[Expression]],
-    answers: Sequence[Path],
+    asked: pd.DataFrame,
     settings: Scores,
 ) -> dict[str, Any]:
     """Of each kind of words what they changed."""
-    if not cases:
-        return {}
-    records = [record for path in answers for record in read_shard(path)]
-    table = pd.DataFrame({name: [getattr(each, name) for each in records] for name in PREDICTED})
-    asked = pair_expressions(table, truth_table([_with_its_truth(case) for case in cases]))
     kinds = pd.Series([case.kind for case in cases])
     of = paired.set_index("sent_id").loc[[case.of for case in cases]].reset_index()
     draws = settings.bootstrap_draws

@@ -6,7 +6,7 @@ Models that see images alike take turns with each batch, as many at once as the 
 import gc
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import tee
@@ -28,6 +28,7 @@ from refvessel.inference.reading import read_images
 from refvessel.inference.segmenter import Segmenter
 from refvessel.inference.sheets import Numbering, Sheet, SheetsWriter, Wanted, open_sheets
 from refvessel.inference.turns import Turns
+from refvessel.inference.warm_up import warmed_up
 from refvessel.jobs.progress import LOADING, RUNNING, WAITING, WARMING_UP, Reporter, reported
 from refvessel.jobs.signals import stopped_by_signals
 from refvessel.model.processing import Sa2VAProcessor
@@ -36,6 +37,7 @@ from refvessel.predictions.identity import ModelState, require_unchanged
 from refvessel.predictions.prediction import Prediction, failures
 from refvessel.predictions.run_file import count_batches
 from refvessel.predictions.shard import publish_shard
+from refvessel.prompts import prompt_of
 from refvessel.settings.inference_section import Inference
 
 
@@ -224,7 +226,11 @@ def _predict(
 def _ready(works: Sequence[_Work], settings: Inference, device: torch.device) -> Iterator[list[Predictor]]:
     """The models of the first works, as many as find room, and the batch size that fits."""
     folders = {work.job.model: work.job.shard for work in works}
-    with loaded_series(folders, settings=settings, device=device, tasks=works[0].job.tasks) as models:
+    with ExitStack() as held:
+        with _warmed_up(works[0].job, settings, device):
+            models = held.enter_context(
+                loaded_series(folders, settings=settings, device=device, tasks=works[0].job.tasks)
+            )
         turns = Turns(Looks(shared_towers(models)))
         predictors = []
         for work, model in zip(works, models, strict=False):
@@ -255,6 +261,12 @@ def _ready(works: Sequence[_Work], settings: Inference, device: torch.device) ->
             for work, predictor in zip(works, predictors, strict=False):
                 for sheet in work.job.sheets:
                     count_batches(sheet.shard, predictor.paths)
+
+
+def _warmed_up(job: Job, settings: Inference, device: torch.device) -> AbstractContextManager[None]:
+    questions = job.numbering.questions
+    prompts = [prompt_of(questions[each.sent_id], each.phrase) for each in job.tasks[0].expressions]
+    return warmed_up(job.model, job.tasks, prompts, job.processor, settings=settings, device=device)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""A process that compiles what another one will need, and leaves it where the compilers look for it.
+"""What a batch needs, made ready by a model of the same shapes, few layers and no weights.
 
-It is told on its standard input what a batch is like. Its model has the shapes of the other's, few layers and no
-weights: blocks that repeat are compiled once.
+As a process of its own it is told on its standard input what a batch is like, compiles, and leaves what it made
+where the compilers look for it: blocks that repeat are compiled once.
 """
 
 import json
@@ -14,12 +14,15 @@ import torch
 from PIL import Image
 
 from refvessel.inference.drafts import known_drafts
+from refvessel.inference.mask_texts import encode_masks
+from refvessel.inference.official_masks import official_masks
 from refvessel.inference.segmenter import Batch, Segmenter
-from refvessel.model.compilation import compile_blocks
+from refvessel.model.compilation import compile_blocks, fuse_blocks
 from refvessel.model.configuration import read_config
 from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.qwen_configuration import QwenSa2VAConfig
+from refvessel.model.shapes_alone import shapes_alone
 
 _LAYERS = 4  # of the language model; as many as Qwen3-VL's image encoder adds to, and a last one
 _NICENESS = 10  # it may take a core that nobody else wants
@@ -63,35 +66,43 @@ def few_layers(like: LikeBatch, device: torch.device) -> Sa2VAModel:
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, like.dtype))
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), shapes_alone():
             model = Sa2VAModel(config, like.language_weights)
     finally:
         torch.set_default_dtype(before)
     model = model.to_empty(device=device).eval().requires_grad_(False)
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.zero_()
+    if device.type == "cuda":
+        fuse_blocks(model)
     return model
 
 
 @torch.inference_mode()
-def prepare(like: LikeBatch, device: torch.device) -> None:
-    """Compile for a batch, by one."""
-    processor = Sa2VAProcessor.from_pretrained(Path(like.model))
-    model = few_layers(like, device)
-    compile_blocks(model)
-    image = processor.process_image(Image.new("RGB", (like.size[1], like.size[0])))
+def rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
+    """Take a batch like those to come through a model and its masks to their text."""
+    height, width = like.size
+    image = processor.process_image(Image.new("RGB", (width, height)))
     batch = Batch([image] * like.images, [like.prompts] * like.images)
     segmenter = Segmenter(model, processor, 1, known_drafts(like.draft, processor))
     segmenter.encode(batch)
     features = batch.features
-    if features is None:  # on a CPU, which makes them when it knows of what
-        wholes = [image.whole[None]] * like.images
-        features = model.encode_images(model.pixels(wholes, model.grounding_dtype))
-    hidden: int = model.config.llm_config.hidden_size
-    states = torch.zeros(len(batch.owners), hidden, dtype=model.dtype, device=device)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    model.decode_masks(features, states, batch.owners)
+    if features is None:  # on the CPU, which makes them when it knows of what
+        features = model.encode_images(model.pixels([image.whole[None]] * like.images, model.grounding_dtype))
+    states = torch.zeros(
+        len(batch.owners), model.config.llm_config.hidden_size, dtype=model.dtype, device=model.device
+    )
+    logits = model.decode_masks(features, states, batch.owners).logits
+    segmenter.decode(batch)  # which finds no [SEG] in what such a model answers
+    masks = official_masks(logits[: len(like.prompts)], height=height, width=width)
+    encode_masks([masks.mT.contiguous()])
+
+
+def prepare(like: LikeBatch, device: torch.device) -> None:
+    """Compile for a batch, by one."""
+    model = few_layers(like, device)
+    compile_blocks(model)
+    rehearse(model, Sa2VAProcessor.from_pretrained(Path(like.model)), like)
     if device.type == "cuda":
         torch.cuda.synchronize()
 

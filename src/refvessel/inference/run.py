@@ -1,7 +1,6 @@
 """Segmenting one shard of a split: from a tree and a model on the disk to predictions on the disk."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -223,10 +222,8 @@ def _segment_by_all(
     layout = next(iter(processors.values())).layout
     tasks = plan_shard(sentences, *part, layout)
     expressions = [expression for task in tasks for expression in task.expressions]
-    with ThreadPoolExecutor(1) as beside:
-        hashing = beside.submit(hashes_of_files, [each.image_path for each in expressions])
-        code = code_hash(*ANSWERING)
-        images = hashing.result()
+    images = hashes_of_files(each.image_path for each in expressions)
+    code = code_hash(*ANSWERING)
     jobs = []
     for model, wanted in models.items():
         identity = identities[model].result()

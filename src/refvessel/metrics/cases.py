@@ -1,11 +1,13 @@
 """The table of cases, `cases.parquet`: one row per expression, from which every table and figure derives."""
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from pyarrow import parquet
 
 from refvessel.errors import UserError
 from refvessel.metrics.artefacts import TRUTH_ARTEFACTS
@@ -13,7 +15,7 @@ from refvessel.metrics.centre_lines import LENGTHS
 from refvessel.metrics.diameters import DIAMETERS
 from refvessel.metrics.overlap import COUNTS
 from refvessel.metrics.policy import SCORES
-from refvessel.parquet_file import read_parquet, write_row_groups
+from refvessel.parquet_file import number_of_rows, read_parquet, row_groups, write_row_groups
 
 # What an expression is called in the tree and in predictions; `sent_id` alone tells it from all others.
 _EXPRESSION = {
@@ -51,6 +53,9 @@ CASES_SCHEMA = pa.schema(
     ]
 )
 
+MASKS = ("truth_mask", "predicted_mask", "ignore_mask")
+_REMEDY = "score the predictions again"
+
 _KNOWN_LATER = (
     *SCORES,
     *TRUTH_ARTEFACTS,
@@ -70,21 +75,64 @@ def write_case_groups(groups: Iterable[pd.DataFrame], path: Path, made_from: Map
     write_row_groups(path, tables, CASES_SCHEMA, made_from)
 
 
-def read_cases(path: Path, needed: Collection[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_cases(
+    path: Path, needed: Collection[str] = (), most_masks: int | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table, with the columns of CASES_SCHEMA, and what it was made from.
 
-    Scores that an earlier version did not know are undefined. Raises UserError where the file is missing, is not
-    Parquet, has other columns, lacks one of the scores `needed` or has an expression twice.
+    Scores that an earlier version did not know are undefined; masks are null where `most_masks` is stated and
+    there are more cases. Raises UserError where the file is missing, is not Parquet, has other columns, lacks one
+    of the scores `needed` or has an expression twice.
     """
-    table, made_from = read_parquet(path, "score the predictions again")
+    many = most_masks is not None and number_of_rows(path, _REMEDY) > most_masks
+    columns = [name for name in CASES_SCHEMA.names if name not in MASKS] if many else None
+    table, made_from = read_parquet(path, _REMEDY, columns)
+    for name in MASKS if many else ():
+        table = table.append_column(name, pa.nulls(len(table), pa.string()))
     if absent := [score for score in needed if score not in table.column_names]:
         raise UserError(f"{path} was written by a version that did not know {absent[0]}; score again.")
     if made_from is None or not (table := _completed(table)).schema.equals(CASES_SCHEMA):
         raise UserError(f"{path} has other columns than this version of RefVessel writes; score again.")
-    cases = table.to_pandas()
+    # Of many the Arrow table is freed column by column.
+    cases = table.to_pandas(split_blocks=many, self_destruct=many)
     if cases["sent_id"].duplicated().any():
         raise UserError(f"{path} has an expression twice; score again.")
     return cases, made_from
+
+
+def read_cases_to_compare(path: Path, scores: Collection[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """`read_cases` with what tables are compared by: a hash of each mask in its place, and these scores alone.
+
+    Hashes of equal masks are equal, and a few masks at a time are in memory.
+    """
+    cases, made_from = read_cases(path, sorted(scores), most_masks=0)
+    hashed: dict[str, list[str | None]] = {name: [] for name in MASKS}
+    for table in row_groups(path, MASKS):
+        for name, found in hashed.items():
+            found += map(_hash, table[name].to_pylist())
+    columns = [
+        *EXPRESSION,
+        "patient",
+        "status",
+        "height",
+        "width",
+        "predicted_pixels",
+        *MASKS,
+        *sorted(scores),
+    ]
+    return cases.assign(**{name: pd.array(found, "str") for name, found in hashed.items()})[
+        columns
+    ], made_from
+
+
+def _hash(text: str | None) -> str | None:
+    return None if text is None else hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def read_masks(path: Path, sent_ids: Collection[int]) -> pd.DataFrame:
+    """`sent_id` and MASKS of some cases of a table that `read_cases` has read."""
+    table = parquet.read_table(path, columns=["sent_id", *MASKS], filters=[("sent_id", "in", list(sent_ids))])
+    return table.to_pandas()
 
 
 def _completed(table: pa.Table) -> pa.Table:

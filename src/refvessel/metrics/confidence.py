@@ -1,7 +1,7 @@
 """Whether a model knows which of its masks are good: its predicted IoU beside what the masks are worth.
 
 The most confident masks are kept and the others left to a human: the risk at a coverage is the mean 1 - Dice of
-the kept share, and the AURC (area under the risk-coverage curve, Geifman and El-Yaniv, NeurIPS 2017) its mean over
+the kept share, and the AURC (area under the risk-coverage curve, Geifman et al., ICLR 2019) its mean over
 all coverages. An order that says nothing has the mean 1 - Dice of all cases as AURC.
 """
 

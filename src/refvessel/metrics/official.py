@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,11 +49,28 @@ class Difference:
     with_it: Scores | None
 
 
-def official_scores(
-    paired: pd.DataFrame,
-    reading: OfficialReading | None = None,
-    pooled: pd.DataFrame | None = None,
-) -> dict[str, Any]:
+class Overlaps(NamedTuple):
+    """Pixels of intersections and unions as `overlaps` gives them, int64 (expressions, 2).
+
+    scored: without the pixels that no score looks at; whole: with them; theirs: with the official truths.
+    """
+
+    scored: np.ndarray
+    whole: np.ndarray
+    theirs: np.ndarray
+
+    @classmethod
+    def of(cls, paired: pd.DataFrame, truths: Mapping[int, RLE]) -> "Overlaps":
+        """Those of a table of `pair_expressions`; `truths` are those of an `OfficialReading`."""
+        official = [truths.get(*pair) for pair in zip(paired["sent_id"], paired["mask"], strict=True)]
+        return cls(
+            overlaps(paired["scored_prediction"], paired["scored_truth"]),
+            overlaps(paired["mask_predicted"], paired["mask"]),
+            overlaps(paired["mask_predicted"], official),
+        )
+
+
+def official_scores(paired: pd.DataFrame, reading: OfficialReading | None = None) -> dict[str, Any]:
     """What the official evaluator gives for the predictions: `ciou`, `giou`, `n_expressions`, `differences`.
 
     `ours` has our two numbers. The official ones are None where the evaluator takes other expressions for the
@@ -62,16 +79,24 @@ def official_scores(
     Args:
         paired: a table of `pair_expressions`, as we read the split.
         reading: how the official loader reads it; None: as we do.
-        pooled: such a table of all expressions that the official loader takes, with its truths.
     """
-    n = len(paired)
-    truths = {} if reading is None else reading.truths
-    official = [truths.get(*pair) for pair in zip(paired["sent_id"], paired["mask"], strict=True)]
-    scored = overlaps(paired["scored_prediction"], paired["scored_truth"])
-    whole = overlaps(paired["mask_predicted"], paired["mask"])
-    theirs = overlaps(paired["mask_predicted"], official)
-    of_pooled = None if pooled is None else _scores(overlaps(pooled["mask_predicted"], pooled["mask"]))
-    found = [
+    return official_scores_of(Overlaps.of(paired, {} if reading is None else reading.truths), reading)
+
+
+def official_scores_of(
+    found: Overlaps, reading: OfficialReading | None = None, pooled: np.ndarray | None = None
+) -> dict[str, Any]:
+    """`official_scores` from the overlaps of the table, whose masks are not needed any more.
+
+    Args:
+        found: of the table.
+        reading: as of `official_scores`.
+        pooled: `overlaps` of all expressions that the official loader takes, with its truths.
+    """
+    scored, whole, theirs = found
+    n = len(scored)
+    of_pooled = None if pooled is None else _scores(pooled)
+    causes = [
         _ignored_pixels(scored, whole),
         _overlapping_parts(whole, theirs),
         _other_split(reading, theirs, of_pooled),
@@ -81,7 +106,7 @@ def official_scores(
         **((_scores(theirs) if comparable else of_pooled) or {"ciou": None, "giou": None}),
         "n_expressions": n if reading is None else reading.n_expressions,
         "ours": _scores(scored),
-        "differences": [asdict(each) for each in found if each is not None],
+        "differences": [asdict(each) for each in causes if each is not None],
     }
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 from refvessel.metrics.policy import ERRORS, SCORES
 
 _PERCENTILES = {"median": 50, "q1": 25, "q3": 75, "p5": 5}
+_VALUES_AT_ONCE = 1 << 22  # 32 MiB
 _OF_ERRORS = {"median": 50, "q1": 25, "q3": 75, "p95": 95}
 
 
@@ -32,19 +33,26 @@ def spread(cases: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
 
     Returns: one row per group in their order, float64, NaN where nothing is defined.
     """
-    names = judged_scores(cases)
-    scores = cases[names].astype(np.float64)
-    percents = np.array(sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()}))
-    percentiles = scores.groupby(group).quantile(percents / 100)
-    patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
-    lowest, highest = patients.min(), patients.max()
+    percents = sorted({*_PERCENTILES.values(), *_OF_ERRORS.values()})
     columns = {}
-    for score in names:
-        of_score = percentiles[score].unstack()
-        for name, percent in percentiles_shown(score).items():
-            columns[f"{score}_{name}"] = of_score[percent / 100]
-        columns[f"{score}_worst_patient"] = (highest if score in ERRORS else lowest)[score]
+    for names in columns_at_once(cases[judged_scores(cases)]):
+        scores = cases[names].astype(np.float64)
+        taken = scores.groupby(group).quantile(np.array(percents) / 100).to_numpy()
+        percentiles = taken.reshape(-1, len(percents), len(names))  # of groups
+        patients = scores.groupby([group, cases["patient"].to_numpy()]).mean().groupby(level=0)
+        lowest, highest = patients.min().to_numpy(), patients.max().to_numpy()
+        for number, score in enumerate(names):
+            for name, percent in percentiles_shown(score).items():
+                columns[f"{score}_{name}"] = percentiles[:, percents.index(percent), number]
+            columns[f"{score}_worst_patient"] = (highest if score in ERRORS else lowest)[:, number]
     return pd.DataFrame(columns)
+
+
+def columns_at_once(table: pd.DataFrame) -> list[list[str]]:
+    """The names of a table's columns, as many together as may be copied in memory; all of a small one."""
+    names = list(map(str, table.columns))
+    most = max(1, _VALUES_AT_ONCE // max(1, len(table)))
+    return [names[first : first + most] for first in range(0, len(names), most)]
 
 
 def percentiles_shown(score: str) -> dict[str, int]:

@@ -26,10 +26,12 @@ from refvessel.metrics.cases import EXPRESSION
 from refvessel.metrics.overlap import COUNTS, matthews_correlation, overlap_ratios, overlap_scores
 from refvessel.metrics.policy import SCORES, EmptyPolicy
 from refvessel.metrics.referring import referring_terms
-from refvessel.metrics.spread import judged_scores, spread, spread_columns
+from refvessel.metrics.spread import columns_at_once, judged_scores, spread, spread_columns
+from refvessel.metrics.summary_file import METRIC_PER_CASE
 
 Summary = dict[str, int | float | None]
 
+_CASES_AT_ONCE = 8192  # as Python's objects in memory
 _FOREGROUND_LABEL = "1"  # nnU-Net's name for the one foreground class of a binary mask
 _NNUNET_COLUMNS = {
     "Dice": "dice",
@@ -81,24 +83,26 @@ def summarise_by(
 
 
 def nnunet_summary(cases: pd.DataFrame) -> dict[str, Any]:
-    """`metric_per_case`, `mean` and `foreground_mean` as in nnU-Net's summary.json.
+    """`metric_per_case`, an iterator, `mean` and `foreground_mean` as in nnU-Net's summary.json.
 
     A mean leaves out what the empty-case policy leaves undefined, as nnU-Net's does; `dice_n` and `iou_n` of
     `summarise` say over how many it is. The masks are binary, so the one label is "1" and `foreground_mean` equals
     its mean over the expressions. An expression is identified by its ids instead of nnU-Net's two file names.
     """
     ids = (*EXPRESSION, "patient", "status")
-    per_case = [
+    shown = cases[[*ids, *_NNUNET_COLUMNS.values()]]
+    per_case = (
         {
             **{name: case[name] for name in ids},
             "metrics": {
                 _FOREGROUND_LABEL: {name: plain(case[column]) for name, column in _NNUNET_COLUMNS.items()}
             },
         }
-        for case in cases.to_dict("records")
-    ]
+        for first in range(0, len(shown), _CASES_AT_ONCE)
+        for case in shown[first : first + _CASES_AT_ONCE].to_dict("records")
+    )
     mean = {name: plain(cases[column].mean()) for name, column in _NNUNET_COLUMNS.items()}
-    return {"metric_per_case": per_case, "mean": {_FOREGROUND_LABEL: mean}, "foreground_mean": mean}
+    return {METRIC_PER_CASE: per_case, "mean": {_FOREGROUND_LABEL: mean}, "foreground_mean": mean}
 
 
 def plain(value: Any) -> Any:
@@ -167,9 +171,13 @@ def _adding_up(label: np.ndarray) -> csr_array:
 
 def _added_up(add_up: csr_array, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The sums of a table's columns by the labels of `add_up`, and of how many values that are defined."""
-    values = table.to_numpy(np.float64)
-    known = ~np.isnan(values)
-    return add_up @ np.where(known, values, 0), add_up @ known.astype(np.float64)
+    sums, ns = [], []
+    for names in columns_at_once(table):
+        values = table[names].to_numpy(np.float64)
+        known = ~np.isnan(values)
+        sums.append(add_up @ np.where(known, values, 0))
+        ns.append(add_up @ known.astype(np.float64))
+    return np.hstack(sums), np.hstack(ns)
 
 
 def _numbers(cases: pd.DataFrame, add_up: csr_array) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import core_model_loading
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import (
@@ -17,7 +16,6 @@ from transformers.core_model_loading import (
     WeightRenaming,
 )
 
-from refvessel.cores import usable_cores
 from refvessel.model.grounded_configuration import architecture_of
 from refvessel.model.naming import INTERNLM2, to_module, to_official
 from refvessel.model.projections import split_groups
@@ -25,9 +23,6 @@ from refvessel.model.quantisation import LANGUAGE_LINEAR, LANGUAGE_WEIGHTS, quan
 
 _MOST_NAMED = 5
 _SCALE, _WEIGHT = ".scale", ".weight"
-_MOST_READERS = (
-    8  # threads that take tensors from files to a device; mostly these were just read, to be hashed
-)
 _ONE_BY_ONE = "HF_DEACTIVATE_ASYNC_LOAD"  # transformers' own switch
 
 
@@ -152,8 +147,6 @@ def official_names(language_model: PreTrainedConfig, language_weights: str | Non
     """
     quantised = LANGUAGE_WEIGHTS[language_weights] if language_weights else None
     transforms = _transforms(language_model, quantised)
-    loading: Any = core_model_loading
-    threads, loading.GLOBAL_WORKERS = loading.GLOBAL_WORKERS, min(_MOST_READERS, usable_cores())
     register_checkpoint_conversion_mapping("sa2va_chat", transforms, overwrite=True)
     before = os.environ.get(_ONE_BY_ONE)
     if quantised:
@@ -161,7 +154,6 @@ def official_names(language_model: PreTrainedConfig, language_weights: str | Non
     try:
         yield
     finally:
-        loading.GLOBAL_WORKERS = threads
         os.environ.pop(_ONE_BY_ONE, None)
         if before is not None:
             os.environ[_ONE_BY_ONE] = before

@@ -1,5 +1,6 @@
 """All shards of a split into one table, every expression exactly once."""
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,12 +16,11 @@ from refvessel.predictions.asked_sequences import asked_in_sequences
 from refvessel.predictions.identity import dataset_identity, hashes_of_files
 from refvessel.predictions.prediction import Prediction, known_record, places_of_records
 from refvessel.predictions.run_file import common_run, run_identity, without_sam2
-from refvessel.predictions.table import write_prediction_groups
+from refvessel.predictions.table import PER_GROUP, write_prediction_groups
 from refvessel.provenance import file_record
 from refvessel.settings.video_section import Video
 
 _MOST_NAMED = 5
-_EXPRESSIONS_PER_GROUP = 8192  # in memory at once, with their masks: some 100 MB of 512x512
 
 
 def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, output: Path) -> None:
@@ -56,8 +56,8 @@ def gather_predictions(*, shards: Sequence[Path], dataset: Path, split: str, out
         return {each.sent_id: each.identity for each in asked}
 
     def groups() -> Iterator[list[Prediction]]:
-        for first in range(0, len(expressions), _EXPRESSIONS_PER_GROUP):
-            some = expressions[first : first + _EXPRESSIONS_PER_GROUP]
+        for first in range(0, len(expressions), PER_GROUP):
+            some = expressions[first : first + PER_GROUP]
             predictions = lines.read(first, len(some))
             _require_same_expressions(some, predictions)
             _require_same_images(identities(some), predictions)
@@ -89,11 +89,10 @@ class _Lines(NamedTuple):
     def of(cls, shards: Sequence[Path]) -> "_Lines":
         found: list[np.ndarray] = [np.empty((0, 4), dtype=np.int64)]
         for number, shard in enumerate(shards):
-            rows = [
-                (each.sent_id, number, place, each.drafted)
-                for place, each in places_of_records(shard)
-                if each.sent_id >= 0
-            ]
+            rows = array("q")  # a list of tuples would take ten times the memory
+            for place, each in places_of_records(shard):
+                if each.sent_id >= 0:
+                    rows.extend((each.sent_id, number, place, each.drafted))
             found.append(np.array(rows, dtype=np.int64).reshape(-1, 4))
         lines = np.concatenate(found)
         sent_ids, number, place, drafted = lines[lines[:, 0].argsort(kind="stable")].T

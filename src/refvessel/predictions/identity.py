@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from refvessel.artifacts import CONVERSION
-from refvessel.cores import usable_cores
 from refvessel.dataset.tree.layout import INSTANCES, REFS
 from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
+from refvessel.predictions.hashing import hash_beside, hash_of_range
 from refvessel.provenance import identity_of_tensors
 
 _LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
-_READ_AT_ONCE = 1 << 23  # bytes, for which a thread asks twice for Python's lock
-_BLOCK = 1 << 26  # bytes of a weight file that one thread hashes at a time
 _INPUTS = ("preprocessor_config.json", "processor_config.json", "chat_template.jinja", "chat_template.json")
 _THE_FILES = "the files"
 _FILES_PER_TASK = 64  # handing a task to a thread takes as long as hashing a small file
@@ -106,8 +104,9 @@ def model_identity(folder: Path) -> ModelIdentity:
     if not weights:
         raise UserError(f"{folder} holds no *.safetensors; give a Sa2VA Hugging Face folder.")
     inputs = [path for path in (folder / name for name in _INPUTS) if path.is_file()]
+    files = [_required(path) for path in (folder / "config.json", *inputs, *weights)]
     state = model_state(folder)
-    return ModelIdentity(_hash_of_blocks([folder / "config.json", *inputs, *weights]), _THE_FILES, state)
+    return ModelIdentity(hash_beside(files), _THE_FILES, state)
 
 
 def require_as_converted(folder: Path) -> dict[str, Any]:
@@ -187,7 +186,7 @@ def _require_described_tensors(folder: Path, described: Mapping[str, Mapping[str
             "convert or link the checkpoint again."
         )
     with ThreadPoolExecutor() as threads:
-        hashes = threads.map(_hash_of_range, places.values())
+        hashes = threads.map(hash_of_range, places.values())
         for (name, (path, *_)), found in zip(places.items(), hashes, strict=True):
             if found != described.get(name, {}).get("sha256"):
                 raise _is_another(path)
@@ -216,32 +215,6 @@ def _tensors_of(path: Path) -> list[tuple[str, int, int]]:
         ]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise UserError(f"{path} is no safetensors file ({error}); convert the checkpoint again.") from None
-
-
-def _hash_of_range(place: tuple[Path, int, int]) -> str:
-    path, start, end = place
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as stream:
-        stream.seek(start)
-        while start < end and (block := stream.read(min(_READ_AT_ONCE, end - start))):
-            digest.update(block)
-            start += len(block)
-    return digest.hexdigest()
-
-
-def _hash_of_blocks(paths: list[Path]) -> str:
-    """SHA-256 over the names, sizes and blocks of files, which as many threads hash as there are cores."""
-    sizes = {path: _required(path).stat().st_size for path in paths}
-    blocks = [
-        (path, start, min(start + _BLOCK, size))
-        for path, size in sizes.items()
-        for start in range(0, size, _BLOCK)
-    ]
-    digest = hashlib.sha256("".join(f"{path.name} {size}\n" for path, size in sizes.items()).encode())
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        for block in threads.map(_hash_of_range, blocks):
-            digest.update(f"{block}\n".encode())
-    return digest.hexdigest()
 
 
 def _hash_of_files(paths: list[Path]) -> str:

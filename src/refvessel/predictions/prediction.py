@@ -8,7 +8,7 @@ from pathlib import Path
 
 from refvessel.answer_status import Status
 from refvessel.errors import UserError
-from refvessel.rle import RLE, is_rle
+from refvessel.rle import RLE, as_json, is_rle
 
 NEAR_TIE = 1e-4  # a lead below which the choice among SAM2's candidates is left to rounding
 
@@ -51,9 +51,10 @@ class Prediction:
 
     def to_line(self) -> str:
         """One JSON line, its end included."""
-        texts = {name: _json(getattr(self, name)) for name in COLUMNS if name != _MASKS}
+        texts = {name: _json(getattr(self, name)) for name in COLUMNS if name not in (_UNION, _MASKS)}
+        texts[_UNION] = as_json(self.mask)
         # Mostly there is one mask, which is its own union: a long text that need not be made twice.
-        masks = [texts[_UNION] if each is self.mask else _json(each) for each in self.masks]
+        masks = [texts[_UNION] if each is self.mask else as_json(each) for each in self.masks]
         texts[_MASKS] = f"[{', '.join(masks)}]"
         return "{" + ", ".join(f'"{name}": {texts[name]}' for name in COLUMNS) + "}\n"
 

@@ -4,7 +4,7 @@ Its columns are the fields of `Prediction`. One that has a default may be absent
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from refvessel.answer_status import Status
 from refvessel.errors import UserError
-from refvessel.parquet_file import read_parquet, write_parquet, write_row_groups
+from refvessel.parquet_file import parquet_rows, read_parquet, write_row_groups
 from refvessel.predictions.prediction import COLUMNS, Prediction
 from refvessel.provenance import file_record
 
@@ -41,11 +41,14 @@ _JSON_COLUMNS = [name for name in COLUMNS if _KINDS[name] not in _ARROW_TYPES]
 SCHEMA = pa.schema([(name, _ARROW_TYPES.get(_KINDS[name], pa.string())) for name in COLUMNS])
 _DEFAULTS = {each.name: each.default for each in fields(Prediction) if each.default is not MISSING}
 _REMEDY = "gather the predictions again"
+# Rows of a row group, which are in memory at once, with their masks: some 100 MB of 512x512.
+PER_GROUP = 8192
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction], made_from: Mapping[str, Any]) -> None:
     """Write predictions in their order, atomically, with what they were made from in the table's metadata."""
-    write_parquet(path, _table(predictions), made_from)
+    groups = (predictions[first : first + PER_GROUP] for first in range(0, len(predictions) or 1, PER_GROUP))
+    write_prediction_groups(path, groups, made_from)
 
 
 def write_prediction_groups(
@@ -84,6 +87,35 @@ def read_predictions(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     Raises UserError where the file is missing, is not Parquet, lacks a column or has text that is not JSON.
     """
     table, made_from = _read(path)
+    return _frame(table, path), {**file_record(path), "made_from": made_from}
+
+
+class StoredPredictions:
+    """The predictions of a file, a few rows at a time.
+
+    sent_ids: int64 (rows,).
+    sorted: whether they ascend, as those of gathered predictions.
+    provenance: as of `read_predictions`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it; raises UserError as `read_predictions` does, but for text that is not JSON."""
+        table, made_from = read_parquet(path, _REMEDY, columns=["sent_id"])
+        _require_made_from(made_from, path)
+        if "sent_id" not in table.column_names:
+            _read(path)  # which says what is absent
+        self._path = path
+        self.sent_ids = table["sent_id"].to_numpy()
+        self.sorted = bool((self.sent_ids[1:] > self.sent_ids[:-1]).all())
+        self.provenance = {**file_record(path), "made_from": made_from}
+
+    def frames(self, rows: Iterable[slice]) -> Iterator["pd.DataFrame"]:
+        """The rows of each slice, the first from row 0 on and each behind the last, as of `read_predictions`."""
+        for table in parquet_rows(self._path, rows):
+            yield _frame(_completed(table, self._path), self._path)
+
+
+def _frame(table: pa.Table, path: Path) -> "pd.DataFrame":
     predictions = table.to_pandas()
     texts = {name: predictions[name] for name in _JSON_COLUMNS}
     for name in _JSON_COLUMNS:
@@ -91,14 +123,23 @@ def read_predictions(path: Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     # Mostly there is one mask, which is its own union: it need not be in memory twice.
     rows = zip(texts["mask"], texts["masks"], predictions["mask"], predictions["masks"], strict=True)
     predictions["masks"] = [[mask] if masks == f"[{text}]" else parsed for text, masks, mask, parsed in rows]
-    return predictions, {**file_record(path), "made_from": made_from}
+    return predictions
 
 
 def _read(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """The table with all COLUMNS, in their order, and what it was made from."""
     table, made_from = read_parquet(path, _REMEDY)
+    _require_made_from(made_from, path)
+    return _completed(table, path), made_from
+
+
+def _require_made_from(made_from: Any, path: Path) -> None:
     if made_from is None:
         raise UserError(f"{path} does not say how it was made (Parquet metadata 'refvessel'); {_REMEDY}.")
+
+
+def _completed(table: pa.Table, path: Path) -> pa.Table:
+    """The table with all COLUMNS, in their order."""
     for name in COLUMNS:
         if name in table.column_names:
             continue
@@ -108,7 +149,7 @@ def _read(path: Path) -> tuple[pa.Table, dict[str, Any]]:
             )
         values = pa.array([_DEFAULTS[name]] * len(table), SCHEMA.field(name).type)
         table = table.append_column(name, values)
-    return table.select(COLUMNS), made_from
+    return table.select(COLUMNS)
 
 
 def _parsed(texts: Sequence[str], path: Path, name: str) -> list[Any]:

@@ -1,7 +1,7 @@
 """What a model is asked besides a data set's own phrases, to find out whether it reads the words."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Generic, Literal, TypeVar
@@ -41,16 +41,20 @@ class WordCase(Generic[_S]):
     of: int
 
 
-def word_cases(expressions: Sequence[_S], words: Words) -> list[WordCase[_S]]:
+def word_cases(
+    expressions: Sequence[_S], words: Words, phrases: Collection[str] | None = None
+) -> list[WordCase[_S]]:
     """The cases of a split, numbered in their order, which does not depend on that of the expressions.
 
     Args:
-        expressions: all of the split.
+        expressions: all of the split, or those of its first images by the SHA-256 of their ids.
         words: what is asked.
+        phrases: of the whole split; None: those of the expressions.
 
     Raises UserError for an absent phrase that the data set has.
     """
-    own = {each.phrase.casefold() for each in expressions}
+    stated = {each.phrase for each in expressions} if phrases is None else phrases
+    own = {phrase.casefold() for phrase in stated}
     for phrase in words.absent or ():
         if phrase.casefold() in own:
             raise UserError(

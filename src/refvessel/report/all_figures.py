@@ -78,7 +78,7 @@ def _of_task(split: Split, folder: Path) -> list[ShownFigure]:
     cases = {
         one.evaluation.model: row
         for one in shown
-        for row in one.cases[one.cases["sent_id"] == sent_id].to_dict("records")
+        for row in one.with_masks(one.cases[one.cases["sent_id"] == sent_id]).to_dict("records")
     }
     case = cases[first.evaluation.model]
     sources = {f"{one.evaluation.name}/{CASES}": one.sources["cases"]["sha256"] for one in shown}

@@ -9,14 +9,12 @@ import pandas as pd
 from PIL import Image, ImageColor
 
 from refvessel import rle
-from refvessel.answer_status import Status
 from refvessel.report.drawing import AGREEMENT, FALSE, MISSED
 from refvessel.report.overlays import read_image
 from refvessel.report.panels import Key, Panel, write_panels
 from refvessel.report.printing import printable
+from refvessel.report.worst_cases import MOST_OF_A_KIND
 from refvessel.sentences import marked
-
-MOST_OF_A_KIND = 4  # cases
 
 _GALLERY_SIDE, _ROW_SIDE = 192, 320  # pixels of a picture's longer side
 _OPACITY = 0.6
@@ -27,23 +25,6 @@ KINDS = {
     "false": marked("vessel where the truth has none"),
     "unanswered": marked("failed expressions"),
 }
-
-
-def failures(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The cases of each of KINDS that has any, the worst first, at most MOST_OF_A_KIND.
-
-    Of the two scores only answered cases whose truth has a vessel are among the worst; of equal ones the smaller
-    sent_id comes first.
-    """
-    answered = cases[(cases["status"] == Status.OK) & (cases["truth_pixels"] > 0)]
-    empty = cases[(cases["truth_pixels"] == 0) & (cases["predicted_pixels"] > 0)]
-    found = {
-        "cldice": answered.dropna(subset="cldice").sort_values(["cldice", "sent_id"]),
-        "hd95": answered.dropna(subset="hd95").sort_values(["hd95", "sent_id"], ascending=[False, True]),
-        "false": empty.sort_values(["predicted_pixels", "sent_id"], ascending=[False, True]),
-        "unanswered": cases[cases["status"] == Status.FAILED].sort_values("sent_id"),
-    }
-    return {kind: some.head(MOST_OF_A_KIND) for kind, some in found.items() if len(some)}
 
 
 def draw_gallery(

@@ -1,4 +1,4 @@
-"""Every case of a report in the form that its cases page reads: columns of numbers, texts, run lengths."""
+"""The cases that are shown one by one, in the form that the cases page reads: columns, texts, run lengths."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import compute
 
 from refvessel.metrics.breaks import GAP
 from refvessel.metrics.policy import DISTANCES, SCORES
@@ -93,9 +95,9 @@ def cases_data(evaluations: Sequence[Artifacts | Unscored]) -> CasesData:
 
 
 def shown_cases(one: Artifacts | Unscored) -> pd.DataFrame:
-    """The cases of an evaluation; those without truth have neither scores nor patients."""
+    """The cases of an evaluation that are shown; those without truth have neither scores nor patients."""
     if isinstance(one, Artifacts):
-        return one.cases
+        return one.shown
     sizes = [mask["size"] for mask in one.predictions["mask"]]
     return one.predictions.assign(
         height=[height for height, _ in sizes],
@@ -145,9 +147,12 @@ def _rounded(values: pd.Series) -> list[float | None]:
 def _details(one: Artifacts | Unscored, cases: pd.DataFrame) -> list[dict[str, Any]]:
     """Answer, error and breaks of each case of an evaluation, what is absent left out."""
     if isinstance(one, Artifacts):
-        table, _ = read_parquet(one.evaluation.predictions, "gather the predictions again")
+        columns = ["sent_id", "answer"]
+        table, _ = read_parquet(one.evaluation.predictions, "gather the predictions again", columns)
+        table = table.filter(compute.is_in(table["sent_id"], pa.array(cases["sent_id"])))
         answers = dict(zip(table["sent_id"].to_pylist(), table["answer"].to_pylist(), strict=True))
-        breaks = {key: _told(group) for key, group in one.breaks.groupby("sent_id", sort=False)}
+        shown = one.breaks[one.breaks["sent_id"].isin(cases["sent_id"])]
+        breaks = {key: _told(group) for key, group in shown.groupby("sent_id", sort=False)}
     else:
         answers, breaks = dict(zip(cases["sent_id"], cases["answer"], strict=True)), {}
     details = []

@@ -1,4 +1,7 @@
-"""The cases page: every case in a table, each in a viewer; one file that loads nothing but its pictures."""
+"""The cases page: every case, or of very many a sample, in a table, each in a viewer.
+
+One file that loads nothing but its pictures.
+"""
 
 import base64
 import hashlib
@@ -66,7 +69,7 @@ def write_cases_page(
         places = list(threads.map(placed, data.images, files))
     written = {CASES_PAGE: [] if beside else images}
     written |= {file: [image] for file, image in zip(files, images, strict=True) if file is not None}
-    (folder / CASES_PAGE).write_text(_render(data, places), "utf-8")
+    (folder / CASES_PAGE).write_text(_render(data, places, _sampled(evaluations)), "utf-8")
     return written
 
 
@@ -97,7 +100,13 @@ def _letters(number: int) -> str:
     return f"{number:06d}".translate(_CONSONANTS)
 
 
-def _render(data: CasesData, places: Sequence[str]) -> str:
+def _sampled(evaluations: Sequence[Artifacts | Unscored]) -> list[tuple[str, dict[str, int]]]:
+    """Name of each evaluation of which not all cases are shown, and how many."""
+    scored = (one for one in evaluations if isinstance(one, Artifacts))
+    return [(one.evaluation.name, one.sampled) for one in scored if one.sampled]
+
+
+def _render(data: CasesData, places: Sequence[str], sampled: Sequence[tuple[str, dict[str, int]]]) -> str:
     script = "".join((TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
     style = (TEMPLATES / _STYLE).read_text("utf-8")
     blocks: dict[str, Any] = {"messages": messages_of_scripts(), "table": data.table | {"pictures": places}}
@@ -105,6 +114,7 @@ def _render(data: CasesData, places: Sequence[str]) -> str:
     blocks |= {f"details-{number}": chunk for number, chunk in enumerate(data.details)}
     return _template().render(
         page=PAGE,
+        sampled=sampled,
         script=script,
         style=style,
         script_hash=_source_hash(script),

@@ -35,7 +35,7 @@ def patient_differences(
 ) -> np.ndarray:
     """First minus second of each patient of a row of the tests, ascending, float64."""
     cases = {
-        each.evaluation.model: _compared(each.cases, one)
+        each.evaluation.model: _compared(each.cases[["sent_id", "phrase", "patient", row["score"]]], one)
         for each in evaluated_on(evaluations, one.dataset, one.split)
     }
     values = patient_scores({name: cases[name] for name in (row["first"], row["second"])}, row["score"])

@@ -12,7 +12,7 @@ from refvessel.mask_logits import MODEL_THRESHOLD
 from refvessel.metrics.overlap import OVERLAP_SCORES
 from refvessel.metrics.patient_means import patient_mean
 from refvessel.report.agreement_figures import agreement, draw_agreement, known_lengths
-from refvessel.report.case_gallery import KINDS, MOST_OF_A_KIND, draw_gallery, failures
+from refvessel.report.case_gallery import KINDS, draw_gallery
 from refvessel.report.curves import draw_border_reliability, draw_confidence, draw_threshold_curves
 from refvessel.report.figures import MOST_NAMED, draw_dice_by_patient, draw_dice_by_phrase
 from refvessel.report.overlays import draw_overlays, image_path, ranked_cases, typical_cases
@@ -24,6 +24,7 @@ from refvessel.report.shown_figure import MOST_OF_A_PHRASE, ShownFigure, hashes_
 from refvessel.report.shown_runs import draw_sequences
 from refvessel.report.subgroup_figures import MOST_GROUPS, draw_by_calibre, draw_subgroups
 from refvessel.report.wording import worded
+from refvessel.report.worst_cases import MOST_OF_A_KIND, failures
 
 _MOST_PHRASES = 6  # of which typical cases are drawn
 
@@ -232,6 +233,7 @@ def _of_failures(one: Artifacts, folder: Path) -> list[ShownFigure]:
         ),
         _source(one, "cases", CASES) | hashes_of_images(one.evaluation.dataset, files),
     )
+    shown = {kind: one.with_masks(some) for kind, some in shown.items()}
     draw_gallery(shown, one.images, one.summary["settings"]["distance_unit"], figure.path)
     return [figure]
 
@@ -261,7 +263,7 @@ def _of_phrases(one: Artifacts, folder: Path) -> list[ShownFigure]:
             | _source(one, "breaks", BREAKS)
             | hashes_of_images(one.evaluation.dataset, files),
         )
-        draw_overlays(shown, one.images, figure.path, one.breaks)
+        draw_overlays(one.with_masks(shown), one.images, figure.path, one.breaks)
         drawn.append(figure)
     return drawn
 

@@ -56,7 +56,7 @@ def methods_text(
         "verdicts": verdict_sentences,
         "non_inferiority": non_inferiority_sentences,
     }
-    versions = versions_of(evaluations)
+    versions = {name: listed(each) for name, each in versions_of(evaluations).items()}
     text = environment.get_template("paragraphs.md").render(
         splits=splits(evaluations, comparisons),
         unscored=unscored,
@@ -111,7 +111,7 @@ def policy_sentences(summary: Mapping[str, Any]) -> list[str]:
     return [_policy_sentence(policy, scores, kind, when) for kind, when in _EMPTINESS.items()]
 
 
-def versions_of(evaluations: Sequence[Artifacts]) -> dict[str, str]:
+def versions_of(evaluations: Sequence[Artifacts]) -> dict[str, list[str]]:
     """Name of each software -> its versions, of the jobs that segmented and of those that scored."""
     found: dict[str, set[str]] = {}
     for one in evaluations:
@@ -119,7 +119,7 @@ def versions_of(evaluations: Sequence[Artifacts]) -> dict[str, str]:
         for versions in (one.summary["provenance"]["versions"], segmented):
             for name, version in versions.items():
                 found.setdefault(name, set()).add(version)
-    return {name: listed(sorted(versions)) for name, versions in found.items()}
+    return {name: sorted(versions) for name, versions in found.items()}
 
 
 def _policy_sentence(policy: Mapping[str, Any], scores: Sequence[str], kind: str, when: str) -> str:

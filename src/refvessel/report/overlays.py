@@ -23,14 +23,15 @@ def typical_cases(cases: pd.DataFrame) -> pd.DataFrame:
 
     Of equal ones the smaller sent_id comes first; of fewer than three cases each is shown once.
     """
-    shown = ranked_cases(cases).sort_values(["dice", "sent_id"], ascending=[False, True])
+    few = cases[["sent_id", "dice", "truth_pixels"]].reset_index(drop=True)
+    shown = ranked_cases(few).sort_values(["dice", "sent_id"], ascending=[False, True])
     n = len(shown)
     ranks: dict[int, str] = {}
     places = ((0, marked("best")), ((n - 1) // 2, marked("median")), (n - 1, marked("worst")))
     for position, rank in places:
         if n:
             ranks.setdefault(position, rank)
-    return shown.iloc[list(ranks)].assign(rank=list(ranks.values()))
+    return cases.iloc[shown.index[list(ranks)]].assign(rank=list(ranks.values()))
 
 
 def ranked_cases(cases: pd.DataFrame) -> pd.DataFrame:

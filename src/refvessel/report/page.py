@@ -22,7 +22,9 @@ from refvessel.report.facts import facts
 from refvessel.report.findings import checkpoint, identities, unscored_findings
 from refvessel.report.first_screen import splits
 from refvessel.report.group_words import GROUPINGS, NAMED_BY_DATA, worded_group
+from refvessel.report.methods import versions_of
 from refvessel.report.printing import shortened
+from refvessel.report.run_told import RunTold
 from refvessel.report.score_titles import TITLES, best_value, worded_title
 from refvessel.report.scored_runs import TITLES as SEQUENCE_TITLES
 from refvessel.report.sections import Artifacts
@@ -64,12 +66,13 @@ def render_page(
     unscored: Sequence[Unscored] = (),
     external: External | None = None,
     costs: Sequence[Cost] = (),
+    run: RunTold | None = None,
 ) -> str:
     """The page's HTML. All text from artifacts is escaped.
 
     `figures` has each evaluation's by its name, `accepted` the pseudonyms whose names the search passes over,
     `unscored` the evaluations without truth, `external` the models on other data sets than their own, `costs` what
-    the jobs took.
+    the jobs took, `run` how they were started.
     """
     return (
         _environment()
@@ -104,6 +107,8 @@ def render_page(
             policies=_policies(evaluations),
             cases_page=CASES_PAGE,
             versions=versions,
+            versions_of_artifacts=versions_of(evaluations),
+            run=run,
             accepted=accepted,
             costs=costs,
             failed_status=Status.FAILED,

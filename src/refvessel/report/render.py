@@ -17,6 +17,7 @@ from refvessel.report.costs import read_costs
 from refvessel.report.external_table import External, read_external
 from refvessel.report.methods import methods_text
 from refvessel.report.page import render_page
+from refvessel.report.run_told import RunTold
 from refvessel.report.sections import Artifacts, Evaluation, read_artifacts
 from refvessel.report.shown_figure import ShownFigure, hashes_of_images
 from refvessel.report.tables import EXTERNAL_TABLE, OF_COMPARISONS, UNSCORED, write_tables
@@ -42,6 +43,7 @@ def render_report(
     private_log: Path | None = None,
     language: str = ENGLISH,
     benchmarks: Path | None = None,
+    run: RunTold | None = None,
     threads: int = 1,
 ) -> None:
     """Write the pages, tables, figures, methods.md and manifest.json; `output` appears whole or not at all.
@@ -51,7 +53,8 @@ def render_report(
     models on other data sets than their own. `name_tables` are those of the datasets with pseudonyms: the report
     is searched for the original names before it appears, but for those under the pseudonyms that `settings`
     accept, which the page tells. `private_log` gets which name was found where. `language` is that of the
-    pages. `benchmarks` is the folder of what Snakemake measured of the jobs. `threads` processes share the work.
+    pages. `benchmarks` is the folder of what Snakemake measured of the jobs, `run` the command and the
+    configuration that the page tells. `threads` processes share the work.
     The same artifacts give the same bytes. Raises UserError where an artifact is missing or contradicts
     another, where an original name is found, and where `output` holds something else than a report.
     """
@@ -78,7 +81,7 @@ def render_report(
         figures = draw_all(artifacts, unscored, compared, away, folder / FIGURES, threads)
         used = versions() | {name: metadata.version(name) for name in ("jinja2", "matplotlib")}
         (folder / PAGE).write_text(
-            render_page(artifacts, compared, figures, used, accepted, unscored, away, costs), "utf-8"
+            render_page(artifacts, compared, figures, used, accepted, unscored, away, costs, run), "utf-8"
         )
         (folder / METHODS).write_text(methods_text(artifacts, compared, unscored), "utf-8")
         of_all: list[Artifacts | Unscored] = [*artifacts, *unscored]
@@ -92,7 +95,7 @@ def render_report(
                 folder,
                 name_tables,
                 accepted=accepted,
-                published=_names_of_the_user([*artifacts, *unscored]),
+                published=[*_names_of_the_user([*artifacts, *unscored]), *_names_configured(run)],
                 private_log=private_log,
                 shown_as=output,
                 threads=threads,
@@ -114,6 +117,13 @@ def _names_of_the_user(artifacts: Sequence[Artifacts | Unscored]) -> list[str]:
     questions += [each["name"] for one in scored for each in (one.choice or {}).get("candidates", [])]
     names = [name for one in evaluations for name in (one.model, one.dataset, one.split)]
     return [*names, *questions, *(words for one in scored for words in _words_asked(one))]
+
+
+def _names_configured(run: RunTold | None) -> list[str]:
+    """The names of all models and data sets, evaluated or not, and the splits, as the page tells them."""
+    told = {} if run is None else run.configuration
+    names = [*told.get("models", {}), *told.get("datasets", {})]
+    return [*names, *(str(each["split"]) for each in told.get("evaluations", []))]
 
 
 def _words_asked(one: Artifacts) -> list[str]:
@@ -147,7 +157,9 @@ def _describe_cases(
         for dataset, file in images:
             sources |= hashes_of_images(dataset, [file])
         caption = (
-            marked("Every case with its masks, scores and answer")
+            marked("Cases with their masks, scores and answers: those of some images, and the worst")
+            if path == CASES_PAGE and any(isinstance(one, Artifacts) and one.sampled for one in artifacts)
+            else marked("Every case with its masks, scores and answer")
             if path == CASES_PAGE
             else marked("A case's image")
         )

@@ -1,7 +1,6 @@
 """The artifacts that a report is made from, read and checked against each other."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ from refvessel.dataset.tree.layout import DATASET, INSTANCES
 from refvessel.errors import UserError
 from refvessel.files import read_json
 from refvessel.metrics.breaks_table import read_breaks
-from refvessel.metrics.cases import read_cases
+from refvessel.metrics.summary_file import read_summary
 from refvessel.provenance import FileRecord, file_record
 from refvessel.report.scored_runs import Runs, read_runs
+from refvessel.report.shown_cases import read_cases_with_masks, sample, with_masks
 from refvessel.report.wording import worded
 from refvessel.settings.section import KEY
 
@@ -86,7 +86,8 @@ def file_stem(name: str) -> str:
 class Artifacts:
     """What an evaluation's files say.
 
-    `cases` has the columns of CASES_SCHEMA, `breaks` those of BREAKS_SCHEMA; `thresholds` is thresholds.csv, None
+    `cases` has the columns of CASES_SCHEMA, of more than MOST_SHOWN without masks; `shown` are those that are
+    shown one by one, with their masks. `breaks` has those of BREAKS_SCHEMA; `thresholds` is thresholds.csv, None
     without logits. `images` maps an image_id to its file. `dataset` is dataset.json and `conversion` is
     conversion.json, None where a foreign tree or HF folder has none; `words` is words.json, None where only cases
     were scored; `choice` says how the question was chosen, None where it was stated. `sources` has the record
@@ -96,6 +97,7 @@ class Artifacts:
 
     evaluation: Evaluation
     cases: pd.DataFrame
+    shown: pd.DataFrame
     breaks: pd.DataFrame
     thresholds: pd.DataFrame | None
     summary: dict[str, Any]
@@ -116,6 +118,17 @@ class Artifacts:
     def imported(self) -> dict[str, Any] | None:
         """How masks of another model or annotator were read; None of a model that was run."""
         return self.made_from.get("imported")
+
+    @property
+    def sampled(self) -> dict[str, int] | None:
+        """How many cases are `shown`, of how many, where these are not all."""
+        shown, n = len(self.shown), len(self.cases)
+        return {"shown": shown, "all": n} if shown < n else None
+
+    def with_masks(self, cases: pd.DataFrame) -> pd.DataFrame:
+        """Some of the cases, with their masks."""
+        assert self.evaluation.scores_dir is not None
+        return with_masks(cases, self.evaluation.scores_dir / CASES)
 
     @property
     def model_identity(self) -> str | None:
@@ -153,16 +166,17 @@ def read_artifacts(evaluation: Evaluation, *, checkpoint: Path | None, dataset: 
     if evaluation.choice is not None:
         files["choice"] = Path(evaluation.choice)
     sources = {role: file_record(path) for role, path in files.items()}
-    summary = read_json(files["summary"])
+    summary = read_summary(files["summary"])
     for role in (role for role in files if role not in _NOT_OF_THE_SUMMARY):
         _check_origin(files["summary"], summary, role, files[role], sources[role])
     if "thresholds" in summary["provenance"].keys() - files.keys():
         raise UserError(f"{curve} does not exist; score again.")
-    cases = _read_cases(files["cases"])
+    cases = read_cases_with_masks(files["cases"])
     runs = read_runs(scores, sources["cases"]["sha256"])
     artifacts = Artifacts(
         evaluation=evaluation,
         cases=cases,
+        shown=with_masks(sample(cases), files["cases"]),
         breaks=read_breaks(files["breaks"]),
         thresholds=pd.read_csv(files["thresholds"]) if "thresholds" in files else None,
         summary=summary,
@@ -210,10 +224,3 @@ def _check_model(artifacts: Artifacts, checkpoint: Path | None) -> None:
             f"{path} describes another model than the one that made the predictions of "
             f"{artifacts.evaluation.name}; segment again or give the model they came from."
         )
-
-
-def _read_cases(path: Path) -> pd.DataFrame:
-    cases, _ = read_cases(path)
-    for column in ("truth_mask", "predicted_mask"):
-        cases[column] = cases[column].map(json.loads)
-    return cases

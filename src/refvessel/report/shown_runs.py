@@ -23,7 +23,7 @@ def draw_sequences(one: Artifacts, runs: Runs, folder: Path) -> list[ShownFigure
     name, drawn = one.evaluation.name, []
     table = {f"{name}/{VIDEO_CASES}": runs.sources["video_cases"]["sha256"]}
     for number, sequence in enumerate(typical_sequences(runs.sequences).to_dict("records"), start=1):
-        frames = runs.frames_of(sequence, one.cases)
+        frames = one.with_masks(runs.frames_of(sequence, one.cases))
         files = [image_path(one.images, image_id) for image_id in frames["image_id"]]
         images = hashes_of_images(one.evaluation.dataset, files)
         told = worded(

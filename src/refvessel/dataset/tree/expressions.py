@@ -1,7 +1,8 @@
 """The expressions of an official tree: what its files say, each parsed once."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,7 +13,8 @@ from refvessel.dataset.regions.segmentation import read_shapes, unite
 from refvessel.dataset.regions.shapes import Polygon, Runs
 from refvessel.dataset.tree import entries
 from refvessel.dataset.tree.layout import IMAGES, INSTANCES, REFS
-from refvessel.dataset.tree.refs import read_refs
+from refvessel.dataset.tree.refs import read_refs, stored_refs
+from refvessel.dataset.tree.stored_entries import is_large, stored_instances
 from refvessel.errors import UserError
 from refvessel.files import read_json
 
@@ -44,26 +46,28 @@ class Expression(Sentence):
 Shapes = tuple[Polygon | Runs, ...]
 Annotated = tuple[Expression, Shapes]  # an expression and the shapes of its truth
 
+_MOST_CHECKED = 1 << 16  # images of which it is remembered that they are there
+
 
 @dataclass(frozen=True)
 class Tree:
     """The parsed files of an official tree; what an entry says is checked where it is read."""
 
     root: Path
-    refs: list[Any]  # of `refs(unc).p`, in its order
-    instances: Any  # `instances.json`
+    refs: Sequence[Any]  # of `refs(unc).p`, in its order
+    instances: Any  # `instances.json`; of a large one what is neither images nor annotations
     images: Mapping[int, Mapping[str, Any]]  # its entries by id
     annotations: Mapping[int, Mapping[str, Any]]  # its entries by id
     _checked: dict[int, tuple[entries.ImageEntry, Path]] = field(default_factory=dict)
 
     def expressions(self, split: str) -> list[Expression]:
         """What `read_expressions` returns and raises."""
-        return self._expressions_at(self._refs_of(split))
+        return self.expressions_at(self.refs_of(split))
 
     def expressions_of(self, splits: Collection[str]) -> list[Expression]:
         """The expressions of all of these splits together, ordered by sent_id; raises as `expressions` does."""
         by_split = self._refs_by_split()
-        return self._expressions_at([ref for name in splits for ref in by_split.get(name, ())])
+        return self.expressions_at([ref for name in splits for ref in by_split.get(name, ())])
 
     def split_names(self) -> set[str]:
         """The names of all splits."""
@@ -73,9 +77,9 @@ class Tree:
         """What `read_sentences` returns and raises."""
         problems = Problems()
         found: list[Sentence] = []
-        for number in self._refs_of(split):
+        for number in self.refs_of(split):
             with problems.collect():
-                found += self._sentences_of(self.refs[number], self._at_ref(number))
+                found += self.sentences_at(number)
         with problems.collect():
             _require_distinct(found, self.root)
         problems.raise_any()
@@ -86,14 +90,42 @@ class Tree:
         by_split = sorted(self._refs_by_split().items())
         return {split: self._annotated(refs, problems) for split, refs in by_split}
 
-    def coco_ids(self) -> dict[int, tuple[int, int]]:
-        """The ids of image and category in `instances.json` by ref_id; raises UserError where a ref lacks one."""
+    def coco_ids(self, refs: Iterable[int] | None = None) -> dict[int, tuple[int, int]]:
+        """The ids of image and category in `instances.json` by ref_id, of all refs or those at some positions.
+
+        Raises UserError where a ref lacks one.
+        """
         ids = {}
-        for number, ref in enumerate(self.refs):
-            where = self._at_ref(number)
+        for number in range(len(self.refs)) if refs is None else refs:
+            ref, where = self.refs[number], self._at_ref(number)
             ref_id, image_id = entries.ids_of(ref, where)
             ids[ref_id] = (image_id, entries.category_of(ref, where))
         return ids
+
+    def refs_of(self, split: str) -> list[int]:
+        """Positions of the refs that an evaluation of `split` takes; raises UserError where there is none."""
+        by_split = self._refs_by_split()
+        selected = selected_splits(split, set(by_split))
+        if not selected:
+            known = ", ".join(sorted(by_split))
+            raise UserError(f"{self.root / REFS} has no split {split!r}; choose one of: {known}.")
+        return [ref for name in selected for ref in by_split[name]]
+
+    def expressions_at(self, refs: Iterable[int]) -> list[Expression]:
+        """The expressions of the refs at these positions, ordered by sent_id; raises as `expressions` does."""
+        problems = Problems()
+        annotated = self._annotated(refs, problems)
+        problems.raise_any()
+        return [expression for expression, _ in annotated]
+
+    def sentences_at(self, number: int) -> list[Sentence]:
+        """Those of the ref at this position; raises UserError where it is damaged."""
+        return list(self._sentences_of(self.refs[number], self._at_ref(number)))
+
+    def spacing_at(self, number: int) -> tuple[float, float] | None:
+        """That of the image of the ref at this position; raises UserError where it is damaged."""
+        image, _ = self._image_of(self.refs[number], self._at_ref(number))
+        return image.spacing
 
     def category_names(self) -> dict[int, str]:
         """The names of the categories by their ids; raises UserError where one lacks either."""
@@ -109,23 +141,7 @@ class Tree:
             by_split.setdefault(entries.split_of(ref, self._at_ref(number)), []).append(number)
         return by_split
 
-    def _refs_of(self, split: str) -> list[int]:
-        """Positions of the refs that an evaluation of `split` takes."""
-        by_split = self._refs_by_split()
-        selected = selected_splits(split, set(by_split))
-        if not selected:
-            known = ", ".join(sorted(by_split))
-            raise UserError(f"{self.root / REFS} has no split {split!r}; choose one of: {known}.")
-        return [ref for name in selected for ref in by_split[name]]
-
-    def _expressions_at(self, refs: list[int]) -> list[Expression]:
-        """The expressions of the refs at these positions, ordered by sent_id."""
-        problems = Problems()
-        annotated = self._annotated(refs, problems)
-        problems.raise_any()
-        return [expression for expression, _ in annotated]
-
-    def _annotated(self, refs: list[int], problems: Problems) -> list[Annotated]:
+    def _annotated(self, refs: Iterable[int], problems: Problems) -> list[Annotated]:
         """The expressions of the refs at these positions, ordered by sent_id."""
         annotated: list[Annotated] = []
         for number in refs:
@@ -161,7 +177,7 @@ class Tree:
                 image_id=image_path.stem,
                 ref_id=ref_id,
                 sent_id=sent_id,
-                phrase=phrase,
+                phrase=sys.intern(phrase),  # of the same few words, a million times
                 height=image.height,
                 width=image.width,
                 image_path=image_path,
@@ -173,6 +189,8 @@ class Tree:
         if image_id not in self.images:
             raise UserError(f"{where}: {INSTANCES.name} has no image {image_id}; replace both files.")
         if image_id not in self._checked:
+            if len(self._checked) >= _MOST_CHECKED:
+                self._checked.clear()
             where = f"{self.root / INSTANCES}: image {image_id}"
             image = entries.ImageEntry.read(self.images[image_id], where)
             self._checked[image_id] = image, _image_path(self.root, image.file_name, where)
@@ -182,7 +200,10 @@ class Tree:
 def read_tree(root: Path) -> Tree:
     """The files of the tree at `root`; raises UserError where one cannot be read at all."""
     root = Path(root)
-    refs, instances = read_refs(root / REFS), read_json(root / INSTANCES)
+    refs = stored_refs(root / REFS) if is_large(root / REFS) else read_refs(root / REFS)
+    if is_large(root / INSTANCES) and (stored := stored_instances(root / INSTANCES)):
+        return Tree(root, refs, *stored)
+    instances = read_json(root / INSTANCES)
     where = str(root / INSTANCES)
     images = entries.entries_by_id(instances, entries.IMAGES, where)
     return Tree(root, refs, instances, images, entries.entries_by_id(instances, entries.ANNOTATIONS, where))

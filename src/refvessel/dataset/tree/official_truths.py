@@ -1,5 +1,6 @@
 """How the official loader (REFER and Sa2VA's RESDataset) reads a tree, where that is not as we read it."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,14 +39,15 @@ def official_count(
         split: its name.
         phrases: those that are counted; None: all.
     """
-    splits = [entries.split_of(ref, f"ref {number}") for number, ref in enumerate(refs)]
-    selected = official_splits(split, set(splits))
-    if selected is None:
-        return None
-    taken = [ref for ref, of_ref in zip(refs, splits, strict=True) if of_ref in selected]
-    if phrases is None:
-        return sum(map(entries.count_sentences, taken))
-    return sum(phrase in phrases for ref in taken for _, phrase in entries.sentences_of(ref, "a ref"))
+    counts: Counter[str] = Counter()
+    for number, ref in enumerate(refs):
+        counts[entries.split_of(ref, f"ref {number}")] += (
+            entries.count_sentences(ref)
+            if phrases is None
+            else sum(phrase in phrases for _, phrase in entries.sentences_of(ref, "a ref"))
+        )
+    selected = official_splits(split, set(counts))
+    return None if selected is None else sum(counts[name] for name in selected)
 
 
 def official_truths(
@@ -63,21 +65,21 @@ def official_truths(
         annotations: those of the tree by id.
     """
     annotation_ids = dict(entries.stated_annotation(ref) for ref in refs)
-    in_parts = {
-        number: parts
-        for number, annotation in annotations.items()
-        if isinstance(parts := entries.segmentation_of(annotation), list) and len(parts) > 1
-    }
     truths: dict[int, rle.RLE] = {}
-    drawn: dict[int, rle.RLE] = {}  # by ref_id: one truth has several sentences
+    drawn: dict[int, rle.RLE | None] = {}  # by ref_id: one truth has several sentences
     for each in expressions:
-        annotation_id = annotation_ids[each.ref_id]
-        if isinstance(annotation_id, list) or annotation_id not in in_parts:
-            continue
         if each.ref_id not in drawn:
-            drawn[each.ref_id] = added_up(in_parts[annotation_id], each.height, each.width)
-        if drawn[each.ref_id] != each.truth:
-            truths[each.sent_id] = drawn[each.ref_id]
+            annotation_id = annotation_ids[each.ref_id]
+            known = not isinstance(annotation_id, list) and annotation_id in annotations
+            parts = entries.segmentation_of(annotations[annotation_id]) if known else None
+            drawn[each.ref_id] = (
+                added_up(parts, each.height, each.width)
+                if isinstance(parts, list) and len(parts) > 1
+                else None
+            )
+        official = drawn[each.ref_id]
+        if official is not None and official != each.truth:
+            truths[each.sent_id] = official
     return truths
 
 

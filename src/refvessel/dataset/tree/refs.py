@@ -6,10 +6,13 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from refvessel.dataset.tree import plain_pickle
+from refvessel.dataset.tree.stored_entries import StoredItems
 from refvessel.errors import UserError
 from refvessel.files import parse_json, unreadable_is_a_user_error
 
@@ -39,25 +42,52 @@ def read_pickle(path: Path) -> Any:
     What JSON does not know comes as JSON writes it: tuples are lists, and keys are text.
     """
     path = Path(path)
+    content = _as_json(path, lambda size: [_MEMORY + _MEMORY_PER_BYTE * size], subprocess.PIPE)
+    return parse_json(content, f"{path}, read as plain data,")
+
+
+def stored_refs(path: Path) -> Sequence[Any]:
+    """The list in a `refs(unc).p` that is too large for memory, raising as `read_refs` does.
+
+    Its JSON is in a temporary file as long as the list is used. In memory is one that refers back too far.
+    """
+    lines = tempfile.TemporaryFile()  # noqa: SIM115 (the list closes it)
+    try:
+        _as_json(Path(path), lambda size: [_MEMORY, _MEMORY_PER_BYTE * size], lines)
+    except UserError:
+        return read_refs(path)  # or what is wrong with it
+    items = StoredItems(lines, f"{path}, read as plain data,")
+    lines.seek(0)
+    begin = 0
+    for line in lines:
+        items.add(begin, begin := begin + len(line))
+    return items
+
+
+def _as_json(path: Path, bounds: Callable[[int], list[int]], output: int | IO[bytes]) -> bytes:
+    """What a process of its own prints of a pickle (see `plain_pickle`), nothing where `output` gets it.
+
+    `bounds` gives, by the file's size, the process's memory and, where its items are printed, their characters.
+    """
     with unreadable_is_a_user_error(path):
         size = path.stat().st_size
-    return parse_json(_as_json(path, size), f"{path}, read as plain data,")
-
-
-def _as_json(path: Path, size: int) -> bytes:
-    """The pickle's value as JSON, by a process of its own (see `plain_pickle`)."""
-    memory = _MEMORY + _MEMORY_PER_BYTE * size
+    memory, *longest = map(str, bounds(size))
     seconds = _SECONDS + size // _BYTES_PER_SECOND
-    command = [sys.executable, "-I", "-S", plain_pickle.__file__, str(path), str(memory), str(seconds)]
+    command = [sys.executable, "-I", "-S", plain_pickle.__file__, str(path), memory, str(seconds), *longest]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE * seconds, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            timeout=_PATIENCE * seconds,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         reason = f"reading it takes more than {_PATIENCE * seconds} s"
     else:
         if done.returncode == 0:
-            return done.stdout
+            return done.stdout or b""
         reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             reason = f"reading it takes more than {seconds} s"
