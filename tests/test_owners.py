@@ -41,7 +41,6 @@ OTHER_NUMBERS = {
     (0.5, "metrics/probability.py"): "the AUC of an order that says nothing",
     (0.5, "metrics/region_detection.py"): "the IoU above which regions match",
     (0.5, "model/configuration.py"): "InternVL's reduction of its patches",
-    (0.5, "model/hiera.py"): "a square root: the side of a square",
     (0.5, "model/internvl.py"): "a square root: the side of a square",
     (0.5, "model/internvl_inputs.py"): "a square root, and InternVL's rule of which grids have enough pixels",
     (0.5, "model/qwen_configuration.py"): "a square root: the side of a square",

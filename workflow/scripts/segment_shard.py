@@ -5,7 +5,7 @@ from pathlib import Path
 from refvessel import artifacts
 from refvessel.inference.sheets import Wanted
 from refvessel.jobs.ending import end_at_once
-from refvessel.model.library import load_by_parts
+from refvessel.model.library import imports_kept, load_by_parts
 from refvessel.predictions.chosen_question import read_chosen_question
 from refvessel.predictions.identity import identify
 from refvessel.settings.inference_section import Inference
@@ -31,7 +31,8 @@ load_by_parts()
 with logged(snakemake.log[0]):
     for folder in folders:
         identify(folder)  # hashes weights while libraries are imported
-    from refvessel.inference.run import segment_series  # loads the library
+    with imports_kept():
+        from refvessel.inference.run import segment_series  # loads the library
 
     segment_series(
         models=wanted,

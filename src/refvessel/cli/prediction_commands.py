@@ -11,6 +11,7 @@ from refvessel.cli.options import pairs
 from refvessel.cli.section_options import Options, with_sections
 from refvessel.errors import UserError
 from refvessel.mask_logits import MODEL_THRESHOLD
+from refvessel.model.library import imports_kept
 from refvessel.predictions.identity import identify
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement
@@ -53,8 +54,9 @@ def segment(
             raise UserError(f"{flag} names one path twice; name each once.")
     for folder in model:  # whose weights are hashed while libraries are imported
         identify(folder)
-    from refvessel.inference.run import segment_series
-    from refvessel.inference.sheets import Wanted
+    with imports_kept():
+        from refvessel.inference.run import segment_series
+        from refvessel.inference.sheets import Wanted
 
     segment_series(
         models={

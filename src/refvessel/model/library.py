@@ -6,6 +6,7 @@ library asks what is installed before it imports that; in the process of a job i
 not there. That apart nothing of it changes: a name of the whole library that is asked for is found.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,17 @@ def load_by_parts() -> None:
     """Let this process load transformers by its parts, from its first import on; the process is a job's own."""
     if _LIBRARY not in sys.modules and not any(isinstance(each, _ByParts) for each in sys.meta_path):
         sys.meta_path.insert(0, _ByParts())
+
+
+@contextmanager
+def imports_kept() -> Iterator[None]:
+    """What is imported within lasts as long as the process: it is not searched for what could be freed."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def load_spreading() -> None:

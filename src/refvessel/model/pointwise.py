@@ -4,6 +4,7 @@ Where nothing is compiled, a GPU computes each of them by one kernel of `triton_
 written out for PyTorch, and for its compiler, which fuses them itself.
 """
 
+from math import isqrt
 from typing import Any, cast
 
 import torch
@@ -105,7 +106,7 @@ def pooled(tokens: torch.Tensor) -> torch.Tensor:
     (windows, tokens, channels) to (windows, tokens / 4, channels); windows and tokens follow each other evenly.
     """
     windows, count, channels = tokens.shape
-    side = int(count**0.5)
+    side = isqrt(count)
     if by_kernels(tokens):
         from refvessel.model.triton_pointwise import pool_rows  # as above
 

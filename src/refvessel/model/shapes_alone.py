@@ -19,7 +19,7 @@ _COMPUTED = frozenset(
 )
 _COUNTED = frozenset({"arange", "linspace"})
 _DRAWN = frozenset({"rand", "randn"})
-_FILLED = frozenset({"normal_", "trunc_normal_", "uniform_"})
+_FILLED = frozenset({"constant_", "kaiming_uniform_", "normal_", "trunc_normal_", "uniform_"})
 
 
 @contextmanager

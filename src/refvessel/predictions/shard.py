@@ -16,8 +16,9 @@ from refvessel.predictions.answers import find_answers
 from refvessel.predictions.asked import Asked
 from refvessel.predictions.logits_file import logits_file
 from refvessel.predictions.logits_writer import LogitsWriter, Place, places_of_logits
-from refvessel.predictions.prediction import Prediction, known_record, read_shard
+from refvessel.predictions.prediction import Prediction, read_shard
 from refvessel.predictions.run_file import COMMON, Run, read_run, run_file
+from refvessel.rle import empty
 
 
 class ShardWriter:
@@ -30,7 +31,8 @@ class ShardWriter:
     def __init__(
         self, path: Path, asked: Sequence[Asked], logits: LogitsWriter | None, interrupted: int | None
     ) -> None:
-        self.finished = {each.sent_id for each in read_shard(path)}
+        self._lines = list(map(_without_masks, read_shard(path)))  # what stands on each
+        self.finished = {each.sent_id for each in self._lines}
         self.interrupted = interrupted
         self._path = path
         self._asked = {each.sent_id: each for each in asked}
@@ -64,20 +66,30 @@ class ShardWriter:
                     f"{self._path} could not be written ({error.strerror}); make room and run again: "
                     "what is finished is kept."
                 ) from error
+        self._lines += [_without_masks(each) for each, _ in named]
 
     def finish(self) -> list[Prediction]:
-        """Put the lines into the order asked for, which does not tell how the shard came about; its records."""
-        before = self._path.read_bytes()
-        lines = before.split(b"\n")[:-1]
-        records = {
-            each.sent_id: (each, line) for each, line in zip(map(known_record, lines), lines, strict=True)
-        }
-        in_order = [records[sent_id] for sent_id in self._asked if sent_id in records]
-        _replace_content(self._path, before, b"".join(line + b"\n" for _, line in in_order))
-        finished = [each for each, _ in in_order]
+        """Put the lines into the order asked for, which does not tell how the shard came about.
+
+        Returns their records, without masks.
+        """
+        records = {each.sent_id: each for each in self._lines}
+        finished = [records[sent_id] for sent_id in self._asked if sent_id in records]
+        if finished != self._lines:
+            before = self._path.read_bytes()
+            lines = before.split(b"\n")[:-1]
+            places = {each.sent_id: line for each, line in zip(self._lines, lines, strict=True)}
+            in_order = b"".join(places[each.sent_id] + b"\n" for each in finished)
+            _replace_content(self._path, before, in_order)
+            self._lines = finished
         if self._logits:
-            self._logits.finish([each for each in finished if each.masks])
+            self._logits.finish([each for each in finished if each.num_seg])
         return finished
+
+
+def _without_masks(record: Prediction) -> Prediction:
+    """What need not be read again of a record that is on the disk."""
+    return replace(record, mask=empty(1, 1), masks=[])
 
 
 @contextmanager
