@@ -36,5 +36,6 @@ def test_numbers_are_counted_without_pytorchs_python_whichever_block_is_the_oute
     outer, inner = reversed(blocks) if device_is_outside else blocks
     with patch("torch._refs.arange", side_effect=AssertionError("counted in Python")), outer, inner:
         counted, drawn = torch.arange(3), torch.rand(2, 5)
-    assert counted.is_meta and drawn.is_meta
+    assert counted.is_meta
+    assert drawn.is_meta
     assert (counted.shape, counted.dtype, drawn.shape) == ((3,), torch.int64, (2, 5))
