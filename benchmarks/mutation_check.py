@@ -184,7 +184,7 @@ MUTANTS = (
     ),
     mutant(
         "failed expressions left out",
-        "evaluation/scoring",
+        "evaluation/parts",
         "evaluation/scoring",
         (
             "paired = pair_expressions(predictions, truth)",
@@ -750,13 +750,12 @@ MUTANTS = (
             'predictions[list(PREDICTED)], on="sent_id"',
             'predictions[list(PREDICTED)].assign(sent_id=np.sort(predictions["sent_id"])), on="sent_id"',
         ),
-        ("import pandas as pd", "import numpy as np\nimport pandas as pd"),
     ),
     mutant(
         "a missing prediction is left out",
         "evaluation/pairing",
         "evaluation/scoring",
-        ('_refuse("without a prediction", set(truth["sent_id"]) - set(predictions["sent_id"]))', "pass"),
+        ('_refuse("without a prediction", np.setdiff1d(truth, predictions))', "pass"),
     ),
     mutant(
         "other rasterisers score the truth itself",

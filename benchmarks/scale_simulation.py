@@ -11,7 +11,7 @@ START = 75.0  # seconds of a job before its first answer: imports, weights, comp
 DAG_SECONDS_PER_JOB = 0.003  # of a dry run, CPU
 GATHER_SECONDS = 0.0004  # an expression of 512x512, one process
 SCORE_SECONDS = 0.055  # the same, all scores, one core
-GATHER_GIGABYTES = 5e-6  # an expression, beside 0.2 GB
+GATHER_GIGABYTES = 5.4e-7  # an expression, beside 0.4 GB
 # Assumed.
 LATENCY = 60.0  # mean seconds in the queue, exponential, also after a preemption
 FAILURES = 1 / (500 * 3600)  # per second and GPU
@@ -85,6 +85,6 @@ def print_simulation() -> None:
             print(
                 f"| {expressions:,} | {gpus:,} | {shards:,} | {expressions // shards:,} | {best.hours:.2f} | "
                 f"{best.use:.0%} | {best.killed} | {expressions * GATHER_SECONDS / 3600:.2f} | "
-                f"{expressions * SCORE_SECONDS / CORES / 3600:.2f} | {0.2 + expressions * GATHER_GIGABYTES:.1f} |",
+                f"{expressions * SCORE_SECONDS / CORES / 3600:.2f} | {0.4 + expressions * GATHER_GIGABYTES:.1f} |",
                 flush=True,
             )

@@ -5,9 +5,9 @@
 
 Weights are random, of the shapes of InternVL3-8B with SAM2 Hiera-L, wired so that they answer as trained ones do
 (see `full_size.py`). The checkpoints differ as those of one LoRA run do: in all linear layers of the language
-model by low-rank updates, in embeddings and output layer, projector, text projection and mask decoder; InternViT and
-SAM2's trunk are equal. Each row is a stream from PNG files of 512x512, one expression each, to shards on the disk,
-by so many models in turn. The first batches are left out, and some run behind those that count. At last the
+model by low-rank updates, in embeddings and output layer, projector, text projection and mask decoder; InternViT
+and SAM2's trunk are equal. Each row is a stream from PNG files of 512x512, one expression each, to shards on the
+disk, by so many models in turn. The first batches are left out, and some run behind those that count. At last the
 records and logits of the first model alone are compared with those that it gives among all.
 """
 

@@ -21,6 +21,7 @@ FOUNDATION = {
     "geometry",
     "image_files",
     "locks",
+    "long_json",
     "mask_logits",
     "parallel",
     "parquet_file",

@@ -3,8 +3,9 @@
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ PINS = {
     if version
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EVERYTHING = [*PROJECT["dependencies"], *chain.from_iterable(PROJECT["optional-dependencies"].values())]
+IMPORTED = re.compile(
+    r"^( *)(?:import (\w+)[.\w]*(?: as \w+)?(?:  #.*)?$|from (\w+)[.\w]* import )", re.MULTILINE
+)
 # Where `make` puts what the tests of clusters, stores and browsers alone find.
 APART = [str(Path(sys.prefix) / name) for name in ("cluster", "store", "browser")]
 
@@ -35,10 +40,11 @@ def installed() -> dict[str, list[Requirement]]:
     return found
 
 
-def requirements(installed: Mapping[str, list[Requirement]]) -> Iterator[tuple[str, Requirement]]:
-    """What the package and its extras need, what that needs, and so on, and who needs it."""
-    extras = [text for of_extra in PROJECT["optional-dependencies"].values() for text in of_extra]
-    waiting = [("refvessel", Requirement(text)) for text in [*PROJECT["dependencies"], *extras]]
+def requirements(
+    installed: Mapping[str, list[Requirement]], stated: Iterable[str]
+) -> Iterator[tuple[str, Requirement]]:
+    """What is stated, what that needs, and so on, and who needs it."""
+    waiting = [("refvessel", Requirement(text)) for text in stated]
     looked_at = set()
     while waiting:
         who, requirement = waiting.pop()
@@ -58,7 +64,7 @@ def contradictions(pins: Mapping[str, str], installed: Mapping[str, list[Require
     """Who needs what, where that is not pinned or in a version that will not do."""
     return {
         f"{who} needs {each.name}{each.specifier}, and {pinned or 'nothing'} is pinned"
-        for who, each in requirements(installed)
+        for who, each in requirements(installed, EVERYTHING)
         if not (pinned := pins.get(canonicalize_name(each.name)))
         or not each.specifier.contains(pinned, prereleases=True)
     }
@@ -67,6 +73,20 @@ def contradictions(pins: Mapping[str, str], installed: Mapping[str, list[Require
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="what is needed differs by version of Python")
 def test_whatever_is_installed_together_fits_the_pinned_versions(installed):
     assert contradictions(PINS, installed) == set()
+
+
+def test_a_bare_installation_has_what_the_package_imports_and_within_functions_perhaps_an_extra(installed):
+    always = {canonicalize_name(each.name) for _, each in requirements(installed, PROJECT["dependencies"])}
+    with_extras = {canonicalize_name(each.name) for _, each in requirements(installed, EVERYTHING)}
+    who_has = metadata.packages_distributions()
+    ours = {"refvessel", "triton", *sys.stdlib_module_names}  # Triton comes with PyTorch for GPUs
+    undeclared = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for indented, name, other in IMPORTED.findall(path.read_text("utf-8")):
+            owners = {canonicalize_name(owner) for owner in who_has.get(name or other, ())}
+            if (name or other) not in ours and not owners & (with_extras if indented else always):
+                undeclared.add(f"{path.relative_to(ROOT)} imports {name or other}")
+    assert undeclared == set()
 
 
 def test_make_asks_pip_about_all_extras_together():

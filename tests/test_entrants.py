@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from refvessel.errors import UserError
 from refvessel.settings.checked import checked_config
-from refvessel.settings.kinds import kinds_of
+from refvessel.settings.model_kinds import kinds_of
 from refvessel.settings.model_section import Model
 from refvessel.settings.whole import Settings
 from refvessel.settings.words_section import Words

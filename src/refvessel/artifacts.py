@@ -60,7 +60,7 @@ DEMO_VESSELNESS = "demo/vesselness"  # masks of the baseline
 
 # What the folder of a learning curve holds, besides a page.
 WATCHED = "checkpoints.json"  # which are scored, and what they were
-WATCH_CONFIG = "config.yaml"  # of the run that scored the latest
+WATCH_CONFIG = "evaluated.yaml"  # of the run that scored the latest
 CURVE = "learning_curve.svg"
 CURVE_TABLE = "learning_curve.csv"
 

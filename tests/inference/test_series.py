@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from copy import deepcopy
 from unittest import mock
 
@@ -12,6 +13,7 @@ from qwen_folder import write_qwen_folder
 from real_job import SMALL
 from safetensors.torch import load_file, save_file
 
+from refvessel.cli import main
 from refvessel.errors import UserError
 from refvessel.inference import completing, run
 from refvessel.inference.run import segment_series
@@ -248,3 +250,17 @@ def test_models_that_are_spread_are_not_taken_together(checkpoints, tree, tmp_pa
     models = {name: checkpoints[name] for name in ("first", "language")}
     with pytest.raises(UserError, match="several models at once need each whole on one GPU"):
         segment(models, tree, tmp_path, settings=SETTINGS.model_copy(update={"device_map": "auto"}))
+
+
+def test_the_command_takes_one_output_for_each_model(checkpoints, tree, tmp_path, monkeypatch, capsys):
+    arguments = ["refvessel", "segment", "--dataset", str(tree), "--split", "test"]
+    arguments += [option for name in ("first", "language") for option in ("--model", str(checkpoints[name]))]
+    arguments += ["--output", str(tmp_path / "shard.jsonl")]
+    for more, sentence in (
+        ([], "2 --model and 1 --output are given"),
+        (["--output", str(tmp_path / "shard.jsonl")], "--output names one path twice"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        with pytest.raises(SystemExit):
+            main()
+        assert sentence in capsys.readouterr().err

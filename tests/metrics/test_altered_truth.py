@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from refvessel.metrics.altered_truth import alteration_of
+from refvessel.metrics.altered_truth import _CHANGES, alteration_of
 
 SQUARE = np.ones((3, 3), bool)
 
@@ -119,3 +120,14 @@ def test_neither_is_the_truth_itself_nor_anything_beside_an_empty_truth(truth):
     assert alteration_of(truth, empty) is None
     assert alteration_of(empty, truth) is None
     assert alteration_of(truth[:3, :3], ~truth[:3, :3]) is None
+
+
+def test_truths_are_altered_as_opencv_would_alter_them(truth):
+    ellipses = [
+        each.element for each in _CHANGES if each.said["values"].get("shape", {}).get("text") == "ellipse"
+    ]
+    assert len(ellipses) == 2
+    assert all((each == cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))).all() for each in ellipses)
+    for each in _CHANGES:
+        change = cv2.erode if each.erodes else cv2.dilate
+        assert (each.apply(truth) == change(truth.view(np.uint8), each.element).view(bool)).all(), each.said

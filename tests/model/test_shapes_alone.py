@@ -1,5 +1,7 @@
 """What is built on the device `meta` without values is of the shapes and types that it has with them."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from video_model import CONFIG
@@ -26,3 +28,14 @@ def test_tensors_of_other_devices_keep_their_values():
     with shapes_alone():
         products = torch.arange(3) * 2
     assert products.tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("device_is_outside", [False, True])
+def test_numbers_are_counted_without_pytorchs_python_whichever_block_is_the_outer_one(device_is_outside):
+    blocks = [shapes_alone(), torch.device("meta")]
+    outer, inner = reversed(blocks) if device_is_outside else blocks
+    with patch("torch._refs.arange", side_effect=AssertionError("counted in Python")), outer, inner:
+        counted, drawn = torch.arange(3), torch.rand(2, 5)
+    assert counted.is_meta
+    assert drawn.is_meta
+    assert (counted.shape, counted.dtype, drawn.shape) == ((3,), torch.int64, (2, 5))

@@ -89,6 +89,25 @@ def test_a_workflow_imports_it_renames_its_rules_and_goes_on_after_it_in_any_fol
     assert not (tmp_path / ".snakemake").exists()
 
 
+def test_a_rule_after_it_gets_what_its_rules_made(config, tmp_path):
+    """Of masks that are imported, so that no model need be asked."""
+    inner = config | {
+        "models": {"mine": {"predictions": "frames", "format": "labelme"}},
+        "pathvars": {"results": "of_refvessel"},
+        "scores": {"bootstrap_draws": 100, "ceiling_sample": 0},
+    }
+    scored = "of_refvessel/scores/mine/mine/test/summary.json"
+    snakefile = WITH_A_RULE_AFTER_IT.replace("rules.refvessel_all.input", f'"{scored}"')
+    (tmp_path / "outer.smk").write_text(snakefile)
+    (tmp_path / "work/config.yaml").write_text(yaml.safe_dump({"refvessel": inner}))
+    command = ["words.txt", "--snakefile", "outer.smk", "--directory", "work", "--cores", "1"]
+    done = run_snakemake(command, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = len((tmp_path / "work" / scored).read_text().split())
+    assert (tmp_path / "work/words.txt").read_text() == f"{words} {scored}\n"
+    assert {each.name for each in tmp_path.iterdir()} == {"outer.smk", "work"}
+
+
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """The workflow in a repository, which Git takes for one of GitHub's."""

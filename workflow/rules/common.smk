@@ -170,7 +170,9 @@ def checkpoints_of(places):
 def asked_by(places):
     """Of each entrant that a job asks, the number of its model among these."""
     models = models_of(places) if places[0] else []
-    return [models.index(ENTRANTS[each["model"]].model) for each in places if each] or [0]
+    return [models.index(ENTRANTS[each["model"]].model) for each in places if each] or [
+        0
+    ]
 
 
 def questions_of_entrants(places):

@@ -1,4 +1,4 @@
-"""Rules segment_shard and segment_questions: every expression of one shard, in one question or in several, by all models."""
+"""Rules segment_shard and segment_questions: every expression of one shard, in all questions, by all models."""
 
 from pathlib import Path
 

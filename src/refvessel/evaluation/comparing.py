@@ -12,7 +12,7 @@ from refvessel.errors import UserError
 from refvessel.evaluation.shared_phrases import answered_of_cases, with_shared_phrases
 from refvessel.files import atomic_file, write_json
 from refvessel.metrics.bootstrap import CONFIDENCE, SEED
-from refvessel.metrics.cases import EXPRESSION, read_cases_to_compare
+from refvessel.metrics.cases import EXPRESSION, read_hashed_cases
 from refvessel.metrics.comparison import paired_tests, ranking
 from refvessel.metrics.non_inferiority import non_inferiority_tests
 from refvessel.metrics.policy import SCORES
@@ -25,6 +25,7 @@ from refvessel.spreadsheets import write_csv
 
 # What makes two rows the same case: the expression and everything it is judged by.
 _TRUTH = (*EXPRESSION, "patient", "height", "width", "truth_mask", "ignore_mask")
+_LOOKED_AT = (*_TRUTH, "predicted_pixels")
 
 
 def compare_models(
@@ -112,7 +113,7 @@ def read_same_cases(
     """
     tables, made_from = {}, {}
     for name, path in cases.items():
-        table, made_from[name] = read_cases_to_compare(path, scores)
+        table, made_from[name] = read_hashed_cases(path, _LOOKED_AT, scores)
         tables[name] = table.sort_values("sent_id", ignore_index=True)
     answered = {name: answered_of_cases(each) for name, each in made_from.items()}
     tables, left_out = with_shared_phrases(tables, answered)

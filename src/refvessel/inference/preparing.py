@@ -70,7 +70,8 @@ def few_layers(like: LikeBatch, device: torch.device) -> Sa2VAModel:
             model = Sa2VAModel(config, like.language_weights)
     finally:
         torch.set_default_dtype(before)
-    model = model.to_empty(device=device).eval().requires_grad_(False)
+    with shapes_alone():
+        model = model.to_empty(device=device).eval().requires_grad_(False)
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.zero_()
     if device.type == "cuda":

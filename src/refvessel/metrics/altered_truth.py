@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import cv2
 import numpy as np
+from scipy import ndimage
 
 from refvessel.sentences import marked, sentence
 
@@ -82,8 +82,9 @@ class _Change:
 
     def apply(self, truth: np.ndarray) -> np.ndarray:
         """The altered truth."""
-        change = cv2.erode if self.erodes else cv2.dilate
-        return change(truth.view(np.uint8), self.element).view(bool)
+        if self.erodes:  # nothing is eroded from the image's edge on
+            return ndimage.binary_erosion(truth, self.element, border_value=1)
+        return ndimage.binary_dilation(truth, self.element[::-1, ::-1])
 
     def at(self, neighbours: np.ndarray) -> np.ndarray:
         """The same at some pixels, bool (pixels,), of which the truth around is given, bool (pixels, 5, 5)."""
@@ -115,7 +116,7 @@ def _changes() -> list[_Change]:
             _DIAMOND: abs(down) + abs(right) <= radius,
         }
         if radius == _FARTHEST:  # a smaller one is the diamond
-            shapes[_ELLIPSE] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, down.shape)
+            shapes[_ELLIPSE] = (abs(down) < radius) | (right == 0)  # as OpenCV draws one of 5x5 pixels
         found += [
             _Change(sentence(verb, radius=radius, shape=sentence(name)), np.asarray(shape, np.uint8), erodes)
             for name, shape in shapes.items()

@@ -100,29 +100,20 @@ def read_cases(
     return cases, made_from
 
 
-def read_cases_to_compare(path: Path, scores: Collection[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """`read_cases` with what tables are compared by: a hash of each mask in its place, and these scores alone.
+def read_hashed_cases(
+    path: Path, columns: Collection[str], scores: Collection[str]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Columns, MASKS and scores of `read_cases`, with a hash in the place of each mask, which equal ones share.
 
-    Hashes of equal masks are equal, and a few masks at a time are in memory.
+    A few masks at a time are in memory.
     """
     cases, made_from = read_cases(path, sorted(scores), most_masks=0)
     hashed: dict[str, list[str | None]] = {name: [] for name in MASKS}
     for table in row_groups(path, MASKS):
         for name, found in hashed.items():
             found += map(_hash, table[name].to_pylist())
-    columns = [
-        *EXPRESSION,
-        "patient",
-        "status",
-        "height",
-        "width",
-        "predicted_pixels",
-        *MASKS,
-        *sorted(scores),
-    ]
-    return cases.assign(**{name: pd.array(found, "str") for name, found in hashed.items()})[
-        columns
-    ], made_from
+    hashes = {name: pd.array(found, "str") for name, found in hashed.items()}
+    return cases.assign(**hashes)[list(dict.fromkeys([*columns, *MASKS, *sorted(scores)]))], made_from
 
 
 def _hash(text: str | None) -> str | None:

@@ -80,7 +80,8 @@ def area_under_risk_coverage(risk: np.ndarray, tied: np.ndarray, patient: np.nda
 
     def area(times: np.ndarray) -> float:
         drawn = np.repeat(np.arange(len(risk)), times[patient].astype(np.int64))
-        _, renumbered = np.unique(tied[drawn], return_inverse=True)
+        groups = tied[drawn]  # ascending
+        renumbered = np.append(0, (groups[1:] != groups[:-1]).cumsum())
         return float(risk_at_coverage(risk[drawn], renumbered).mean()) if len(drawn) else np.nan
 
     return lambda weights: np.array([[area(times)] for times in weights])

@@ -47,13 +47,18 @@ class _ShapesAlone(TorchFunctionMode):
             return torch.empty(args[0].shape, **{"dtype": args[0].dtype, "device": "meta"} | kwargs)
         if name == "cat" and all(each.is_meta for each in args[0]):
             return _joined(*args, **kwargs)
-        if name in _COUNTED | _DRAWN and torch.device(kwargs.get("device") or "cpu").type == "meta":
+        if name in _COUNTED | _DRAWN and _made_on(kwargs).type == "meta":
             if name in _DRAWN:
                 return torch.empty(*args, **kwargs)
             return torch.empty_like(func(*args, **kwargs | {"device": "cpu"}), device="meta")
         if name in _COMPUTED and _has_meta(args):
             return torch.empty_like(func(*map(_zeros_like, args), **kwargs), device="meta")
         return func(*args, **kwargs)
+
+
+def _made_on(kwargs: dict[str, Any]) -> torch.device:
+    """Where a new tensor lies: a block `with torch.device(...)` around this one states no device to it."""
+    return torch.device(kwargs.get("device") or torch.get_default_device())
 
 
 def _has_meta(value: object) -> bool:

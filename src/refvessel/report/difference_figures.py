@@ -35,15 +35,15 @@ def patient_differences(
 ) -> np.ndarray:
     """First minus second of each patient of a row of the tests, ascending, float64."""
     cases = {
-        each.evaluation.model: _compared(each.cases[["sent_id", "phrase", "patient", row["score"]]], one)
+        each.evaluation.model: _compared(each.cases, one, row["score"])
         for each in evaluated_on(evaluations, one.dataset, one.split)
     }
     values = patient_scores({name: cases[name] for name in (row["first"], row["second"])}, row["score"])
     return np.sort((values[row["first"]] - values[row["second"]]).to_numpy())
 
 
-def _compared(cases: pd.DataFrame, one: Comparison) -> pd.DataFrame:
-    asked = cases[~cases["phrase"].isin(one.content["phrases_left_out"])]
+def _compared(cases: pd.DataFrame, one: Comparison, score: str) -> pd.DataFrame:
+    asked = cases.loc[~cases["phrase"].isin(one.content["phrases_left_out"]), ["patient", score, "sent_id"]]
     return asked.sort_values("sent_id", ignore_index=True)
 
 

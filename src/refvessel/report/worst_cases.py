@@ -5,7 +5,6 @@ import pandas as pd
 from refvessel.answer_status import Status
 
 MOST_OF_A_KIND = 4  # cases
-_LOOKED_AT = ["sent_id", "status", "truth_pixels", "predicted_pixels", "cldice", "hd95"]
 
 
 def failures(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -14,13 +13,19 @@ def failures(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Of the two scores only answered cases whose truth has a vessel are among the worst; of equal ones the smaller
     sent_id comes first.
     """
-    few = cases[_LOOKED_AT].reset_index(drop=True)  # of a million cases all columns would be copied often
-    answered = few[(few["status"] == Status.OK) & (few["truth_pixels"] > 0)]
-    empty = few[(few["truth_pixels"] == 0) & (few["predicted_pixels"] > 0)]
+    answered = (cases["status"] == Status.OK) & (cases["truth_pixels"] > 0)
+    nothing_there = (cases["truth_pixels"] == 0) & (cases["predicted_pixels"] > 0)
     found = {
-        "cldice": answered.dropna(subset="cldice").sort_values(["cldice", "sent_id"]),
-        "hd95": answered.dropna(subset="hd95").sort_values(["hd95", "sent_id"], ascending=[False, True]),
-        "false": empty.sort_values(["predicted_pixels", "sent_id"], ascending=[False, True]),
-        "unanswered": few[few["status"] == Status.FAILED].sort_values("sent_id"),
+        "cldice": _worst(cases, answered, "cldice"),
+        "hd95": _worst(cases, answered, "hd95", ascending=False),
+        "false": _worst(cases, nothing_there, "predicted_pixels", ascending=False),
+        "unanswered": _worst(cases, cases["status"] == Status.FAILED, "predicted_pixels"),  # all empty
     }
-    return {kind: cases.iloc[some.index[:MOST_OF_A_KIND]] for kind, some in found.items() if len(some)}
+    return {kind: some for kind, some in found.items() if len(some)}
+
+
+def _worst(cases: pd.DataFrame, among: pd.Series, score: str, *, ascending: bool = True) -> pd.DataFrame:
+    # Of two columns: a million cases of all columns would be copied again and again.
+    few = cases[[score, "sent_id"]].reset_index(drop=True)[among.to_numpy()].dropna()
+    ranked = few.sort_values([score, "sent_id"], ascending=[ascending, True])
+    return cases.iloc[ranked.index[:MOST_OF_A_KIND]]

@@ -17,7 +17,7 @@ from refvessel.settings.entrants import (
     imported_entrant,
 )
 from refvessel.settings.inference_section import Inference, Question
-from refvessel.settings.kinds import kinds_of
+from refvessel.settings.model_kinds import kinds_of
 from refvessel.settings.model_section import Model
 from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.refinement_section import TUNING_SPLIT, Refinement

@@ -8,6 +8,8 @@ from hostile_texts import ANSWER, ERROR, FILE, FORMULA, HEBREW, LONG, MARKUP, PA
 from made_up_runs import run_of, write_layout
 from stages import render_report, score_sequences
 
+from refvessel.report.run_told import RunTold
+
 
 @pytest.fixture(scope="session")
 def chromium():
@@ -45,7 +47,16 @@ def report(chromium, tmp_path_factory, new_workspace, make_cases, vessel):
     score_sequences(
         cases=scores / "cases.parquet", dataset=films, split="test", output=scores, bootstrap_draws=100
     )
-    render_report(**workspace.inputs, output=workspace.root / "report")
+    workspace.benchmarks = workspace.root / "benchmarks"
+    measured = workspace.benchmarks / "convert/demo.tsv"
+    measured.parent.mkdir(parents=True)
+    measured.write_text("s\tmax_rss\tcpu_time\n7\t512.5\t3\n")
+    configuration = {
+        "models": {"demo": {"checkpoint": LONG}},
+        "inference": {"question": MARKUP, "threads": 2},
+    }
+    run = RunTold(f"snakemake --cores 2 --{'x' * 200} {FORMULA}", configuration)
+    render_report(**workspace.inputs, output=workspace.root / "report", run=run)
     return workspace
 
 
