@@ -223,7 +223,7 @@ MUTANTS = (
         "no no_mem_embed",
         "model/grounding",
         STAGE.format(SMALL),
-        ("coarse + sam2.no_memory_embedding.reshape(1, -1, 1, 1)", "coarse"),
+        ("coarse + no_memory.reshape(1, -1, 1, 1)", "coarse"),
     ),
     mutant(
         "the coarsest level alone",
