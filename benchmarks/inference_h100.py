@@ -26,7 +26,7 @@ from refvessel.inference.drafts import Drafts
 from refvessel.inference.plan import ImageTask
 from refvessel.inference.predictor import Predictor
 from refvessel.inference.segmenter import ROUND_LENGTH
-from refvessel.model.compilation import compile_blocks
+from refvessel.model.compilation import compile_blocks, fuse_blocks
 from refvessel.model.decoding import Stopping
 from refvessel.model.grounding import upsample_logits
 from refvessel.model.image_tokens import join_tokens
@@ -115,7 +115,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--plain", type=int, default=24, help="expressions of the plain loop")
     parser.add_argument("--profile", action="store_true", help="also list the longest kernels")
-    parser.add_argument("--eager", action="store_true", help="do not compile")
+    parser.add_argument(
+        "--eager", action="store_true", help="do not compile, as a job does where that does not pay"
+    )
     arguments = parser.parse_args()
     batch = arguments.batch_size
     rate, lasting = matmul_rate(10), matmul_rate(2000)
@@ -129,8 +131,7 @@ def main() -> None:
         large = frames(folder / "large", arguments.frames // 4, 800, 1)
         plain_loop_seconds(model, processor, single[:3], shard)
         plain = plain_loop_seconds(model, processor, single[: arguments.plain], shard) / arguments.plain
-        if not arguments.eager:
-            compile_blocks(model)
+        (fuse_blocks if arguments.eager else compile_blocks)(model)
         print(
             f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, batches of {batch}, {arguments.family}"
         )

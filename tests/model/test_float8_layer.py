@@ -49,14 +49,12 @@ def rounded(states):
 @torch.no_grad()
 def test_a_product_is_that_of_the_rounded_numbers(device):
     torch.manual_seed(0)
-    states, linear = torch.randn(2, 3, 64, device=device), nn.Linear(64, 96).to(device)
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    states, linear = torch.randn(2, 3, 64).to(device, dtype), nn.Linear(64, 96).to(device, dtype)
     (layer,) = in_float8(nn.Sequential(linear))
     weight = layer.weight.float() * layer.scale[:, None]
-    expected = functional.linear(rounded(states), weight, linear.bias)
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    found = float8_layer.multiplied(
-        float8_layer.quantised(states.to(dtype)), layer.to(dtype), states.to(dtype)
-    )
+    expected = functional.linear(rounded(states.float()), weight, linear.bias.float())
+    found = float8_layer.multiplied(float8_layer.quantised(states), layer, states)
     torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.03 if device == "cuda" else 1e-5)
 
 

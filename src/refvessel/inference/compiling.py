@@ -23,7 +23,7 @@ from refvessel.settings.inference_section import Inference
 
 # Seconds on an H200 with InternVL3-8B's shapes: what compiled blocks save of an image, and how long the model
 # stands still until it computes by blocks that another process has compiled.
-SAVED_PER_IMAGE, STANDSTILL = 0.4e-3, 15.0
+SAVED_PER_IMAGE, STANDSTILL = 0.25e-3, 15.0
 _AT_LEAST = 2.0  # times the standstill that has to be saved, since jobs differ
 
 

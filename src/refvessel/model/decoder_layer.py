@@ -12,7 +12,6 @@ from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from refvessel.model import kernels, pointwise
-from refvessel.model.joined import project
 
 
 def run_layer(layer: Any, hidden: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
@@ -49,11 +48,7 @@ def _mixed(layer: Any, hidden: torch.Tensor, inputs: dict[str, Any]) -> torch.Te
     """What attention mixes, before its last projection: (rows, length, heads * size)."""
     attention = layer.self_attn
     normed = pointwise.normed(layer.input_layernorm, hidden)
-    if layers := projections(attention):
-        query, key, value = project(attention, layers, normed)
-    else:
-        query, key, value = projected(attention, lambda layer: layer(normed))
-    return attend(attention, query, key, value, inputs)
+    return attend(attention, *projected(attention, lambda layer: layer(normed)), inputs)
 
 
 def attend(
@@ -72,9 +67,7 @@ def attend(
     if hasattr(attention, "q_norm"):
         query, key = pointwise.normed(attention.q_norm, query), pointwise.normed(attention.k_norm, key)
     query, key = pointwise.rotated(query, key, *inputs["position_embeddings"])
-    # What is kept of them shall not keep the queries, too.
-    key, value = (each.contiguous().transpose(1, 2) for each in (key, value))
-    keys, values = inputs["past_key_values"].update(key, value)
+    keys, values = inputs["past_key_values"].update(key.transpose(1, 2), value.transpose(1, 2))
     mixed, _ = sdpa_attention_forward(
         attention, query.transpose(1, 2), keys, values, inputs["attention_mask"], scaling=attention.scaling
     )
@@ -101,11 +94,6 @@ def gate_and_up(
         return apply(feed_forward.gate_proj), apply(feed_forward.up_proj), feed_forward.act_fn
     gate, up = apply(feed_forward.gate_up_proj).chunk(2, -1)
     return gate, up, feed_forward.activation_fn
-
-
-def projections(attention: Any) -> list[nn.Linear]:
-    """The layers that make queries, keys and values; none where one layer makes them all."""
-    return [] if hasattr(attention, "qkv_proj") else [attention.q_proj, attention.k_proj, attention.v_proj]
 
 
 def _feed_forward(layer: Any, hidden: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,6 @@ from transformers.models.internvl.modeling_internvl import InternVLMultiModalPro
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.image_tokens import ImageTokens, ImageView
 from refvessel.model.internvit import internvit
-from refvessel.model.joined import join, keep_at_hand, project
 from refvessel.model.kernels import fuse_gelu, fuse_patches
 from refvessel.model.pointwise import add_normed, add_scaled, normed
 
@@ -59,14 +58,10 @@ class TileEncoder:
         if self.tower.config.hidden_act == "gelu":
             for layer in self.tower.encoder.layer:
                 fuse_gelu(layer.mlp, "fc1", "activation_fn")
-        for layer in self.tower.encoder.layer:
-            join(_projections(layer.attention))
 
     def compile(self) -> None:
         """Compile InternViT's blocks."""
         self.tower.embeddings.patch_embeddings.compile()
-        for layer in self.tower.encoder.layer:
-            keep_at_hand(layer.attention, _projections(layer.attention))
         self._run_block = torch.compile(run_block)
 
     def encode(self, views: Sequence[ImageView]) -> list[ImageTokens]:
@@ -117,18 +112,15 @@ def run_block(block: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 def _attend(attention: Any, patches: torch.Tensor) -> torch.Tensor:
     """Attention of patches to all of their tile: (tiles, patches, channels), likewise."""
-    query, key, value = project(attention, _projections(attention), patches)
-    query, key = attention.q_norm(query), attention.k_norm(key)
+    query = attention.q_norm(attention.q_proj(patches))
+    key = attention.k_norm(attention.k_proj(patches))
+    value = attention.v_proj(patches)
     query, key, value = (
         each.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for each in (query, key, value)
     )
     mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
     projected: torch.Tensor = attention.projection_layer(mixed.transpose(1, 2).flatten(2))
     return projected
-
-
-def _projections(attention: Any) -> list[nn.Linear]:
-    return [attention.q_proj, attention.k_proj, attention.v_proj]
 
 
 def _pixel_shuffle(patches: torch.Tensor) -> torch.Tensor:

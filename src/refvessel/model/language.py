@@ -15,8 +15,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
 from refvessel.model import float8_layer
-from refvessel.model.decoder_layer import projections, run_last_layer, run_layer
-from refvessel.model.joined import join
+from refvessel.model.decoder_layer import run_last_layer, run_layer
 from refvessel.model.kernels import ALIGNED, TransposedLinear
 from refvessel.model.pointwise import normed
 
@@ -59,8 +58,6 @@ class LanguageModel:
         head = self._causal.lm_head
         if isinstance(head, nn.Linear) and head.out_features % ALIGNED:
             self._causal.lm_head = TransposedLinear(head)
-        for layer in self._causal.model.layers:
-            join(projections(layer.self_attn))
 
     def multiply_in_float8(self) -> None:
         """Let layers, whose weights are float8, multiply them with float8."""
@@ -70,10 +67,8 @@ class LanguageModel:
         """Compile the layers, each kind of layer once."""
         self._run_layer = torch.compile(self._run_layer)
         self._run_last_layer = torch.compile(self._run_last_layer)
-        for (
-            layer
-        ) in self._causal.model.layers:  # layers with numbers of their own would be compiled one by one
-            layer.self_attn.layer_idx = 0
+        for layer in self._causal.model.layers:
+            layer.self_attn.layer_idx = 0  # with numbers of their own they would be compiled one by one
         self.is_compiled = True
 
     def uncompiled(self) -> AbstractContextManager[object]:
