@@ -143,7 +143,7 @@ ENGLISH_ALONE = frozenset(
 )
 
 
-LABELS = {"lost vessel"}  # within figures
+LABELS = {"lost vessel", ", mean over patients"}  # within figures
 
 
 def unmarked(tree):

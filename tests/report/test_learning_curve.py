@@ -29,7 +29,9 @@ def scored(tmp_path):
 
 
 def written(scored, folder, *scores):
-    return write_learning_curve(scored, folder, scores=scores, kind="iter", title="m on <data>, val")
+    return write_learning_curve(
+        scored, folder, scores=scores, kind="iter", title="m on <data>, val", language="en"
+    )
 
 
 def test_the_table_has_each_checkpoint_with_its_interval_by_its_step(scored, tmp_path):

@@ -137,6 +137,7 @@ class Watching:
             scores=self._settings.scores.compared,
             kind=kind,
             title=f"{self._model} on {self._dataset}, {TUNING_SPLIT}",
+            language=self._settings.report.language,
         )
         print(
             f"{len(scored)} checkpoints are scored; best on {TUNING_SPLIT}: {best}. {self._folder}",

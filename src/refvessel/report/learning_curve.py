@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from refvessel.artifacts import CURVE, CURVE_TABLE, PAGE, SUMMARY
@@ -14,31 +13,22 @@ from refvessel.files import atomic_file, read_json, sha256_of_file
 from refvessel.metrics.policy import ERRORS
 from refvessel.report.drawing import ALARM, COLUMN, PALETTE, TWO_COLUMNS, printed_figure
 from refvessel.report.score_titles import worded_title
+from refvessel.report.templating import templates
+from refvessel.report.wording import worded, written_in
 from refvessel.spreadsheets import write_csv
 
 _STEPS = {"iter": "Iterations", "epoch": "Epochs"}
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
-<style>body{font:16px sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2933}
-svg{max-width:100%;height:auto}table{border-collapse:collapse}th,td{padding:.2rem .8rem;text-align:right}
-th:first-child,td:first-child{text-align:left}tr.best{font-weight:bold}</style></head><body>
-<h1>{{ title }}</h1>
-<p>Mean over patients with its 95% interval, of {{ rows[0].n_expressions }} expressions of
-{{ rows[0].n_patients }} patients. The best checkpoint was found on this split: what it scores here is no estimate
-of what it scores on others.</p>
-{{ figure }}
-<table><tr><th>checkpoint</th>{% for score in scores %}<th>{{ score }}</th>{% endfor %}<th>failed</th></tr>
-{% for row in rows %}<tr{% if row.checkpoint == best %} class="best"{% endif %}><td>{{ row.checkpoint }}</td>
-{% for cell in row.cells %}<td>{{ cell }}</td>{% endfor %}<td>{{ row.n_failed }}</td></tr>
-{% endfor %}</table>
-<p>Every number is of the file <code>summary.json</code> of its checkpoint; {{ table }} has them in full, with the
-SHA-256 of each of these files.</p>
-</body></html>
-"""
+_PAGE = "learning_curve.html"
 
 
 def write_learning_curve(
-    scored: Mapping[str, tuple[int, Path]], folder: Path, *, scores: Sequence[str], kind: str, title: str
+    scored: Mapping[str, tuple[int, Path]],
+    folder: Path,
+    *,
+    scores: Sequence[str],
+    kind: str,
+    title: str,
+    language: str,
 ) -> str:
     """Draw the curve as SVG and PDF, and write its table and a page.
 
@@ -48,6 +38,7 @@ def write_learning_curve(
         scores: names of the scores that are drawn; the first decides which checkpoint is best.
         kind: of the steps, iter or epoch.
         title: of the page.
+        language: of the page, one of the settings' LANGUAGES.
 
     Returns:
         The name of the checkpoint whose mean is best.
@@ -58,22 +49,21 @@ def write_learning_curve(
     with atomic_file(folder / CURVE_TABLE) as temporary:
         write_csv(table, temporary)
     _draw(table, folder / CURVE, scores, best, _STEPS[kind])
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-    with atomic_file(folder / PAGE) as temporary:
-        temporary.write_text(
-            page.render(
-                title=title,
-                scores=[worded_title(score) for score in scores],
-                rows=[
-                    row | {"cells": [_interval(row, score) for score in scores]}
-                    for row in table.to_dict("records")
-                ],
-                best=best,
-                figure=_markup(folder / CURVE),
-                table=CURVE_TABLE,
-            ),
-            "utf-8",
+    with written_in(language):
+        page = templates().get_template(_PAGE)
+        text = page.render(
+            title=title,
+            scores=[worded_title(score) for score in scores],
+            rows=[
+                row | {"cells": [_interval(row, score) for score in scores]}
+                for row in table.to_dict("records")
+            ],
+            best=best,
+            figure=_markup(folder / CURVE),
+            table=CURVE_TABLE,
         )
+    with atomic_file(folder / PAGE) as temporary:
+        temporary.write_text(text, "utf-8")
     return best
 
 
@@ -116,10 +106,15 @@ def _draw(table: pd.DataFrame, path: Path, scores: Sequence[str], best: str, ste
 
 
 def _interval(row: Mapping[Any, Any], score: str) -> str:
-    mean, low, high = (row[f"{score}{end}"] for end in ("", "_low", "_high"))
-    if pd.isna(mean):
-        return "undefined"
-    return f"{mean:.3f}" if pd.isna(low) or pd.isna(high) else f"{mean:.3f} ({low:.3f} to {high:.3f})"
+    values = [row[f"{score}{end}"] for end in ("", "_low", "_high")]
+    mean, low, high = (f"{value:.3f}" for value in values)
+    if pd.isna(values[0]):
+        return worded("undefined")
+    return (
+        mean
+        if pd.isna(values[1:]).any()
+        else worded("%(mean)s (%(low)s to %(high)s)", mean=mean, low=low, high=high)
+    )
 
 
 def _markup(figure: Path) -> Markup:
