@@ -54,7 +54,7 @@ def test_the_page_shows_curve_and_table_and_escapes_names(scored, tmp_path):
     written(scored, tmp_path, "dice", "hd95")
     page = (tmp_path / PAGE).read_text("utf-8")
     assert "m on &lt;data&gt;, val" in page
-    assert '<tr class="best"><td>m-iter_1000</td>' in page
+    assert '<tr class="title"><td>m-iter_1000</td>' in page
     assert "<td>0.750 (0.625 to 0.875)</td>" in page
     assert "<td>undefined</td>" in page
     assert page.count("<svg") == 1

@@ -3,6 +3,7 @@
 import re
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,8 @@ def segmented(tmp_path, monkeypatch):
     claims, finished = tmp_path / "claims", tmp_path / "finished"
 
     def segmented(broken: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
-        def segment(*, wanted, **_) -> None:
-            """What `segment_questions` does where GPUs are, in a job of its own."""
+        def segment(*, models, **_) -> None:
+            """What `segment_series` does where GPUs are, in a job of its own."""
             with gpus.claimed_gpus(1, lambda: None) as (gpu,):
                 with claims.open("a") as lines:
                     lines.write(f"{gpu}\n")
@@ -93,7 +94,7 @@ def segmented(tmp_path, monkeypatch):
                     time.sleep(0.01)
                 with finished.open("a") as lines:
                     lines.write(f"{gpu}\n")
-            for each in wanted:
+            for each in chain.from_iterable(models.values()):
                 each.output.write_text("")
                 run_file(each.output).write_text("{}")
 
@@ -101,7 +102,8 @@ def segmented(tmp_path, monkeypatch):
             "refvessel.checkpoint.link.link_checkpoint", lambda folder, output: output.mkdir()
         )
         monkeypatch.setattr("refvessel.checkpoint.conversion_record.summary", str)
-        monkeypatch.setattr("refvessel.inference.run.segment_questions", segment)
+        monkeypatch.setattr("refvessel.predictions.identity.identify", lambda folder: None)
+        monkeypatch.setattr("refvessel.inference.run.segment_series", segment)
         monkeypatch.setattr(gpus, "usable_gpus", lambda: ["0", "1"])
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

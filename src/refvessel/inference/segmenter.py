@@ -97,7 +97,7 @@ class Segmentation:
 
     @property
     def masks(self) -> np.ndarray:
-        """The masks decoded, bool (number of [SEG], height, width)."""
+        """The masks decoded, bool (number of [SEG], height, width); of shape (0,) where there is none."""
         return np.array([decode(each) for each in self.rles], dtype=bool)
 
 
