@@ -1,6 +1,5 @@
 """A model is compiled where that pays, beside its work, and a run tells which path computed."""
 
-import json
 import os
 import sys
 import time
@@ -12,7 +11,7 @@ from refvessel.inference import preparing
 from refvessel.inference.compiling import SAVED_PER_IMAGE, STANDSTILL, BesideWork, pays
 from refvessel.inference.kernel_folder import keep_kernels
 from refvessel.inference.preparing import LikeBatch, prepare
-from refvessel.predictions.run_file import read_run
+from refvessel.predictions.run_file import note_paths, read_run
 
 MANY = 10_000_000
 LIKE = LikeBatch(
@@ -96,8 +95,7 @@ def test_kernels_are_kept_beside_results_that_are_nobody_elses(tmp_path, monkeyp
     assert keep_kernels(tmp_path) is None
 
 
-def test_a_run_tells_how_many_batches_which_path_computed(segmented):
-    batches = read_run(segmented)["batches"]
-    assert batches.keys() == {"kernels" if torch.cuda.device_count() else "pytorch"}
-    images = {json.loads(line)["image_id"] for line in segmented.read_text().splitlines()}
-    assert sum(batches.values()) == len(images)  # each a batch
+def test_a_run_tells_which_paths_computed_its_batches(segmented):
+    assert read_run(segmented)["computed_by"] == ["kernels" if torch.cuda.device_count() else "pytorch"]
+    note_paths(segmented, ["compiled", "kernels"])
+    assert read_run(segmented)["computed_by"][:2] == ["compiled", "kernels"]

@@ -14,6 +14,7 @@ from refvessel.provenance import identity_of_tensors, versions
 from refvessel.sentences import english
 
 FORMAT = 1
+_DIGITS_OF_NORMS = 6
 
 
 def conversion_record(
@@ -162,7 +163,9 @@ def _tensor(merge: Merge, sha256: str) -> dict[str, Any]:
         "equals_base": merge.equals_base,
     }
     if merge.source.update:
-        entry |= {"lora_layer": merge.source.update.layer, "lora_delta_norm": merge.delta_norm}
+        # In the last digits of the sum it shows by how many threads it was formed.
+        norm = None if merge.delta_norm is None else float(f"{merge.delta_norm:.{_DIGITS_OF_NORMS}g}")
+        entry |= {"lora_layer": merge.source.update.layer, "lora_delta_norm": norm}
     return entry
 
 

@@ -35,7 +35,7 @@ from refvessel.model.processing import Sa2VAProcessor
 from refvessel.model.sharing import shared_towers
 from refvessel.predictions.identity import ModelState, require_unchanged
 from refvessel.predictions.prediction import Prediction, failures
-from refvessel.predictions.run_file import count_batches
+from refvessel.predictions.run_file import note_paths
 from refvessel.predictions.shard import publish_shard
 from refvessel.prompts import prompt_of
 from refvessel.settings.inference_section import Inference
@@ -260,7 +260,7 @@ def _ready(works: Sequence[_Work], settings: Inference, device: torch.device) ->
         finally:
             for work, predictor in zip(works, predictors, strict=False):
                 for sheet in work.job.sheets:
-                    count_batches(sheet.shard, predictor.paths)
+                    note_paths(sheet.shard, predictor.paths)
 
 
 def _warmed_up(job: Job, settings: Inference, device: torch.device) -> AbstractContextManager[None]:

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ class Run:
     versions: dict[str, str]
     video: dict[str, Any] | None = None
     model_from: str | None = None
-    batches: dict[str, int] | None = None
+    computed_by: list[str] | None = None
 
     @property
     def identity(self) -> str:
@@ -83,10 +82,13 @@ def read_run(shard: Path) -> dict[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
-def count_batches(shard: Path, batches: Mapping[str, int]) -> None:
-    """Add batches, by the path that computed them, to the description of a shard's run."""
+def note_paths(shard: Path, paths: Iterable[str]) -> None:
+    """Add the paths that computed batches to the description of a shard's run.
+
+    Not how many each did: a killed job's are computed again, and no artifact may tell that.
+    """
     run = read_json(run_file(shard))
-    run["batches"] = dict(Counter(run.get("batches") or {}) + Counter(batches))
+    run["computed_by"] = sorted({*(run.get("computed_by") or ()), *paths})
     write_json(run_file(shard), run)
 
 

@@ -115,7 +115,7 @@ def open_shard(
     with sole_writer(path):
         if path.exists():
             _require_same_run(path, run)
-            run = replace(run, batches=(read_run(path) or {}).get("batches"))
+            run = replace(run, computed_by=(read_run(path) or {}).get("computed_by"))
         path.touch()
         interrupted = _interrupted(path)
         logits = LogitsWriter(path) if run.save_logits else None
