@@ -102,8 +102,8 @@ def threads_of_models(at_once):
         return settings.inference.threads
     if found == 0:
         return 1
-    cores = workflow.resource_settings.cores
-    return THREADS_OF_A_GPU if cores is None else max(1, min(THREADS_OF_A_GPU, cores // at_once))
+    cores = workflow.resource_settings.cores or THREADS_OF_A_GPU * at_once
+    return max(1, min(THREADS_OF_A_GPU, cores // at_once))
 
 
 try:
