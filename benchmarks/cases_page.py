@@ -81,6 +81,7 @@ def made_up(cases: int, images: int, folder: Path) -> Artifacts:
     return Artifacts(
         evaluation=Evaluation("model", "data", "test", scores_dir=folder, predictions=predictions),
         cases=table,
+        shown=table,
         breaks=pd.DataFrame(columns=BREAKS_SCHEMA.names),
         thresholds=None,
         summary={"settings": {"distance_unit": "px"}},
