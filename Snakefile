@@ -30,7 +30,12 @@ pathvars:
 
 
 include: "workflow/rules/configuration.smk"
-include: "workflow/rules/common.smk"
+include: "workflow/common/paths.smk"
+include: "workflow/common/needs.smk"
+include: "workflow/common/models.smk"
+include: "workflow/common/data.smk"
+include: "workflow/common/shards.smk"
+include: "workflow/common/scores.smk"
 include: "workflow/rules/console.smk"
 
 

@@ -15,7 +15,7 @@ from refvessel.settings.checked import checked_config
 from refvessel.yaml_text import parse_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-RULES = "".join(path.read_text("utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+RULES = "".join(path.read_text("utf-8") for path in sorted((ROOT / "workflow").rglob("*.smk")))
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 DEFINITION = (ROOT / "refvessel.def").read_text("utf-8")
 PINS = dict(

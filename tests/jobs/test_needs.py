@@ -8,7 +8,7 @@ import pytest
 from refvessel.jobs.needs import NEEDS, memory_mb, runtime_minutes, size_mb
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = [path.read_text("utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk"))]
+RULES = [path.read_text("utf-8") for path in sorted((ROOT / "workflow").rglob("*.smk"))]
 
 
 def file_of(path, megabytes):

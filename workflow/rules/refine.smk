@@ -1,3 +1,6 @@
+from refvessel.settings.refinement_section import TUNING_SPLIT
+
+
 rule tune_threshold:
     input:
         predictions=at(

@@ -18,7 +18,7 @@ _OF_SCORES = (
     *(artifacts.VIDEO, artifacts.VIDEO_CASES),
 )
 _OF_COMPARISON = (artifacts.COMPARISON, artifacts.RANKING, artifacts.VIDEO_COMPARISON)
-_CODE = ("Snakefile", "workflow/rules/*.smk", "workflow/scripts/*.py")
+_CODE = ("Snakefile", "workflow/common/*.smk", "workflow/rules/*.smk", "workflow/scripts/*.py")
 _REMEDY = "run the workflow to its end before its crate is made"
 
 
