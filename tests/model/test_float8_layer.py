@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_decoders import SIZES
 from torch import nn
 from torch.nn import functional
 from transformers import Phi3Config, Qwen2Config, Qwen3Config
@@ -12,15 +13,6 @@ from refvessel.model.language import KeyValues
 from refvessel.model.quantisation import QuantisedLinear, quantise
 
 DEVICES = ["cpu", "cuda"][: 1 + (torch.cuda.device_count() > 0)]
-SIZES = {
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 32,
-    "pad_token_id": 0,
-}
 KINDS = {
     "qwen2": Qwen2Config(**SIZES),
     "qwen3": Qwen3Config(**SIZES, head_dim=32),

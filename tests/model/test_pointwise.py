@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_decoders import SIZES
 from torch import nn
 from torch.nn import functional
 from transformers import LlamaConfig, Phi3Config, Qwen2Config, Qwen3Config
@@ -101,15 +102,6 @@ def test_a_pooled_window_has_the_largest_of_each_four_tokens(where):
     assert torch.equal(pooled(tokens).float(), expected)
 
 
-SIZES = {
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 32,
-    "pad_token_id": 0,
-}
 KINDS = {
     "qwen2": Qwen2Config(**SIZES),
     "qwen3, biases": Qwen3Config(**SIZES, head_dim=32, attention_bias=True),

@@ -11,7 +11,7 @@ to all of them. Each settles its own failures.
 """
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -210,9 +210,9 @@ class Predictor:
         return [self._prompt(expression) for expression in task.expressions]
 
     @property
-    def paths(self) -> Counter[str]:
-        """The batches encoded so far, by the path that computed them."""
-        return self._segmenter.batches
+    def paths(self) -> set[str]:
+        """The paths that computed the batches encoded so far."""
+        return self._segmenter.paths
 
     def compile(self) -> None:
         """Compile the model, while no stage of a batch is computed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -105,15 +106,8 @@ def segment_questions(
     Raises:
         UserError: as `segment_shard`.
     """
-    segment_sentences(
-        model=model,
-        sentences=read_expressions(dataset, split),
-        name=f"{Path(dataset).name}.{split}",
-        split=split,
-        wanted=wanted,
-        shard=shard,
-        answers=answers,
-        settings=settings,
+    segment_series(
+        models={model: wanted}, dataset=dataset, split=split, shard=shard, answers=answers, settings=settings
     )
 
 
@@ -219,42 +213,49 @@ def _segment_by_all(
     processors = {model: Sa2VAProcessor.from_pretrained(model) for model in models}
     if len(models) > 1:
         require_one_kind({str(model): read_config(model) for model in models}, [*processors.values()])
-    layout = next(iter(processors.values())).layout
-    tasks = plan_shard(sentences, *part, layout)
+    tasks = plan_shard(sentences, *part, next(iter(processors.values())).layout)
     expressions = [expression for task in tasks for expression in task.expressions]
     images = hashes_of_files(each.image_path for each in expressions)
     code = code_hash(*ANSWERING)
-    jobs = []
-    for model, wanted in models.items():
+
+    def job(model: Path) -> Job:
         identity = identities[model].result()
+        run_of = partial(_run, settings, device, identity, code=code, split=split, shard=shard)
         kept_as = f"{Path(model).name}.{name}.{shard.replace('/', '-of-')}"
         sheets: list[Sheet] = []
-        for each in wanted:
-            if any(sheet.is_of(each) for sheet in sheets):
-                continue
-            run = _run(
-                settings, device, identity, code=code, split=split, shard=shard, question=each.question
-            )
-            if each.words is not None:
-                run = replace(run, save_logits=False)  # nothing is made of them
-            folder = None if answers is None else Path(answers) / run.identity[:_DIGITS]
-            kept = Path(each.output) if folder is None else folder / f"{kept_as}{each.suffix}{SHARD_SUFFIX}"
-            mine = expressions if each.words is None else _asked_besides(sentences, tasks, each.words)
-            asked = asked_of(mine, run.identity, each.question, images)
-            sheets.append(Sheet(each, kept, folder, mine, asked, run))
+        for each in models[model]:
+            if not any(sheet.is_of(each) for sheet in sheets):
+                mine = expressions if each.words is None else _asked_besides(sentences, tasks, each.words)
+                sheets.append(_sheet(each, mine, images, run_of(question=each.question), answers, kept_as))
         numbering = Numbering(sheets)
-        jobs.append(
-            Job(
-                model=model,
-                state=identity.state,
-                processor=processors[model],
-                sheets=sheets,
-                numbering=numbering,
-                tasks=plan_shard(numbering.expressions, 1, 1, layout),
-                wanted=wanted,
-            )
+        return Job(
+            model=model,
+            state=identity.state,
+            processor=processors[model],
+            sheets=sheets,
+            numbering=numbering,
+            tasks=plan_shard(numbering.expressions, 1, 1, processors[model].layout),
+            wanted=models[model],
         )
-    complete(jobs, settings, device)
+
+    complete([job(model) for model in models], settings, device)
+
+
+def _sheet(
+    wanted: Wanted,
+    expressions: Sequence[Sentence],
+    images: Mapping[Path, str],
+    run: Run,
+    answers: Path | None,
+    kept_as: str,
+) -> Sheet:
+    """What a shard answers, and where it is kept until it is published; `images` are the hashes of their files."""
+    if wanted.words is not None:
+        run = replace(run, save_logits=False)  # nothing is made of them
+    folder = None if answers is None else Path(answers) / run.identity[:_DIGITS]
+    kept = Path(wanted.output) if folder is None else folder / f"{kept_as}{wanted.suffix}{SHARD_SUFFIX}"
+    asked = asked_of(expressions, run.identity, wanted.question, images)
+    return Sheet(wanted, kept, folder, expressions, asked, run)
 
 
 def _asked_besides(

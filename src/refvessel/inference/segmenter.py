@@ -5,7 +5,6 @@ decode   answers, and the masks of their [SEG]; the host waits for the tokens th
 collect  the host waits for the masks
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -125,7 +124,7 @@ class Segmenter:
         self._processor = processor
         self._stopping = Stopping(processor.stop_token_ids, max_new_tokens)
         self._drafts = drafts
-        self.batches: Counter[str] = Counter()  # encoded so far, by the path that computed them
+        self.paths: set[str] = set()  # that computed the batches encoded so far
         self._prompt_ids = lru_cache(_PROMPTS_KEPT)(processor.prompt_ids)
         # SAM2's encoder runs beside the language model: much of it waits for memory, and the rest for matmuls.
         self._side_stream = self._looks.side_stream(model.device)
@@ -150,7 +149,7 @@ class Segmenter:
     @torch.inference_mode()
     def encode(self, batch: Batch) -> None:
         """Read images and prompts; the host waits for nothing."""
-        self.batches[self._model.path(full=batch.full)] += 1
+        self.paths.add(self._model.path(full=batch.full))
         with self._compiled_if_full(batch):
             features = self._encode_beside(batch.images, self._side_stream) if self._side_stream else None
             batch.prefill = self._read([image.view for image in batch.images], batch.prompts)
