@@ -71,6 +71,7 @@ STEPS = (
     ("refvessel.inference.segmenter", "Arriving"),
     ("refvessel.inference.segmenter", "encode_masks"),
     ("refvessel.inference.warm_up", "few_layers"),
+    ("refvessel.inference.warm_up", "build_kernels"),
     ("refvessel.inference.warm_up", "rehearse"),
     ("refvessel.inference.segmenter", "Segmenter.collect"),
     ("refvessel.inference.predictor", "Predictor._records"),

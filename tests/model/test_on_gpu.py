@@ -73,6 +73,24 @@ def test_attention_within_windows_of_several_sizes_turns_queries_and_keys(size):
     assert relative_error(found, torch.cat(expected).flatten(1)) < 6e-3
 
 
+def test_kernels_that_are_only_built_write_nothing_and_serve_the_next_launch():
+    from refvessel.model.triton_launching import only_built
+    from refvessel.model.triton_pointwise import _gate, gate_rows_
+
+    device = torch.cuda.current_device()
+    gate, up = torch.randn(2, 3, 96, device="cuda")
+    before = gate.clone()
+    _gate.device_caches[device][0].clear()
+    with only_built(2):
+        for _ in range(3):
+            gate_rows_(gate, up)
+    (built,) = _gate.device_caches[device][0].values()
+    assert torch.equal(gate, before)
+    gate_rows_(gate, up)
+    assert list(_gate.device_caches[device][0].values()) == [built]
+    assert relative_error(gate, functional.silu(before) * up) < 1e-6
+
+
 @pytest.mark.parametrize("kind", LANGUAGE_WEIGHTS)
 def test_a_gpu_holds_one_weight_at_a_time_in_full_precision(write_folder, config, kind):
     config["llm_config"] |= {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 8}

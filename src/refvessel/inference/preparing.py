@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from refvessel.cores import usable_cores
 from refvessel.inference.drafts import known_drafts
 from refvessel.inference.mask_texts import encode_masks
 from refvessel.inference.official_masks import official_masks
@@ -79,9 +80,29 @@ def few_layers(like: LikeBatch, device: torch.device) -> Sa2VAModel:
     return model
 
 
+def build_kernels(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
+    """Have Triton's kernels for a batch like those to come built, as many at once as there are cores."""
+    from refvessel.model.triton_launching import only_built  # Triton comes with PyTorch for GPUs only
+
+    with only_built(usable_cores()):
+        _encode(model, processor, like)
+
+
 @torch.inference_mode()
 def rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
     """Take a batch like those to come through a model and its masks to their text."""
+    height, width = like.size
+    segmenter, batch, logits = _encode(model, processor, like)
+    segmenter.decode(batch)  # which finds no [SEG] in what such a model answers
+    masks = official_masks(logits[: len(like.prompts)], height=height, width=width)
+    encode_masks([masks.mT.contiguous()])
+
+
+@torch.inference_mode()
+def _encode(
+    model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch
+) -> tuple[Segmenter, Batch, torch.Tensor]:
+    """A batch that is encoded, by whom, and logits of a mask for each of its prompts."""
     height, width = like.size
     image = processor.process_image(Image.new("RGB", (width, height)))
     batch = Batch([image] * like.images, [like.prompts] * like.images)
@@ -93,10 +114,7 @@ def rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> N
     states = torch.zeros(
         len(batch.owners), model.config.llm_config.hidden_size, dtype=model.dtype, device=model.device
     )
-    logits = model.decode_masks(features, states, batch.owners).logits
-    segmenter.decode(batch)  # which finds no [SEG] in what such a model answers
-    masks = official_masks(logits[: len(like.prompts)], height=height, width=width)
-    encode_masks([masks.mT.contiguous()])
+    return segmenter, batch, model.decode_masks(features, states, batch.owners).logits
 
 
 def prepare(like: LikeBatch, device: torch.device) -> None:

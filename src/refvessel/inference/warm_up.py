@@ -16,7 +16,8 @@ from refvessel.inference.batches import has_room_for_another
 from refvessel.inference.devices import choose_dtype
 from refvessel.inference.failures import Failure, attempted
 from refvessel.inference.plan import ImageTask
-from refvessel.inference.preparing import LikeBatch, few_layers, rehearse
+from refvessel.inference.preparing import LikeBatch, build_kernels, few_layers, rehearse
+from refvessel.model.modeling import Sa2VAModel
 from refvessel.model.processing import Sa2VAProcessor
 from refvessel.settings.inference_section import Inference
 
@@ -80,7 +81,7 @@ def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) 
     if isinstance(model, Failure):
         yield
         return
-    thread = Thread(target=attempted, args=[partial(rehearse, model, processor, like)], daemon=True)
+    thread = Thread(target=attempted, args=[partial(_rehearse, model, processor, like)], daemon=True)
     del model  # the thread lets go of it at its end
     thread.start()
     try:
@@ -89,3 +90,9 @@ def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) 
         thread.join()
         if device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
+    if model.device.type == "cuda":
+        build_kernels(model, processor, like)
+    rehearse(model, processor, like)

@@ -4,6 +4,8 @@ import torch
 import triton
 import triton.language as tl
 
+from refvessel.model.triton_launching import launch
+
 
 def quantise_rows(
     states: torch.Tensor,
@@ -28,7 +30,9 @@ def quantise_rows(
     values = torch.empty_like(states, dtype=torch.float8_e4m3fn)
     scales = torch.empty(rows, 1, dtype=torch.float32, device=states.device)
     block = triton.next_power_of_2(width)
-    _quantise[(rows,)](
+    launch(
+        _quantise,
+        (rows,),
         states,
         states if other is None else other,
         states if weight is None else weight,

@@ -11,6 +11,8 @@ import torch
 import triton
 import triton.language as tl
 
+from refvessel.model.triton_launching import launch
+
 _LOG2_E = 1.4426950408889634
 
 
@@ -32,7 +34,9 @@ def attend_windows(
     windows, tokens, width = key.shape
     queries, size = query.shape[1], width // heads
     mixed = query.new_empty(query.shape)
-    _attend[(triton.cdiv(windows * tokens, tile) * heads,)](
+    launch(
+        _attend,
+        (triton.cdiv(windows * tokens, tile) * heads,),
         query,
         key,
         value,
@@ -116,7 +120,9 @@ def attend_rotated_windows(
     mixed = qkv.new_empty(len(qkv), width)
     start = 0
     for rows, windows in zip(sizes[::2], sizes[1::2], strict=True):
-        _attend_rotated[(triton.cdiv(windows, tile // rows) * heads,)](
+        launch(
+            _attend_rotated,
+            (triton.cdiv(windows, tile // rows) * heads,),
             qkv,
             cosine,
             sine,

@@ -4,6 +4,8 @@ import torch
 import triton
 import triton.language as tl
 
+from refvessel.model.triton_launching import launch
+
 _ELEMENTS = 4096  # of a program, where a row has fewer
 _COLUMNS = 1024  # of a program that gates
 
@@ -48,7 +50,9 @@ def _normed(
     block = triton.next_power_of_2(width)
     together = max(1, _ELEMENTS // block)
     added, scale = addition or (states, weight)  # what is not there is not read
-    _norm[(triton.cdiv(rows, together),)](
+    launch(
+        _norm,
+        (triton.cdiv(rows, together),),
         states,
         added,
         scale,
@@ -113,8 +117,15 @@ def _norm(
 def gate_rows_(gate: torch.Tensor, up: torch.Tensor) -> None:
     """SiLU of `gate` times `up`, in the place of `gate`: (rows, width), whose rows follow each other evenly."""
     rows, width = gate.shape
-    _gate[(rows, triton.cdiv(width, _COLUMNS))](
-        gate, up, width, gate.stride(0), up.stride(0), COLUMNS=_COLUMNS
+    launch(
+        _gate,
+        (rows, triton.cdiv(width, _COLUMNS)),
+        gate,
+        up,
+        width,
+        gate.stride(0),
+        up.stride(0),
+        COLUMNS=_COLUMNS,
     )
 
 
@@ -141,7 +152,9 @@ def rotate_rows_(query: torch.Tensor, key: torch.Tensor, cosine: torch.Tensor, s
         sine: likewise.
     """
     half = cosine.shape[-1] // 2
-    _rotate_both[(len(query),)](
+    launch(
+        _rotate_both,
+        (len(query),),
         query,
         key,
         cosine,
@@ -215,8 +228,17 @@ def pool_rows(tokens: torch.Tensor, side: int) -> torch.Tensor:
     rows = windows * count // 4
     block = triton.next_power_of_2(channels)
     together = max(1, _ELEMENTS // 2 // block)
-    _pool[(triton.cdiv(rows, together),)](
-        tokens, pooled, rows, channels, tokens.stride(1), SIDE=side, ROWS=together, BLOCK=block
+    launch(
+        _pool,
+        (triton.cdiv(rows, together),),
+        tokens,
+        pooled,
+        rows,
+        channels,
+        tokens.stride(1),
+        SIDE=side,
+        ROWS=together,
+        BLOCK=block,
     )
     return pooled
 
