@@ -198,8 +198,9 @@ def _segment_by_all(
     device = choose_device(settings.device)
     if device.type == "cuda":
         keep_kernels(answers or next(Path(each.output).parent for mine in models.values() for each in mine))
-        # Beside the checks: another process asks the driver.
+        # Beside the checks: another process asks the driver, and files are read.
         Thread(target=visible_gpus, daemon=True).start()
+        Thread(target=_read_compiler, daemon=True).start()
     # Refused here, where the device is known.
     if settings.weights_memory(device.type) is not None and len(models) > 1:
         raise UserError(
@@ -256,6 +257,12 @@ def _sheet(
     kept = Path(wanted.output) if folder is None else folder / f"{kept_as}{wanted.suffix}{SHARD_SUFFIX}"
     asked = asked_of(expressions, run.identity, wanted.question, images)
     return Sheet(wanted, kept, folder, expressions, asked, run)
+
+
+def _read_compiler() -> None:
+    from refvessel.model.triton_launching import read_compiler  # Triton comes with PyTorch for GPUs only
+
+    read_compiler()
 
 
 def _asked_besides(

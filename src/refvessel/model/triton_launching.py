@@ -1,12 +1,13 @@
 """Launches of Triton's kernels, which may be only built: several at once, where nobody needs their results."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import triton
+from triton.runtime.cache import triton_key
 
 _only_built: ContextVar[bool] = ContextVar("only_built", default=False)
 
@@ -34,9 +35,27 @@ def only_built(threads: int) -> Iterator[None]:
 
     Raises what building one raises.
     """
-    with ThreadPoolExecutor(threads) as pool, triton.AsyncCompileMode(pool):
+    with _Builders(threads) as builders, triton.AsyncCompileMode(builders):
         token = _only_built.set(True)
         try:
             yield
         finally:
             _only_built.reset(token)
+
+
+def read_compiler() -> None:
+    """Hash Triton's own files, once a process: what it built is found by it."""
+    triton_key()
+
+
+class _Builders(ThreadPoolExecutor):
+    """Threads that build kernels whole: Triton itself leaves to the first launch what launches them."""
+
+    def submit(self, build: Callable[[], Any]) -> Future[Any]:  # type: ignore[override]
+        return super().submit(_whole, build)
+
+
+def _whole(build: Callable[[], Any]) -> Any:
+    kernel = build()
+    _ = kernel.run  # compiles a function in C, and brings the kernel to the GPU
+    return kernel
