@@ -29,6 +29,7 @@ FOUNDATION = {
     "prompts",
     "provenance",
     "rle",
+    "safetensors_header",
     "sentences",
     "spreadsheets",
     "temporaries",

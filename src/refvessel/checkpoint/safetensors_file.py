@@ -1,12 +1,7 @@
-"""The safetensors format: lazy reading, and writing tensors in any order, a row block at a time.
-
-A file is the length of its header (8 bytes, little-endian), the header (JSON: tensor name -> dtype, shape, offsets
-into the data), and the data.
-"""
+"""Safetensors files: lazy reading, and writing tensors in any order, a row block at a time."""
 
 import hashlib
 import json
-import struct
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
@@ -18,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from refvessel.checkpoint.tensors import StoredTensor, contiguous_stride
 from refvessel.errors import UserError
 from refvessel.files import require_content
+from refvessel.safetensors_header import LENGTH, METADATA, read_header
 
 _DTYPES = {
     "F64": torch.float64,
@@ -32,7 +28,6 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-_LENGTH = struct.Struct("<Q")
 
 
 class Layout(NamedTuple):
@@ -62,30 +57,25 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
         raise UserError(f"{path} does not exist; check the path.") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}); copy it again.") from None
-    with path.open("rb") as file:
-        (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
     tensors = {}
-    for name, entry in header.items():
-        if entry["dtype"] not in _DTYPES:
-            raise UserError(f"{path} holds {name} as {entry['dtype']}; save it as float32 or bfloat16.")
-        shape = tuple(entry["shape"])
-        start = _LENGTH.size + length + entry["data_offsets"][0]
-        tensors[name] = StoredTensor(path, start, _DTYPES[entry["dtype"]], shape, contiguous_stride(shape))
+    for name, stated in read_header(path).items():
+        if stated.dtype not in _DTYPES:
+            raise UserError(f"{path} holds {name} as {stated.dtype}; save it as float32 or bfloat16.")
+        dtype, shape = _DTYPES[stated.dtype], stated.shape
+        tensors[name] = StoredTensor(path, stated.begin, dtype, shape, contiguous_stride(shape))
     return tensors
 
 
 def header(layouts: Mapping[str, Layout]) -> bytes:
     """Everything before the data, which follows in the order of `layouts`; a multiple of 8 bytes."""
-    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    entries: dict[str, object] = {METADATA: {"format": "pt"}}
     end = 0
     for name, layout in layouts.items():
         start, end = end, end + layout.bytes
         entries[name] = {"dtype": _NAMES[layout.dtype], "shape": layout.shape, "data_offsets": [start, end]}
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    return _LENGTH.pack(len(text)) + text
+    return LENGTH.pack(len(text)) + text
 
 
 def create_safetensors(path: Path, layouts: Mapping[str, Layout]) -> dict[str, int]:

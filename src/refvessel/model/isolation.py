@@ -16,6 +16,7 @@ from refvessel.files import read_json
 from refvessel.model.sentencepiece_tokenizer import FAST, fast_tokenizer, needs_conversion
 
 _WEIGHTS = ("*.safetensors",)
+_WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _TOKENIZER = (FAST, "vocab.json", "added_tokens.json", "merges.txt", "special_tokens_map.json")
 TOKENIZER_SETTINGS = "tokenizer_config.json"
@@ -40,6 +41,13 @@ def weights_alone(folder: Path) -> tempfile.TemporaryDirectory[str]:
         index = {"metadata": {}, "weight_map": read_json(Path(folder) / _INDEX)["weight_map"]}
         (place / _INDEX).write_text(json.dumps(index), "utf-8")
     return temporary
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that transformers takes of such a folder: the one of all weights, or those of an index."""
+    if (folder / _WHOLE).is_file():
+        return [folder / _WHOLE]
+    return [folder / name for name in sorted(set(read_json(folder / _INDEX)["weight_map"].values()))]
 
 
 @contextmanager

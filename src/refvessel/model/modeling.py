@@ -4,8 +4,8 @@ pixels ---> image encoder of the family ---> language model ---> answer, [SEG] s
 image ----> SAM2 image encoder ------------> mask decoder <----- text_hidden_fcs
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +22,7 @@ from refvessel.model.grounding import GroundedModel
 from refvessel.model.image_tokens import ImageTokens, ImageView
 from refvessel.model.internvl import TileEncoder
 from refvessel.model.internvl import modules_of as internvl_modules
-from refvessel.model.isolation import weights_alone
+from refvessel.model.isolation import weight_files, weights_alone
 from refvessel.model.language import LanguageModel
 from refvessel.model.library import load_spreading
 from refvessel.model.naming import QWEN3_VL
@@ -99,9 +99,13 @@ class Sa2VAModel(GroundedModel):
         if spreading:
             device_map = cls._spread(config, dtype, spreading, language_weights)
         try:
-            with official_names(config.llm_config, language_weights), shapes_alone():
+            with (
+                official_names(config.llm_config, language_weights),
+                shapes_alone(),
+                _source(Path(weights.name), torch.device(device), spreading) as source,
+            ):
                 loaded: Any = cls.from_pretrained(
-                    weights.name,
+                    **source,
                     config=config,
                     dtype=dtype,
                     device_map=device_map,
@@ -118,7 +122,7 @@ class Sa2VAModel(GroundedModel):
                 f"{folder}: the weights do not fit into the memory of {device}; set device_map: auto, or lower "
                 "max_memory."
             ) from None
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             remedy = "restore them, or make room for what is offloaded" if spreading else "restore them"
             raise UserError(f"{folder}: the weights cannot be read ({error}); {remedy}.") from None
         model: Sa2VAModel
@@ -235,3 +239,20 @@ def _modules_of(config: Sa2VAConfig | QwenSa2VAConfig) -> dict[str, nn.Module]:
 
         return modules_of(config)
     return internvl_modules(config)
+
+
+def _source(
+    weights: Path, device: torch.device, spreading: Spreading | None
+) -> AbstractContextManager[dict[str, Any]]:
+    """Where transformers finds the tensors: on one GPU they come through pinned memory, else from mapped files."""
+    if device.type == "cuda" and not spreading:
+        return _tensors(weights, device)
+    return nullcontext({"pretrained_model_name_or_path": str(weights)})
+
+
+@contextmanager
+def _tensors(weights: Path, device: torch.device) -> Iterator[dict[str, Any]]:
+    from refvessel.model.pinned_loading import tensors_on_disk  # what only a GPU needs
+
+    with tensors_on_disk(weight_files(weights), device) as tensors:
+        yield {"pretrained_model_name_or_path": None, "state_dict": tensors}

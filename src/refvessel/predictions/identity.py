@@ -1,7 +1,6 @@
 """What an answer depends on: which model, run how, was asked what about which image."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,8 +17,8 @@ from refvessel.errors import UserError
 from refvessel.files import read_json, sha256_of_file
 from refvessel.predictions.hashing import hash_beside, hash_of_range
 from refvessel.provenance import identity_of_tensors
+from refvessel.safetensors_header import read_header
 
-_LENGTH_BYTES = 8  # of the number at the start of a safetensors file, which is the length of its header
 _INPUTS = ("preprocessor_config.json", "processor_config.json", "chat_template.jinja", "chat_template.json")
 _THE_FILES = "the files"
 _FILES_PER_TASK = 64  # handing a task to a thread takes as long as hashing a small file
@@ -202,18 +201,8 @@ def _is_another(path: Path) -> UserError:
 def _tensors_of(path: Path) -> list[tuple[str, int, int]]:
     """Name, first byte and end of every tensor of a safetensors file."""
     try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-            if length > path.stat().st_size:
-                raise ValueError("its header is longer than the file")
-            header = json.loads(stream.read(length))
-        begin = _LENGTH_BYTES + length
-        return [
-            (name, begin + entry["data_offsets"][0], begin + entry["data_offsets"][1])
-            for name, entry in header.items()
-            if name != "__metadata__"
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        return [(name, stated.begin, stated.end) for name, stated in read_header(path).items()]
+    except ValueError as error:
         raise UserError(f"{path} is no safetensors file ({error}); convert the checkpoint again.") from None
 
 
