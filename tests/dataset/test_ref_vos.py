@@ -102,6 +102,16 @@ def test_all_mistakes_are_named_at_once(layout):
     assert "0.png does not open" in said
 
 
+def test_names_may_be_composed_otherwise_on_the_disk(layout):
+    composed, apart = "M\u00fcller", "Mu\u0308ller"
+    root = layout({composed: ([f"{composed}1", f"{composed}2"], {})})
+    (root / FRAMES / composed).rename(root / FRAMES / apart)
+    (root / FRAMES / apart / f"{composed}1.png").rename(root / FRAMES / apart / f"{apart}1.png")
+    (read,) = read_ref_vos(root)
+    assert [path.name for path in read.paths] == [f"{apart}1.png", f"{composed}2.png"]
+    assert read.video.frames == (f"{composed}1", f"{composed}2")
+
+
 def test_a_stated_size_is_that_of_the_frames(layout):
     assert read_ref_vos(layout({"a": (["0"], {})}, height=8, width=12))[0].width == 12
     with pytest.raises(UserError, match=r"12 x 8 pixels, but meta_expressions\.json says 8 x 12"):

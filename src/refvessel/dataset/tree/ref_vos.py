@@ -11,8 +11,10 @@ order of the file, in which the official scorers take masks. The official infere
 another order where they are not zero-padded (`in_text_order`), and its masks are scored against other frames.
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -260,10 +262,14 @@ def _require_name(name: str, where: str) -> None:
 
 
 def _located(root: Path, video: Video) -> VideoFiles:
-    folder = root / FRAMES / PurePosixPath(video.name)
+    folder = reduce(_spelt, PurePosixPath(video.name).parts, root / FRAMES)
     # In the order of their names ".JPG" comes before ".jpg", which so is the one that stays.
     there = sorted(folder.iterdir()) if folder.is_dir() else []
-    by_frame = {(path.stem, path.suffix.lower()): path.name for path in there}
+    by_frame = {
+        (spelling(path.stem), path.suffix.lower()): path.name
+        for spelling in (_composed, str)
+        for path in there
+    }
     names = [_file_of(frame, by_frame) for frame in video.frames]
     missing = [frame for frame, name in zip(video.frames, names, strict=True) if name is None]
     if missing:
@@ -282,8 +288,20 @@ def _located(root: Path, video: Video) -> VideoFiles:
     return VideoFiles(video, paths, height, width)
 
 
+def _spelt(folder: Path, name: str) -> Path:
+    """What a folder calls `name`: characters may be composed otherwise there, as macOS stores names."""
+    if (folder / name).exists() or not folder.is_dir():
+        return folder / name
+    return next((each for each in folder.iterdir() if _composed(each.name) == _composed(name)), folder / name)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
 def _file_of(frame: str, by_frame: Mapping[tuple[str, str], str]) -> str | None:
-    return next((by_frame[frame, suffix] for suffix in SUFFIXES if (frame, suffix) in by_frame), None)
+    names = ((name, suffix) for name in (frame, _composed(frame)) for suffix in SUFFIXES)
+    return next((by_frame[name] for name in names if name in by_frame), None)
 
 
 def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
