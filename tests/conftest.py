@@ -26,10 +26,19 @@ def _room(path: Path) -> str:
     return path.relative_to(_ROOT / "tests").parts[0]
 
 
+def pytest_configure(config):
+    """Every second worker begins with the last files: what one has rewritten, for its asserts, another need not."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
+    if int(worker.removeprefix("gw")) % 2 and config.args == config.getini("testpaths"):
+        apart = set(config.getini("norecursedirs"))
+        files = (path for path in (_ROOT / "tests").rglob("test_*.py") if not apart.intersection(path.parts))
+        config.args[:] = sorted(map(str, files), reverse=True)
+
+
 def pytest_collection_modifyitems(items):
     """What takes long is begun first, so that no worker is left with it at the end."""
     rank = {room: number for number, room in enumerate(_LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(_room(item.path), len(rank)))
+    items.sort(key=lambda item: (rank.get(_room(item.path), len(rank)), item.path))
 
 
 def pytest_collection_finish(session):
