@@ -62,9 +62,8 @@ def score_split(
         output: folder of these files.
         settings: how predictions are scored.
         protocol: whose reading of the tree is scored. By the official one every pixel counts, overlapping parts
-        of an
-            annotation are added up, and splits are selected by a letter; predictions of other splits are then
-            passed over. The summary's `official` has both readings' cIoU and gIoU, whichever is scored.
+            of an annotation are added up, and splits are selected by a letter; predictions of other splits are
+            then passed over. The summary's `official` has both readings' cIoU and gIoU, whichever is scored.
         logits: of all shards of the predictions, for the scores of probabilities.
         max_failures: more failed expressions than that are a finding.
         threads: processes that share the work.
