@@ -27,7 +27,7 @@ def _room(path: Path) -> str:
 
 
 def pytest_configure(config):
-    """Every second worker begins with the last files: what one has rewritten, for its asserts, another need not."""
+    """Every second worker begins with the last files: asserts that one has rewritten, the other need not."""
     worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
     if int(worker.removeprefix("gw")) % 2 and config.args == config.getini("testpaths"):
         apart = set(config.getini("norecursedirs"))

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small_sizes import SAM2
 from stages import convert_checkpoint, segment_shard
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -52,20 +53,6 @@ OF_THE_WHOLE = {
     "video_token_id": IDS["<|video_pad|>"],
     "vision_start_token_id": IDS["<|vision_start|>"],
     "vision_end_token_id": IDS["<|vision_end|>"],
-}
-SAM2 = {
-    "embed_dim": 8,
-    "num_heads": 1,
-    "stages": [1, 1, 2, 1],
-    "global_att_blocks": [3],
-    "image_size": 256,
-    "hidden_dim": 32,
-    "mask_decoder_mlp_dim": 16,
-    "iou_head_hidden_dim": 16,
-    "memory_dim": 16,
-    "memory_attention_layers": 1,
-    "memory_attention_mlp_dim": 16,
-    "memory_fuser_mlp_dim": 16,
 }
 KINDS: dict[str, Any] = {
     "qwen2_5_vl": (

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from demo_checkpoint.tokenizer import SA2VA_TOKENS, train_tokenizer, write_tokenizer
 from safetensors.torch import save_file
+from small_sizes import SAM2
 from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -100,20 +101,6 @@ _OF_FAMILY: dict[str, dict[str, Any]] = {
         },
     },
 }
-_GROUNDING = {
-    "embed_dim": 8,
-    "num_heads": 1,
-    "stages": [1, 1, 2, 1],
-    "global_att_blocks": [3],
-    "image_size": 256,
-    "hidden_dim": 32,
-    "mask_decoder_mlp_dim": 16,
-    "iou_head_hidden_dim": 16,
-    "memory_dim": 16,
-    "memory_attention_layers": 1,
-    "memory_attention_mlp_dim": 16,
-    "memory_fuser_mlp_dim": 16,
-}
 _LIBRARY: dict[str, Any] = {
     "qwen2_5_vl": (Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration),
     "qwen3_vl": (Qwen3VLConfig, Qwen3VLForConditionalGeneration),
@@ -141,7 +128,7 @@ def config(family: str, tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
         },
         "image_token_id": tokenizer.convert_tokens_to_ids("<|image_pad|>"),
         "tie_word_embeddings": False,
-        "grounding_encoder_config": _GROUNDING,
+        "grounding_encoder_config": SAM2,
     }
 
 

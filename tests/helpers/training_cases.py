@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
+from small_sizes import SAM2, TOWER
 from stages import convert_checkpoint
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
@@ -43,13 +44,7 @@ def base_config(architecture: str, **language: Any) -> dict:
         "model_type": "internvl_chat",
         "architectures": ["InternVLChatModel"],
         "template": "internvl2_5",
-        "vision_config": {
-            "hidden_size": 16,
-            "intermediate_size": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": 448,
-        },
+        "vision_config": TOWER,
         "llm_config": {
             "architectures": [architecture],
             "vocab_size": BASE_TOKENS,
@@ -61,20 +56,7 @@ def base_config(architecture: str, **language: Any) -> dict:
         }
         | SETTINGS.get(architecture, {})
         | language,
-        "grounding_encoder_config": {
-            "embed_dim": 8,
-            "num_heads": 1,
-            "stages": [1, 1, 2, 1],
-            "global_att_blocks": [3],
-            "image_size": 256,
-            "hidden_dim": 32,
-            "mask_decoder_mlp_dim": 16,
-            "iou_head_hidden_dim": 16,
-            "memory_dim": 16,
-            "memory_attention_layers": 1,
-            "memory_attention_mlp_dim": 16,
-            "memory_fuser_mlp_dim": 16,
-        },
+        "grounding_encoder_config": SAM2,
     }
 
 

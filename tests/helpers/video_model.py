@@ -8,6 +8,7 @@ import torch
 from demo_checkpoint.tokenizer import BASE_TOKENS, SA2VA_TOKENS, train_tokenizer, write_tokenizer
 from PIL import Image
 from safetensors.torch import save_file
+from small_sizes import SAM2, TOWER
 
 from refvessel.dataset.tree.ref_vos import FRAMES, META_EXPRESSIONS
 from refvessel.model.configuration import Sa2VAConfig
@@ -23,13 +24,7 @@ CONFIG = {
     "architectures": ["Sa2VAChatModel"],
     "template": "qwen_chat",
     "force_image_size": 56,
-    "vision_config": {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 56,
-    },
+    "vision_config": TOWER | {"image_size": 56},
     "llm_config": {
         "architectures": ["Qwen2ForCausalLM"],
         "hidden_size": 64,
@@ -38,20 +33,7 @@ CONFIG = {
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
     },
-    "grounding_encoder_config": {
-        "embed_dim": 8,
-        "num_heads": 1,
-        "stages": [1, 1, 2, 1],
-        "global_att_blocks": [3],
-        "image_size": SIDE,
-        "hidden_dim": 128,
-        "mask_decoder_mlp_dim": 16,
-        "iou_head_hidden_dim": 16,
-        "memory_dim": 64,
-        "memory_attention_layers": 1,
-        "memory_attention_mlp_dim": 16,
-        "memory_fuser_mlp_dim": 16,
-    },
+    "grounding_encoder_config": SAM2 | {"image_size": SIDE, "hidden_dim": 128, "memory_dim": 64},
 }
 
 

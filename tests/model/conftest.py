@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_sizes import SAM2, TOWER
 
 from refvessel.model.configuration import Sa2VAConfig
 from refvessel.model.modeling import Sa2VAModel
@@ -16,13 +17,7 @@ CONFIG = {
     "model_type": "sa2va_chat",
     "architectures": ["Sa2VAChatModel"],
     "template": "qwen_chat",
-    "vision_config": {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 448,
-    },
+    "vision_config": TOWER,
     "llm_config": {
         "architectures": ["Qwen2ForCausalLM"],
         "vocab_size": 40,
@@ -32,20 +27,7 @@ CONFIG = {
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
     },
-    "grounding_encoder_config": {
-        "embed_dim": 8,
-        "num_heads": 1,
-        "stages": [1, 1, 2, 1],
-        "global_att_blocks": [3],
-        "image_size": 256,
-        "hidden_dim": 32,
-        "mask_decoder_mlp_dim": 16,
-        "iou_head_hidden_dim": 16,
-        "memory_dim": 16,
-        "memory_attention_layers": 1,
-        "memory_attention_mlp_dim": 16,
-        "memory_fuser_mlp_dim": 16,
-    },
+    "grounding_encoder_config": SAM2,
 }
 
 

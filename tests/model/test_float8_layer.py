@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_decoders import SIZES
+from small_sizes import DECODER
 from torch import nn
 from torch.nn import functional
 from transformers import Phi3Config, Qwen2Config, Qwen3Config
@@ -14,9 +14,9 @@ from refvessel.model.quantisation import QuantisedLinear, quantise
 
 DEVICES = ["cpu", "cuda"][: 1 + (torch.cuda.device_count() > 0)]
 KINDS = {
-    "qwen2": Qwen2Config(**SIZES),
-    "qwen3": Qwen3Config(**SIZES, head_dim=32),
-    "phi3": Phi3Config(**SIZES),
+    "qwen2": Qwen2Config(**DECODER),
+    "qwen3": Qwen3Config(**DECODER, head_dim=32),
+    "phi3": Phi3Config(**DECODER),
 }
 FLOAT8 = torch.float8_e4m3fn
 

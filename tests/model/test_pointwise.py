@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_decoders import SIZES
+from small_sizes import DECODER
 from torch import nn
 from torch.nn import functional
 from transformers import LlamaConfig, Phi3Config, Qwen2Config, Qwen3Config
@@ -103,11 +103,11 @@ def test_a_pooled_window_has_the_largest_of_each_four_tokens(where):
 
 
 KINDS = {
-    "qwen2": Qwen2Config(**SIZES),
-    "qwen3, biases": Qwen3Config(**SIZES, head_dim=32, attention_bias=True),
-    "llama": LlamaConfig(**SIZES, mlp_bias=True),
+    "qwen2": Qwen2Config(**DECODER),
+    "qwen3, biases": Qwen3Config(**DECODER, head_dim=32, attention_bias=True),
+    "llama": LlamaConfig(**DECODER, mlp_bias=True),
     "phi3, half of the channels turned": Phi3Config(
-        **SIZES, rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
+        **DECODER, rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
     ),
 }
 
