@@ -207,7 +207,7 @@ def test_sa2va_i_takes_sam2s_own_checkpoint(run, model, tmp_path):
 
 
 def test_the_qwen_families_see_the_shown_frames_as_images_of_one_prompt(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(qwen_folder, "_GROUNDING", qwen_folder._GROUNDING | GROUNDING)
+    monkeypatch.setattr(qwen_folder, "SAM2", qwen_folder.SAM2 | GROUNDING)
     folder = qwen_folder.write_qwen_folder(tmp_path / "model", "qwen3_vl")
     (asked,) = run(write_layout(tmp_path / "data", {"a": 7}), folder=folder)["a"].values()
     assert asked["text_prediction"] == qwen_folder.ANSWER
