@@ -78,6 +78,7 @@ def convert(source: Source, tmp_path: Path) -> Callable[..., dict]:
             arguments.setdefault("single_split", "test")
         arguments.setdefault("output", tmp_path / "tree")
         arguments.setdefault("key_file", tmp_path / "key" / "pseudonym.key")
+        arguments.setdefault("threads", 1)  # forking this process costs more than such few images
         return convert_dataset(format=source_format, root=source.root, **arguments)
 
     return run
