@@ -27,9 +27,8 @@ run: $(READY)
 	$(if $(CONFIG),,$(error say which configuration: make run CONFIG=my.yaml))
 	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
 
-# glibc keeps the memory of large tensors for the next ones: the kernel would clear it page by page each time.
 test: $(READY)
-	MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000 $(BIN)/python -m pytest -n $(CORES)
+	$(BIN)/python -m pytest -n $(CORES)
 
 # A real Slurm of one node on this machine, as root; where it cannot be installed, the tests say why and skip. And
 # a store as remote ones are.
