@@ -43,7 +43,7 @@ def test_it_is_over_with_the_block_and_its_failure_is_nobodys(demo_model, monkey
 
     monkeypatch.setattr(warm_up, "rehearse", fail)
     before = threading.active_count()
-    with rehearsed(like(demo_model), Sa2VAProcessor.from_pretrained(demo_model), torch.device("cpu"), last=0):
+    with rehearsed(like(demo_model), Sa2VAProcessor.from_pretrained(demo_model), torch.device("cpu")):
         pass
     assert threading.active_count() == before
 

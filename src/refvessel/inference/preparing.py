@@ -7,7 +7,6 @@ where the compilers look for it: blocks that repeat are compiled once.
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -81,13 +80,12 @@ def few_layers(like: LikeBatch, device: torch.device) -> Sa2VAModel:
     return model
 
 
-def build_kernels(model: Sa2VAModel, processor: Sa2VAProcessor, batches: Sequence[LikeBatch]) -> None:
-    """Have Triton's kernels for batches like those to come built, as many at once as there are cores."""
+def build_kernels(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
+    """Have Triton's kernels for a batch like those to come built, as many at once as there are cores."""
     from refvessel.model.triton_launching import only_built  # Triton comes with PyTorch for GPUs only
 
     with only_built(usable_cores()):
-        for like in batches:
-            _encode(model, processor, like)
+        _encode(model, processor, like)
 
 
 @torch.inference_mode()

@@ -6,7 +6,6 @@ come: Triton builds its kernels, the libraries of matmuls and convolutions are b
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -70,21 +69,19 @@ def warmed_up(
         draft=settings.draft,
         language_weights=settings.language_weights,
     )
-    with rehearsed(like, processor, device, last=len(tasks) % _IMAGES):
+    with rehearsed(like, processor, device):
         yield
 
 
 @contextmanager
-def rehearsed(
-    like: LikeBatch, processor: Sa2VAProcessor, device: torch.device, *, last: int
-) -> Iterator[None]:
-    """Rehearse beside the block, which ends when that has; `last`: the images of a last batch that is not full."""
+def rehearsed(like: LikeBatch, processor: Sa2VAProcessor, device: torch.device) -> Iterator[None]:
+    """Rehearse beside the block, which ends when that has."""
     # Made here, since the precision of new tensors is the process's.
     model = attempted(lambda: few_layers(like, device))
     if isinstance(model, Failure):
         yield
         return
-    thread = Thread(target=attempted, args=[partial(_rehearse, model, processor, like, last)], daemon=True)
+    thread = Thread(target=attempted, args=[partial(_rehearse, model, processor, like)], daemon=True)
     del model  # the thread lets go of it at its end
     thread.start()
     try:
@@ -95,7 +92,7 @@ def rehearsed(
             torch.cuda.empty_cache()
 
 
-def _rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch, last: int) -> None:
-    if model.device.type == "cuda":  # kernels are others where a number is no multiple of 16
-        build_kernels(model, processor, [like, replace(like, images=last)] if last else [like])
+def _rehearse(model: Sa2VAModel, processor: Sa2VAProcessor, like: LikeBatch) -> None:
+    if model.device.type == "cuda":
+        build_kernels(model, processor, like)
     rehearse(model, processor, like)
