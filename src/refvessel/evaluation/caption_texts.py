@@ -26,7 +26,6 @@ _SCORERS = {  # names of the scores -> module, class and arguments of pycocoeval
 }
 NAMES = tuple(name for names in _SCORERS for name in names)
 _TOKENIZER = "edu.stanford.nlp.process.PTBTokenizer"
-_ONE_COLLECTOR = "-XX:+UseSerialGC"  # a Java that lives for seconds needs no threads that collect garbage
 _LINE_BREAKS = re.compile("[\n\r\v\f\x85\u2028\u2029]")  # what the tokenizer ends a line at
 _SECONDS = 600  # that it may take
 _LONGEST_NGRAM = 4
@@ -114,20 +113,12 @@ def _java() -> str:
 @contextmanager
 def _first_on_the_path(java: str) -> Iterator[None]:
     """Let `java` be this one, which pycocoevalcap's METEOR starts by that name."""
-    for_java = {
-        "PATH": os.pathsep.join([str(Path(java).parent), os.environ.get("PATH", "")]),
-        "JDK_JAVA_OPTIONS": f"{os.environ.get('JDK_JAVA_OPTIONS', '')} {_ONE_COLLECTOR}".strip(),
-    }
-    before = {name: os.environ.get(name) for name in for_java}
-    os.environ.update(for_java)
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([str(Path(java).parent), before])
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.environ["PATH"] = before
 
 
 def _tokenize(captions: Sequence[str], java: str) -> list[str]:
@@ -140,7 +131,7 @@ def _tokenize(captions: Sequence[str], java: str) -> list[str]:
     folder = Path(str(library.__file__)).parent
     jar = folder / library.STANFORD_CORENLP_3_4_1_JAR
     lines = [_LINE_BREAKS.sub(" ", caption) for caption in captions]
-    command = [java, _ONE_COLLECTOR, "-cp", str(jar), _TOKENIZER, "-preserveLines", "-lowerCase"]
+    command = [java, "-cp", str(jar), _TOKENIZER, "-preserveLines", "-lowerCase"]
     try:
         done = subprocess.run(
             command, input="\n".join(lines).encode(), capture_output=True, timeout=_SECONDS, check=True
