@@ -2,10 +2,10 @@
 
 import errno
 import os
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from refvessel.dataset.spellings import spellings
 from refvessel.errors import UserError
 
 IMAGE_SUFFIXES = frozenset(
@@ -106,5 +106,4 @@ def _spelt(folder: Path, name: str) -> Path:
 
 def _spellings(name: str) -> Iterator[str]:
     yield name
-    yield (windows := name.replace("\\", "/"))
-    yield from (unicodedata.normalize(form, windows) for form in ("NFC", "NFD"))
+    yield from spellings(name.replace("\\", "/"))

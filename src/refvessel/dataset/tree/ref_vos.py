@@ -11,7 +11,6 @@ order of the file, in which the official scorers take masks. The official infere
 another order where they are not zero-padded (`in_text_order`), and its masks are scored against other frames.
 """
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -20,6 +19,7 @@ from typing import Any
 
 from refvessel.dataset.fields import of_kind, optional_size, require, shown
 from refvessel.dataset.problems import Problems
+from refvessel.dataset.spellings import spellings
 from refvessel.errors import UserError
 from refvessel.files import read_json, unreadable_is_a_user_error, write_json
 from refvessel.image_files import size_of_file
@@ -265,11 +265,7 @@ def _located(root: Path, video: Video) -> VideoFiles:
     folder = reduce(_spelt, PurePosixPath(video.name).parts, root / FRAMES)
     # In the order of their names ".JPG" comes before ".jpg", which so is the one that stays.
     there = sorted(folder.iterdir()) if folder.is_dir() else []
-    by_frame = {
-        (spelling(path.stem), path.suffix.lower()): path.name
-        for spelling in (_composed, str)
-        for path in there
-    }
+    by_frame = {(path.stem, path.suffix.lower()): path.name for path in there}
     names = [_file_of(frame, by_frame) for frame in video.frames]
     missing = [frame for frame, name in zip(video.frames, names, strict=True) if name is None]
     if missing:
@@ -289,18 +285,13 @@ def _located(root: Path, video: Video) -> VideoFiles:
 
 
 def _spelt(folder: Path, name: str) -> Path:
-    """What a folder calls `name`: characters may be composed otherwise there, as macOS stores names."""
-    if (folder / name).exists() or not folder.is_dir():
-        return folder / name
-    return next((each for each in folder.iterdir() if _composed(each.name) == _composed(name)), folder / name)
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
+    """What a folder calls `name`; what is not there keeps its own spelling."""
+    there = (folder / each for each in spellings(name))
+    return next((path for path in there if path.exists()), folder / name)
 
 
 def _file_of(frame: str, by_frame: Mapping[tuple[str, str], str]) -> str | None:
-    names = ((name, suffix) for name in (frame, _composed(frame)) for suffix in SUFFIXES)
+    names = ((name, suffix) for name in spellings(frame) for suffix in SUFFIXES)
     return next((by_frame[name] for name in names if name in by_frame), None)
 
 
