@@ -7,24 +7,16 @@ from refvessel.jobs.shown_command import VARIABLE
 from refvessel.privacy.name_tables import table_of_tree
 from refvessel.report.render import render_report
 from refvessel.report.run_told import RunTold
-from refvessel.report.sections import Evaluation
+from refvessel.report.sections import evaluations_of
 from refvessel.settings.privacy_section import Privacy
 from refvessel.settings.published import published
 from refvessel.settings.whole import Settings
 from refvessel.workflow import logged
 
 given, params = snakemake.input, snakemake.params
-scores = {tuple(names): Path(cases).parent for names, cases in zip(params.scored, given.cases, strict=True)}
-questions = map(Path, given.get("questions", []))
-evaluations = [
-    Evaluation(
-        **names,
-        scores_dir=scores.get(tuple(names.values())),  # none where there is no truth
-        predictions=Path(predictions),
-        choice=next(questions) if chosen else None,
-    )
-    for names, predictions, chosen in zip(params.evaluations, given.predictions, params.chosen, strict=True)
-]
+cases = dict(zip(map(tuple, params.scored), map(Path, given.cases), strict=True))
+choices, predictions = map(Path, given.get("questions", [])), map(Path, given.predictions)
+evaluations = evaluations_of(params.evaluations, predictions, cases, params.chosen, choices)
 run = [each.model for each, is_run in zip(evaluations, params.run, strict=True) if is_run]
 datasets = dict(zip(params.dataset_names, map(Path, given.datasets), strict=True))
 with logged(snakemake.log[0]):

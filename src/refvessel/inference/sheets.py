@@ -43,6 +43,31 @@ class Wanted:
         return f".{sha256(repr(self.words.canonical()).encode()).hexdigest()[:_DIGITS]}"
 
 
+def wanted_of_models(
+    models: Sequence[Path],
+    questions: Sequence[str],
+    shards: Sequence[Path],
+    words: Sequence[Words | None] = (),
+    words_shards: Sequence[Path] = (),
+) -> dict[Path, list[Wanted]]:
+    """What each model is to write: the answers to its questions, behind them those to what is asked besides.
+
+    Args:
+        models: of each question, the folder of the model that is asked.
+        questions: prompts with `{phrase}`.
+        shards: of each question.
+        words: of each question, what is asked besides; missing where nothing is.
+        words_shards: of those questions, in order, with which something is asked besides.
+    """
+    wanted: dict[Path, list[Wanted]] = {model: [] for model in models}
+    for model, question, shard in zip(models, questions, shards, strict=True):
+        wanted[model].append(Wanted(question, shard))
+    besides = [each for each in zip(models, questions, words, strict=False) if each[2] is not None]
+    for (model, question, mine), shard in zip(besides, words_shards, strict=True):
+        wanted[model].append(Wanted(question, shard, mine))
+    return wanted
+
+
 @dataclass(frozen=True)
 class Sheet:
     """What is answered in one shard.

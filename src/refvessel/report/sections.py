@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,33 @@ class Evaluation:
             dataset=self.dataset,
             split=self.split,
         )
+
+
+def evaluations_of(
+    named: Sequence[Mapping[str, str]],
+    predictions: Iterable[Path],
+    cases: Mapping[tuple[str, ...], Path],
+    chosen: Sequence[bool],
+    choices: Iterator[Path],
+) -> list[Evaluation]:
+    """The evaluations of a configuration, in its order.
+
+    Args:
+        named: model, dataset and split of each.
+        predictions: the predictions.parquet of each.
+        cases: the values of `named` -> cases.parquet, of those that have a truth.
+        chosen: whether each asks a question that was chosen among several.
+        choices: the files of those questions, in order.
+    """
+    return [
+        Evaluation(
+            **names,
+            scores_dir=scored.parent if (scored := cases.get(tuple(names.values()))) else None,
+            predictions=table,
+            choice=next(choices) if is_chosen else None,
+        )
+        for names, table, is_chosen in zip(named, predictions, chosen, strict=True)
+    ]
 
 
 def file_stem(name: str) -> str:
