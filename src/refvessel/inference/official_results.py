@@ -1,22 +1,29 @@
 """What the official inference script writes of videos, from the records of their frames: `results.json`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from refvessel.files import atomic_file
 from refvessel.inference.sequence_plan import SequenceTask
 from refvessel.inference.sequence_tasks import tasks_of_split
-from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.predictions.prediction import Prediction, places_of_records
 
 
 def write_results(*, shards: Sequence[Path], dataset: Path, split: str, output: Path) -> None:
     """Write `results.json` of the runs of a split, all frames of them, from their shards."""
-    predictions = {each.sent_id: each for shard in shards for each in read_shard(shard)}
+    predictions = records_of_results(shards)
     tasks = [task for task in tasks_of_split(dataset, split) if task.expressions]
     with atomic_file(output) as temporary, temporary.open("w", encoding="utf-8") as stream:
         json.dump(results_of(tasks, predictions), stream, ensure_ascii=False, allow_nan=False)
+
+
+def records_of_results(shards: Iterable[Path]) -> dict[int, Prediction]:
+    """The records of shards by sent_id, without the masks of each [SEG], of which nothing here is made."""
+    records = (record for shard in shards for _, record in places_of_records(shard))
+    return {each.sent_id: replace(each, masks=[]) for each in records}
 
 
 def results_of(tasks: Sequence[SequenceTask], predictions: Mapping[int, Prediction]) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from refvessel.artifacts import SHARD_SUFFIX, beside
 from refvessel.dataset.tree.ref_vos import read_ref_vos
 from refvessel.errors import UserError
 from refvessel.files import atomic_directory, atomic_file, require_no_folder
-from refvessel.inference.official_results import results_of
+from refvessel.inference.official_results import records_of_results, results_of
 from refvessel.inference.sequence_plan import SequenceTask
 from refvessel.inference.sequence_run import segment_sequences
 from refvessel.inference.sequence_tasks import tasks_of_layout
-from refvessel.predictions.prediction import Prediction, read_shard
+from refvessel.predictions.prediction import Prediction
 from refvessel.rle import decode
 from refvessel.settings.inference_section import Inference
 from refvessel.settings.video_section import Video
@@ -82,7 +82,7 @@ def segment_videos(
         settings=settings,
         video=video,
     )
-    predictions = {each.sent_id: each for each in read_shard(shard)}
+    predictions = records_of_results([shard])
     if annotations is not None:
         Path(annotations).mkdir(parents=True, exist_ok=True)
         (Path(annotations) / _OURS).touch()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +54,11 @@ class ShardWriter:
         ]
         if self._logits:  # before the lines: what has a line is finished
             self._logits.add({each.identity: logits for each, logits in named if len(logits)})
-        rest = memoryview("".join(each.to_line() for each, _ in named).encode())
         with self._path.open("ab", buffering=0) as stream:
             end = stream.seek(0, os.SEEK_END)
             try:
-                while rest:
-                    rest = rest[stream.write(rest) :]
+                for each, _ in named:  # one at a time: the lines of a long sequence are many
+                    _write(stream, each.to_line().encode())
                 os.fsync(stream.fileno())
             except OSError as error:
                 stream.truncate(end)
@@ -85,6 +85,12 @@ class ShardWriter:
         if self._logits:
             self._logits.finish([each for each in finished if each.num_seg])
         return finished
+
+
+def _write(stream: FileIO, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[stream.write(rest) :]
 
 
 def _without_masks(record: Prediction) -> Prediction:
