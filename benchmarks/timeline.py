@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -131,6 +132,19 @@ def wrap(module: str, path: str) -> None:
         setattr(owner, name, timed(label, found))
 
 
+def tell_kernels() -> None:
+    """Let Triton's kernels that are built be told."""
+    with suppress(ImportError):  # Triton comes with PyTorch for GPUs only
+        from triton import knobs
+
+        def built(*, src: Any, times: Any, cache_hit: bool, **_: Any) -> None:
+            if not cache_hit:
+                thread = threading.current_thread().name
+                tell(f"kernel {src.name}: built in {times.total / 1e3:.1f} ms ({thread})")
+
+        knobs.compilation.listener = built
+
+
 def place_of(frame: FrameType | None) -> str:
     """The innermost line of this package, and the innermost function of all."""
     inner, mine = "", ""
@@ -179,6 +193,7 @@ class ToldImports(MetaPathFinder):
             if name == IMPORTS[-1]:
                 for step in STEPS:
                     wrap(*step)
+                tell_kernels()
                 phase[0] = "start"
 
         spec.loader.exec_module = executed

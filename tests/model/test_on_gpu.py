@@ -91,6 +91,32 @@ def test_kernels_that_are_only_built_write_nothing_and_serve_the_next_launch():
     assert relative_error(gate, functional.silu(before) * up) < 1e-6
 
 
+def test_a_kernel_is_built_once_for_any_number_of_rows():
+    from triton import knobs
+
+    from refvessel.model.triton_kernels import attend_rotated_windows, attend_windows
+    from refvessel.model.triton_pointwise import norm_rows, pool_rows
+
+    built = []
+
+    def take(rows):
+        states = torch.randn(rows, 16, 192, device="cuda", dtype=torch.bfloat16)
+        turns = torch.ones(16 * rows, 1, 16, device="cuda")
+        norm_rows(states, states[0, 0], states[0, 0], 1e-6, None)
+        pool_rows(states, 4)
+        attend_windows(*states.chunk(3, -1), 4, 64)
+        attend_rotated_windows(states.flatten(0, 1), turns, turns, [16, rows - 1, 4, 4], 4, 64)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knobs.compilation, "listener", lambda *, src, **_: built.append(src.name))
+        take(16)
+        first = [*built]
+        for rows in (17, 4, 2):
+            take(rows)
+    assert len(first) == 5  # rotated windows of two sizes
+    assert built == first
+
+
 @pytest.mark.parametrize("kind", LANGUAGE_WEIGHTS)
 def test_a_gpu_holds_one_weight_at_a_time_in_full_precision(write_folder, config, kind):
     config["llm_config"] |= {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 8}

@@ -56,7 +56,7 @@ def attend_windows(
     return mixed
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["windows"])
 def _attend(
     query,
     key,
@@ -142,7 +142,7 @@ def attend_rotated_windows(
     return mixed
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["start", "windows"])
 def _attend_rotated(
     qkv,
     cosine,

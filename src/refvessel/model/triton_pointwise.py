@@ -73,7 +73,7 @@ def _normed(
     return normed
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _norm(
     states,
     added,
@@ -243,7 +243,7 @@ def pool_rows(tokens: torch.Tensor, side: int) -> torch.Tensor:
     return pooled
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _pool(
     tokens, pooled, rows, channels, stride, SIDE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
 ):
