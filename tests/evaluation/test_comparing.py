@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from refvessel.cli import app
 from refvessel.errors import UserError
 from refvessel.evaluation.external_comparing import compare_datasets
-from refvessel.evaluation.sample_size import power_of_cases, power_of_differences
+from refvessel.evaluation.sample_size import power_of_cases, power_of_differences, told
 from refvessel.files import sha256_of_file
 from refvessel.metrics.external_validation import Place
 from refvessel.metrics.power import patients_needed
@@ -186,7 +186,8 @@ def test_margins_groups_and_verdicts_stand_in_the_comparison(paths, tmp_path):
         cases=paths, output=tmp_path / "comparison", non_inferiority={"dice": 0.9}, groups=groups
     )
     assert {row["verdict"] for row in written["tests"]} == {"too_few_patients"}
-    assert written["tests"][0]["detectable_difference"] > 0
+    assert written["tests"][0]["sd"] > 0
+    assert written["tests"][0]["detectable_difference"] is None  # of three patients
     assert [row["score"] for row in written["non_inferiority"]] == ["dice"]
     assert written["non_inferiority"][0]["equivalent"]
     assert written["groups"][0]["trainings"] == ["good", "bad"]
@@ -203,6 +204,8 @@ def test_power_pairs_two_tables_and_plans_from_one(paths):
     gaps = of_patients["good"] - of_patients["bad"]
     paired = power_of_cases([*paths.values()], score="dice")
     assert (paired["patients"], paired["n_expressions"]) == (3, 6)
+    assert paired["detectable_difference"] is None
+    assert told(paired).startswith("3 patients show no difference in dice, however large")
     assert paired["sd"] == pytest.approx(gaps.std(ddof=1))
     assert paired["difference"] == pytest.approx(gaps.mean())
     alone = power_of_cases([paths["bad"]], score="dice", difference=0.01)

@@ -24,12 +24,33 @@ def power_of(effect: float, patients: int) -> float:
     return stats.nct.sf(critical, patients - 1, shift) + stats.nct.cdf(-critical, patients - 1, shift)
 
 
-@pytest.mark.parametrize("patients", [2, 6, 10, 41, 1000])
+@pytest.mark.parametrize("patients", [10, 41, 1000])
 def test_the_detectable_difference_is_found_in_four_of_five_studies(patients):
     assert power_of(detectable_difference(0.03, patients) / 0.03, patients) == pytest.approx(0.8, abs=1e-4)
 
 
-@pytest.mark.parametrize("effect", [0.02, 0.1, 0.3, 0.7, 1.1])
+@pytest.mark.parametrize("patients", [6, 7, 8, 9])
+def test_sign_flips_of_few_patients_find_it_in_four_of_five_simulated_studies(patients):
+    from refvessel.metrics.comparison import sign_flip_test
+
+    random = np.random.default_rng(patients)
+    studies = random.normal(detectable_difference(1.0, patients), 1.0, (patients, 40_000))
+    assert (sign_flip_test(studies, 2**patients) < 0.05).mean() == pytest.approx(0.8, abs=0.006)
+
+
+def test_fewer_patients_are_needed_for_larger_differences_down_to_six():
+    needed = [patients_needed(effect, 1.0) for effect in np.arange(0.8, 2, 0.01)]
+    assert needed == sorted(needed, reverse=True)
+    assert {*needed} == {15, 14, 13, 12, 11, 10, 9, 8, 7, 6}
+    for patients in range(6, 15):
+        known = detectable_difference(1.0, patients)
+        assert (patients_needed(known + 1e-3, 1.0), patients_needed(known - 1e-3, 1.0)) == (
+            patients,
+            patients + 1,
+        )
+
+
+@pytest.mark.parametrize("effect", [0.02, 0.1, 0.3, 0.7])
 def test_one_patient_less_than_needed_is_too_few(effect):
     needed = patients_needed(-effect * 0.05, 0.05)
     assert power_of(effect, needed) >= 0.8 > power_of(effect, needed - 1)
@@ -44,6 +65,7 @@ def test_the_published_pairs_are_reproduced():
 
 def test_what_cannot_be_said_is_said_so():
     assert np.isnan(detectable_difference(standard_deviation(np.array([0.1])), 1))
+    assert np.isnan(detectable_difference(0.1, 5))
     assert patients_needed(0.0, 0.1) is None
     assert patients_needed(0.1, np.nan) is None
     assert patients_needed(0.1, 0.0) == patients_needed(5.0, 0.001) == 6

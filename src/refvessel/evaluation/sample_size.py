@@ -70,7 +70,8 @@ def power_of_differences(
     patients                how many there are
     sd                      standard deviation of their differences
     difference              that which is asked about: the given one, else the mean
-    detectable_difference   the smallest that as many patients show with 80% power at two-sided 5%
+    detectable_difference   the smallest that as many patients show with 80% power at two-sided 5%; None of
+                            fewer than six, who show none
     patients_needed         how many show `difference`
 
     None where something is undefined. Raises UserError for fewer than two and for values that are no numbers.
@@ -85,22 +86,22 @@ def power_of_differences(
 
 def told(power: Mapping[str, Any]) -> str:
     """The same in a sentence or two."""
-    if power["detectable_difference"] is None:
-        return "One patient has no spread: nothing can be said."
     score = f" in {power['score']}" if "score" in power else ""
-    text = (
-        f"{power['patients']} patients show a difference{score} of {power['detectable_difference']:.4f} or more "
-        f"({POWER:.0%} power, two-sided {LEVEL:.0%})."
-    )
     if power["patients"] < FEWEST_PATIENTS:
-        text += (
-            f" With fewer than {FEWEST_PATIENTS} the tests of a comparison cannot reach {LEVEL:.0%} at all."
+        texts = [
+            f"{power['patients']} patients show no difference{score}, however large: with fewer than "
+            f"{FEWEST_PATIENTS} no test of a comparison reaches {LEVEL:.0%}."
+        ]
+    else:
+        texts = [
+            f"{power['patients']} patients show a difference{score} of {power['detectable_difference']:.4f} or "
+            f"more ({POWER:.0%} power, two-sided {LEVEL:.0%})."
+        ]
+    if power["patients_needed"] is not None:
+        texts.append(
+            f"A difference of {abs(power['difference']):.4f} needs {power['patients_needed']:,} patients."
         )
-    if power["patients_needed"] is None:
-        return text
-    return (
-        f"{text} A difference of {abs(power['difference']):.4f} needs {power['patients_needed']:,} patients."
-    )
+    return " ".join(texts)
 
 
 def _power(of_patients: np.ndarray, difference: float | None) -> dict[str, int | float | str | None]:
