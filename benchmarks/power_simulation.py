@@ -12,8 +12,8 @@ rejects, where the true difference is
     stated    the one that another study of the same design stated, from the spread that it saw
 
 "level" is the share of sign flips that reject where there is no difference. The bar, 75 to 85%, is for sign flips,
-known. The stated difference is found less often where patients are few, since the spread of few is itself uncertain
-and mostly seen too small.
+known. The stated difference is found less often where patients are few, since the spread of few is itself
+uncertain and mostly seen too small.
 """
 
 import argparse
