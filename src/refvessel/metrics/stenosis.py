@@ -8,7 +8,9 @@ _ROUNDS = 10  # of fitting and leaving out what is narrow; it settles after a fe
 _NOISE = 0.1  # pixels, standard deviation of measured diameters
 _NARROW = 2 * _NOISE  # below the reference from there on a place is narrowed
 _WIDE = 4 * _NOISE  # above it from there on another vessel opens or runs beside, which is rarer
-_TAPER = 0.015  # standard deviation, pixels a pixel: of coronary arteries (Dodge et al., Circulation 86, 1992)
+_TAPER = (
+    0.015  # standard deviation, pixels a pixel: of coronary arteries (Dodge et al., Circulation 86, 1992)
+)
 _FEWEST = 12  # places on a reference
 _THINNEST = 0.5  # pixels, of a reference
 
