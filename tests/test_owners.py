@@ -26,6 +26,7 @@ DRAWN = ("demo/", "report/")  # what draws has numbers of its own: sizes, colour
 
 # Where a number of the settings means something else.
 OTHER_NUMBERS = {
+    (0.1, "metrics/stenosis.py"): "pixels",
     (0.5, "checkpoint/training_config.py"): "a square root: the rank of a stabilised update",
     (0.5, "dataset/conversion/gates.py"): "Dice of the vessels of two images from which on they are one",
     (0.5, "dataset/regions/label_images.py"): "half of a mask's border",
