@@ -26,7 +26,6 @@ DRAWN = ("demo/", "report/")  # what draws has numbers of its own: sizes, colour
 
 # Where a number of the settings means something else.
 OTHER_NUMBERS = {
-    (0.1, "metrics/stenosis.py"): "pixels",
     (0.5, "checkpoint/training_config.py"): "a square root: the rank of a stabilised update",
     (0.5, "dataset/conversion/gates.py"): "Dice of the vessels of two images from which on they are one",
     (0.5, "dataset/regions/label_images.py"): "half of a mask's border",
@@ -60,6 +59,7 @@ OTHER_NUMBERS = {
     (100, "metrics/coco_average_precision.py"): "the predictions of an image that COCO looks at",
     (0.1, "dataset/regions/polygons.py"): "pixels",
     (0.1, "inference/prefetch.py"): "seconds",
+    (0.1, "metrics/stenosis.py"): "pixels",
     (0.1, "metrics/subgroups.py"): "a share of an image",
     (0.2, "dataset/images/perceptual_hash.py"): "a share of an image",
     (0.2, "inference/plan.py"): "the cost of an expression",
