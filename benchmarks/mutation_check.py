@@ -943,7 +943,7 @@ MUTANTS = (
         "the bottoms of narrowings are rounded off",
         "metrics/smooth_walls",
         "metrics/smooth_walls",
-        (" / np.hypot(1, bent)", " / np.hypot(1, 0 * bent)"),
+        (" / np.sqrt(1 + bent**2)", ""),
     ),
     mutant(
         "walls are followed no farther than they are measured",

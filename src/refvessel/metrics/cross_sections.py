@@ -157,9 +157,9 @@ def _looked_up(field: np.ndarray, places: np.ndarray) -> np.ndarray:
     if field.dtype != bool:
         return map_coordinates(field, places, order=1, mode="constant", cval=-1.0)
     padded = np.pad(np.where(field, np.int8(1), np.int8(-1)), 1, constant_values=-1)
-    rows, columns = (places + 1.5).clip(0).astype(np.int32)
-    height, width = padded.shape
-    return padded.ravel()[rows.clip(max=height - 1) * width + columns.clip(max=width - 1)]
+    within = [(each + 1.5).clip(0, side - 1) for each, side in zip(places, padded.shape, strict=True)]
+    rows, columns = (each.astype(np.int32) for each in within)
+    return padded.ravel()[rows * padded.shape[1] + columns]
 
 
 def _runs(values: np.ndarray, along: np.ndarray, reach: float) -> np.ndarray:

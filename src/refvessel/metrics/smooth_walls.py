@@ -114,8 +114,8 @@ def _smoothest(
     whole = joined[1:] & joined[:-1]
     course = _bending(_COURSE * whole)
     for _ in range(_ROUNDS):
-        bent = np.abs(np.diff(walls[0::2] + walls[1::2], 2)).clip(max=_SHARPEST) / _BENT
-        system = _both_walls(_bending(_DIAMETER * whole / np.hypot(1, bent)), course)
+        bent = np.minimum(np.abs(np.diff(walls[0::2] + walls[1::2], 2)), _SHARPEST) / _BENT
+        system = _both_walls(_bending(_DIAMETER * whole / np.sqrt(1 + bent**2)), course)
         wrong = (walls[first] * (1 - share) + walls[first + 2] * share < away) == inside
         left, right, some, far = 1 - share[wrong], share[wrong], first[wrong], away[wrong]
         wanted = _HELD * walls
