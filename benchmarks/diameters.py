@@ -29,7 +29,7 @@ from refvessel.geometry import local_widths
 from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.cross_sections import CrossSections
 from refvessel.metrics.shape import shape_scores
-from refvessel.metrics.stenosis import stenosis
+from refvessel.metrics.stenosis import stenoses
 from refvessel.metrics.topology import skeleton
 
 REACH = 3  # pixels from the centre line
@@ -61,7 +61,7 @@ class Vessel(NamedTuple):
 
     def error(self) -> float:
         """Of the stenosis, in points."""
-        return stenosis(self.measured).percent - float(self.narrowing().max())
+        return stenoses(self.measured[None])[0].percent - float(self.narrowing().max())
 
     def told_apart(self) -> bool:
         """See above."""

@@ -59,6 +59,7 @@ OTHER_NUMBERS = {
     (100, "metrics/coco_average_precision.py"): "the predictions of an image that COCO looks at",
     (0.1, "dataset/regions/polygons.py"): "pixels",
     (0.1, "inference/prefetch.py"): "seconds",
+    (0.1, "metrics/stenosis.py"): "pixels",
     (0.1, "metrics/subgroups.py"): "a share of an image",
     (0.2, "dataset/images/perceptual_hash.py"): "a share of an image",
     (0.2, "inference/plan.py"): "the cost of an expression",

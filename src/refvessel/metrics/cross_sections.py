@@ -29,6 +29,8 @@ class CrossSections:
     step: float64 (n,), pixels from one to the next.
     radius: float64 (n,), distance in pixels to the background.
     vessel: int64 (n,), ascending: which vessel each is of.
+    measured: bool (n,), which are far enough from branch points and ends; walls are followed on all, since where a
+        curve ends least is known of it.
     """
 
     centre: np.ndarray
@@ -36,26 +38,28 @@ class CrossSections:
     step: np.ndarray
     radius: np.ndarray
     vessel: np.ndarray
+    measured: np.ndarray
 
     @classmethod
     def of(cls, lines: CentreLines) -> "CrossSections":
-        """Those at every pixel of the centre lines that is far enough from branch points and ends.
+        """Those at the pixels of the centre lines.
 
         A branch opens about as far from a branch point as the vessel is wide; at an end the centre line turns to a
-        corner of it.
+        corner of it. There nothing is measured, and walls are followed half as far into it.
         """
-        order, vessel = _ordered(lines, _undisturbed(lines))
+        measured, followed = _undisturbed(lines)
+        order, vessel = _ordered(lines, followed, measured)
         centre = _smoothed(lines)
         ends = np.flatnonzero(np.diff(vessel)) + 1
         each_vessel = np.split(centre[order], ends) if len(order) else []
         tangent = np.concatenate([np.zeros((0, 2)), *(np.gradient(each, axis=0) for each in each_vessel)])
         step = np.maximum(np.linalg.norm(tangent, axis=1), _LEAST_STEP)
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / step[:, None]
-        return cls(centre[order], normal, step, lines.radius[order], vessel)
+        return cls(centre[order], normal, step, lines.radius[order], vessel, measured[order])
 
     def diameters(self, field: np.ndarray, reach: float) -> np.ndarray:
         """How wide what is positive in a field, or true in a mask, is along each, in pixels; NaN where it is not
-        found.
+        found or not to be measured.
 
         Measured is the run of foreground that is nearest to the centre and at most `reach` away from it. In a mask
         its walls are as smooth as its pixels allow; between the pixels of logits lies a straight line, and the
@@ -67,11 +71,11 @@ class CrossSections:
         """
         walls = self._walls(field, reach)
         if field.dtype != bool or np.isnan(walls).all():
-            return self._along_vessels(walls.sum(axis=0))
+            return np.where(self.measured, self._along_vessels(walls.sum(axis=0)), np.nan)
         smooth = smooth_walls(
             field, walls, centre=self.centre, normal=self.normal, step=self.step, vessel=self.vessel
         )
-        return np.where(np.isnan(walls[0]), np.nan, smooth.sum(axis=0))
+        return np.where(self.measured & ~np.isnan(walls[0]), smooth.sum(axis=0), np.nan)
 
     def _walls(self, field: np.ndarray, reach: float) -> np.ndarray:
         """How far the ends of each run are from the centre, float64 (2, n): against the normal and along it."""
@@ -103,25 +107,30 @@ class CrossSections:
         return np.split(values, np.flatnonzero(np.diff(self.vessel)) + 1)
 
 
-def _undisturbed(lines: CentreLines) -> np.ndarray:
-    """Bool (n,): which pixels are far enough from branch points and ends."""
-    kept = lines.degree == 2
+def _undisturbed(lines: CentreLines) -> tuple[np.ndarray, np.ndarray]:
+    """Bool (n,), twice: at which pixels diameters are measured, and at which walls are followed."""
+    measured, followed = lines.degree == 2, lines.degree == 2
     for disturbing, widths in ((lines.degree < 2, 1), (lines.degree > 2, 2)):
         if disturbing.any():
             away, nearest = cKDTree(lines.points[disturbing]).query(lines.points)
-            kept &= away > widths * (np.maximum(lines.radius, lines.radius[disturbing][nearest]) + 1)
-    return kept
+            enough = widths * (np.maximum(lines.radius, lines.radius[disturbing][nearest]) + 1)
+            measured &= away > enough
+            followed &= away > enough / 2
+    return measured, followed
 
 
-def _ordered(lines: CentreLines, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The kept pixels vessel by vessel, in the order along each, and the number of the vessel of each."""
-    pixels = np.flatnonzero(kept)
+def _ordered(lines: CentreLines, followed: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The followed pixels vessel by vessel, in the order along each, and the number of the vessel of each.
+
+    Left out are vessels that are not measured often enough.
+    """
+    pixels = np.flatnonzero(followed)
     graph = lines.graph[pixels][:, pixels]
     count, vessel = connected_components(graph, directed=False)
     degree = np.diff(graph.indptr)
     starts = np.full(count, -1)  # one end of each; a ring has none
     starts[vessel[degree < 2]] = np.flatnonzero(degree < 2)
-    long = (starts >= 0) & (np.bincount(vessel, minlength=count) >= _FEWEST)
+    long = (starts >= 0) & (np.bincount(vessel, measured[pixels], count) >= _FEWEST)
     if not long.any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     way = dijkstra(graph, directed=False, indices=starts[long], min_only=True)
@@ -148,9 +157,9 @@ def _looked_up(field: np.ndarray, places: np.ndarray) -> np.ndarray:
     if field.dtype != bool:
         return map_coordinates(field, places, order=1, mode="constant", cval=-1.0)
     padded = np.pad(np.where(field, np.int8(1), np.int8(-1)), 1, constant_values=-1)
-    rows, columns = (places + 1.5).clip(0).astype(np.int32)
-    height, width = padded.shape
-    return padded.ravel()[rows.clip(max=height - 1) * width + columns.clip(max=width - 1)]
+    within = [(each + 1.5).clip(0, side - 1) for each, side in zip(places, padded.shape, strict=True)]
+    rows, columns = (each.astype(np.int32) for each in within)
+    return padded.ravel()[rows * padded.shape[1] + columns]
 
 
 def _runs(values: np.ndarray, along: np.ndarray, reach: float) -> np.ndarray:
@@ -158,12 +167,14 @@ def _runs(values: np.ndarray, along: np.ndarray, reach: float) -> np.ndarray:
 
     It ends where a straight line between two samples is 0; NaN where it is not within `reach` or does not end.
     """
-    inside, numbers, rows = values > 0, np.arange(len(along)), np.arange(len(values))
-    away = np.where(inside, np.abs(along), np.inf)
-    start = away.argmin(axis=1)
-    before = np.maximum.accumulate(np.where(inside, -1, numbers), axis=1)[rows, start]
-    after = np.minimum.accumulate(np.where(inside, len(along), numbers)[:, ::-1], axis=1)[rows, -1 - start]
-    known = (away[rows, start] <= reach) & (before >= 0) & (after < len(along))
+    inside, rows = values > 0, np.arange(len(values))
+    numbers = np.arange(len(along), dtype=np.int16)  # small, for the sake of speed
+    from_centre = np.abs(numbers - numbers[-1] // 2)
+    start = np.where(inside, from_centre, numbers[-1]).argmin(axis=1).astype(np.int16)
+    earlier = numbers < start[:, None]
+    before = np.where(earlier & ~inside, numbers, -1).max(axis=1)
+    after = np.where(earlier | inside, len(along), numbers).min(axis=1)
+    known = inside[rows, start] & (np.abs(along[start]) <= reach) & (before >= 0) & (after < len(along))
     rows, left, right = rows[known], before[known], after[known]
     walls = np.full((2, len(values)), np.nan)
     walls[0, known] = _STEP * (_share(values, rows, left, 1) - 1) - along[left]

@@ -4,7 +4,7 @@ import numpy as np
 
 from refvessel.metrics.centre_lines import CentreLines
 from refvessel.metrics.cross_sections import CrossSections
-from refvessel.metrics.stenosis import stenosis
+from refvessel.metrics.stenosis import stenoses
 
 DIAMETERS = ("diameter_n", "diameter_bias", "diameter_sd", "minimal_diameter_error", "stenosis_error")
 
@@ -42,7 +42,7 @@ def diameter_agreement(
             *map(sections.split, (matched, true, predicted)), strict=True
         )
         if some.sum() >= _FEWEST
-        for real, found in [(stenosis(real_widths[some]), stenosis(found_widths[some]))]
+        for real, found in [stenoses(np.stack([real_widths[some], found_widths[some]]))]
     ]
     minimal, percent = np.mean(errors, axis=0) if errors else (np.nan, np.nan)
     values = len(difference), difference.mean(), difference.std(), minimal, percent
