@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+gc.disable()  # until everything is imported, which is not searched for what could be freed
 # Before anything computes: with models this small, the threads of several workers only wait for each other
 # (three times the CPU time). Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,7 +20,8 @@ os.register_at_fork(after_in_child=faulthandler.disable)
 
 _FREEZING = {"freeze": gc.freeze, "unfreeze": gc.unfreeze}
 _ROOT = Path(__file__).resolve().parents[1]
-_LONGEST_FIRST = ("workflow", "parity", "inference", "report", "demo")  # rooms of tests/
+# Rooms of tests/: the longest, and before those that fill the memory those whose many forks copy its tables.
+_FIRST = ("workflow", "dataset", "inference", "parity", "report", "demo")
 
 
 def _room(path: Path) -> str:
@@ -37,21 +39,25 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """What takes long is begun first, so that no worker is left with it at the end."""
-    rank = {room: number for number, room in enumerate(_LONGEST_FIRST)}
+    rank = {room: number for number, room in enumerate(_FIRST)}
     items.sort(key=lambda item: (rank.get(_room(item.path), len(rank)), item.path))
 
 
-def pytest_collection_finish(session):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
     """What the imports left stays: collecting garbage among it again and again is a tenth of the time.
 
     A job in this process would unfreeze it, with what it froze itself for the processes that it forks. That they
     free nothing they inherit matters where there is a GPU, and to the tests that take `freezing`.
     """
+    collected = yield
     gc.collect()
     gc.freeze()
+    gc.enable()
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         gc.freeze = gc.unfreeze = lambda: None
+    return collected
 
 
 @pytest.fixture
