@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import frozen_objects
 import hypothesis
 import pytest
 
@@ -18,7 +19,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Some tests let a forked process abort: pytest's dump of it would look like a failure.
 os.register_at_fork(after_in_child=faulthandler.disable)
 
-_FREEZING = {"freeze": gc.freeze, "unfreeze": gc.unfreeze}
 _ROOT = Path(__file__).resolve().parents[1]
 # Rooms of tests/: the longest, and before those that fill the memory those whose many forks copy its tables.
 _FIRST = ("workflow", "dataset", "inference", "parity", "report", "demo")
@@ -51,8 +51,7 @@ def pytest_collection():
     free nothing they inherit matters where there is a GPU, and to the tests that take `freezing`.
     """
     collected = yield
-    gc.collect()
-    gc.freeze()
+    frozen_objects.freeze_what_is_there()
     gc.enable()
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
@@ -63,7 +62,7 @@ def pytest_collection():
 @pytest.fixture
 def freezing(monkeypatch):
     """Within a test, objects are frozen and unfrozen as ever."""
-    for name, function in _FREEZING.items():
+    for name, function in frozen_objects.FUNCTIONS.items():
         monkeypatch.setattr(gc, name, function)
     yield
     gc.freeze()

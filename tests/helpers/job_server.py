@@ -19,6 +19,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from frozen_objects import freeze_what_is_there
+
 import refvessel
 from refvessel.code import import_closure
 
@@ -48,6 +50,7 @@ def load_what_scripts_import() -> None:
                 import_module(".".join(parts).removesuffix(".__init__"))
     mappings = import_module("transformers.conversion_mapping")
     mappings.get_checkpoint_conversion_mapping("")  # made for all models when the first is loaded
+    freeze_what_is_there()
 
 
 @contextmanager
