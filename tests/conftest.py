@@ -16,6 +16,8 @@ gc.disable()  # until everything is imported, which is not searched for what cou
 # Before anything computes: with models this small, the threads of several workers only wait for each other
 # (three times the CPU time). Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No power cut ends a test: what it writes need not reach the disk.
+os.fsync = lambda descriptor: None
 # Some tests let a forked process abort: pytest's dump of it would look like a failure.
 os.register_at_fork(after_in_child=faulthandler.disable)
 

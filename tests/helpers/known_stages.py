@@ -5,12 +5,15 @@ Whatever splits images, joins and projects their features or decodes masks of th
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import torch
 
+from refvessel.files import atomic_file
 from refvessel.model.hiera import ImageEncoder, Windows, block_tokens
 
 _MOST = 32  # images; the features of one have some 10 MB
@@ -18,10 +21,10 @@ compute_stages = ImageEncoder._stages
 
 
 @contextmanager
-def stages_computed_once() -> Iterator[None]:
+def stages_computed_once(folder: Path | None = None) -> Iterator[None]:
     """Within the block, the trunk of one configuration and weights computes the features of the same pixels once.
 
-    Not what is compiled or on a GPU: there, how it is computed is what tests ask. Nor what is trained: a gradient
+    With a folder, this process and all that are forked from it do so together. Not what is compiled or on a GPU: there, how it is computed is what tests ask. Nor what is trained: a gradient
     is asked for once.
     """
     known: OrderedDict[tuple[str, bytes, bytes], list[Windows]] = OrderedDict()
@@ -32,13 +35,28 @@ def stages_computed_once() -> Iterator[None]:
         config, weights = encoder._encoder.config.to_json_string(), encoder._encoder.state_dict().values()
         key = config, _digest(*weights), _digest(images, positions)
         if key not in known:
-            known[key] = compute_stages(encoder, images, positions)
+            compute = partial(compute_stages, encoder, images, positions)
+            known[key] = compute() if folder is None else _kept(folder / _name(key), compute)
             if len(known) > _MOST:
                 known.popitem(last=False)
         return known[key]
 
     with mock.patch.object(ImageEncoder, "_stages", stages):
         yield
+
+
+def _name(key: tuple[str, bytes, bytes]) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()
+
+
+def _kept(file: Path, compute: Callable[[], list[Windows]]) -> list[Windows]:
+    """What the file holds, which the first who asks for it writes."""
+    if file.exists():
+        return torch.load(file, weights_only=False)
+    computed = compute()
+    with atomic_file(file) as temporary:
+        torch.save(computed, temporary)
+    return computed
 
 
 def compute_stages_again() -> None:

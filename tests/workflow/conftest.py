@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
+from known_stages import stages_computed_once
 from snakemakes import run_snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +34,13 @@ class Workflow:
     @property
     def results(self) -> Path:
         return self.directory / "results"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trunk_computed_once() -> Iterator[None]:
+    """All jobs in forks of this process share what SAM2's trunk makes of an image; those started anew do not."""
+    with TemporaryDirectory() as folder, stages_computed_once(Path(folder)):
+        yield
 
 
 @pytest.fixture(scope="session")
