@@ -24,8 +24,8 @@ compute_stages = ImageEncoder._stages
 def stages_computed_once(folder: Path | None = None) -> Iterator[None]:
     """Within the block, the trunk of one configuration and weights computes the features of the same pixels once.
 
-    With a folder, this process and all that are forked from it do so together. Not what is compiled or on a GPU: there, how it is computed is what tests ask. Nor what is trained: a gradient
-    is asked for once.
+    With a folder, this process and all that are forked from it do so together. Not what is compiled or on a GPU:
+    there, how it is computed is what tests ask. Nor what is trained: a gradient is asked for once.
     """
     known: OrderedDict[tuple[str, bytes, bytes], list[Windows]] = OrderedDict()
 

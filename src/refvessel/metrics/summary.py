@@ -72,7 +72,7 @@ def summarise_by(
         **dict(zip(terms.names, estimates.T, strict=True)),
         **_defined(judged_scores(cases), dict(zip(terms.names, below.T, strict=True))),
         **_pooled(cases, _adding_up(group), policy),
-        **{str(name): values.to_numpy() for name, values in spread(cases, group).items()},
+        **spread(cases, group),
     }
     if draws:
         columns |= _intervals(terms, len(labels), draws)
