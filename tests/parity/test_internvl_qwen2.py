@@ -9,7 +9,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from unittest import mock
 
 import numpy as np
@@ -62,18 +62,28 @@ class Official:
 
 
 @contextmanager
-def tiles_seen_once(model):
-    """What sees tiles only, and neither prompt nor draft, computes the same tiles once."""
-    see, known = model.vision.see_tiles, {}
-
-    def seen(tiles):
-        key = (tiles.dtype, *tiles.shape, hashlib.sha256(tiles.float().numpy().tobytes()).digest())
-        if key not in known:
-            known[key] = see(tiles)
-        return known[key]
-
-    with mock.patch.object(model.vision, "see_tiles", seen):
+def pixels_seen_once(model):
+    """What sees pixels alone computes the same once: InternViT, and SAM2's encoder as the library has it."""
+    sam2 = model.grounding_encoder.vision_encoder
+    with (
+        mock.patch.object(model.vision, "see_tiles", known(model.vision.see_tiles)),
+        mock.patch.object(sam2, "forward", known(sam2.forward)),
+    ):
         yield
+
+
+def known(see):
+    """The same function of pixels, which computes the same once."""
+    seen = {}
+
+    @wraps(see)
+    def known(pixels):
+        key = (pixels.dtype, *pixels.shape, hashlib.sha256(pixels.float().numpy().tobytes()).digest())
+        if key not in seen:
+            seen[key] = see(pixels)
+        return seen[key]
+
+    return known
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +94,14 @@ def official(parity):
 @pytest.fixture(scope="module")
 def model(parity):
     model = Sa2VAModel.load(parity, dtype=torch.float32)
-    with tiles_seen_once(model):
+    with pixels_seen_once(model):
         yield model
 
 
 @pytest.fixture(scope="module")
 def rounded_model(parity):
     model = Sa2VAModel.load(parity, dtype=torch.bfloat16)
-    with tiles_seen_once(model):
+    with pixels_seen_once(model):
         yield model
 
 
