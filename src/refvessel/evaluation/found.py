@@ -84,7 +84,8 @@ class Found:
 
         Column by column: the table is never in memory twice.
         """
-        tables = [each.cases for each in self._judged]
+        tables = [dict(each.cases.items()) for each in self._judged]
+        self._judged = [each._replace(cases=pd.DataFrame()) for each in self._judged]
         columns = {
             name: pd.concat([table.pop(name) for table in tables], ignore_index=True)
             for name in CASES_SCHEMA.names
