@@ -32,6 +32,7 @@ from refvessel.metrics.subgroups import subgroups
 from refvessel.metrics.summary import nnunet_summary, summarise, summarise_by
 from refvessel.metrics.summary_file import METRIC_PER_CASE
 from refvessel.metrics.topology import CONNECTIVITY
+from refvessel.parallel import processes_kept
 from refvessel.predictions.origin import Origin
 from refvessel.provenance import file_record, versions
 from refvessel.rle import RLE
@@ -162,10 +163,11 @@ def score_parts(
     redrawn, drawn_again = redrawn or {}, drawn_again or {}
     found = Found(measure, settings, policy, [*redrawn.values(), *drawn_again.values()], logits, origin)
     groups = (group for part in parts for group in found.judge(part, of_regions))
-    write_case_groups(groups, output / CASES, {**provenance, "settings": conventions})
-    cases, counts, border = found.cases(), found.counts, found.border
-    rescored = cases_by_rasteriser(cases, *found.sample(), redrawn, policy, measure)
-    drawings = cases_of_drawings(found.sample()[1], drawn_again, policy, measure)
+    with processes_kept(threads):
+        write_case_groups(groups, output / CASES, {**provenance, "settings": conventions})
+        cases, counts, border = found.cases(), found.counts, found.border
+        rescored = cases_by_rasteriser(cases, *found.sample(), redrawn, policy, measure)
+        drawings = cases_of_drawings(found.sample()[1], drawn_again, policy, measure)
     for of_earlier_cases in (VIDEO, VIDEO_CASES):
         (output / of_earlier_cases).unlink(missing_ok=True)
     files: dict[str, Any] = {"cases": file_record(output / CASES)}
