@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 from stages import convert_dataset
+
+from refvessel.dataset.conversion import converted
 
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 
@@ -82,6 +84,19 @@ def convert(source: Source, tmp_path: Path) -> Callable[..., dict]:
         return convert_dataset(format=source_format, root=source.root, **arguments)
 
     return run
+
+
+@pytest.fixture
+def converted_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork of this process takes longer than the few sound images of a test: they are converted in it, and what
+    comes of them is pickled as ever. Files that may crash or hang keep their processes.
+    """
+
+    def convert_each(function: Callable, items: Sequence, **_: Any) -> Iterator[Any]:
+        for item in items:
+            yield pickle.loads(pickle.dumps(function(item)))
+
+    monkeypatch.setattr(converted, "map_in_processes", convert_each)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.stated_facts import FirstLook, first_look, has_truth
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 PATTERN = r"(?P<patient>[a-z]+)_(?P<frame>\d)$"
 PATIENTS = ("ada", "ben", "cleo", "dan", "eva")
 

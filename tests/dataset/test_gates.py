@@ -9,6 +9,8 @@ from PIL import Image, ImageEnhance
 
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 PATTERN = r"^(?P<split>\w+)/(?P<patient>p\d)"
 SPLITS = {"train": 0.5, "test": 0.5}
 

@@ -19,6 +19,8 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 from refvessel.settings.checked import checked_config
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 PHRASES = {"vessel": "blood vessel", "catheter": None}
 # What no truth can be made of.

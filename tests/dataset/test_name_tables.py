@@ -9,6 +9,8 @@ from refvessel.files import read_json, write_json
 from refvessel.privacy.check import check_privacy
 from refvessel.privacy.name_tables import stated_identities, table_of_tree
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 
 @pytest.fixture
 def key(tmp_path):

@@ -11,6 +11,8 @@ from refvessel.errors import UserError
 from refvessel.privacy.check import check_privacy
 from refvessel.privacy.name_tables import Name, read_name_table
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 
 

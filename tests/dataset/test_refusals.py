@@ -5,6 +5,8 @@ import pytest
 
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 SQUARE = [[10, 10], [30, 10], [30, 28], [10, 28]]
 

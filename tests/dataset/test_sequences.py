@@ -18,6 +18,8 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.dataset.tree.ref_vos import read_frame_table, read_mask_dict, read_ref_vos
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 PATTERN = r"^(?P<patient>[^_]+)_.*"
 RUNS = r"_(?P<sequence>r\d+)_f(?P<frame>\d+)$"
 

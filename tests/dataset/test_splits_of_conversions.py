@@ -5,6 +5,8 @@ from PIL import Image
 
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 PATTERN = r"^((?P<split>\w+)/)?(?P<patient>p\d)"
 RATIOS = {"train": 0.5, "test": 0.5}
 

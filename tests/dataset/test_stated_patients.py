@@ -6,6 +6,8 @@ import pytest
 
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 BOX = [5, 5, 35, 5, 35, 15, 5, 15]
 RATIOS = {"train": 0.5, "test": 0.5}
 HASH = "0cc175b9c0f1b6a831c399e269772661"

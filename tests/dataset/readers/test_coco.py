@@ -13,6 +13,8 @@ from refvessel.dataset.tree.loader import ReferringDataset
 from refvessel.errors import UserError
 from refvessel.settings.inference_section import Inference
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 TRIANGLE = [2, 2, 20, 4, 8, 25]
 SQUARE = [10, 10, 30, 10, 30, 28, 10, 28]
 MASK = np.zeros((30, 40), np.uint8)

@@ -12,6 +12,8 @@ from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 from refvessel.settings.public_layouts import LAYOUTS
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 VESSEL = np.zeros((30, 40), bool)
 VESSEL[5:9, 3:35] = True
 VIEW = np.zeros((30, 40), bool)

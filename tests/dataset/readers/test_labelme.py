@@ -15,6 +15,8 @@ from refvessel.dataset.readers import labelme
 from refvessel.dataset.tree.expressions import read_expressions
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 ANYONE = "(?P<patient>.+)"  # every image shows another patient
 TRIANGLE = [[2, 2], [20, 4], [8, 25]]
 # A PNG of one white pixel.

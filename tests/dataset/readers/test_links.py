@@ -13,6 +13,8 @@ from PIL import Image
 
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 BOX = [5, 5, 35, 5, 35, 15, 5, 15]
 
 

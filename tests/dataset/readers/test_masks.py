@@ -6,6 +6,8 @@ from refvessel import rle
 from refvessel.dataset.problems import Problems
 from refvessel.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("converted_here")
+
 ANYONE = "(?P<patient>.+)"  # every image shows another patient
 SHAPE = (30, 40)
 
