@@ -205,7 +205,7 @@ def test_power_pairs_two_tables_and_plans_from_one(paths):
     paired = power_of_cases([*paths.values()], score="dice")
     assert (paired["patients"], paired["n_expressions"]) == (3, 6)
     assert paired["detectable_difference"] is None
-    assert told(paired).startswith("3 patients show no difference in dice, however large")
+    assert told(paired).startswith("With fewer than 6 patients, here 3, no test")
     assert paired["sd"] == pytest.approx(gaps.std(ddof=1))
     assert paired["difference"] == pytest.approx(gaps.mean())
     alone = power_of_cases([paths["bad"]], score="dice", difference=0.01)

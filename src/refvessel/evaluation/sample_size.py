@@ -88,20 +88,20 @@ def told(power: Mapping[str, Any]) -> str:
     """The same in a sentence or two."""
     score = f" in {power['score']}" if "score" in power else ""
     if power["patients"] < FEWEST_PATIENTS:
-        texts = [
-            f"{power['patients']} patients show no difference{score}, however large: with fewer than "
-            f"{FEWEST_PATIENTS} no test of a comparison reaches {LEVEL:.0%}."
-        ]
+        text = (
+            f"With fewer than {FEWEST_PATIENTS} patients, here {power['patients']}, no test of a comparison reaches "
+            f"{LEVEL:.0%}: no difference{score} can be shown, however large."
+        )
     else:
-        texts = [
+        text = (
             f"{power['patients']} patients show a difference{score} of {power['detectable_difference']:.4f} or "
             f"more ({POWER:.0%} power, two-sided {LEVEL:.0%})."
-        ]
-    if power["patients_needed"] is not None:
-        texts.append(
-            f"A difference of {abs(power['difference']):.4f} needs {power['patients_needed']:,} patients."
         )
-    return " ".join(texts)
+    if power["patients_needed"] is None:
+        return text
+    return (
+        f"{text} A difference of {abs(power['difference']):.4f} needs {power['patients_needed']:,} patients."
+    )
 
 
 def _power(of_patients: np.ndarray, difference: float | None) -> dict[str, int | float | str | None]:

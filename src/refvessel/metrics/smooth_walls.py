@@ -48,9 +48,8 @@ def smooth_walls(
         vessel: int64 (n,), ascending: which vessel each is of. Walls of one do not bend those of the next.
     """
     n = len(vessel)
-    middle, across = (
-        each[:, 0] + 1j * each[:, 1] for each in (centre, normal)
-    )  # planes' points as one number
+    # Points of the plane as one number each.
+    middle, across = (each[:, 0] + 1j * each[:, 1] for each in (centre, normal))
     number = np.flatnonzero(~np.isnan(walls.ravel()))  # of the two walls of all cross-sections
     guess, out = walls.ravel()[number], np.concatenate([-across, across])[number]
     at = np.rint((middle[number % n] + guess * out)[:, None] + _AROUND * out[:, None])

@@ -8,9 +8,8 @@ _ROUNDS = 10  # of fitting and leaving out what is narrow; it settles after a fe
 _NOISE = 0.1  # pixels, standard deviation of measured diameters
 _NARROW = 2 * _NOISE  # below the reference from there on a place is narrowed
 _WIDE = 4 * _NOISE  # above it from there on another vessel opens or runs beside, which is rarer
-_TAPER = (
-    0.015  # standard deviation, pixels a pixel: of coronary arteries (Dodge et al., Circulation 86, 1992)
-)
+# Standard deviation, pixels a pixel: of coronary arteries (Dodge et al., Circulation 86, 1992).
+_TAPER = 0.015
 _FEWEST = 12  # places on a reference
 _THINNEST = 0.5  # pixels, of a reference
 
@@ -78,8 +77,7 @@ def _likeliest_lines(diameters: np.ndarray) -> np.ndarray:
         slopes = (count * products - first * sums) / determinant
         residual = diameters[:, None] - middles[..., None] - slopes[..., None] * along
     unlikely = (residual.clip(-_NARROW, _WIDE) ** 2).sum(axis=2) + held * slopes**2
-    unlikely[kept.sum(axis=2) < _FEWEST] += (
-        n  # more than all residuals: one with places on it is taken, if any
-    )
+    # More than all residuals: a line with enough places on it is taken, if there is one.
+    unlikely[kept.sum(axis=2) < _FEWEST] += n
     vessel, best = np.arange(k), unlikely.argmin(axis=1)
     return diameters - residual[vessel, best]
