@@ -89,8 +89,8 @@ def told(power: Mapping[str, Any]) -> str:
     score = f" in {power['score']}" if "score" in power else ""
     if power["patients"] < FEWEST_PATIENTS:
         text = (
-            f"With fewer than {FEWEST_PATIENTS} patients, here {power['patients']}, no test of a comparison reaches "
-            f"{LEVEL:.0%}: no difference{score} can be shown, however large."
+            f"With fewer than {FEWEST_PATIENTS} patients, here {power['patients']}, no test of a comparison "
+            f"reaches {LEVEL:.0%}: no difference{score} can be shown, however large."
         )
     else:
         text = (
