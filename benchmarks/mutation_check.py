@@ -527,7 +527,11 @@ MUTANTS = (
         "Holm within each score",
         "metrics/comparison",
         "metrics/comparison",
-        ("tested = [row for row in rows if", "tested = [row for row in rows[:3] if"),
+        (
+            'multipletests([row[f"{test}_p"] for row in tested], method="holm")[1] if tested else []',
+            'np.concatenate([multipletests([row[f"{test}_p"] for row in tested[first : first + 3]], '
+            'method="holm")[1] for first in range(0, len(tested), 3)]) if tested else []',
+        ),
     ),
     mutant(
         "a large distance is good",
@@ -1000,10 +1004,10 @@ MUTANTS = (
         ("return (JITTERED,) if JITTERED in drawn else", "return"),
     ),
     mutant(
-        "the ceiling rests on outlines alone",
+        "every way of drawing is judged by every score",
         "evaluation/redrawn_scores",
         "evaluation/label_ceiling",
-        ("if whole else", "if not whole else"),
+        ("whole = name in basis_of(drawn_again)", "whole = True"),
     ),
     mutant(
         "the share is of the difference",
